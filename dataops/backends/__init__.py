@@ -1,0 +1,116 @@
+"""What the rest of the program may ask of a database: few methods, each a promise. One implementation per kind."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from dataops.config import redact
+from dataops.errors import BrokenFile
+from dataops.model import Author, Entry, Happened, Holder, Kind, Migration, Rendering, Service, State, Step
+from dataops.progress import Report
+
+Waiting = Callable[[Holder | None], None]
+StillHeld = Callable[[], None]
+Retrying = Callable[[int, float, str], None]
+
+
+class Backend(Protocol):
+    """One database of one service. Not for two threads at once, except `abort`."""
+
+    service: Service
+
+    def read(self) -> State:
+        """Look, and write nothing: not even our own tables. Works for a read-only user.
+
+        Raises Unreachable, PermissionDenied.
+        """
+
+    def render(self, step: Step) -> Rendering:
+        """The commands of a step, as far as they can be known without running it. Writes nothing."""
+
+    def lock(
+        self, author: Author, *, timeout: float, waiting: Waiting, stop: Callable[[], bool]
+    ) -> AbstractContextManager[StillHeld]:
+        """Hold the one migration lock of this database; our own tables exist afterwards.
+
+        Polls for at most `timeout` seconds, calls `waiting(holder)` when it has to wait and gives up with Stopped
+        when `stop()` says so. Yields `still_held()`, which raises LockLost once the lock is, or may be, lost. Raises
+        LockNotObtained.
+        """
+
+    def write(self, entry: Entry) -> None:
+        """Append to the journal, durably, now. Only under the lock; raises LockLost."""
+
+    def run(self, step: Step, done: Entry, *, report: Report, retrying: Retrying) -> float:
+        """Make the change, record it natively, append `done` with the seconds it took, which are returned.
+
+        In one transaction where the migration is atomic. Raises whatever the migration raises; then an atomic one
+        has left nothing.
+        """
+
+    def resolve(self, entry: Entry, *, applied: bool) -> None:
+        """A person's answer to an interrupted step: make the native record say `applied`, and journal it."""
+
+    def history(self, limit: int | None) -> tuple[Entry, ...]:
+        """The journal, newest first. Empty when there is none. Writes nothing."""
+
+    def abort(self) -> None:
+        """From another thread: make what runs now fail soon. The second Ctrl-C."""
+
+    def error_text(self, error: BaseException) -> str:
+        """One line for a person: what the server said, without secrets."""
+
+    def close(self) -> None:
+        """Release everything. Twice is fine."""
+
+
+def connect(service: Service) -> Backend:
+    """The backend for a service. Imports its driver only now; connects only when asked something."""
+    if service.kind is Kind.POSTGRESQL:
+        from dataops.backends.postgres import PostgresBackend
+
+        return PostgresBackend(service)
+    from dataops.backends.mongo import MongoBackend
+
+    return MongoBackend(service)
+
+
+def settled(look: Callable[[], State]) -> State:
+    """A state in which a step that is *started* and has no lock holder is really dead, not just ending.
+
+    The holder is looked up after the journal. If the journal still says the same at a second look, then the step's
+    run had no lock in between: it is gone.
+    """
+    state = look()
+    while state.last is not None and state.last.event is Happened.STARTED and state.holder is None:
+        again = look()
+        if again.last == state.last and again.holder is None:
+            return again
+        state = again
+    return state
+
+
+def load_module(service: Service, migration: Migration) -> types.ModuleType:
+    """Run the top level of a file, from the very text whose checksum was taken. Raises BrokenFile when it raises."""
+    module = types.ModuleType(re.sub(r"\W", "_", migration.path.stem))
+    module.__file__ = str(migration.path)
+    try:
+        exec(compile(migration.text, str(migration.path), "exec"), module.__dict__)
+    except Exception as error:
+        raise BrokenFile(
+            f"{migration.path} raises on import: {type(error).__name__}: {redact(str(error))}",
+            service=service.name,
+            migration=migration.id,
+            hint="mend the file; nothing of it was run",
+        ) from error
+    for name in ("upgrade", "downgrade"):
+        if not callable(getattr(module, name, None)) and (name == "upgrade" or migration.reversible):
+            raise BrokenFile(f"{migration.path} has no {name}()", service=service.name, migration=migration.id)
+    return module
+
+
+__all__ = ["Backend", "connect", "load_module", "settled"]

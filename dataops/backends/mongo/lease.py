@@ -1,0 +1,176 @@
+"""The MongoDB lock: one document with a lease, and writes that the lease guards.
+
+There is no session lock in MongoDB, so a holder that dies has to be outlived: its lease ends by the *server's* clock.
+A holder that only sleeps (a paused process, a cut network) has to notice by itself: it counts from before each
+heartbeat was sent, on its own clock, and from then on believes nothing. And should it wake up and write all the
+same, its token is no longer the newest: `Lease.write` is one server-side command that writes only while the lock
+document still carries this token and has not ended.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import ObjectId
+from pymongo import ReturnDocument
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import AutoReconnect, DuplicateKeyError, PyMongoError
+from pymongo.read_preferences import ReadPreference
+from pymongo.write_concern import WriteConcern
+
+from dataops.errors import LockLost
+from dataops.model import Author, Holder
+
+LOCK = "dataops_lock"
+_ID = "migrations"
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_TRIES = 5
+
+Document = dict[str, Any]
+
+
+def clock() -> float:
+    """Seconds that go on while the machine sleeps, where the system has such a clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+def holder(db: Database[Document]) -> Holder | None:
+    """Who has the lock now, by the server's clock. Writes nothing."""
+    held = {"$match": {"_id": _ID, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}}
+    found = next(iter(db[LOCK].aggregate([held])), None)
+    return None if found is None else Holder(run=found["run"], who=found["who"], since=found["acquired_at"])
+
+
+class Lease:
+    """Taken by `take`; from then on kept by a thread until `release`, or lost."""
+
+    def __init__(self, db: Database[Document], seconds: float, lost: Callable[[], None]) -> None:
+        """`lost` is called once, from the keeping thread, when the lease is or may be gone."""
+        self._db = db.with_options(
+            write_concern=WriteConcern(w="majority", j=True), read_preference=ReadPreference.PRIMARY
+        )
+        self._seconds = seconds
+        self._on_lost = lost
+        self._token = 0
+        self._written = 0
+        self._valid_until = 0.0
+        self._why_lost = ""
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def why_lost(self) -> str:
+        return self._why_lost
+
+    def take(self, author: Author) -> bool:
+        """Try once. False when somebody else holds it."""
+        locks = self._db[LOCK]
+        try:
+            locks.update_one({"_id": _ID}, {"$setOnInsert": {"token": 0, "expires_at": _LONG_AGO}}, upsert=True)
+        except DuplicateKeyError:
+            pass  # another one made it in the same moment: it is there
+        sent = clock()
+        mine = {
+            "token": {"$add": ["$token", 1]},
+            "run": {"$literal": author.run},
+            "who": {"$literal": f"{author.actor}@{author.host}"},
+            "acquired_at": "$$NOW",
+            "expires_at": self._until(),
+        }
+        free = {"_id": _ID, "$expr": {"$lte": ["$expires_at", "$$NOW"]}}
+        found = locks.find_one_and_update(free, [{"$set": mine}], return_document=ReturnDocument.AFTER)
+        if found is None:
+            return False
+        self._token = found["token"]
+        self._valid_until = sent + self._seconds
+        self._thread = threading.Thread(target=self._keep, name="dataops-lease", daemon=True)
+        self._thread.start()
+        return True
+
+    def check(self) -> None:
+        """Raise LockLost once the lease is, or may be, over."""
+        if not self._why_lost and clock() >= self._valid_until:
+            self._lose("no heartbeat reached the server in time")
+        if self._why_lost:
+            raise LockLost(f"the migration lock was lost: {self._why_lost}")
+
+    def write(self, collection: str, document: Mapping[str, Any], *, at: str | None = None) -> None:
+        """Insert or merge one document, by _id, only while the lease is ours; `at` names a field for the server's time.
+
+        One command, so that a client that stops in the middle of it cannot be overtaken. Durable on a majority when it
+        returns. Raises LockLost.
+        """
+        self.check()
+        document = {"_id": ObjectId(), **document}
+        content: dict[str, Any] = {"$literal": document}
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"_id": _ID, "token": self._token, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}},
+            {"$replaceWith": {"$mergeObjects": [content, {at: "$$NOW"} if at else {}]}},
+            {"$merge": {"into": collection, "on": "_id", "whenMatched": "merge", "whenNotMatched": "insert"}},
+        ]
+        wanted = {key: value for key, value in document.items() if key != at}
+        for left in reversed(range(_TRIES)):
+            try:
+                self._db[LOCK].aggregate(pipeline)
+                if self._db[collection].find_one(wanted, {"_id": 1}) is not None:
+                    return
+                break
+            except AutoReconnect:  # an election, a cut connection: the same document again is the same result
+                if not left:
+                    raise
+                self.check()
+                time.sleep(0.2)
+        self._lose("another run holds it")
+        self.check()
+
+    def next_seq(self) -> int:
+        """Rising over all holders: the token, then the holder's own count."""
+        self._written += 1
+        return (self._token << 20) + self._written
+
+    def release(self) -> None:
+        """Give it back, if it is still ours. Never raises for a server that is gone: the lease ends by itself."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        if not self._why_lost:
+            mine = {"_id": _ID, "token": self._token}
+            try:
+                self._db[LOCK].update_one(mine, {"$set": {"expires_at": _LONG_AGO}})
+            except PyMongoError as error:
+                self._why_lost = f"not released: {type(error).__name__}"
+
+    def _until(self) -> dict[str, Any]:
+        return {"$add": ["$$NOW", round(self._seconds * 1000)]}
+
+    def _keep(self) -> None:
+        pause = self._seconds / 3
+        while not self._stop.wait(pause):
+            sent = clock()
+            try:
+                found = self._beat(self._db[LOCK])
+            except PyMongoError as error:
+                if clock() >= self._valid_until:
+                    self._lose(f"no heartbeat reached the server: {type(error).__name__}")
+                    return
+                pause = min(1.0, self._seconds / 10)
+                continue
+            if found is None:
+                self._lose("another run took it, or the heartbeat came too late")
+                return
+            self._valid_until = sent + self._seconds
+            pause = self._seconds / 3
+
+    def _beat(self, locks: Collection[Document]) -> Document | None:
+        mine = {"_id": _ID, "token": self._token, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+        return locks.find_one_and_update(mine, [{"$set": {"expires_at": self._until()}}])
+
+    def _lose(self, why: str) -> None:
+        if not self._why_lost:
+            self._why_lost = why
+            self._on_lost()

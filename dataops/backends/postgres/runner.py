@@ -1,0 +1,154 @@
+"""Alembic: renders and runs one migration file. The only place that imports alembic and sqlalchemy.
+
+A file is executed from the very text whose checksum was taken, with an `op` and a `context` of its own: Alembic's
+module-level proxies are global, and services run side by side in threads.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import types
+import warnings
+from collections.abc import Iterator
+from typing import Any, cast
+
+import alembic.context
+import alembic.op
+import psycopg
+from alembic.config import Config
+from alembic.operations import Operations
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext, RevisionStep
+from alembic.script import Script, ScriptDirectory
+from alembic.script.revision import Revision, RevisionMap
+from psycopg.rows import DictRow
+from sqlalchemy import create_engine
+from sqlalchemy.pool import StaticPool
+
+from dataops.backends import load_module
+from dataops.backends.postgres import as_dbapi, journal_row, sql, with_seconds
+from dataops.config import redact
+from dataops.model import Direction, Entry, Rendering, Service, Step
+
+
+_PUTS_ASIDE = re.compile(
+    r"CREATE TABLE dataops_stash_\w+\.(\S+) AS|ALTER TABLE (?:IF EXISTS )?(\S+) SET SCHEMA dataops_stash_"
+)
+
+
+class Runner:
+    """Runs steps on the connection that holds the lock."""
+
+    def __init__(self, service: Service, connection: psycopg.Connection[DictRow]) -> None:
+        self._service = service
+        self._raw = connection
+        self._engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
+
+    def run(self, step: Step, done: Entry, since: float) -> None:
+        """The change, alembic_version and `done` in one transaction (its last one, where it has several)."""
+        as_dbapi(self._raw)
+        with self._engine.connect() as connection:
+            # Alembic takes a transaction that is open already for somebody else's, commits nothing, and every
+            # migration vanishes without an error.
+            assert not connection.in_transaction()
+
+            def record(*_: Any, **__: Any) -> None:
+                self._raw.execute(sql.WRITE, journal_row(with_seconds(done, since)))
+
+            module = load_module(self._service, step.migration)
+            environment = _environment(lambda heads, context: [_revision_step(step, module)])
+            environment.configure(connection=connection, transaction_per_migration=True, on_version_apply=record)
+            context = environment.get_context()
+            _own_proxies(module, context, environment)
+            context.run_migrations()
+            assert not connection.in_transaction()
+
+
+def render(service: Service, step: Step) -> Rendering:
+    """The statements, by Alembic's offline mode: without a connection, so without its transaction. Raises BrokenFile."""
+    module = load_module(service, step.migration)
+    buffer = _Statements()
+    environment = _environment(lambda heads, context: [], as_sql=True)
+    environment.configure(
+        dialect_name="postgresql",
+        dialect_opts={"paramstyle": "named"},
+        output_buffer=cast(Any, buffer),
+        literal_binds=True,
+        transactional_ddl=False,
+    )
+    context = environment.get_context()
+    _own_proxies(module, context, environment)
+    opaque = ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _function(module, step)()
+    except Exception as error:
+        # A step that asks the database something cannot be rendered without one. That is a fact about the step, and
+        # applying it may be perfectly fine.
+        text = redact(str(error)).strip().split("\n")[0]
+        opaque = f"its statements depend on the database ({type(error).__name__}: {text})"
+    commands = tuple(buffer.statements())
+    aside = dict.fromkeys(match for command in commands for match in _PUTS_ASIDE.findall(command))
+    return Rendering(commands, opaque, puts_aside=tuple(what.strip('"') for pair in aside for what in pair if what))
+
+
+def stamp(connection: psycopg.Connection[DictRow], revision: str | None) -> None:
+    """Make alembic_version say `revision` (None: nothing applied), inside the caller's transaction."""
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS alembic_version "
+        "(version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+    )
+    connection.execute("DELETE FROM alembic_version")
+    if revision is not None:
+        connection.execute("INSERT INTO alembic_version (version_num) VALUES (%s)", [revision])
+
+
+def _function(module: types.ModuleType, step: Step) -> Any:
+    return module.upgrade if step.direction is Direction.APPLY else module.downgrade
+
+
+def _environment(fn: Any, *, as_sql: bool = False) -> EnvironmentContext:
+    return EnvironmentContext(Config(), cast(ScriptDirectory, None), fn=fn, as_sql=as_sql)
+
+
+def _own_proxies(module: types.ModuleType, context: MigrationContext, environment: EnvironmentContext) -> None:
+    for name, value in list(vars(module).items()):
+        if value is alembic.op:
+            setattr(module, name, Operations(context))
+        elif value is alembic.context:
+            setattr(module, name, environment)
+
+
+def _revision_step(step: Step, module: types.ModuleType) -> RevisionStep:
+    """Alembic's view of the one step. Its map holds the file and its parent only: ten thousand others stay unread."""
+    migration = step.migration
+    if not hasattr(module, "downgrade"):
+        module.downgrade = lambda: None  # type: ignore[attr-defined]
+    revision = Script(module, migration.id, str(migration.path))
+    parents = [Revision(migration.parent, None)] if migration.parent else []
+    revisions = RevisionMap(lambda: [*parents, revision])
+    revisions.get_revisions((migration.id,))
+    return RevisionStep(revisions, revision, step.direction is Direction.APPLY)
+
+
+class _Statements(io.StringIO):
+    """Alembic writes each statement, its terminator and blank lines in one call each; keep them apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._texts: list[str] = []
+
+    def write(self, text: str) -> int:
+        self._texts.append(text)
+        return len(text)
+
+    def statements(self) -> Iterator[str]:
+        for text in self._texts:
+            statement = text.strip().rstrip(";").strip()
+            if statement and statement not in ("BEGIN", "COMMIT"):
+                yield statement
+
+
+__all__ = ["Runner", "render", "stamp"]

@@ -1,0 +1,92 @@
+"""Our own statements for PostgreSQL: the journal, the lock, what `read` asks."""
+
+from __future__ import annotations
+
+LOCK_KEY = int.from_bytes(b"dataops\0", "big")
+"""The session advisory lock: one per database, the same for every version of this tool."""
+
+ABOUT = """
+SELECT current_database() AS database, d.oid AS database_oid,
+       current_setting('server_version') AS version,
+       current_setting('server_version_num')::int AS version_num,
+       (SELECT system_identifier FROM pg_control_system())::text AS system_identifier,
+       to_regclass('alembic_version') IS NOT NULL AS has_record,
+       to_regclass('dataops_journal') IS NOT NULL AS has_journal
+  FROM pg_database d
+ WHERE d.datname = current_database()
+"""
+
+RECORD = "SELECT version_num FROM alembic_version ORDER BY version_num"
+
+_ENTRY = (
+    "seq, run, migration, direction, event, at, seconds, actor, host, version, checksum, raw_checksum, error, reason"
+)
+
+LAST = f"SELECT {_ENTRY} FROM dataops_journal ORDER BY seq DESC LIMIT 1"
+
+ENDED_WELL = """
+SELECT DISTINCT ON (migration) migration, direction, at, run, checksum, raw_checksum
+  FROM dataops_journal
+ WHERE event IN ('succeeded', 'resolved', 'adopted')
+ ORDER BY migration, seq DESC
+"""
+
+HISTORY = f"SELECT {_ENTRY} FROM dataops_journal ORDER BY seq DESC LIMIT %s"
+
+HOLDER = """
+SELECT a.application_name, a.pid, host(a.client_addr) AS client, a.backend_start AS since
+  FROM pg_locks l
+  LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND ((l.classid::bigint << 32) | l.objid::bigint) = %s
+ LIMIT 1
+"""
+
+WRITE = """
+INSERT INTO dataops_journal
+       (run, migration, direction, event, seconds, actor, host, version, checksum, raw_checksum, error, reason)
+VALUES (%(run)s, %(migration)s, %(direction)s, %(event)s, %(seconds)s, %(actor)s, %(host)s, %(version)s,
+        %(checksum)s, %(raw_checksum)s, %(error)s, %(reason)s)
+"""
+
+INVALID_INDEXES = """
+SELECT c.oid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE NOT i.indisvalid
+"""
+
+CREATE_JOURNAL = """
+CREATE TABLE dataops_journal (
+    seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run          text NOT NULL,
+    migration    text NOT NULL,
+    direction    text NOT NULL CHECK (direction IN ('apply', 'rollback')),
+    event        text NOT NULL CHECK (event IN ('started', 'succeeded', 'failed', 'resolved', 'adopted')),
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seconds      double precision,
+    actor        text NOT NULL,
+    host         text NOT NULL,
+    version      text NOT NULL,
+    checksum     text NOT NULL,
+    raw_checksum text NOT NULL,
+    error        text NOT NULL DEFAULT '',
+    reason       text NOT NULL DEFAULT ''
+);
+COMMENT ON TABLE dataops_journal IS
+    'What dataops runs did here, append-only. Whether a migration is applied is said by alembic_version, not by this.';
+COMMENT ON COLUMN dataops_journal.seq IS 'Order of writing in this database';
+COMMENT ON COLUMN dataops_journal.run IS 'One invocation; the same id in every database it touched and in its logs';
+COMMENT ON COLUMN dataops_journal.migration IS 'Revision id, as in alembic_version';
+COMMENT ON COLUMN dataops_journal.direction IS 'apply or rollback';
+COMMENT ON COLUMN dataops_journal.event IS
+    'started, then succeeded or failed; resolved: a person decided; adopted: taken over from another tool. '
+    'A newest entry that says started: that step is running now, or its process died';
+COMMENT ON COLUMN dataops_journal.at IS 'This server''s clock';
+COMMENT ON COLUMN dataops_journal.seconds IS 'How long the step took';
+COMMENT ON COLUMN dataops_journal.actor IS 'User name of the process, or DATAOPS_ACTOR';
+COMMENT ON COLUMN dataops_journal.host IS 'Host or pod name';
+COMMENT ON COLUMN dataops_journal.version IS 'Version of dataops';
+COMMENT ON COLUMN dataops_journal.checksum IS 'SHA-256 of the migration''s code, without comments and formatting';
+COMMENT ON COLUMN dataops_journal.raw_checksum IS 'SHA-256 of the migration file''s bytes';
+COMMENT ON COLUMN dataops_journal.error IS 'What the server said when the step failed';
+COMMENT ON COLUMN dataops_journal.reason IS 'Why a person resolved or adopted';
+"""

@@ -1,0 +1,348 @@
+"""Which services there are and how to reach them: dataops.toml and the environment. Redaction lives here.
+
+A URL comes from a named environment in the file (`--env compose`) or from the process's environment, where every
+variable NAME may instead be NAME_FILE, the path of a mounted secret. A variable that is missing is an error that
+names it, never a silent localhost.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import secrets
+import socket
+import tomllib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus, unquote
+
+from dataops import __version__, files
+from dataops.errors import ConfigError, UsageError
+from dataops.model import Ahead, Author, Kind, Service, Timeouts
+
+FILE_NAME = "dataops.toml"
+DEFAULT_MONGO_DATABASE = "galoy"
+
+_SERVICE_KEYS = {"engine", "folder", "depends_on", "timeouts", "ahead", "pooler", "url_env", "env_prefix", "database"}
+_TIMEOUT_KEYS = {"connect", "lock", "table_lock", "statement", "lease"}
+_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A read dataops.toml: the services that were chosen, in the file's order."""
+
+    path: Path
+    services: tuple[Service, ...]
+    names: tuple[str, ...]
+
+    def service(self, name: str) -> Service:
+        return next(service for service in self.services if service.name == name)
+
+
+class Redactor:
+    """Takes secrets out of any text that may reach a person, a log, a file or a database."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+
+    def learn(self, url: str) -> None:
+        """Remember the password of a URL, in every spelling in which a driver might repeat it."""
+        self._secrets |= secrets_in(url)
+
+    def __call__(self, text: str) -> str:
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, "***")
+        text = re.sub(r"(://[^\s/@:]*):[^\s/]*@", r"\1:***@", text)
+        return re.sub(r"(?i)\b((?:ssl)?password\s*=\s*)('[^']*'|[^\s&,;'\"]+)", r"\1***", text)
+
+
+redact = Redactor()
+
+
+def secrets_in(url: str) -> set[str]:
+    """The password parts of a URL: as written, decoded and encoded.
+
+    A password that should have been escaped and was not (it holds @, : or /) is taken apart by drivers in unforeseen
+    places, so that its pieces count as secrets too.
+    """
+    authority = url.partition("://")[2]
+    before_query = authority.partition("?")[0]
+    userinfo = before_query.rpartition("@")[0]
+    written = userinfo.partition(":")[2]
+    found = {written, unquote(written)}
+    found |= {piece for piece in re.split(r"[@:/?#\[\]]", written) if len(piece) > 3}
+    query = re.findall(r"(?i)[?&](?:ssl)?password=([^&]*)", url)
+    found |= {form for value in query for form in (value, unquote(value))}
+    found |= {quote_plus(value) for value in found}
+    return {value for value in found if value and value.lower() not in {"password", "user", "postgres"}}
+
+
+def seconds(text: object, where: str = "duration") -> float:
+    """`500ms`, `60s`, `2m`, `1h`, or a plain number of seconds. Raises ConfigError."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)\s*", str(text))
+    if not match or isinstance(text, bool):
+        raise ConfigError(f"{where}: {text!r} is not a duration", hint="write 500ms, 60s, 2m or 1h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def author() -> Author:
+    """This invocation: a new run id that sorts by time, DATAOPS_ACTOR or the user's name, and the host or pod."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    try:
+        actor = os.environ.get("DATAOPS_ACTOR") or getpass.getuser()
+    except (OSError, KeyError):  # an arbitrary user id without a name, as in a container
+        actor = f"uid {os.getuid()}"
+    host = os.environ.get("HOSTNAME") or socket.gethostname()
+    return Author(run=f"{stamp}-{secrets.token_hex(3)}", actor=actor, host=host, version=__version__)
+
+
+def find(start: Path) -> Path:
+    """The nearest dataops.toml at or above `start`."""
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    raise ConfigError(
+        f"no {FILE_NAME} in {start} or above it", hint="change to the project's folder, or name the file: --config FILE"
+    )
+
+
+def load(
+    path: Path | None,
+    *,
+    environment: str | None = None,
+    selected: Collection[str] = (),
+    environ: Mapping[str, str] | None = None,
+    with_urls: bool = True,
+) -> Config:
+    """Read the file and make the chosen services (all when none is named), migrations included.
+
+    Raises ConfigError (file and line where there is one), HistoryError for the migration files and UsageError for a
+    service or an environment that does not exist. `with_urls=False` asks for no variable: for commands that reach no
+    database.
+    """
+    environ = os.environ if environ is None else environ
+    path = path or find(Path.cwd())
+    table = _read(path)
+    services = table.get("services")
+    if not isinstance(services, dict) or not services:
+        raise ConfigError(f"{path}: there is no [services.NAME] in it", hint="see README.md#configuration")
+    _only(table, {"services", "environments"}, str(path))
+    for name in selected:
+        if name not in services:
+            raise UsageError(f"there is no service {name}", hint=files.near(name, services))
+    chosen = [name for name in services if not selected or name in selected]
+    urls = _urls(path, table, chosen, environment, environ) if with_urls else {}
+    made = tuple(_service(path, name, services, urls.get(name, "")) for name in chosen)
+    _refuse_cycle(path, services)
+    return Config(path, made, tuple(services))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint="name an existing file: --config FILE") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from error
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        text = re.sub(r" \(at line.*", "", str(error))
+        raise ConfigError(f"{path}:{line[1] if line else '?'}: {text}", hint="mend the TOML at that line") from error
+
+
+def _only(table: Mapping[str, Any], known: set[str], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}", hint=files.near(key, sorted(known)))
+
+
+def _service(path: Path, name: str, services: Mapping[str, Any], url: str) -> Service:
+    where = f"{path}: [services.{name}]"
+    table = _table(services[name], where)
+    _only(table, _SERVICE_KEYS, where)
+    kind = _kind(table, where)
+    folder = path.parent / _text(table, "folder", where)
+    timeouts = _table(table.get("timeouts", {}), f"{where} timeouts")
+    _only(timeouts, _TIMEOUT_KEYS, f"{where} timeouts")
+    depends_on = table.get("depends_on", [])
+    if not isinstance(depends_on, list) or not all(isinstance(other, str) for other in depends_on):
+        raise ConfigError(f"{where}: depends_on has to be a list of service names")
+    for other in depends_on:
+        if other not in services or other == name:
+            raise ConfigError(f"{where}: depends_on names {other!r}", hint=files.near(other, set(services) - {name}))
+    return Service(
+        name=name,
+        kind=kind,
+        url=url,
+        folder=folder,
+        migrations=files.load(name, kind, folder),
+        depends_on=tuple(depends_on),
+        timeouts=Timeouts(**{key: seconds(value, f"{where} timeouts.{key}") for key, value in timeouts.items()}),
+        ahead=_choice(Ahead, table.get("ahead", "refuse"), f"{where}: ahead"),
+        session_pooler=_one_of(("", "session"), table.get("pooler", ""), f"{where}: pooler") == "session",
+    )
+
+
+def _table(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where} has to be a table", hint="see README.md#configuration")
+    return value
+
+
+def _text(table: Mapping[str, Any], key: str, where: str) -> str:
+    value = table.get(key)
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{where}: {key} is missing", hint=f'write {key} = "..."; see README.md#configuration')
+    return value
+
+
+def _one_of(allowed: Iterable[str], value: object, where: str) -> str:
+    allowed = list(allowed)
+    if value not in allowed:
+        raise ConfigError(f"{where}: {value!r} is not one of {', '.join(repr(a) for a in allowed if a)}")
+    return str(value)
+
+
+def _choice(enum: type[Ahead], value: object, where: str) -> Ahead:
+    return enum(_one_of([member.value for member in enum], value, where))
+
+
+def _kind(table: Mapping[str, Any], where: str) -> Kind:
+    return Kind(_one_of([kind.value for kind in Kind], table.get("engine"), f"{where}: engine"))
+
+
+def _refuse_cycle(path: Path, services: Mapping[str, Any]) -> None:
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        if name in trail:
+            loop = " -> ".join((*trail[trail.index(name) :], name))
+            raise ConfigError(f"{path}: depends_on goes round in a circle: {loop}", hint="remove one of them")
+        if name not in done:
+            for other in services[name].get("depends_on", []):
+                if other in services:
+                    visit(other, (*trail, name))
+            done.add(name)
+
+    for name in services:
+        visit(name, ())
+
+
+def _urls(
+    path: Path,
+    table: Mapping[str, Any],
+    chosen: Iterable[str],
+    environment: str | None,
+    environ: Mapping[str, str],
+) -> dict[str, str]:
+    services = table["services"]
+    urls: dict[str, str] = {}
+    postgres = [name for name in chosen if services[name].get("engine") == Kind.POSTGRESQL.value]
+    named = _environment(path, table, environment) if environment else None
+    for name in chosen:
+        where = f"{path}: [services.{name}]"
+        settings = _table(services[name], where)
+        kind = _kind(settings, where)
+        if named is not None:
+            if not isinstance(named.get(name), str):
+                raise ConfigError(
+                    f"the environment {environment} says no URL for {name}",
+                    hint=f'write {name} = "..." under [environments.{environment}] in {path.name}, or use --service',
+                )
+            url, source = named[name], f"[environments.{environment}] {name}"
+        elif kind is Kind.POSTGRESQL:
+            url, source = _postgres_url(name, settings, environ, alone=len(postgres) == 1)
+        else:
+            url, source = _mongo_url(settings, environ)
+        redact.learn(url)
+        urls[name] = _checked(kind, url, source, str(settings.get("database") or ""))
+    return urls
+
+
+def _environment(path: Path, table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    environments = table.get("environments", {})
+    if name not in environments:
+        raise UsageError(f"there is no environment {name} in {path}", hint=files.near(name, environments))
+    return _table(environments[name], f"{path}: [environments.{name}]")
+
+
+def _value(name: str, environ: Mapping[str, str]) -> str | None:
+    """The variable, or the content of the file that NAME_FILE points at; None when neither is set or it is empty."""
+    value, path = environ.get(name), environ.get(f"{name}_FILE")
+    if value and path:
+        raise ConfigError(f"both {name} and {name}_FILE are set", hint="unset one of them")
+    if path:
+        try:
+            return Path(path).read_text().rstrip("\r\n") or None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise ConfigError(f"{name}_FILE: {path}: {reason}", hint="is the secret mounted?") from error
+    return value or None
+
+
+def _postgres_url(
+    name: str, settings: Mapping[str, Any], environ: Mapping[str, str], *, alone: bool
+) -> tuple[str, str]:
+    variable = str(settings.get("url_env") or re.sub(r"\W", "_", name).upper() + "_PG_CON")
+    for candidate in (variable, *(["PG_CON"] if alone else [])):
+        value = _value(candidate, environ)
+        if value:
+            return value, candidate
+    also = "" if alone else " (PG_CON counts only when exactly one PostgreSQL service is selected)"
+    raise ConfigError(
+        f"{variable} is not set",
+        service=name,
+        hint=f"set {variable} or {variable}_FILE to postgres://HOST:PORT/DATABASE, with the credentials{also}",
+    )
+
+
+def _mongo_url(settings: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, str]:
+    prefix = str(settings.get("env_prefix") or "MONGODB")
+    whole = _value(f"{prefix}_CON", environ)
+    database = _value(f"{prefix}_DATABASE", environ) or str(settings.get("database") or DEFAULT_MONGO_DATABASE)
+    if whole:
+        return _with_database(whole, database), f"{prefix}_CON"
+    address = _value(f"{prefix}_ADDRESS", environ)
+    if not address:
+        raise ConfigError(
+            f"neither {prefix}_CON nor {prefix}_ADDRESS is set",
+            hint=f"set {prefix}_CON (or {prefix}_CON_FILE) to mongodb://HOST:PORT/DATABASE, with the credentials, "
+            f"or {prefix}_ADDRESS to a host or a comma-separated list of hosts",
+        )
+    user, password = _value(f"{prefix}_USER", environ), _value(f"{prefix}_PASSWORD", environ)
+    if bool(user) != bool(password):
+        missing = f"{prefix}_PASSWORD" if user else f"{prefix}_USER"
+        raise ConfigError(f"{missing} is not set", hint=f"{prefix}_USER and {prefix}_PASSWORD go together")
+    if "://" not in address:
+        address = f"mongodb://{address}"
+    if user and password:
+        scheme, _, rest = address.partition("://")
+        if "@" not in rest.partition("/")[0]:
+            address = f"{scheme}://{quote_plus(user)}:{quote_plus(password)}@{rest}"
+    return _with_database(address, database), f"{prefix}_ADDRESS"
+
+
+def _with_database(url: str, database: str) -> str:
+    """Put the database into a mongodb URL that names none. The last @ ends the credentials."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    address, question, options = rest.partition("?")
+    credentials, at, hosts = address.rpartition("@")
+    host, _, path = hosts.partition("/")
+    return f"{scheme}://{credentials}{at}{host}/{path or quote_plus(database)}{question}{options}"
+
+
+def _checked(kind: Kind, url: str, source: str, database: str) -> str:
+    allowed = ("postgres://", "postgresql://") if kind is Kind.POSTGRESQL else ("mongodb://", "mongodb+srv://")
+    if not url.startswith(allowed):
+        raise ConfigError(
+            f"{source} is not a {kind.value} URL: it has to begin with {' or '.join(allowed)}",
+            hint="the value itself is not shown, it may hold a password",
+        )
+    return url if kind is Kind.POSTGRESQL else _with_database(url, database or DEFAULT_MONGO_DATABASE)

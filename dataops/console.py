@@ -1,0 +1,389 @@
+"""What a person sees: plans, tables, progress, errors. The only place that draws.
+
+On a terminal with Rich, in colour and with progress bars; elsewhere the same text, plain, a line an event. Rich is
+imported only for a terminal: pods and pipelines ask all day and have none.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import IO, TYPE_CHECKING, Any
+
+from dataops import events, planner
+from dataops.config import redact
+from dataops.errors import DataopsError
+from dataops.model import Applied, Direction, Entry, Happened, Plan, Rendering, Result, State, Step
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+    from rich.progress import Progress, TaskID
+
+_SHOWN_COMMANDS = 3
+_SHOWN_WIDTH = 110
+STASH_PREFIX = "dataops_stash_"
+_HEADS = {Direction.APPLY: "+", Direction.ROLLBACK: "-"}
+
+Line = tuple[str, str]
+"""A line of text and the style of the whole line, "" for none."""
+
+
+class Console:
+    """Two streams: data goes to stdout, talk to stderr. `quiet` drops the talk (JSON logs take its place)."""
+
+    def __init__(self, out: IO[str] | None = None, err: IO[str] | None = None, *, quiet: bool = False) -> None:
+        self.out = out or sys.stdout
+        self.err = err or sys.stderr
+        self._quiet = quiet
+        self._rich: dict[int, RichConsole] = {}
+
+    def data(self, lines: Iterable[Line]) -> None:
+        self._write(self.out, lines)
+
+    def talk(self, lines: Iterable[Line]) -> None:
+        if not self._quiet:
+            self._write(self.err, lines)
+
+    def say(self, text: str, style: str = "") -> None:
+        self.talk([(text, style)])
+
+    def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
+        """To stdout; on a terminal fitted to its width, elsewhere as wide as it needs to be."""
+        rows = [[redact(cell) for cell in row] for row in rows]
+        if self._terminal(self.out):
+            self._draw_table(headers, rows, styles)
+            return
+        widths = [max(len(row[at]) for row in [headers, *rows]) for at in range(len(headers))]
+        for row in [headers, *rows]:
+            self.out.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+
+    def error(self, error: DataopsError) -> None:
+        if self._quiet:
+            return
+        lines: list[Line] = [(f"error: {error}", "bold red")]
+        if error.hint:
+            lines.append((f"hint: {error.hint}", "yellow"))
+        self._write(self.err, lines)
+
+    def progress(self) -> events.Emit:
+        """A sink for a run's events."""
+        if self._quiet:
+            return lambda event: None
+        return _Live(self, self._console(self.err)) if self._terminal(self.err) else _Talk(self)
+
+    def _write(self, stream: IO[str], lines: Iterable[Line]) -> None:
+        if self._terminal(stream):
+            console = self._console(stream)
+            for text, style in lines:
+                console.print(redact(text), style=style or None, markup=False, highlight=False, soft_wrap=True)
+        else:
+            stream.write("".join(f"{redact(text)}\n" for text, _ in lines))
+            stream.flush()
+
+    def _terminal(self, stream: IO[str]) -> bool:
+        try:
+            return stream.isatty() and os.environ.get("TERM") != "dumb"
+        except ValueError:  # closed
+            return False
+
+    def _console(self, stream: IO[str]) -> RichConsole:
+        from rich.console import Console as RichConsole
+
+        if id(stream) not in self._rich:
+            self._rich[id(stream)] = RichConsole(file=stream)  # honours NO_COLOR
+        return self._rich[id(stream)]
+
+    def _draw_table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]) -> None:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for header in headers:
+            table.add_column(header, overflow="fold")
+        for at, row in enumerate(rows):
+            table.add_row(*[Text(cell) for cell in row], style=styles[at] if at < len(styles) else None)
+        self._console(self.out).print(table)
+
+
+# Plans
+
+
+def plan_lines(plan: Plan, renderings: Mapping[str, Rendering], *, verbose: bool) -> list[Line]:
+    """The plan as a letter: where, what, in which order, how risky, how to undo; the summary is the last line."""
+    lines: list[Line] = []
+    for state in plan.states:
+        steps = plan.of(state.service.name)
+        lines += _service_lines(state, steps, plan.direction, verbose=verbose)
+        for step in steps:
+            lines += _step_lines(step, renderings.get(step.id), verbose=verbose)
+        lines.append(("", ""))
+    order = [name for name in dict.fromkeys(step.service for step in plan.steps)]
+    if len(order) > 1:
+        depending = [s.service for s in plan.states if s.service.depends_on and s.service.name in order]
+        after = "; ".join(f"{s.name} after {', '.join(s.depends_on)}" for s in depending)
+        lines.append((f"Order: {', '.join(order)}, side by side" + (f", but {after}" if after else ""), ""))
+    if plan.steps and plan.direction is Direction.APPLY:
+        stuck = next((step for step in reversed(plan.steps) if not step.migration.reversible), None)
+        undo = "Undo: dataops rollback" if stuck is None else f"Undo: only back to {stuck.id}, which is irreversible"
+        lines.append((undo, ""))
+    lines.append((planner.summary(plan), "bold"))
+    return lines
+
+
+def _service_lines(state: State, steps: Sequence[Step], direction: Direction, *, verbose: bool) -> list[Line]:
+    verb = "to apply" if direction is Direction.APPLY else "to roll back"
+    name = state.service.name
+    lines: list[Line] = [(f"{name}: {state.server}, {state.identity.address}", "bold")]
+    work = f"{len(steps)} {verb}" if steps else f"nothing {verb}"
+    more = len(state.pending) - len(steps) if direction is Direction.APPLY else 0
+    later = f", {more} more pending" if more > 0 else ""
+    lines.append((f"  {len(state.applied)} applied{_newest(state.applied)}, {work}{later}", ""))
+    if state.ahead:
+        lines.append((f"  ahead of this code by {', '.join(state.unknown)}", "yellow"))
+    if state.holder:
+        lines.append((f"  locked now by {state.holder}", "yellow"))
+    if verbose:
+        lines += [(f"    {applied.id}{_when(applied.at)}", "dim") for applied in state.applied]
+    return lines
+
+
+def _newest(applied: Sequence[Applied]) -> str:
+    return f", newest {applied[-1].id}{_when(applied[-1].at)}" if applied else ""
+
+
+def _when(at: datetime | None) -> str:
+    return f" ({at:%Y-%m-%d %H:%M} UTC)" if at else ""
+
+
+def step_flags(step: Step) -> list[str]:
+    """What a reader has to know before agreeing."""
+    migration = step.migration
+    flags = ["transactional" if migration.atomic else "not transactional"]
+    if not migration.atomic:
+        flags.append("repeatable" if migration.repeatable else "not repeatable")
+    flags.append("reversible" if migration.reversible else f"IRREVERSIBLE: {migration.facts.irreversible_because}")
+    return flags
+
+
+def _step_lines(step: Step, rendering: Rendering | None, *, verbose: bool) -> list[Line]:
+    migration = step.migration
+    style = "yellow" if not migration.reversible else ("green" if step.direction is Direction.APPLY else "cyan")
+    title = f"  {migration.title}" if migration.title != migration.path.stem else ""
+    lines: list[Line] = [(f"  {_HEADS[step.direction]} {migration.id}{title}", style)]
+    lines.append((f"      {', '.join(step_flags(step))}", "dim"))
+    if rendering is None:
+        return lines
+    # Those that only serve the stash come last where not all are shown.
+    ordered = rendering.commands if verbose else sorted(rendering.commands, key=lambda text: STASH_PREFIX in text)
+    shown = ordered if verbose else ordered[:_SHOWN_COMMANDS]
+    for command in shown:
+        text = command.splitlines() if verbose else [" ".join(command.split())]
+        cut = [part if verbose or len(part) <= _SHOWN_WIDTH else part[: _SHOWN_WIDTH - 1] + "…" for part in text]
+        lines += [(f"      {'| ' if at else '> '}{part}", "") for at, part in enumerate(cut)]
+    if len(rendering.commands) > len(shown):
+        lines.append((f"      … and {len(rendering.commands) - len(shown)} more (-v shows all)", "dim"))
+    if not rendering.commands and not rendering.opaque:
+        lines.append(("      no commands", "dim"))
+    if rendering.opaque:
+        lines.append((f"      opaque: {rendering.opaque}", "yellow"))
+    lines += [(f"      puts aside: {what}", "dim") for what in rendering.puts_aside]
+    lines += [(f"      note: {note}", "dim") for note in rendering.notes]
+    return lines
+
+
+# Results
+
+
+def result_lines(result: Result) -> list[Line]:
+    """What stands, what failed, what is left."""
+    verb = "applied" if result.plan.direction is Direction.APPLY else "rolled back"
+    lines: list[Line] = []
+    for failure in result.failures:
+        error = failure.error
+        lines.append((f"error: {error}", "bold red"))
+        mine = [step for step in result.left if step.service == failure.service]
+        lines.append((f"  {failure.service}: {failure.applied_before} applied before it, {len(mine)} not run", "red"))
+        if isinstance(error, DataopsError) and error.hint:
+            lines.append((f"hint: {error.hint}", "yellow"))
+    services = len({step.service for step in result.done})
+    plural = "service" if services == 1 else "services"
+    text = f"{len(result.done)} {verb} in {services} {plural}" if result.done else f"nothing {verb}"
+    if result.failures or result.left:
+        text += f", {len(result.failures)} failed, {len(result.left)} left"
+    style = "bold red" if result.failures else ("yellow" if result.left else "bold green")
+    lines.append((f"Run {result.run}: {text} ({result.seconds:.1f} s)", style))
+    return lines
+
+
+# Status and history
+
+STATUS_HEADERS = ("service", "revision", "applied", "pending", "last run", "who", "when", "state")
+HISTORY_HEADERS = ("when", "service", "migration", "direction", "event", "seconds", "run", "who", "note")
+
+
+def status_row(name: str, state: State | DataopsError, problem: DataopsError | None) -> tuple[list[str], str]:
+    """One row and its style. `problem` is what would refuse an apply now."""
+    if isinstance(state, DataopsError):
+        return [name, "?", "?", "?", "", "", "", state.message], "red"
+    revision = state.unknown[-1] if state.unknown else (state.applied[-1].id if state.applied else "none")
+    last = state.last
+    return [
+        name,
+        revision,
+        str(len(state.applied)),
+        str(len(state.pending)),
+        last.run if last else "",
+        f"{last.actor}@{last.host}" if last else "",
+        f"{last.at:%Y-%m-%d %H:%M:%S}" if last and last.at else "",
+        *(text := [_condition(state, problem)]),
+    ], _condition_style(text[0])
+
+
+def _condition(state: State, problem: DataopsError | None) -> str:
+    words = []
+    if state.holder:
+        words.append(f"locked by {state.holder}")
+    if state.ahead:
+        words.append("ahead")
+    entry = planner.interrupted(state)
+    if entry:
+        words.append(f"interrupted: {entry.direction.value} {entry.migration}")
+    elif problem and not state.ahead:
+        words.append(problem.message)
+    elif state.last and state.last.event is Happened.FAILED and state.pending:
+        words.append(f"failed: {state.last.direction.value} {state.last.migration}")
+    if state.pending:
+        words.append(f"{len(state.pending)} pending")
+    return ", ".join(words) or "up to date"
+
+
+def _condition_style(text: str) -> str:
+    if text == "up to date":
+        return "green"
+    return "yellow" if text.endswith("pending") and "," not in text else "bold yellow"
+
+
+def history_rows(entries: Iterable[tuple[str, Entry]]) -> list[list[str]]:
+    return [
+        [
+            f"{entry.at:%Y-%m-%d %H:%M:%S}" if entry.at else "",
+            service,
+            entry.migration,
+            entry.direction.value,
+            entry.event.value,
+            "" if entry.seconds is None else f"{entry.seconds:.2f}",
+            entry.run,
+            f"{entry.actor}@{entry.host}",
+            entry.error or entry.reason,
+        ]
+        for service, entry in entries
+    ]
+
+
+# Events
+
+
+class _Talk:
+    """A line an event, for a pipe or a log collector."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __call__(self, event: events.Event) -> None:
+        line = event_line(event)
+        if line is not None:
+            self._console.talk([line])
+
+
+class _Live:
+    """Progress bars under the lines, for a terminal."""
+
+    def __init__(self, console: Console, rich: RichConsole) -> None:
+        self._console = console
+        self._rich = rich
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._mutex = threading.RLock()
+
+    def __call__(self, event: events.Event) -> None:
+        with self._mutex:
+            if isinstance(event, events.RunStarted):
+                self._start()
+            elif isinstance(event, events.StillRunning):
+                return  # the bar shows it
+            elif isinstance(event, events.StepProgressed):
+                self._advance(event)
+                return
+            elif isinstance(event, events.StepStarted) and event.step and self._progress:
+                text = f"{event.service} {event.step.migration.id}"
+                self._tasks[event.service] = self._progress.add_task(text, total=None, amount="")
+                return
+            elif isinstance(event, events.StepFinished | events.StepFailed) and self._progress:
+                task = self._tasks.pop(event.service, None)
+                if task is not None:
+                    self._progress.remove_task(task)
+            elif isinstance(event, events.RunFinished) and self._progress:
+                self._progress.stop()
+                self._progress = None
+            line = event_line(event)
+            if line is not None:
+                self._console.talk([line])
+
+    def _start(self) -> None:
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[amount]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._rich,
+            transient=True,
+        )
+        self._progress.start()
+
+    def _advance(self, event: events.StepProgressed) -> None:
+        if self._progress and event.service in self._tasks:
+            amount = _amount(event.done, event.total, event.unit)
+            self._progress.update(self._tasks[event.service], completed=event.done, total=event.total, amount=amount)
+
+
+def _amount(done: int, total: int | None, unit: str) -> str:
+    return f"{done:,} of {total:,} {unit}" if total is not None else (f"{done:,} {unit}" if done else "")
+
+
+def event_line(event: events.Event) -> Line | None:
+    """An event as a line; None for those that are only for machines or bars."""
+    step = getattr(event, "step", None)
+    what = f"{event.service}: {step.direction.value} {step.migration.id}" if step is not None else event.service
+    made: dict[type[events.Event], Any] = {
+        events.RunStarted: lambda e: (f"run {e.run}: {e.steps} steps", "dim"),
+        events.ServerAwaited: lambda e: (f"{e.service}: waiting for the server: {e.reason}", "yellow"),
+        events.LockAwaited: lambda e: (f"{e.service}: waiting for the lock of {e.holder}", "yellow"),
+        events.NothingLeft: lambda e: (f"{e.service}: nothing left to do, another run did it", "dim"),
+        events.StepStarted: lambda e: (f"{what} …", ""),
+        events.StillRunning: lambda e: (
+            f"{what} still running, {e.seconds:.0f} s {_amount(e.done, e.total, e.unit)}".rstrip(),
+            "",
+        ),
+        events.StepRetried: lambda e: (
+            f"{what} rolled back, again in {e.seconds:.1f} s (attempt {e.attempt}): {e.reason}",
+            "yellow",
+        ),
+        events.StepFinished: lambda e: (f"{what} done ({e.seconds:.2f} s)", "green"),
+        events.StepFailed: lambda e: (f"{what} FAILED ({e.seconds:.2f} s)", "red"),
+        events.Warned: lambda e: (f"warning: {e.message}", "yellow"),
+        events.StopRequested: lambda e: (
+            f"{e.signal}: stopping now" if e.now else f"{e.signal}: stopping after the running steps; again to stop now",
+            "yellow",
+        ),
+    }
+    make = made.get(type(event))
+    return make(event) if make else None

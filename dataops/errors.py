@@ -1,0 +1,191 @@
+"""What can go wrong, as a tree, and the exit code of each branch.
+
+DataopsError
+├── UsageError            64  the command line asks for something that does not exist
+├── ConfigError            4  dataops.toml or the environment is wrong
+├── HistoryError           4  the files, or the files against the database, do not make one history
+│   ├── BrokenFile            a file that cannot be read as a migration
+│   ├── EditedAfterApply      a file whose code is not the code that was applied
+│   └── OutOfOrder            a gap: something older is pending, or a file is missing
+├── LockNotObtained        3  somebody else is migrating, for longer than we may wait
+├── WaitTimedOut           3  `dataops wait` saw no finished database in time
+├── LockLost               3  our lock is, or may be, somebody else's
+├── StalePlan              5  a saved plan that no longer fits
+├── InterruptedStep        6  a step died half-way and a person has to decide
+├── Blocked                7  a hazard or a policy says no (an irreversible step, for example)
+├── DatabaseAhead          9  the database knows migrations that this code does not
+├── Unreachable           10  no connection
+│   ├── PermissionDenied      a connection, but not the rights
+│   └── ServerUnavailable     an embedded server that cannot be had here
+├── CannotWrite           10  a local file or stream that cannot be written
+├── MigrationFailed        1  the migration itself raised
+└── Stopped               75  a signal, at a safe point
+
+A class's docstring is its default message. `hint` is the remedy. Data sits on attributes, so that callers and
+tests look at those and not at prose. Layout of the idea: pip's `exceptions` and `status_codes`.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+
+
+class ExitCode(enum.IntEnum):
+    """The process's answer: stable, documented in README.md, the same number in `--json`."""
+
+    OK = 0
+    FAILED = 1
+    PENDING = 2
+    LOCKED = 3
+    INVALID = 4
+    STALE = 5
+    INTERRUPTED = 6
+    BLOCKED = 7
+    DRIFT = 8
+    AHEAD = 9
+    UNREACHABLE = 10
+    USAGE = 64
+    STOPPED = 75
+
+
+class DataopsError(Exception):
+    """Something is wrong."""
+
+    exit_code: ExitCode = ExitCode.FAILED
+    default_hint = ""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        hint: str | None = None,
+        service: str | None = None,
+        migration: str | None = None,
+    ) -> None:
+        self.message = message or inspect.cleandoc(type(self).__doc__ or "").split("\n\n")[0]
+        self.hint = self.default_hint if hint is None else hint
+        self.service = service
+        self.migration = migration
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.service}: {self.message}" if self.service else self.message
+
+
+class UsageError(DataopsError):
+    """The command line asks for something that does not exist."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(DataopsError):
+    """The configuration is not usable."""
+
+    exit_code = ExitCode.INVALID
+
+
+class HistoryError(DataopsError):
+    """The migration files do not make one history."""
+
+    exit_code = ExitCode.INVALID
+
+
+class BrokenFile(HistoryError):
+    """A migration file cannot be read."""
+
+
+class EditedAfterApply(HistoryError):
+    """A migration was edited after it had been applied."""
+
+    default_hint = (
+        "put the applied text back and write a new migration for the change; "
+        "comments, docstrings and formatting may change freely"
+    )
+
+
+class OutOfOrder(HistoryError):
+    """The applied migrations are not the first ones of the history."""
+
+
+class LockNotObtained(DataopsError):
+    """Another run holds the migration lock."""
+
+    exit_code = ExitCode.LOCKED
+    default_hint = "run again, or wait longer with --lock-timeout; docs/operations.md#a-held-lock"
+
+
+class WaitTimedOut(DataopsError):
+    """The migrations waited for did not come in time."""
+
+    exit_code = ExitCode.LOCKED
+    default_hint = "see `dataops status`; wait longer with --timeout"
+
+
+class LockLost(DataopsError):
+    """The migration lock is no longer ours."""
+
+    exit_code = ExitCode.LOCKED
+    default_hint = "run again: what was recorded stands, what was not is decided by the recovery table"
+
+
+class StalePlan(DataopsError):
+    """The plan no longer fits."""
+
+    exit_code = ExitCode.STALE
+    default_hint = "make a new plan: dataops plan --out FILE"
+
+
+class InterruptedStep(DataopsError):
+    """A step was interrupted and nobody knows how far it came."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class Blocked(DataopsError):
+    """A policy forbids this."""
+
+    exit_code = ExitCode.BLOCKED
+
+
+class DatabaseAhead(DataopsError):
+    """The database knows migrations that this code does not."""
+
+    exit_code = ExitCode.AHEAD
+    default_hint = (
+        "this is an older image than the one that migrated the database: deploy the newer one, or, if the older "
+        'code can live with the newer schema, set ahead = "allow" for the service'
+    )
+
+
+class Unreachable(DataopsError):
+    """The database cannot be reached."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+class PermissionDenied(Unreachable):
+    """The database refuses this user."""
+
+
+class ServerUnavailable(Unreachable):
+    """A server program is not installed here."""
+
+
+class CannotWrite(DataopsError):
+    """A file or stream cannot be written."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+class MigrationFailed(DataopsError):
+    """A migration failed."""
+
+    exit_code = ExitCode.FAILED
+
+
+class Stopped(DataopsError):
+    """Stopped by a signal at a safe point."""
+
+    exit_code = ExitCode.STOPPED
+    default_hint = "run again to go on from here"

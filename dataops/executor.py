@@ -1,0 +1,351 @@
+"""Runs a plan: lock, confirm under the lock, then step, step, step. What stands, stands, and is told.
+
+First every service of the plan is locked, in the plan's order, and confirmed: nothing starts while any of them might
+refuse. Then services run side by side, each its own steps in order and after those it depends on. One failure stops the
+whole run at the next step.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from dataops import planner
+from dataops.backends import Backend, StillHeld, connect
+from dataops.errors import DataopsError, LockLost, MigrationFailed, Stopped, Unreachable
+from dataops.events import (
+    Emit,
+    LockAwaited,
+    LockTaken,
+    NothingLeft,
+    RunFinished,
+    RunStarted,
+    ServerAwaited,
+    StepFailed,
+    StepFinished,
+    StepProgressed,
+    StepRetried,
+    StepStarted,
+    StillRunning,
+)
+from dataops.model import Author, Direction, Failure, Happened, Plan, Result, Service, State, Step
+
+_READ_PAUSE = 0.5
+_TELL_SECONDS = 60.0
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class StopSignal:
+    """Asked to stop? Once: at the next safe point. Twice: now."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._abort: Callable[[], None] = lambda: None
+
+    def __call__(self) -> bool:
+        return self._event.is_set()
+
+    def stop(self) -> None:
+        self._event.set()
+
+    def on_abort(self, abort: Callable[[], None]) -> None:
+        self._abort = abort
+
+    def abort(self) -> None:
+        self._event.set()
+        self._abort()
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but not longer than until somebody says stop."""
+        self._event.wait(seconds)
+
+
+def read_all(
+    services: Sequence[Service], *, emit: Emit, wait_seconds: float = 0.0, stop: StopSignal | None = None
+) -> list[State]:
+    """Read every service, side by side. Raises the first error in the order of `services`.
+
+    With `wait_seconds`, a server that cannot be reached is tried again for so long.
+    """
+    outcomes = look(services, emit=emit, wait_seconds=wait_seconds, stop=stop)
+    for outcome in outcomes:
+        if isinstance(outcome, DataopsError):
+            raise outcome
+    return [outcome for outcome in outcomes if isinstance(outcome, State)]
+
+
+def look(
+    services: Sequence[Service], *, emit: Emit, wait_seconds: float = 0.0, stop: StopSignal | None = None
+) -> list[State | DataopsError]:
+    """Like `read_all`, but an error stands for its own service only."""
+    deadline = time.monotonic() + wait_seconds
+
+    def one(service: Service) -> State | DataopsError:
+        told = False
+        while True:
+            backend = connect(service)
+            try:
+                return backend.read()
+            except Unreachable as error:
+                if time.monotonic() >= deadline or (stop is not None and stop()):
+                    return error
+                if not told:
+                    emit(ServerAwaited(service.name, reason=error.message))
+                    told = True
+            except DataopsError as error:
+                return error
+            finally:
+                backend.close()
+            (stop or StopSignal()).pause(_READ_PAUSE)
+
+    return side_by_side(one, services)
+
+
+def side_by_side(work: Callable[[T], R], items: Sequence[T], jobs: int | None = None) -> list[R]:
+    """Map in threads; the results in order."""
+    if len(items) < 2 or jobs == 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(max_workers=min(jobs or len(items), len(items))) as pool:
+        return list(pool.map(work, items))
+
+
+def execute(
+    plan: Plan,
+    author: Author,
+    *,
+    emit: Emit,
+    stop: StopSignal,
+    lock_timeout: float | None = None,
+    jobs: int | None = None,
+) -> Result:
+    """Do what the plan says. Raises what refuses it before anything was done; a failing step is in the Result."""
+    return _Execution(plan, author, emit, stop, lock_timeout, jobs).run()
+
+
+class _Execution:
+    def __init__(
+        self,
+        plan: Plan,
+        author: Author,
+        emit: Emit,
+        stop: StopSignal,
+        lock_timeout: float | None,
+        jobs: int | None,
+    ) -> None:
+        self._plan = plan
+        self._author = author
+        self._emit = emit
+        self._stop = stop
+        self._lock_timeout = lock_timeout
+        self._jobs = jobs
+        self._failed = threading.Event()
+        names = {step.service for step in plan.steps}
+        self._services = [state.service for state in plan.states if state.service.name in names]
+        self._backends = {service.name: connect(service) for service in self._services}
+        self._done: list[Step] = []
+        self._failures: list[Failure] = []
+        self._running: dict[str, _Running] = {}
+
+    def run(self) -> Result:
+        began = time.monotonic()
+        self._emit(RunStarted(run=self._author.run, steps=len(self._plan.steps)))
+        self._stop.on_abort(self._abort)
+        with ExitStack() as scopes:
+            for backend in self._backends.values():
+                scopes.callback(backend.close)
+            held = {service.name: self._locked(scopes, service) for service in self._services}
+            left = dict(zip(held, side_by_side(self._confirmed, self._services), strict=True))
+            self._run_services(held, left)
+        remaining = tuple(step for steps in left.values() for step in steps if step not in self._done)
+        failed = {failure.step for failure in self._failures}
+        result = Result(
+            run=self._author.run,
+            plan=self._plan,
+            done=tuple(self._done),
+            failures=tuple(self._failures),
+            left=tuple(step for step in remaining if step not in failed),
+            seconds=time.monotonic() - began,
+            stopped=self._stop() and bool(remaining),
+        )
+        self._emit(RunFinished(result=result))
+        return result
+
+    def _locked(self, scopes: ExitStack, service: Service) -> StillHeld:
+        if self._stop():
+            raise Stopped("stopped before the first step", service=service.name)
+        timeout = service.timeouts.lock if self._lock_timeout is None else self._lock_timeout
+        held = scopes.enter_context(
+            self._backends[service.name].lock(
+                self._author,
+                timeout=timeout,
+                waiting=lambda holder: self._emit(LockAwaited(service.name, holder=str(holder or "somebody"))),
+                stop=self._stop,
+            )
+        )
+        self._emit(LockTaken(service.name))
+        return held
+
+    def _confirmed(self, service: Service) -> tuple[Step, ...]:
+        backend = self._backends[service.name]
+        state = backend.read()
+        left = planner.confirm(self._plan, state)
+        ended = planner.closing(state)
+        if ended is not None:
+            backend.write(ended)
+        if not left:
+            self._emit(NothingLeft(service.name))
+        return left
+
+    def _run_services(self, held: Mapping[str, StillHeld], left: Mapping[str, tuple[Step, ...]]) -> None:
+        waiting = {name: self._after(name) & set(left) for name in left}
+        finished: set[str] = set()
+        with ThreadPoolExecutor(max_workers=max(1, self._jobs or len(left))) as pool:
+            running: dict[Future[None], str] = {}
+            while waiting or running:
+                for name in [name for name, others in waiting.items() if others <= finished]:
+                    del waiting[name]
+                    running[pool.submit(self._run_service, name, held[name], left[name])] = name
+                # Wake up now and then, so that the main thread can take signals and tell what is running.
+                for future in wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done:
+                    finished.add(running.pop(future))
+                    future.result()
+                for step in list(self._running.values()):
+                    step.tell(self._emit)
+
+    def _after(self, name: str) -> set[str]:
+        """The services whose steps come before this one's: what it depends on, or the other way round to undo."""
+        by_name = {service.name: service for service in self._services}
+        if self._plan.direction is Direction.APPLY:
+            return set(by_name[name].depends_on)
+        return {other.name for other in self._services if name in other.depends_on}
+
+    def _run_service(self, name: str, still_held: StillHeld, steps: tuple[Step, ...]) -> None:
+        backend = self._backends[name]
+        before = len(self._plan.state(name).applied)
+        for at, step in enumerate(steps):
+            if self._stop() or self._failed.is_set():
+                return
+            began = time.monotonic()
+            try:
+                still_held()
+                self._run_step(backend, step)
+            except Exception as error:
+                self._failed.set()
+                seconds = time.monotonic() - began
+                text = error.message if isinstance(error, DataopsError) else backend.error_text(error)
+                self._failures.append(Failure(name, step, self._explain(backend, step, error, text), before + at))
+                self._note_failure(backend, step, seconds, text)
+                self._emit(StepFailed(name, step, seconds, text))
+                return
+        if steps:
+            self._verify(backend, name, steps)
+
+    def _run_step(self, backend: Backend, step: Step) -> None:
+        name, author = step.service, self._author
+        backend.write(author.entry(step.migration, step.direction, Happened.STARTED))
+        self._emit(StepStarted(name, step))
+        running = self._running[name] = _Running(step)
+
+        def report(count: int, total: int | None, unit: str) -> None:
+            running.done, running.total, running.unit = count, total, unit
+            self._emit(StepProgressed(name, step, count, total, unit))
+
+        try:
+            seconds = backend.run(
+                step,
+                author.entry(step.migration, step.direction, Happened.SUCCEEDED),
+                report=report,
+                retrying=lambda attempt, pause, why: self._emit(StepRetried(name, step, attempt, pause, why)),
+            )
+        finally:
+            del self._running[name]
+        self._done.append(step)
+        self._emit(StepFinished(name, step, seconds))
+
+    def _explain(self, backend: Backend, step: Step, error: Exception, text: str) -> Exception:
+        if isinstance(error, DataopsError):
+            error.service = error.service or step.service
+            return error
+        happened = (
+            f"The change was rolled back. {step.migration.id} is as it was before."
+            if step.migration.atomic
+            else f"What {step.migration.id} did before the error stays; it counts as not {_done(step)}."
+        )
+        failed = MigrationFailed(
+            f"{step.direction.value} {step.migration.id} failed\n  {text}\n  {happened}",
+            service=step.service,
+            migration=step.migration.id,
+            hint="mend the cause and run again",
+        )
+        failed.__cause__ = error
+        return failed
+
+    def _note_failure(self, backend: Backend, step: Step, seconds: float, text: str) -> None:
+        entry = self._author.entry(step.migration, step.direction, Happened.FAILED, seconds=round(seconds, 3), error=text)
+        try:
+            backend.write(entry)
+        except (LockLost, Unreachable):
+            return  # the journal keeps saying *started*, and the recovery table decides; the first error is told
+
+    def _verify(self, backend: Backend, name: str, steps: tuple[Step, ...]) -> None:
+        """Read the record back on a fresh connection: a change that was never committed must not look like one."""
+        applied = backend.read().applied_ids
+        wrong = [s for s in steps if s in self._done and (s.migration.id in applied) is not (s.direction is Direction.APPLY)]
+        if wrong:
+            self._failed.set()
+            error = MigrationFailed(
+                f"{wrong[0].migration.id} was run, but the record does not show it",
+                service=name,
+                migration=wrong[0].migration.id,
+                hint="was the record changed by another tool meanwhile? see dataops history",
+            )
+            self._failures.append(Failure(name, wrong[0], error))
+            self._done = [step for step in self._done if step not in wrong]
+
+    def _abort(self) -> None:
+        for backend in self._backends.values():
+            backend.abort()
+
+
+@dataclass
+class _Running:
+    step: Step
+    began: float = field(default_factory=time.monotonic)
+    told: float = 0.0
+    done: int = 0
+    total: int | None = None
+    unit: str = ""
+
+    def tell(self, emit: Emit) -> None:
+        seconds = time.monotonic() - self.began
+        if seconds - self.told >= _TELL_SECONDS:
+            self.told = seconds
+            emit(StillRunning(self.step.service, self.step, seconds, self.done, self.total, self.unit))
+
+
+def resolve(backend: Backend, author: Author, step: Step, *, applied: bool, reason: str, emit: Emit, stop: StopSignal) -> None:
+    """Record a person's answer, under the lock. Raises UsageError when the record would lose its order."""
+    service = backend.service
+    with backend.lock(
+        author,
+        timeout=service.timeouts.lock,
+        waiting=lambda holder: emit(LockAwaited(service.name, holder=str(holder or "somebody"))),
+        stop=stop,
+    ):
+        planner.check_resolvable(backend.read(), step.migration, applied=applied)
+        direction = Direction.APPLY if applied else Direction.ROLLBACK
+        entry = author.entry(step.migration, direction, Happened.RESOLVED, reason=reason)
+        backend.resolve(entry, applied=applied)
+
+
+def _done(step: Step) -> str:
+    return "applied" if step.direction is Direction.APPLY else "rolled back"
+
+
+__all__ = ["StopSignal", "execute", "look", "read_all", "resolve", "side_by_side"]

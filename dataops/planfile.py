@@ -1,0 +1,125 @@
+"""A plan on disk: exactly what was shown, for which databases, and no secret. The idea is Terraform's `-out`.
+
+The format is JSON, version 1, documented in docs/json.md. A digest over the content tells a file that was cut or
+edited from one that is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataops import __version__, planner
+from dataops.errors import CannotWrite, StalePlan, UsageError
+from dataops.model import Direction, Identity, Plan, State, Step
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SavedPlan:
+    """A plan read back from a file, not yet held against the databases."""
+
+    path: Path
+    direction: Direction
+    services: dict[str, dict[str, Any]]
+    steps: tuple[tuple[str, str], ...]
+
+
+def save(plan: Plan, path: Path) -> None:
+    """Write the plan; the file is readable by its owner only. Raises CannotWrite."""
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "dataops": __version__,
+        "direction": plan.direction.value,
+        "services": {state.service.name: _service(state) for state in plan.states},
+        "steps": [[step.service, step.migration.id] for step in plan.steps],
+    }
+    content["digest"] = _digest(content)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(json.dumps(content, indent=2) + "\n")
+        part.chmod(0o600)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise CannotWrite(f"{path}: {error.strerror}", hint="nothing was written; name another file with --out") from error
+
+
+def load(path: Path) -> SavedPlan:
+    """Read a plan file. Raises UsageError for something else than a plan, StalePlan for a damaged one."""
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", hint="make one: dataops plan --out FILE") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not a plan file", hint="make one: dataops plan --out FILE") from error
+    if not isinstance(content, dict) or "digest" not in content:
+        raise UsageError(f"{path} is not a plan file", hint="make one: dataops plan --out FILE")
+    if content.pop("digest") != _digest(content) or content.get("format") != FORMAT:
+        raise StalePlan(f"{path} was changed after it had been written, or comes from another version of dataops")
+    return SavedPlan(
+        path=path,
+        direction=Direction(content["direction"]),
+        services=content["services"],
+        steps=tuple((service, migration) for service, migration in content["steps"]),
+    )
+
+
+def hold(saved: SavedPlan, states: Sequence[State]) -> Plan:
+    """The saved plan, if everything it relies on is as it was. Raises StalePlan that says what changed, HistoryError."""
+    changes = [change for state in states for change in _changes(saved.services[state.service.name], state)]
+    if changes:
+        raise StalePlan(f"{saved.path} is stale: " + "; ".join(changes))
+    planner.refuse_same_database(states)
+    by_name = {state.service.name: state for state in states}
+    steps = tuple(
+        Step(service, by_name[service].service.by_id[migration], saved.direction) for service, migration in saved.steps
+    )
+    plan = Plan(saved.direction, steps, tuple(states), saved=True)
+    for state in states:
+        planner.confirm(plan, state)
+    return plan
+
+
+def _service(state: State) -> dict[str, Any]:
+    return {
+        "identity": {
+            "server": state.identity.server,
+            "database": state.identity.database,
+            "address": state.identity.address,
+            "marks": sorted(state.identity.marks),
+        },
+        "applied": [applied.id for applied in state.applied],
+        "files": {m.id: planner.checksum_of(state.service, m) for m in state.service.migrations},
+        "fingerprint": planner.fingerprint(state),
+    }
+
+
+def _changes(saved: dict[str, Any], state: State) -> list[str]:
+    name = state.service.name
+    was = Identity(**{**saved["identity"], "marks": frozenset(saved["identity"]["marks"])})
+    if not state.identity.still(was):
+        return [f"{name}: planned for {_where(was)}, this is {_where(state.identity)}"]
+    if saved["fingerprint"] == planner.fingerprint(state):
+        return []
+    now = {m.id: planner.checksum_of(state.service, m) for m in state.service.migrations}
+    told = [f"{name}: {id_} has been edited" for id_ in now if id_ in saved["files"] and now[id_] != saved["files"][id_]]
+    told += [f"{name}: {id_} is a new file" for id_ in now if id_ not in saved["files"]]
+    told += [f"{name}: {id_} has no file any more" for id_ in saved["files"] if id_ not in now]
+    applied = [a.id for a in state.applied] + list(state.unknown)
+    told += [f"{name}: {id_} has been applied" for id_ in applied if id_ not in saved["applied"]]
+    told += [f"{name}: {id_} has been rolled back" for id_ in saved["applied"] if id_ not in applied]
+    return told or [f"{name}: the order of its migrations has changed"]
+
+
+def _where(identity: Identity) -> str:
+    return f"{identity.database} on {identity.address} ({identity.server})"
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,142 @@
+"""The `--json` answers: stable, documented in docs/json.md, one object a command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from dataops import planner
+from dataops.errors import DataopsError
+from dataops.model import Entry, Migration, Plan, Rendering, Result, State, Step
+
+Json = dict[str, Any]
+
+
+def error(problem: DataopsError) -> Json:
+    return {
+        "error": {
+            "kind": type(problem).__name__,
+            "message": problem.message,
+            "hint": problem.hint,
+            "service": problem.service,
+            "migration": problem.migration,
+        },
+        "exit_code": int(problem.exit_code),
+    }
+
+
+def plan(planned: Plan, renderings: Mapping[str, Rendering]) -> Json:
+    return {
+        "direction": planned.direction.value,
+        "services": [
+            {
+                **_database(state),
+                "applied": [_applied(state, at) for at in range(len(state.applied))],
+                "pending": len(state.pending),
+                "unknown": list(state.unknown),
+                "steps": [_step(step, renderings.get(step.id)) for step in planned.of(state.service.name)],
+            }
+            for state in planned.states
+        ],
+        "order": [step.id for step in planned.steps],
+        "irreversible": sum(not step.migration.reversible for step in planned.steps),
+        "summary": planner.summary(planned),
+    }
+
+
+def result(done: Result, renderings: Mapping[str, Rendering]) -> Json:
+    return {
+        "run": done.run,
+        "direction": done.plan.direction.value,
+        "done": [step.id for step in done.done],
+        "failed": [
+            {"step": failure.step.id if failure.step else None, **error(_known(failure.error))["error"]}
+            for failure in done.failures
+        ],
+        "left": [step.id for step in done.left],
+        "stopped": done.stopped,
+        "seconds": round(done.seconds, 3),
+        "plan": plan(done.plan, renderings),
+    }
+
+
+def status(name: str, state: State | DataopsError, problem: DataopsError | None) -> Json:
+    if isinstance(state, DataopsError):
+        return {"service": name, "reachable": False, **error(state)}
+    entry = planner.interrupted(state)
+    return {
+        **_database(state),
+        "reachable": True,
+        "revision": state.unknown[-1] if state.unknown else (state.applied[-1].id if state.applied else None),
+        "applied": len(state.applied),
+        "pending": [migration.id for migration in state.pending],
+        "ahead": list(state.unknown),
+        "interrupted": entry_of(name, entry) if entry else None,
+        "last": entry_of(name, state.last) if state.last else None,
+        "locked_by": str(state.holder) if state.holder else None,
+        "problem": error(problem)["error"] if problem else None,
+    }
+
+
+def entry_of(service: str, entry: Entry) -> Json:
+    return {
+        "service": service,
+        "run": entry.run,
+        "seq": entry.seq,
+        "migration": entry.migration,
+        "direction": entry.direction.value,
+        "event": entry.event.value,
+        "at": _time(entry.at),
+        "seconds": entry.seconds,
+        "actor": entry.actor,
+        "host": entry.host,
+        "version": entry.version,
+        "error": entry.error or None,
+        "reason": entry.reason or None,
+    }
+
+
+def history(entries: Iterable[tuple[str, Entry]]) -> Json:
+    return {"entries": [entry_of(service, entry) for service, entry in entries]}
+
+
+def _known(problem: Exception) -> DataopsError:
+    return problem if isinstance(problem, DataopsError) else DataopsError(str(problem))
+
+
+def _database(state: State) -> Json:
+    return {
+        "service": state.service.name,
+        "engine": state.service.kind.value,
+        "server": state.server,
+        "address": state.identity.address,
+    }
+
+
+def _applied(state: State, at: int) -> Json:
+    applied = state.applied[at]
+    return {"migration": applied.id, "at": _time(applied.at), "run": applied.run}
+
+
+def _step(step: Step, rendering: Rendering | None) -> Json:
+    migration: Migration = step.migration
+    return {
+        "migration": migration.id,
+        "title": migration.title,
+        "file": migration.path.name,
+        "direction": step.direction.value,
+        "checksum": migration.checksum,
+        "transactional": migration.atomic,
+        "repeatable": migration.repeatable,
+        "reversible": migration.reversible,
+        "irreversible_because": migration.facts.irreversible_because or None,
+        "commands": list(rendering.commands) if rendering else None,
+        "opaque": (rendering.opaque or None) if rendering else None,
+        "notes": list(rendering.notes) if rendering else None,
+        "puts_aside": list(rendering.puts_aside) if rendering else None,
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None

@@ -1,0 +1,211 @@
+"""What the text of a migration file says, found without running it. Pure: text in, facts out.
+
+Reading is lazy in two steps, so that a service with ten thousand migrations answers within a second: identity and
+parent by one regular expression (`identity`), everything else by the syntax tree and only where it is asked for
+(`facts`).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+ALEMBIC_NAMES = ("revision", "down_revision")
+MONGO_NAMES = ("name", "dependencies")
+
+
+class Unreadable(ValueError):
+    """The text is not a migration; the message says why, `line` where."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file promises about itself."""
+
+    title: str
+    checksum: str
+    reversible: bool
+    irreversible_because: str
+    autocommit: bool
+    repeatable: bool
+
+
+def raw_checksum(source: bytes) -> str:
+    """SHA-256 of the bytes: equal means surely unchanged, different means look closer (`facts().checksum`)."""
+    return hashlib.sha256(source).hexdigest()
+
+
+def identity(source: bytes, names: tuple[str, str]) -> tuple[str | None, Any]:
+    """The two literals that place a file in its history, or Unreadable.
+
+    `names` are the two variables: the id (None when the file does not say) and the parent.
+    """
+    found = [_literal(source, name) for name in names]
+    if any(value is _MISSING for value in found):
+        literals = _constants(parse(source))
+        found = [literals.get(name, _MISSING) for name in names]
+    id_, parent = found
+    if id_ is not _MISSING and id_ is not None and not isinstance(id_, str):
+        raise Unreadable(f"{names[0]} has to be a text, written as a literal")
+    if parent is _MISSING:
+        raise Unreadable(f"it does not say {names[1]} = ... as a literal at the top level")
+    return (None if id_ is _MISSING else id_), parent
+
+
+def parse(source: bytes) -> ast.Module:
+    """The syntax tree, or Unreadable with the line."""
+    try:
+        return ast.parse(source)
+    except SyntaxError as error:
+        raise Unreadable(f"{error.msg}", error.lineno) from error
+    except ValueError as error:  # a null byte, an unknown encoding
+        raise Unreadable(str(error)) from error
+
+
+def facts(source: bytes) -> Facts:
+    """Everything else that a plan says about a file."""
+    tree = parse(source)
+    constants = _constants(tree)
+    reason = _irreversible(tree, constants)
+    return Facts(
+        title=_title(tree),
+        checksum=semantic_checksum(tree),
+        reversible=not reason,
+        irreversible_because=reason,
+        autocommit=any(_name_of(node) == "autocommit_block" for node in ast.walk(tree)),
+        repeatable=constants.get("repeatable") is True,
+    )
+
+
+def semantic_checksum(tree: ast.Module) -> str:
+    """SHA-256 of what the code does: comments, docstrings and formatting do not count.
+
+    Written out by our own rules instead of `ast.dump`, whose text differs from one Python to the next: empty lists,
+    absent values and the fields that a newer grammar adds are left out.
+    """
+    digest = hashlib.sha256()
+    for piece in _canonical(tree):
+        digest.update(piece.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+_IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
+
+
+def _canonical(node: object) -> Iterator[str]:
+    if isinstance(node, ast.Constant):
+        yield f"<{type(node.value).__name__}:{node.value!r}>"
+    elif isinstance(node, ast.AST):
+        yield f"({type(node).__name__}"
+        for field in node._fields:
+            value: Any = getattr(node, field, None)
+            if field == "body" and isinstance(node, _HAS_DOCSTRING) and _docstring_node(node) is not None:
+                value = value[1:]
+            if field in _IGNORED_FIELDS or value is None or value == []:
+                continue
+            yield f" {field}="
+            yield from _canonical(value)
+        yield ")"
+    elif isinstance(node, list):
+        yield "["
+        for item in node:
+            yield from _canonical(item)
+            yield ","
+        yield "]"
+    else:
+        yield repr(node)
+
+
+_HAS_DOCSTRING = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_Documented = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_MISSING: Any = object()
+
+
+def _docstring_node(node: _Documented) -> ast.Expr | None:
+    first = node.body[0] if node.body else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        return first
+    return None
+
+
+def _title(tree: ast.Module) -> str:
+    text = (ast.get_docstring(tree) or "").strip()
+    return text.splitlines()[0].strip() if text else ""
+
+
+def _literal(source: bytes, name: str) -> Any:
+    """The literal assigned to `name` on one line, or _MISSING when there is not exactly one such line."""
+    pattern = rb"^" + name.encode() + rb"[ \t]*(?::[^=\n]+)?=[ \t]*([^\n]*?)[ \t]*\r?$"
+    lines = re.findall(pattern, source, re.MULTILINE)
+    if len(lines) != 1:
+        return _MISSING
+    try:
+        return ast.literal_eval(lines[0].decode())
+    except (ValueError, SyntaxError):
+        return _MISSING
+
+
+def _constants(tree: ast.Module) -> dict[str, Any]:
+    """Top-level `name = literal`, the last one winning, as Python would have it."""
+    found: dict[str, Any] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            targets, value = node.targets, node.value
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            targets, value = [node.target], node.value
+        else:
+            continue
+        for target in targets:
+            if isinstance(target, ast.Name):
+                try:
+                    found[target.id] = ast.literal_eval(value)
+                except ValueError:
+                    found.pop(target.id, None)
+    return found
+
+
+def _name_of(node: ast.AST) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _irreversible(tree: ast.Module, constants: dict[str, Any]) -> str:
+    """Why the file cannot be undone; "" when it can."""
+    if constants.get("reversible") is False:
+        return str(constants.get("irreversible_because") or "it says reversible = False")
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    down = functions.get("downgrade")
+    if down is None:
+        imported = any(
+            (alias.asname or alias.name) == "downgrade"
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        )
+        return "" if imported or "downgrade" in constants else "it has no downgrade()"
+    body = _statements(down)
+    if body and isinstance(body[0], ast.Raise):
+        return "its downgrade() only raises"
+    up = functions.get("upgrade")
+    if not body and up is not None and _statements(up) and constants.get("reversible") is not True:
+        return "its downgrade() is empty although its upgrade() is not"
+    return ""
+
+
+def _statements(function: ast.FunctionDef) -> list[ast.stmt]:
+    body = function.body[1:] if _docstring_node(function) is not None else function.body
+    return [
+        statement
+        for statement in body
+        if not isinstance(statement, ast.Pass)
+        and not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+    ]

@@ -1,0 +1,108 @@
+"""Give payments between accounts, and all entries of their journals, amounts in sats and cents.
+
+Looks at ledger entries of type on_us or onchain_on_us (not ln_on_us, not trades with oneself) in BTC without
+a satsAmount, takes them together by _journal, and writes to every entry of that journal, of any type and
+currency, that has no satsAmount:
+
+    satsAmount   round(the highest debit - fee)   displayAmount        as centsAmount
+    satsFee      fee, or null                     displayFee           as centsFee
+    centsAmount  round((usd - feeUsd) * 100)      displayCurrency      "USD"
+    centsFee     round(feeUsd * 100)              satsAmountMigration  true
+
+Undone by giving each of the eight fields what it was before, from the stash, as long as it still holds what
+this migration wrote. Where the application has written another value since, the application wins: that field
+stays.
+
+Stashed: for every entry that is written, the former values of the eight fields (mostly none) and the new ones.
+
+Differs from the original: an entry that has a satsAmount is not touched (the original overwrote those too,
+EUR by USD); fee, usd and feeUsd come from the entry with the lowest _id, not from any; the way back goes by
+what was written, not by type, so that entries of other types lose the values too; and it runs (the original
+calls a method that its driver lost, and was recorded as applied without doing anything). An entry without a
+_journal is left alone; the original took all of these together and wrote the same amounts to every entry
+without a journal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo.database import Database
+
+from dataops.stash.mongo import WRITTEN, applying, undoing
+
+name = "20230319091251-add-sats-amounts-to-intraledger"
+dependencies = ["20230116162612-add-sats-amounts-to-receipts"]
+repeatable = True
+
+LEDGER = "medici_transactions"
+FIELDS = (
+    "satsAmount",
+    "satsFee",
+    "centsAmount",
+    "centsFee",
+    "displayAmount",
+    "displayFee",
+    "displayCurrency",
+    "satsAmountMigration",
+)
+
+
+def upgrade(db: Database[dict[str, Any]]) -> None:
+    with applying(db, name) as stash:
+        stash.lookup_index(LEDGER, "_journal")
+        stash.plan(LEDGER, amounts())
+        stash.write(LEDGER)
+
+
+def downgrade(db: Database[dict[str, Any]]) -> None:
+    with undoing(db, name) as stash:
+        stash.restore(LEDGER, dict.fromkeys(FIELDS, WRITTEN))
+
+
+def amounts() -> list[dict[str, Any]]:
+    """Which entries get which values: each journal with its amounts, then all entries of that journal."""
+    cents = rounded({"$multiply": [{"$subtract": [number("$first.usd"), number("$first.feeUsd")]}, 100]})
+    cents_fee = rounded({"$multiply": [number("$first.feeUsd"), 100]})
+    values = {
+        "satsAmount": rounded({"$subtract": ["$debit", number("$first.fee")]}),
+        "satsFee": {"$ifNull": ["$first.fee", None]},
+        "centsAmount": cents,
+        "centsFee": cents_fee,
+        "displayAmount": cents,
+        "displayFee": cents_fee,
+        "displayCurrency": {"$literal": "USD"},
+        "satsAmountMigration": {"$literal": True},
+    }
+    # of documents the one with the lowest first field is the lowest: the first entry, the same on every run
+    first = {"$min": {"_id": "$_id", "fee": "$fee", "usd": "$usd", "feeUsd": "$feeUsd"}}
+    return [
+        {
+            "$match": {
+                "type": {"$in": ["on_us", "onchain_on_us"]},
+                "currency": "BTC",
+                "satsAmount": {"$exists": False},
+                "_journal": {"$type": "objectId"},
+            }
+        },
+        {"$group": {"_id": "$_journal", "debit": {"$max": number("$debit")}, "first": first}},
+        {"$project": {"set": values}},
+        {"$lookup": {"from": LEDGER, "localField": "_id", "foreignField": "_journal", "as": "entry"}},
+        # only what is needed, before the list is unwound: half the time
+        {"$project": {"set": 1, "entry": dict.fromkeys(("_id", "_journal", *FIELDS), 1)}},
+        {"$unwind": "$entry"},
+        {"$match": {"entry.satsAmount": {"$exists": False}, "$expr": {"$eq": ["$entry._journal", "$_id"]}}},
+        {"$project": {"_id": "$entry._id", "was": {f: f"$entry.{f}" for f in FIELDS}, "set": 1}},
+    ]
+
+
+def number(value: str) -> dict[str, Any]:
+    """As a double; nothing, or what is no number, counts as 0."""
+    return {"$convert": {"input": value, "to": "double", "onError": 0.0, "onNull": 0.0}}
+
+
+def rounded(value: dict[str, Any]) -> dict[str, Any]:
+    """To the next whole number, half upwards ($round: half to even); an int, or a long if that is too small."""
+    whole = {"$floor": {"$add": [value, 0.5]}}
+    as_long = {"$convert": {"input": whole, "to": "long", "onError": whole}}
+    return {"$convert": {"input": whole, "to": "int", "onError": as_long}}

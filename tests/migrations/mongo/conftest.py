@@ -1,0 +1,86 @@
+"""A standalone MongoDB (it has no transactions), the wire to it, and the database before every migration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from dataops.dev import MongoServer
+from tests.migrations.mongo.history import Document, Snapshot, files, insert
+from tests.migrations.mongo.wire import Wire
+from tests.seed import odd_shapes, seed
+from tests.servers import fresh_mongo
+
+ACCOUNTS = 24
+
+
+class Befores:
+    """The seeded database as it is just before each migration, with the odd shapes for it and all before it."""
+
+    def __init__(self, db: Database[Document]) -> None:
+        self._db = db
+        self._left = list(files())
+        self._known: dict[int, Snapshot] = {}
+        seed(db, ACCOUNTS)
+
+    def __getitem__(self, number: int) -> Snapshot:
+        """Walks on from where it stands: every migration is applied once."""
+        while number not in self._known:
+            file = self._left[0]  # again, if it has failed
+            if file.number not in self._known:
+                insert(self._db, odd_shapes(file.number))
+                self._known[file.number] = Snapshot.of(self._db)
+            file.upgrade(self._db)
+            del self._left[0]
+        return self._known[number]
+
+
+@pytest.fixture(scope="session")
+def befores(mongo_standalone: MongoServer) -> Iterator[Befores]:
+    client: MongoClient[dict[str, Any]]
+    with fresh_mongo(mongo_standalone) as url, MongoClient(url) as client:
+        yield Befores(client.get_default_database())
+
+
+@pytest.fixture(scope="session")
+def wire(mongo_standalone: MongoServer) -> Iterator[Wire]:
+    with Wire(mongo_standalone.url()) as wire:
+        yield wire
+
+
+@pytest.fixture(scope="session")
+def _standing_url(mongo_standalone: MongoServer) -> Iterator[str]:
+    with fresh_mongo(mongo_standalone) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _standing(_standing_url: str) -> Iterator[Database[Document]]:
+    client: MongoClient[Document]
+    with MongoClient(_standing_url) as client:
+        yield client.get_default_database()
+
+
+@pytest.fixture
+def db(_standing: Database[Document]) -> Database[Document]:
+    """One database for all tests here: most of it need not be made again for the next. Restore a snapshot first."""
+    return _standing
+
+
+@pytest.fixture(scope="session")
+def _wired_client(wire: Wire) -> Iterator[MongoClient[Document]]:
+    client: MongoClient[Document]
+    with MongoClient(wire.uri) as client:
+        yield client
+
+
+@pytest.fixture
+def wired(_wired_client: MongoClient[Document], db: Database[Document], wire: Wire) -> Iterator[Database[Document]]:
+    """The same database at the other end of the wire."""
+    wire.mend()
+    yield _wired_client[db.name]
+    wire.mend()
