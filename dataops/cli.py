@@ -25,19 +25,18 @@ from dataops.backends import Backend, connect
 from dataops.errors import (
     CannotWrite,
     ConfigError,
-    DataopsError,
     DatabaseAhead,
+    DataopsError,
     ExitCode,
     Stopped,
     UsageError,
     WaitTimedOut,
 )
 from dataops.events import Broadcast, Emit, StopRequested
-from dataops.executor import StopSignal, execute, look, read_all, resolve, side_by_side
+from dataops.executor import StopSignal, execute, look, prune, read_all, resolve, side_by_side
 from dataops.logs import JsonLog
-from dataops.model import Ahead, Direction, Migration, Plan, Rendering, Result, Service, State, Step
+from dataops.model import Ahead, Direction, Kept, Migration, Plan, Rendering, Result, Service, State, Step
 
-_RENDER_LIMIT = 200
 _WAIT_PAUSE = 1.0
 
 
@@ -69,7 +68,7 @@ class Session:
         """Where a run's events go."""
         if self.log_format == "json":
             return Broadcast(self.log)
-        return Broadcast(self.console.progress(), report=lambda text: print(text, file=sys.stderr))
+        return Broadcast(self.console.progress(), report=lambda text: click.echo(text, err=True))
 
     def answer(self, content: dict[str, Any], code: ExitCode) -> None:
         """The one object of `--json`."""
@@ -87,7 +86,9 @@ def duration(context: click.Context, parameter: click.Parameter, value: str | No
         raise click.BadParameter(f"{value!r} is not a duration: write 500ms, 60s, 2m or 1h") from error
 
 
-def command(name: str, *, services: bool = True) -> Callable[[Callable[..., ExitCode | None]], click.Command]:
+def command(
+    name: str, *, services: bool = True, group: click.Group | None = None
+) -> Callable[[Callable[..., ExitCode | None]], click.Command]:
     """A command with the options that all commands share; the function gets a Session first and returns a code."""
 
     def decorate(function: Callable[..., ExitCode | None]) -> click.Command:
@@ -120,7 +121,7 @@ def command(name: str, *, services: bool = True) -> Callable[[Callable[..., Exit
         decorated: Any = run
         for option in reversed(shared):
             decorated = option(decorated)
-        return main_group.command(name)(decorated)
+        return (group or main_group).command(name)(decorated)
 
     return decorate
 
@@ -195,7 +196,9 @@ def plan_command(
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--to", metavar="REV", help="Stop at this migration: an id, its beginning, or SERVICE/ID.")
 @click.option("--steps", type=click.IntRange(min=1), help="At most so many steps in all.")
-@click.option("--wait", "wait_seconds", callback=duration, metavar="60s", help="Wait for servers that do not answer yet.")
+@click.option(
+    "--wait", "wait_seconds", callback=duration, metavar="60s", help="Wait for servers that do not answer yet."
+)
 @click.option("--lock-timeout", callback=duration, metavar="2m", help="How long to wait for another run's lock.")
 @click.option("--jobs", type=click.IntRange(min=1), help="How many services at once; by default all.")
 def apply_command(
@@ -327,7 +330,9 @@ def history_command(session: Session, run_id: str | None, limit: int) -> None:
 
 
 @command("wait")
-@click.option("--timeout", callback=duration, default="10m", show_default=True, metavar="10m", help="Give up after this.")
+@click.option(
+    "--timeout", callback=duration, default="10m", show_default=True, metavar="10m", help="Give up after this."
+)
 @click.option("--allow-ahead", is_flag=True, help="A database that is ahead of this code is good enough.")
 def wait_command(session: Session, timeout: float, allow_ahead: bool) -> ExitCode:
     """Block until every service has all migrations that this code knows: for an application's init container.
@@ -419,6 +424,79 @@ def new_command(session: Session, service_name: str, message: str) -> None:
         session.answer({"file": str(path)}, ExitCode.OK)
     else:
         session.console.data([(str(path), "")])
+
+
+# stash
+
+
+@main_group.group("stash")
+def stash_group() -> None:
+    """What migrations have put aside, so that a rollback loses nothing.
+
+    \b
+    Example:
+      dataops stash list
+      dataops stash prune --older-than 30d
+    """
+
+
+@command("list", group=stash_group)
+def stash_list_command(session: Session) -> None:
+    """Show what is put aside, by which migration, how much and since when. Writes nothing.
+
+    \b
+    Example:
+      dataops stash list --service api
+    """
+    found = _kept(session.config().services)
+    if session.as_json:
+        session.answer({"kept": [report.kept(service.name, kept) for service, kept in found]}, ExitCode.OK)
+    elif found:
+        session.console.table(
+            console.STASH_HEADERS, console.stash_rows((service.name, kept) for service, kept in found)
+        )
+    else:
+        session.console.say("nothing is put aside")
+
+
+@command("prune", group=stash_group)
+@click.option("--older-than", callback=duration, required=True, metavar="30d", help="Only what was put aside before.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def stash_prune_command(session: Session, older_than: float, yes: bool) -> None:
+    """Drop what was put aside long ago. What needs it can then not be rolled back any more.
+
+    \b
+    Example:
+      dataops stash prune --older-than 30d
+    """
+    limit = datetime.now(UTC).timestamp() - older_than
+    found = [
+        (service, kept)
+        for service, kept in _kept(session.config().services)
+        if kept.at is not None and kept.at.timestamp() < limit
+    ]
+    if not session.as_json:
+        rows = console.stash_rows((service.name, kept) for service, kept in found)
+        session.console.talk([("  ".join(row), "") for row in rows] or [("nothing is that old", "")])
+    if found and not yes:
+        _consent(f"Drop these {len(found)}? They cannot be brought back.")
+    with _signals(session) as stop:
+        for service in dict.fromkeys(service for service, _ in found):
+            migrations = list(dict.fromkeys(kept.migration for owner, kept in found if owner is service))
+            with _backend(service) as backend:
+                prune(backend, session.author, migrations, emit=session.sink(), stop=stop)
+    if session.as_json:
+        session.answer({"pruned": [report.kept(service.name, kept) for service, kept in found]}, ExitCode.OK)
+    elif found:
+        session.console.data([(f"{len(found)} dropped", "")])
+
+
+def _kept(services: Sequence[Service]) -> list[tuple[Service, Kept]]:
+    def ask(service: Service) -> list[tuple[Service, Kept]]:
+        with _backend(service) as backend:
+            return [(service, kept) for kept in backend.kept()]
+
+    return [pair for pairs in side_by_side(ask, services) for pair in pairs]
 
 
 # dev
@@ -544,14 +622,17 @@ def _plan_rollback(
 
 
 def _render(plan: Plan, session: Session) -> dict[str, Rendering]:
-    """The commands of every step, services side by side; of a very long plan only the first ones, unless asked."""
-    everything = session.verbose or session.as_json
-    steps = plan.steps if everything else plan.steps[:_RENDER_LIMIT]
-    states = [state for state in plan.states if any(step.service == state.service.name for step in steps)]
+    """The commands of every step, services side by side; of a very long plan only the first ones, unless asked.
+
+    Of a rollback always all: a step whose stash was pruned refuses here, before anything is undone.
+    """
+    everything = session.verbose or session.as_json or plan.direction is Direction.ROLLBACK
+    limit = None if everything else console.SHOWN_STEPS
+    states = [state for state in plan.states if plan.of(state.service.name)]
 
     def render(state: State) -> dict[str, Rendering]:
         with _backend(state.service) as backend:
-            return {step.id: backend.render(step) for step in steps if step.service == state.service.name}
+            return {step.id: backend.render(step) for step in plan.of(state.service.name)[:limit]}
 
     return {id_: rendering for made in side_by_side(render, states) for id_, rendering in made.items()}
 
@@ -585,13 +666,17 @@ def _carry_out(
 
 
 def _ask(plan: Plan) -> None:
+    verb = "Apply" if plan.direction is Direction.APPLY else "Roll back"
+    _consent(f"{verb} {len(plan.steps)} migrations?")
+
+
+def _consent(question: str) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             "there is no terminal to ask for consent; nothing was done",
             hint="look at the plan, then: --yes, or save it with dataops plan --out FILE and apply that",
         )
-    verb = "Apply" if plan.direction is Direction.APPLY else "Roll back"
-    if not click.confirm(f"{verb} {len(plan.steps)} migrations?", err=True):
+    if not click.confirm(question, err=True):
         raise Stopped("not confirmed; nothing was done", hint="")
 
 
@@ -727,9 +812,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         problem = CannotWrite(f"output: {error.strerror}", hint="is the disk full?")
         _tell(problem)
         return problem.exit_code
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         text = config.redact("".join(traceback.format_exception(error)))
-        print(f"{text}error: this is a bug in dataops, please report it with the text above", file=sys.stderr)
+        click.echo(f"{text}error: this is a bug in dataops, please report it with the text above", err=True)
         return ExitCode.FAILED
 
 
@@ -760,11 +845,10 @@ def main() -> NoReturn:
             _silence_stdout()
         except OSError as error:
             with suppress(OSError):
-                print(f"error: output: {error.strerror}", file=sys.stderr, flush=True)
+                click.echo(f"error: output: {error.strerror}", err=True)
             code = code or ExitCode.UNREACHABLE
     os._exit(code)
 
 
 if __name__ == "__main__":
     main()
-

@@ -10,7 +10,6 @@ from __future__ import annotations
 import getpass
 import os
 import re
-import secrets
 import socket
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
@@ -98,7 +97,7 @@ def author() -> Author:
     except (OSError, KeyError):  # an arbitrary user id without a name, as in a container
         actor = f"uid {os.getuid()}"
     host = os.environ.get("HOSTNAME") or socket.gethostname()
-    return Author(run=f"{stamp}-{secrets.token_hex(3)}", actor=actor, host=host, version=__version__)
+    return Author(run=f"{stamp}-{os.urandom(3).hex()}", actor=actor, host=host, version=__version__)
 
 
 def find(start: Path) -> Path:
@@ -344,5 +343,11 @@ def _checked(kind: Kind, url: str, source: str, database: str) -> str:
         raise ConfigError(
             f"{source} is not a {kind.value} URL: it has to begin with {' or '.join(allowed)}",
             hint="the value itself is not shown, it may hold a password",
+        )
+    rest = url.partition("://")[2]
+    if not re.fullmatch(r"([^@/?#]*@)?[^@?]*(\?([^@]*|[^@=]*=.*))?", rest):
+        raise ConfigError(
+            f"{source}: the user or the password holds characters that have to be escaped",
+            hint="write %40 for @, %3A for :, %2F for /, %3F for ?, %23 for #, %25 for %",
         )
     return url if kind is Kind.POSTGRESQL else _with_database(url, database or DEFAULT_MONGO_DATABASE)

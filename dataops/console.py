@@ -16,15 +16,15 @@ from typing import IO, TYPE_CHECKING, Any
 from dataops import events, planner
 from dataops.config import redact
 from dataops.errors import DataopsError
-from dataops.model import Applied, Direction, Entry, Happened, Plan, Rendering, Result, State, Step
+from dataops.model import Applied, Direction, Entry, Happened, Kept, Plan, Rendering, Result, State, Step
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.progress import Progress, TaskID
 
-_SHOWN_COMMANDS = 3
+_SHOWN_COMMANDS = 2
 _SHOWN_WIDTH = 110
-STASH_PREFIX = "dataops_stash_"
+SHOWN_STEPS = 100
 _HEADS = {Direction.APPLY: "+", Direction.ROLLBACK: "-"}
 
 Line = tuple[str, str]
@@ -58,7 +58,9 @@ class Console:
             return
         widths = [max(len(row[at]) for row in [headers, *rows]) for at in range(len(headers))]
         for row in [headers, *rows]:
-            self.out.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+            self.out.write(
+                "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
+            )
 
     def error(self, error: DataopsError) -> None:
         if self._quiet:
@@ -80,7 +82,7 @@ class Console:
             for text, style in lines:
                 console.print(redact(text), style=style or None, markup=False, highlight=False, soft_wrap=True)
         else:
-            stream.write("".join(f"{redact(text)}\n" for text, _ in lines))
+            stream.write(redact("".join(f"{text}\n" for text, _ in lines)))
             stream.flush()
 
     def _terminal(self, stream: IO[str]) -> bool:
@@ -118,10 +120,15 @@ def plan_lines(plan: Plan, renderings: Mapping[str, Rendering], *, verbose: bool
     for state in plan.states:
         steps = plan.of(state.service.name)
         lines += _service_lines(state, steps, plan.direction, verbose=verbose)
-        for step in steps:
+        shown = steps if verbose else steps[:SHOWN_STEPS]
+        for step in shown:
             lines += _step_lines(step, renderings.get(step.id), verbose=verbose)
+        if len(steps) > len(shown):
+            lines.append(
+                (f"  … and {len(steps) - len(shown)} more, up to {steps[-1].migration.id} (-v shows all)", "dim")
+            )
         lines.append(("", ""))
-    order = [name for name in dict.fromkeys(step.service for step in plan.steps)]
+    order = list(dict.fromkeys(step.service for step in plan.steps))
     if len(order) > 1:
         depending = [s.service for s in plan.states if s.service.depends_on and s.service.name in order]
         after = "; ".join(f"{s.name} after {', '.join(s.depends_on)}" for s in depending)
@@ -177,15 +184,16 @@ def _step_lines(step: Step, rendering: Rendering | None, *, verbose: bool) -> li
     lines.append((f"      {', '.join(step_flags(step))}", "dim"))
     if rendering is None:
         return lines
-    # Those that only serve the stash come last where not all are shown.
-    ordered = rendering.commands if verbose else sorted(rendering.commands, key=lambda text: STASH_PREFIX in text)
-    shown = ordered if verbose else ordered[:_SHOWN_COMMANDS]
+    main = [text for at, text in enumerate(rendering.commands) if at not in rendering.stash]
+    shown = rendering.commands if verbose else main[:_SHOWN_COMMANDS]
     for command in shown:
         text = command.splitlines() if verbose else [" ".join(command.split())]
         cut = [part if verbose or len(part) <= _SHOWN_WIDTH else part[: _SHOWN_WIDTH - 1] + "…" for part in text]
         lines += [(f"      {'| ' if at else '> '}{part}", "") for at, part in enumerate(cut)]
-    if len(rendering.commands) > len(shown):
-        lines.append((f"      … and {len(rendering.commands) - len(shown)} more (-v shows all)", "dim"))
+    if more := len(rendering.commands) - len(shown):
+        hidden = len(rendering.commands) - len(main)
+        which = "" if not hidden else (", all" if hidden == more else f", {hidden} of them") + " for what is put aside"
+        lines.append((f"      … and {more} more{which} (-v shows all)", "dim"))
     if not rendering.commands and not rendering.opaque:
         lines.append(("      no commands", "dim"))
     if rendering.opaque:
@@ -282,6 +290,32 @@ def history_rows(entries: Iterable[tuple[str, Entry]]) -> list[list[str]]:
         ]
         for service, entry in entries
     ]
+
+
+STASH_HEADERS = ("service", "migration", "of", "kept in", "about", "size", "since")
+
+
+def stash_rows(found: Iterable[tuple[str, Kept]]) -> list[list[str]]:
+    return [
+        [
+            service,
+            kept.migration,
+            kept.source,
+            kept.place,
+            f"{kept.count:,}",
+            _size(kept.bytes),
+            f"{kept.at:%Y-%m-%d %H:%M:%S}" if kept.at else "unknown",
+        ]
+        for service, kept in found
+    ]
+
+
+def _size(amount: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GB"
 
 
 # Events
@@ -381,7 +415,9 @@ def event_line(event: events.Event) -> Line | None:
         events.StepFailed: lambda e: (f"{what} FAILED ({e.seconds:.2f} s)", "red"),
         events.Warned: lambda e: (f"warning: {e.message}", "yellow"),
         events.StopRequested: lambda e: (
-            f"{e.signal}: stopping now" if e.now else f"{e.signal}: stopping after the running steps; again to stop now",
+            f"{e.signal}: stopping now"
+            if e.now
+            else f"{e.signal}: stopping after the running steps; again to stop now",
             "yellow",
         ),
     }

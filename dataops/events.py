@@ -129,7 +129,7 @@ class Broadcast:
             for sink in list(self._sinks):
                 try:
                     sink(event)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001
                     self._sinks.remove(sink)
                     self._drop(f"output dropped: {type(error).__name__}: {error}")
 

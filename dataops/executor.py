@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from dataops import planner
-from dataops.backends import Backend, StillHeld, connect
+from dataops.backends import Backend, StillHeld, connect, load_module
 from dataops.errors import DataopsError, LockLost, MigrationFailed, Stopped, Unreachable
 from dataops.events import (
     Emit,
@@ -33,7 +33,7 @@ from dataops.events import (
     StepStarted,
     StillRunning,
 )
-from dataops.model import Author, Direction, Failure, Happened, Plan, Result, Service, State, Step
+from dataops.model import Author, Direction, Entry, Failure, Happened, Plan, Result, Service, State, Step
 
 _READ_PAUSE = 0.5
 _TELL_SECONDS = 60.0
@@ -195,6 +195,8 @@ class _Execution:
         backend = self._backends[service.name]
         state = backend.read()
         left = planner.confirm(self._plan, state)
+        for step in left:
+            load_module(service, step.migration)  # a file that cannot be imported stops the run before it begins
         ended = planner.closing(state)
         if ended is not None:
             backend.write(ended)
@@ -235,7 +237,7 @@ class _Execution:
             try:
                 still_held()
                 self._run_step(backend, step)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 self._failed.set()
                 seconds = time.monotonic() - began
                 text = error.message if isinstance(error, DataopsError) else backend.error_text(error)
@@ -287,7 +289,9 @@ class _Execution:
         return failed
 
     def _note_failure(self, backend: Backend, step: Step, seconds: float, text: str) -> None:
-        entry = self._author.entry(step.migration, step.direction, Happened.FAILED, seconds=round(seconds, 3), error=text)
+        entry = self._author.entry(
+            step.migration, step.direction, Happened.FAILED, seconds=round(seconds, 3), error=text
+        )
         try:
             backend.write(entry)
         except (LockLost, Unreachable):
@@ -296,7 +300,9 @@ class _Execution:
     def _verify(self, backend: Backend, name: str, steps: tuple[Step, ...]) -> None:
         """Read the record back on a fresh connection: a change that was never committed must not look like one."""
         applied = backend.read().applied_ids
-        wrong = [s for s in steps if s in self._done and (s.migration.id in applied) is not (s.direction is Direction.APPLY)]
+        wrong = [
+            s for s in steps if s in self._done and (s.migration.id in applied) is not (s.direction is Direction.APPLY)
+        ]
         if wrong:
             self._failed.set()
             error = MigrationFailed(
@@ -329,7 +335,9 @@ class _Running:
             emit(StillRunning(self.step.service, self.step, seconds, self.done, self.total, self.unit))
 
 
-def resolve(backend: Backend, author: Author, step: Step, *, applied: bool, reason: str, emit: Emit, stop: StopSignal) -> None:
+def resolve(
+    backend: Backend, author: Author, step: Step, *, applied: bool, reason: str, emit: Emit, stop: StopSignal
+) -> None:
     """Record a person's answer, under the lock. Raises UsageError when the record would lose its order."""
     service = backend.service
     with backend.lock(
@@ -344,8 +352,38 @@ def resolve(backend: Backend, author: Author, step: Step, *, applied: bool, reas
         backend.resolve(entry, applied=applied)
 
 
+def prune(backend: Backend, author: Author, migrations: Sequence[str], *, emit: Emit, stop: StopSignal) -> None:
+    """Drop what these migrations have put aside, under the lock, each journalled."""
+    service = backend.service
+    with backend.lock(
+        author,
+        timeout=service.timeouts.lock,
+        waiting=lambda holder: emit(LockAwaited(service.name, holder=str(holder or "somebody"))),
+        stop=stop,
+    ) as still_held:
+        applied = backend.read().applied_ids
+        for id_ in migrations:
+            still_held()
+            direction = Direction.APPLY if id_ in applied else Direction.ROLLBACK
+            migration = service.by_id.get(id_)
+            checksum, raw = (migration.checksum, migration.raw_checksum) if migration else ("", "")
+            entry = Entry(
+                run=author.run,
+                migration=id_,
+                direction=direction,
+                event=Happened.RESOLVED,
+                actor=author.actor,
+                host=author.host,
+                version=author.version,
+                checksum=checksum,
+                raw_checksum=raw,
+                reason="what it had put aside was pruned",
+            )
+            backend.prune(id_, entry)
+
+
 def _done(step: Step) -> str:
     return "applied" if step.direction is Direction.APPLY else "rolled back"
 
 
-__all__ = ["StopSignal", "execute", "look", "read_all", "resolve", "side_by_side"]
+__all__ = ["StopSignal", "execute", "look", "prune", "read_all", "resolve", "side_by_side"]

@@ -7,14 +7,13 @@ that names the files.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from dataops import source
 from dataops.errors import BrokenFile, ConfigError, HistoryError, UsageError
-from dataops.model import Kind, Migration
+from dataops.model import Kind, Migration, broken
 
 
 def load(service: str, kind: Kind, folder: Path) -> tuple[Migration, ...]:
@@ -58,6 +57,8 @@ def find(service: str, migrations: Iterable[Migration], wanted: str) -> Migratio
 
 def near(wanted: str, names: Iterable[str]) -> str:
     """A hint with the names that look like `wanted`, or the last ones there are."""
+    import difflib  # only needed when something is wrong
+
     names = list(names)
     close = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
     if close:
@@ -75,12 +76,7 @@ def _identity(service: str, path: Path, text: bytes, names: tuple[str, str]) -> 
     try:
         return source.identity(text, names)
     except source.Unreadable as error:
-        raise broken(service, path, error) from error
-
-
-def broken(service: str, path: Path, error: source.Unreadable) -> BrokenFile:
-    where = f"{path}:{error.line}" if error.line else str(path)
-    return BrokenFile(f"{where}: {error}", service=service, hint="mend the file; nothing was run")
+        raise broken(path, error, service) from error
 
 
 def _read_bytes(service: str, path: Path) -> bytes:
@@ -115,7 +111,9 @@ def _read_mongo(service: str, path: Path) -> Migration:
             hint="rename the file or change `name`",
         )
     if not isinstance(parents, list | tuple) or not all(isinstance(parent, str) for parent in parents):
-        raise BrokenFile(f"{path}: dependencies has to be a list of names", service=service, hint="see the file before it")
+        raise BrokenFile(
+            f"{path}: dependencies has to be a list of names", service=service, hint="see the file before it"
+        )
     if len(parents) > 1:
         raise HistoryError(
             f"{path}: dependencies names {len(parents)} parents",

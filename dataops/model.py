@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dataops import source
+from dataops.errors import BrokenFile
 
 
 class Kind(enum.Enum):
@@ -57,13 +58,19 @@ class Migration:
 
     @cached_property
     def facts(self) -> source.Facts:
-        """Raises source.Unreadable when the file is not Python."""
-        return source.facts(self.text)
+        """Raises BrokenFile when the file is not Python."""
+        try:
+            return source.facts(self.text)
+        except source.Unreadable as error:
+            raise broken(self.path, error) from error
 
-    @property
+    @cached_property
     def checksum(self) -> str:
-        """The semantic one: comments, docstrings and formatting do not count."""
-        return self.facts.checksum
+        """The semantic one: comments, docstrings and formatting do not count. Raises BrokenFile."""
+        try:
+            return source.semantic_checksum(self.text)
+        except source.Unreadable as error:
+            raise broken(self.path, error) from error
 
     @property
     def title(self) -> str:
@@ -71,7 +78,7 @@ class Migration:
 
     @property
     def reversible(self) -> bool:
-        return self.facts.reversible
+        return source.surely_reversible(self.text) or self.facts.reversible
 
     @property
     def atomic(self) -> bool:
@@ -82,6 +89,11 @@ class Migration:
     def repeatable(self) -> bool:
         """Whether running it again after a stop at any command ends in the same data."""
         return self.facts.repeatable
+
+
+def broken(path: Path, error: source.Unreadable, service: str | None = None) -> BrokenFile:
+    where = f"{path}:{error.line}" if error.line else str(path)
+    return BrokenFile(f"{where}: {error}", service=service, hint="mend the file; nothing was run")
 
 
 @dataclass(frozen=True)
@@ -255,6 +267,21 @@ class State:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Something that a migration has put aside. `count` (rows or documents) and `bytes` may be estimates.
+
+    `at` is when it was put aside, by the server's clock; None when that is not recorded.
+    """
+
+    migration: str
+    place: str
+    source: str
+    count: int
+    bytes: int
+    at: datetime | None
+
+
+@dataclass(frozen=True)
 class Step:
     """A migration and a direction."""
 
@@ -292,13 +319,14 @@ class Rendering:
 
     `opaque` says why they are not (then `commands` may be a beginning); `notes` are facts for the reader: a read that
     was cut short, about how many documents a command will touch. `puts_aside` says what goes into the stash, and about
-    how much.
+    how much; `stash` are the positions of the commands that serve nothing else.
     """
 
     commands: tuple[str, ...] = ()
     opaque: str = ""
     notes: tuple[str, ...] = ()
     puts_aside: tuple[str, ...] = ()
+    stash: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,9 @@ def save(plan: Plan, path: Path) -> None:
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise CannotWrite(f"{path}: {error.strerror}", hint="nothing was written; name another file with --out") from error
+        raise CannotWrite(
+            f"{path}: {error.strerror}", hint="nothing was written; name another file with --out"
+        ) from error
 
 
 def load(path: Path) -> SavedPlan:
@@ -71,7 +73,7 @@ def load(path: Path) -> SavedPlan:
 
 
 def hold(saved: SavedPlan, states: Sequence[State]) -> Plan:
-    """The saved plan, if everything it relies on is as it was. Raises StalePlan that says what changed, HistoryError."""
+    """The saved plan, if everything it relies on is as it was. Raises StalePlan (what changed), HistoryError."""
     changes = [change for state in states for change in _changes(saved.services[state.service.name], state)]
     if changes:
         raise StalePlan(f"{saved.path} is stale: " + "; ".join(changes))
@@ -108,7 +110,9 @@ def _changes(saved: dict[str, Any], state: State) -> list[str]:
     if saved["fingerprint"] == planner.fingerprint(state):
         return []
     now = {m.id: planner.checksum_of(state.service, m) for m in state.service.migrations}
-    told = [f"{name}: {id_} has been edited" for id_ in now if id_ in saved["files"] and now[id_] != saved["files"][id_]]
+    told = [
+        f"{name}: {id_} has been edited" for id_ in now if id_ in saved["files"] and now[id_] != saved["files"][id_]
+    ]
     told += [f"{name}: {id_} is a new file" for id_ in now if id_ not in saved["files"]]
     told += [f"{name}: {id_} has no file any more" for id_ in saved["files"] if id_ not in now]
     applied = [a.id for a in state.applied] + list(state.unknown)

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from dataops import files, source
+from dataops import files
 from dataops.errors import (
     Blocked,
+    BrokenFile,
     ConfigError,
     DatabaseAhead,
     EditedAfterApply,
@@ -126,8 +127,9 @@ def checksum_of(service: Service, migration: Migration) -> str:
     """The semantic checksum. Raises BrokenFile for a file that does not parse."""
     try:
         return migration.checksum
-    except source.Unreadable as error:
-        raise files.broken(service.name, migration.path, error) from error
+    except BrokenFile as error:
+        error.service = service.name
+        raise
 
 
 def target(services: Sequence[Service], wanted: str) -> tuple[Service, Migration | None]:
@@ -139,7 +141,9 @@ def target(services: Sequence[Service], wanted: str) -> tuple[Service, Migration
     if slash:
         chosen = [service for service in services if service.name == name]
         if not chosen:
-            raise UsageError(f"there is no service {name} among the chosen ones", hint=files.near(name, [s.name for s in services]))
+            raise UsageError(
+                f"there is no service {name} among the chosen ones", hint=files.near(name, [s.name for s in services])
+            )
         return chosen[0], None if rest == BASE else files.find(name, chosen[0].migrations, rest)
     if wanted == BASE:
         if len(services) == 1:
@@ -374,7 +378,9 @@ def _newest_steps(states: Sequence[State], steps: int) -> dict[str, tuple[Applie
     left = {state.service.name: list(state.applied) for state in states}
     chosen: dict[str, list[Applied]] = {}
     for _ in range(steps):
-        tops = [(applied[-1].at.timestamp() if applied[-1].at else 0.0, name) for name, applied in left.items() if applied]
+        tops = [
+            (applied[-1].at.timestamp() if applied[-1].at else 0.0, name) for name, applied in left.items() if applied
+        ]
         if not tops:
             break
         name = max(tops)[1]

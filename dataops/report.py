@@ -8,7 +8,7 @@ from typing import Any
 
 from dataops import planner
 from dataops.errors import DataopsError
-from dataops.model import Entry, Migration, Plan, Rendering, Result, State, Step
+from dataops.model import Entry, Kept, Migration, Plan, Rendering, Result, State, Step
 
 Json = dict[str, Any]
 
@@ -99,6 +99,18 @@ def entry_of(service: str, entry: Entry) -> Json:
 
 def history(entries: Iterable[tuple[str, Entry]]) -> Json:
     return {"entries": [entry_of(service, entry) for service, entry in entries]}
+
+
+def kept(service: str, found: Kept) -> Json:
+    return {
+        "service": service,
+        "migration": found.migration,
+        "of": found.source,
+        "kept_in": found.place,
+        "count": found.count,
+        "bytes": found.bytes,
+        "since": _time(found.at),
+    }
 
 
 def _known(problem: Exception) -> DataopsError:

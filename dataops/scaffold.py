@@ -52,7 +52,7 @@ def downgrade(db: Database[dict[str, Any]]) -> None:
 
 
 def new(service: Service, message: str, now: datetime) -> Path:
-    """Write the file and return its path. The parent is the service's newest migration. Raises UsageError, CannotWrite."""
+    """Write the file and return its path. Its parent is the newest migration. Raises UsageError, CannotWrite."""
     title = " ".join(message.split())
     slug = re.sub(r"[^a-z0-9]+", "_" if service.kind is Kind.POSTGRESQL else "-", title.lower()).strip("_-")[:60]
     if not slug:

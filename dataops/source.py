@@ -1,8 +1,8 @@
 """What the text of a migration file says, found without running it. Pure: text in, facts out.
 
-Reading is lazy in two steps, so that a service with ten thousand migrations answers within a second: identity and
+Reading is lazy, so that a service with ten thousand migrations answers within a second: identity and
 parent by one regular expression (`identity`), everything else by the syntax tree and only where it is asked for
-(`facts`).
+(`facts`, `semantic_checksum`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ class Facts:
     """What a file promises about itself."""
 
     title: str
-    checksum: str
     reversible: bool
     irreversible_because: str
     autocommit: bool
@@ -77,22 +76,31 @@ def facts(source: bytes) -> Facts:
     reason = _irreversible(tree, constants)
     return Facts(
         title=_title(tree),
-        checksum=semantic_checksum(tree),
         reversible=not reason,
         irreversible_because=reason,
-        autocommit=any(_name_of(node) == "autocommit_block" for node in ast.walk(tree)),
+        autocommit=b"autocommit_block" in source
+        and any(_name_of(node) == "autocommit_block" for node in ast.walk(tree)),
         repeatable=constants.get("repeatable") is True,
     )
 
 
-def semantic_checksum(tree: ast.Module) -> str:
+def surely_reversible(source: bytes) -> bool:
+    """A shortcut that never says yes wrongly: a downgrade() in which no word stands that could make it empty."""
+    _, found, down = source.rpartition(b"\ndef downgrade(")
+    return bool(found) and b"reversible" not in source and _DOUBTFUL.search(down) is None
+
+
+_DOUBTFUL = re.compile(rb"\b(raise|pass|return)\b|\.\.\.|\"\"\"|'''")
+
+
+def semantic_checksum(source: bytes) -> str:
     """SHA-256 of what the code does: comments, docstrings and formatting do not count.
 
     Written out by our own rules instead of `ast.dump`, whose text differs from one Python to the next: empty lists,
     absent values and the fields that a newer grammar adds are left out.
     """
     digest = hashlib.sha256()
-    for piece in _canonical(tree):
+    for piece in _canonical(parse(source)):
         digest.update(piece.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
@@ -102,13 +110,15 @@ _IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
 
 def _canonical(node: object) -> Iterator[str]:
     if isinstance(node, ast.Constant):
-        yield f"<{type(node.value).__name__}:{node.value!r}>"
+        yield f"<{type(node.value).__name__}:{node.value!a}>"  # repr() asks the Unicode tables of its Python
     elif isinstance(node, ast.AST):
         yield f"({type(node).__name__}"
         for field in node._fields:
             value: Any = getattr(node, field, None)
             if field == "body" and isinstance(node, _HAS_DOCSTRING) and _docstring_node(node) is not None:
                 value = value[1:]
+            if isinstance(node, ast.JoinedStr):  # Python 3.12 leaves empty pieces behind
+                value = [piece for piece in node.values if not (isinstance(piece, ast.Constant) and piece.value == "")]
             if field in _IGNORED_FIELDS or value is None or value == []:
                 continue
             yield f" {field}="
@@ -121,12 +131,13 @@ def _canonical(node: object) -> Iterator[str]:
             yield ","
         yield "]"
     else:
-        yield repr(node)
+        yield ascii(node)
 
 
 _HAS_DOCSTRING = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _Documented = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _MISSING: Any = object()
+_PLAIN = re.compile(rb"""(["'])([\x20\x21\x23-\x26\x28-\x5b\x5d-\x7e]*)\1""")  # no quote, no backslash
 
 
 def _docstring_node(node: _Documented) -> ast.Expr | None:
@@ -147,6 +158,8 @@ def _literal(source: bytes, name: str) -> Any:
     lines = re.findall(pattern, source, re.MULTILINE)
     if len(lines) != 1:
         return _MISSING
+    if plain := _PLAIN.fullmatch(lines[0]):
+        return plain[2].decode()
     try:
         return ast.literal_eval(lines[0].decode())
     except (ValueError, SyntaxError):

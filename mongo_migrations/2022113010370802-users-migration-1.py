@@ -60,17 +60,14 @@ def upgrade(db: Database[dict[str, Any]]) -> None:
             stash.lookup_index("users", "phone")
             without = [*no_user("userId"), *no_user("phone")]
         fields = {"_id": "$_id"} | {field: f"${source}" for field, source in MOVED.items()}
-        first = {"$min": fields | {"createdAt": "$created_at", "userId": "$kratosUserId"}}
+        known = {"$ne": [{"$ifNull": ["$kratosUserId", ""]}, ""]}
+        user_id = {"$cond": [known, "$kratosUserId", "$$REMOVE"]}
+        first = {"$min": fields | {"createdAt": "$created_at", "userId": user_id}}
         db["accounts"].aggregate(
             [
                 {"$match": {"$or": [LOGS_IN, BANKS_OWN]}},
                 # the smallest of documents is the one with the smallest first field
-                {
-                    "$group": {
-                        "_id": {"$cond": [{"$in": ["$kratosUserId", [None, ""]]}, "$_id", "$kratosUserId"]},
-                        "first": first,
-                    }
-                },
+                {"$group": {"_id": {"$cond": [known, "$kratosUserId", "$_id"]}, "first": first}},
                 {"$replaceWith": "$first"},
                 {"$set": {"phone": {"$ifNull": ["$phone", "$$REMOVE"]}}},
                 *without,

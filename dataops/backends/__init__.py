@@ -10,7 +10,7 @@ from typing import Protocol
 
 from dataops.config import redact
 from dataops.errors import BrokenFile
-from dataops.model import Author, Entry, Happened, Holder, Kind, Migration, Rendering, Service, State, Step
+from dataops.model import Author, Entry, Happened, Holder, Kept, Kind, Migration, Rendering, Service, State, Step
 from dataops.progress import Report
 
 Waiting = Callable[[Holder | None], None]
@@ -57,6 +57,12 @@ class Backend(Protocol):
 
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         """The journal, newest first. Empty when there is none. Writes nothing."""
+
+    def kept(self) -> tuple[Kept, ...]:
+        """What migrations have put aside here, oldest first. Writes nothing."""
+
+    def prune(self, migration: str, entry: Entry) -> None:
+        """Drop what one migration has put aside, and journal it. Only under the lock."""
 
     def abort(self) -> None:
         """From another thread: make what runs now fail soon. The second Ctrl-C."""

@@ -83,8 +83,9 @@ class Program:
             shutil.copy2(self.root / "bin" / name, to / "bin" / name)
         for part in ("lib", "share"):
             shutil.copytree(self.root / part, to / part)
-        for library in (file for folder in self.libraries for file in folder.iterdir()):
-            shutil.copy2(library, to / "lib" / library.name)
+        for library in (file for folder in self.libraries for file in folder.iterdir() if file.is_file()):
+            if not (to / "lib" / library.name).exists():
+                shutil.copy2(library, to / "lib" / library.name)
         libraries = (to / "lib",) if self.libraries else ()
         return replace(self, path=to / "bin" / self.path.name, libraries=libraries)
 

@@ -63,15 +63,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dataops.errors import DataopsError
+from dataops.errors import Blocked
+from dataops.model import Kept
 from dataops.progress import track
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from pymongo.database import Database
 
 Document = dict[str, Any]
@@ -90,7 +88,7 @@ WRITTEN: Expression = object()
 still there (equal as MongoDB compares: 1 and 1.0 are equal)."""
 
 
-class StashPruned(DataopsError):
+class StashPruned(Blocked):
     """What this migration had put aside was pruned: it cannot be rolled back."""
 
     default_hint = "restore a backup, or leave the migration applied"
@@ -190,7 +188,11 @@ class Stash:
 
         It has to yield `{_id, was: {...}, set: {...}}`, `_id` being that of a document of `collection`, once
         each. Nothing else is changed: call `write` or `insert` then. See promises 1 and 2 for a second run.
+        Nothing is kept, not even that, where there is no source.
         """
+        source = source or collection
+        if source not in self._names():
+            return
         kept = self._open(collection, label)
         if kept in self._present:
             if once:
@@ -198,7 +200,7 @@ class Stash:
             end = _merge(kept, "replace" if latest else "keepExisting", "insert")
         else:
             end = {"$out": kept}
-        self._aggregate(source or collection, [*pipeline, end])
+        self._aggregate(source, [*pipeline, end])
         self._present.add(kept)
 
     def add(self, collection: str, documents: Sequence[Document], *, label: str = "") -> None:
@@ -443,18 +445,6 @@ def batches(
 
 
 # ---- for `dataops stash`
-
-
-@dataclass(frozen=True)
-class Kept:
-    """One collection of a stash. `bytes`: uncompressed. `at`: when the migration began (server clock)."""
-
-    migration: str
-    collection: str
-    source: str
-    documents: int
-    bytes: int
-    at: datetime | None
 
 
 def list_kept(db: Database[Document]) -> tuple[Kept, ...]:

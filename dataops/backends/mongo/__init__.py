@@ -40,12 +40,14 @@ from dataops.model import (
     Happened,
     Holder,
     Identity,
+    Kept,
     Rendering,
     Service,
     State,
     Step,
 )
 from dataops.progress import Report, reporting
+from dataops.stash import mongo as stash
 
 RECORD = "pymongo_migrate"
 JOURNAL = "dataops_journal"
@@ -105,8 +107,16 @@ class MongoBackend:
         with self._explaining():
             recording, problem = record(self._asking(), migrate)
         return Rendering(
-            tuple(recording.commands), redact(problem), tuple(recording.notes), tuple(recording.puts_aside)
+            tuple(recording.commands),
+            redact(problem),
+            tuple(recording.notes),
+            tuple(recording.puts_aside),
+            frozenset(recording.stash),
         )
+
+    def kept(self) -> tuple[Kept, ...]:
+        with self._explaining():
+            return stash.list_kept(self._asking())
 
     # Doing
 
@@ -162,6 +172,12 @@ class MongoBackend:
     def resolve(self, entry: Entry, *, applied: bool) -> None:
         if (entry.migration in self.read().applied_ids) is not applied:
             self._record_natively(entry.migration, applied=applied)
+        self.write(entry)
+
+    def prune(self, migration: str, entry: Entry) -> None:
+        self._still_held()
+        with self._explaining():
+            stash.prune(self._asking(), migration)
         self.write(entry)
 
     def abort(self) -> None:
@@ -307,7 +323,9 @@ class MongoBackend:
         if last is not None and last.event is Happened.STARTED:
             claims.pop(last.migration, None)
         applied = [m.id for m in self.service.migrations if m.id in record]
-        unknown = sorted((id_ for id_ in record if id_ not in self.service.by_id), key=lambda id_: (str(record[id_]), id_))
+        unknown = sorted(
+            (id_ for id_ in record if id_ not in self.service.by_id), key=lambda id_: (str(record[id_]), id_)
+        )
         return State(
             service=self.service,
             identity=identity,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,10 +71,8 @@ class Lease:
     def take(self, author: Author) -> bool:
         """Try once. False when somebody else holds it."""
         locks = self._db[LOCK]
-        try:
+        with suppress(DuplicateKeyError):  # another one made it in the same moment: it is there
             locks.update_one({"_id": _ID}, {"$setOnInsert": {"token": 0, "expires_at": _LONG_AGO}}, upsert=True)
-        except DuplicateKeyError:
-            pass  # another one made it in the same moment: it is there
         sent = clock()
         mine = {
             "token": {"$add": ["$token", 1]},

@@ -30,6 +30,8 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
+from dataops.errors import DataopsError
+
 Document = dict[str, Any]
 
 MAX_COMMANDS = 2000
@@ -40,9 +42,13 @@ _BATCH = 100
 
 STASH = "dataops_stash_"
 
+_SAMPLED = "reads of {} were limited to samples: more commands of this kind may run"
+
 _OP_REPLY, _OP_QUERY, _OP_MSG = 1, 2004, 2013
 _CODEC: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
-_READS = {"find", "aggregate", "count", "distinct", "listCollections", "listIndexes", "dbStats", "collStats", "buildInfo"}
+_READS = {
+    "find", "aggregate", "count", "distinct", "listCollections", "listIndexes", "dbStats", "collStats", "buildInfo",
+}  # fmt: skip
 _TALK = {"ping", "endSessions", "killCursors", "commitTransaction", "abortTransaction", "getMore"}
 _SESSION_KEYS = {
     "lsid", "$db", "$clusterTime", "$readPreference", "txnNumber", "startTransaction", "autocommit", "readConcern",
@@ -56,6 +62,7 @@ class Recording:
 
     commands: list[str] = field(default_factory=list)
     puts_aside: list[str] = field(default_factory=list)
+    stash: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
@@ -70,7 +77,7 @@ class TooMuch(Exception):
 def record(real: Database[Document], migrate: Callable[[Database[Document]], None]) -> tuple[Recording, str]:
     """Run `migrate` against the recorder. The second value says why the recording is incomplete, or is "".
 
-    `real` is where reads go, with whatever rights it has.
+    `real` is where reads go, with whatever rights it has. A refusal in our own words (StashPruned) is raised.
     """
     recording = Recording()
     try:
@@ -88,6 +95,7 @@ def record(real: Database[Document], migrate: Callable[[Database[Document]], Non
 
 def _run(recorder: _Recorder, name: str, migrate: Callable[[Database[Document]], None]) -> str:
     problem: list[str] = []
+    refused: list[DataopsError] = []
     url = f"mongodb://{quote_plus(recorder.path)}/?directConnection=true&retryWrites=false&retryReads=false"
 
     def work() -> None:
@@ -96,11 +104,14 @@ def _run(recorder: _Recorder, name: str, migrate: Callable[[Database[Document]],
         )
         try:
             migrate(client.get_database(name))
-        except Exception as error:
+        except DataopsError as error:
+            refused.append(error)
+        except Exception as error:  # noqa: BLE001
             # A migration that needs the answer to one of its writes cannot be followed. That is a fact about the
             # migration, and applying it may be perfectly fine.
             text = str(error).split("\n")[0][:200]
-            problem.append(recorder.broken or f"it needs answers that only a real run gives ({type(error).__name__}: {text})")
+            needs = f"it needs answers that only a real run gives ({type(error).__name__}: {text})"
+            problem.append(recorder.broken or needs)
         finally:
             client.close()
 
@@ -110,6 +121,8 @@ def _run(recorder: _Recorder, name: str, migrate: Callable[[Database[Document]],
     if thread.is_alive():
         recorder.broken = "following it takes too long"
         return recorder.broken
+    if refused:
+        raise refused[0]
     return problem[0] if problem else ""
 
 
@@ -146,7 +159,7 @@ class _Recorder:
             except OSError:
                 return
             self._connections.append(connection)
-            threading.Thread(target=self._serve, args=[connection], name="dataops-recorder-serve", daemon=True).start()
+            threading.Thread(target=self._serve, args=[connection], name="dataops-serve", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         try:
@@ -204,7 +217,8 @@ class _Recorder:
             real = self._real.client.admin.command("hello")
             kept = (
                 "isWritablePrimary", "maxBsonObjectSize", "maxMessageSizeBytes", "maxWriteBatchSize", "localTime",
-                "logicalSessionTimeoutMinutes", "minWireVersion", "maxWireVersion", "readOnly", "setName", "hosts", "me",
+                "logicalSessionTimeoutMinutes", "minWireVersion", "maxWireVersion", "readOnly", "setName", "hosts",
+                "me",
             )  # fmt: skip
             self._hello = {key: real[key] for key in kept if key in real}
         return {"helloOk": True, "ismaster": True, **self._hello, "isWritablePrimary": True, "ok": 1.0}
@@ -236,7 +250,7 @@ class _Recorder:
             cursor["id"] = bson.Int64(0)
             self._documents_left -= len(cursor["firstBatch"])
             if len(cursor["firstBatch"]) >= allowed:
-                self._recording.note(f"reads of {command[name]} were limited to samples: more commands of this kind may run")
+                self._recording.note(_SAMPLED.format(command[name]))
         return {key: value for key, value in answer.items() if key not in ("$clusterTime", "operationTime")}
 
     def _empty(self, database: str, command: Document, name: str) -> Document:
@@ -244,7 +258,7 @@ class _Recorder:
             return {"n": 0, "ok": 1.0}
         if name == "distinct":
             return {"values": [], "ok": 1.0}
-        self._recording.note(f"reads of {command[name]} were limited to samples: more commands of this kind may run")
+        self._recording.note(_SAMPLED.format(command[name]))
         return {"cursor": {"id": bson.Int64(0), "ns": f"{database}.{command[name]}", "firstBatch": []}, "ok": 1.0}
 
     # Writing down
@@ -252,6 +266,9 @@ class _Recorder:
     def _write(self, database: str, name: str, command: Document) -> Document:
         if len(self._recording.commands) >= MAX_COMMANDS:
             raise TooMuch(f"it sends more than {MAX_COMMANDS} commands")
+        target = _target(command["pipeline"][-1]) if name == "aggregate" else str(command[name])
+        if target.startswith(STASH):
+            self._recording.stash.add(len(self._recording.commands))
         self._recording.commands.append(_text(name, command))
         self._note_size(database, name, command)
         if name == "insert":
@@ -264,7 +281,8 @@ class _Recorder:
             return {"numIndexesBefore": 1, "numIndexesAfter": 1 + len(command.get("indexes", [])), "ok": 1.0}
         if name == "bulkWrite":
             counts = dict.fromkeys(("nErrors", "nInserted", "nMatched", "nModified", "nUpserted", "nDeleted"), 0)
-            return {"cursor": {"id": bson.Int64(0), "ns": "admin.$cmd.bulkWrite", "firstBatch": []}, **counts, "ok": 1.0}
+            cursor = {"id": bson.Int64(0), "ns": "admin.$cmd.bulkWrite", "firstBatch": []}
+            return {"cursor": cursor, **counts, "ok": 1.0}
         return {"n": 0, "nModified": 0, "ok": 1.0}
 
     def _note_size(self, database: str, name: str, command: Document) -> None:
@@ -295,8 +313,11 @@ class _Recorder:
         try:
             real = self._real.client[database][collection]
             if not query:
-                return f"{collection}: about {real.estimated_document_count(maxTimeMS=_READ_MS):,} documents"
+                count = real.estimated_document_count(maxTimeMS=_READ_MS)
+                return f"{collection}: about {count:,} documents" if count else ""
             count = real.count_documents(query, limit=1_000_000, maxTimeMS=_READ_MS)
+            if not count:
+                return ""
             return f"{collection}: {'more than ' if count >= 1_000_000 else ''}{count:,} documents match"
         except ExecutionTimeout:
             return f"{collection}: too many documents to count in {_READ_MS / 1000:g} s"
@@ -356,9 +377,14 @@ def _text(name: str, command: Document) -> str:
     for key in ("documents", "updates", "deletes", "ops", "indexes", "pipeline"):
         if key in shown:
             first = shown.pop(key)
-            return " ".join([f"{name} {where}", _json(first if key == "pipeline" else first[0] if first else {}),
-                             *([_json(shown)] if shown else [])]) + (more if key != "indexes" else _others(first))  # fmt: skip
-    return " ".join([f"{name} {where}", *([_json(shown)] if shown else [])])
+            one = first if key == "pipeline" else first[0] if first else {}
+            ending = _others(first) if key == "indexes" else more
+            return f"{name} {where} {_json(one)}{_options(shown)}{ending}"
+    return f"{name} {where}{_options(shown)}"
+
+
+def _options(rest: Document) -> str:
+    return f" {_json(rest)}" if rest else ""
 
 
 def _others(indexes: list[Document]) -> str:
@@ -374,4 +400,3 @@ def _target(stage: Document) -> str:
     into = stage.get("$merge", stage.get("$out", ""))
     into = into.get("into", into.get("coll", "")) if isinstance(into, dict) else into
     return str(into.get("coll", "") if isinstance(into, dict) else into)
-

@@ -8,13 +8,16 @@ lost transaction too.
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+import psycopg.sql
 from psycopg import conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
@@ -40,12 +43,14 @@ from dataops.model import (
     Happened,
     Holder,
     Identity,
+    Kept,
     Rendering,
     Service,
     State,
     Step,
 )
 from dataops.progress import Report, reporting
+from dataops.stash.postgres import SCHEMA_PREFIX
 
 MINIMUM_VERSION = 140000
 RETRIES = 6
@@ -60,6 +65,7 @@ class PostgresBackend:
         self.service = service
         self._work: psycopg.Connection[DictRow] | None = None
         self._runner: Any = None
+        self._big_tables: list[tuple[str, str]] | None = None
 
     # Asking
 
@@ -86,7 +92,35 @@ class PostgresBackend:
     def render(self, step: Step) -> Rendering:
         from dataops.backends.postgres import runner
 
-        return runner.render(self.service, step)
+        rendering = runner.render(self.service, step)
+        text = "\n".join(rendering.commands)
+        notes = [note for name, note in self._sizes() if re.search(rf"\b{re.escape(name)}\b", text)]
+        return replace(rendering, notes=(*rendering.notes, *notes))
+
+    def _sizes(self) -> list[tuple[str, str]]:
+        """The tables that are large enough to matter; asked for once."""
+        if self._big_tables is None:
+            with self._asking() as connection:
+                self._big_tables = [
+                    (row["name"], f"{row['name']}: about {row['rows']:,} rows, {row['size']}")
+                    for row in connection.execute(sql.SIZES)
+                ]
+        return self._big_tables
+
+    def kept(self) -> tuple[Kept, ...]:
+        with self._asking() as connection:
+            rows = connection.execute(sql.KEPT, [SCHEMA_PREFIX]).fetchall()
+        return tuple(
+            Kept(
+                migration=row["schema"].removeprefix(SCHEMA_PREFIX),
+                place=f"{row['schema']}.{row['name']}",
+                source=row["name"],
+                count=row["rows"],
+                bytes=row["bytes"],
+                at=_put_aside_at(row["comment"]),
+            )
+            for row in rows
+        )
 
     # Doing
 
@@ -166,6 +200,13 @@ class PostgresBackend:
                 runner.stamp(connection, migration.id if applied else migration.parent)
             connection.execute(sql.WRITE, journal_row(entry))
 
+    def prune(self, migration: str, entry: Entry) -> None:
+        connection = self._idle()
+        with connection.transaction():
+            name = psycopg.sql.Identifier(SCHEMA_PREFIX + migration)
+            connection.execute(psycopg.sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(name))
+            connection.execute(sql.WRITE, journal_row(entry))
+
     def abort(self) -> None:
         connection = self._work
         if connection is not None:
@@ -241,8 +282,9 @@ class PostgresBackend:
             connection.close()
 
     def _unreachable(self, error: psycopg.Error) -> Unreachable:
-        # libpq tries every address of a name and repeats itself; the last line is as good as any.
+        # libpq tries every address of a name and repeats itself; the last line with a reason is as good as any.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        lines = [line for line in lines if not line.startswith(("Is the server", "Multiple connection"))] or lines
         text = redact(lines[-1] if lines else type(error).__name__)
         where = self._address()
         if any(sign in str(error) for sign in ("authentication failed", "no password supplied", "pg_hba.conf")):
@@ -442,6 +484,12 @@ def with_seconds(entry: Entry, since: float) -> Entry:
 
 def _entry(row: DictRow) -> Entry:
     return Entry(**{**row, "direction": Direction(row["direction"]), "event": Happened(row["event"])})
+
+
+def _put_aside_at(comment: str | None) -> datetime | None:
+    """The time that dataops.stash.postgres writes into a schema's comment."""
+    found = re.search(r" at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z", comment or "")
+    return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
 
 
 def _applied(id_: str, row: DictRow | None) -> Applied:

@@ -1,8 +1,8 @@
 """For pg_migrations/*/env.py: what a bare `alembic -n SERVICE ...` does goes through our lock and journal.
 
-    from dataops.backends.postgres.env import run
+from dataops.backends.postgres.env import run
 
-    run("notifications")
+run("notifications")
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class _Journal:
     def watching(self, fn: Any) -> Any:
         def steps(heads: Any, migration_context: Any) -> Iterator[Any]:
             for step in fn(heads, migration_context):
-                if not step.is_stamp:
+                if not step.info.is_stamp:
                     revision = (step.to_revisions if step.is_upgrade else step.from_revisions)[0]
                     direction = Direction.APPLY if step.is_upgrade else Direction.ROLLBACK
                     self._start(self._service.by_id[revision], direction)

@@ -31,10 +31,11 @@ from dataops.backends.postgres import as_dbapi, journal_row, sql, with_seconds
 from dataops.config import redact
 from dataops.model import Direction, Entry, Rendering, Service, Step
 
-
 _PUTS_ASIDE = re.compile(
     r"CREATE TABLE dataops_stash_\w+\.(\S+) AS|ALTER TABLE (?:IF EXISTS )?(\S+) SET SCHEMA dataops_stash_"
 )
+
+_SERVES_STASH = re.compile(r"(CREATE|DROP) SCHEMA (IF EXISTS )?dataops_stash_|DO \$\$.*dataops_stash_", re.DOTALL)
 
 
 class Runner:
@@ -66,7 +67,7 @@ class Runner:
 
 
 def render(service: Service, step: Step) -> Rendering:
-    """The statements, by Alembic's offline mode: without a connection, so without its transaction. Raises BrokenFile."""
+    """The statements, by Alembic's offline mode: without a connection. Raises BrokenFile."""
     module = load_module(service, step.migration)
     buffer = _Statements()
     environment = _environment(lambda heads, context: [], as_sql=True)
@@ -84,14 +85,19 @@ def render(service: Service, step: Step) -> Rendering:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _function(module, step)()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # A step that asks the database something cannot be rendered without one. That is a fact about the step, and
         # applying it may be perfectly fine.
         text = redact(str(error)).strip().split("\n")[0]
         opaque = f"its statements depend on the database ({type(error).__name__}: {text})"
     commands = tuple(buffer.statements())
     aside = dict.fromkeys(match for command in commands for match in _PUTS_ASIDE.findall(command))
-    return Rendering(commands, opaque, puts_aside=tuple(what.strip('"') for pair in aside for what in pair if what))
+    return Rendering(
+        commands,
+        opaque,
+        puts_aside=tuple(what.strip('"') for pair in aside for what in pair if what),
+        stash=frozenset(at for at, command in enumerate(commands) if _SERVES_STASH.match(command)),
+    )
 
 
 def stamp(connection: psycopg.Connection[DictRow], revision: str | None) -> None:

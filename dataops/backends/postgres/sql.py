@@ -54,6 +54,23 @@ INVALID_INDEXES = """
 SELECT c.oid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE NOT i.indisvalid
 """
 
+SIZES = """
+SELECT c.relname AS name, greatest(c.reltuples, s.n_live_tup)::bigint AS rows,
+       pg_size_pretty(pg_table_size(c.oid)) AS size
+  FROM pg_class c JOIN pg_stat_user_tables s ON s.relid = c.oid
+ WHERE greatest(c.reltuples, s.n_live_tup) >= 1000
+"""
+
+KEPT = """
+SELECT n.nspname AS schema, c.relname AS name, greatest(c.reltuples, s.n_live_tup, 0)::bigint AS rows,
+       pg_table_size(c.oid) AS bytes, obj_description(n.oid, 'pg_namespace') AS comment
+  FROM pg_namespace n
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p')
+  LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
+ WHERE starts_with(n.nspname, %s)
+ ORDER BY 1, 2
+"""
+
 CREATE_JOURNAL = """
 CREATE TABLE dataops_journal (
     seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -33,7 +33,7 @@ class Befores:
             file = self._left[0]  # again, if it has failed
             if file.number not in self._known:
                 insert(self._db, odd_shapes(file.number))
-                self._known[file.number] = Snapshot.of(self._db)
+                self._known[file.number] = Snapshot.of(self._db, stash=False)
             file.upgrade(self._db)
             del self._left[0]
         return self._known[number]

@@ -109,7 +109,9 @@ def assert_same(now: State, wanted: State, when: str = "") -> None:
         for part in ("indexes", "options"):
             if now[name].get(part) != wanted[name].get(part):
                 found.append(f"~ {name} {part}: {now[name].get(part)} instead of {wanted[name].get(part)}")
-    assert not found, "\n  ".join([when, *found])
+    shown = [line if len(line) < 1_000 else line[:1_000] + "..." for line in found[:20]]
+    more = [f"... and {len(found) - 20} more"] if len(found) > 20 else []
+    assert not found, "\n  ".join([when, *shown, *more])
 
 
 _known: dict[tuple[Any, ...], tuple[str, ...]] = {}
@@ -120,9 +122,7 @@ def _documents(db: Database[Document], name: str, key: tuple[Any, ...]) -> tuple
     if key[-1] is None or key not in _known:
         if len(_known) > 2_000:
             _known.clear()
-        _known[key] = tuple(
-            sorted(json_util.dumps(d, json_options=_JSON, sort_keys=True) for d in db[name].find())
-        )
+        _known[key] = tuple(sorted(json_util.dumps(d, json_options=_JSON, sort_keys=True) for d in db[name].find()))
     return _known[key]
 
 
@@ -136,25 +136,32 @@ def _indexes(db: Database[Document], name: str) -> dict[str, str]:
 
 
 _NEW = re.compile(
-    r'\{"\$oid": "[0-9a-f]{24}"\}|\{"\$date": \{"\$numberLong": "-?\d+"\}\}'
-    r'|"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"|"\+abc\d+"'
+    r'\{"\$date": \{"\$numberLong": "-?\d+"\}\}|"\+abc\d+"|\b[0-9a-f]{24}\b'
+    r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
 )
 
 
-def made_up(text: str) -> set[str]:
+def made_up(document: str) -> set[str]:
     """The ids, UUIDs, dates and invented phone numbers in it: what differs from one run to the next."""
-    return set(_NEW.findall(text))
+    return set(_NEW.findall(document))
+
+
+@lru_cache(200)
+def _made_up(documents: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(value for document in documents for value in made_up(document))
 
 
 def like(state: State, before: State) -> State:
     """`state`, with a placeholder for each such value that is not in `before`."""
-    old = {value for c in before.values() for document in c["documents"] for value in made_up(document)}
+    old = frozenset[str]().union(*(_made_up(collection["documents"]) for collection in before.values()))
 
-    def blank(document: str) -> str:
-        return _NEW.sub(lambda m: m[0] if m[0] in old else '"a new one"', document)
+    def blank(documents: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(_NEW.sub(lambda m: m[0] if m[0] in old else "a new one", d) for d in documents))
 
     return {
-        name: collection | {"documents": tuple(sorted(map(blank, collection["documents"])))}
+        name: collection | {"documents": blank(collection["documents"])}
+        if name not in before or collection["documents"] is not before[name]["documents"]
+        else collection
         for name, collection in state.items()
     }
 
@@ -164,19 +171,16 @@ def data(state: State) -> State:
     return {name: collection for name, collection in state.items() if not name.startswith(STASH)}
 
 
-def lost(earlier: State, later: State) -> list[str]:
-    """Values made up in documents of `earlier` that the same document of `later` has no more."""
-    now = {
-        (name, _id(document)): made_up(document)
-        for name, collection in data(later).items()
-        for document in collection["documents"]
-    }
-    return [
-        f"{name}: {value} of {document}"
-        for name, collection in data(earlier).items()
-        for document in collection["documents"]
-        for value in made_up(document) - now.get((name, _id(document)), set())
-    ]
+def lost(earlier: State, later: State) -> set[tuple[str, str, str]]:
+    """Collection, _id, and value, of what was made up in a document of `earlier` that `later` has without it."""
+    found: set[tuple[str, str, str]] = set()
+    for name, collection in data(earlier).items():
+        now = set(later.get(name, {"documents": ()})["documents"])
+        values = {_id(document): made_up(document) for document in now.difference(collection["documents"])}
+        for document in set(collection["documents"]) - now:
+            key = _id(document)
+            found |= {(name, key, value) for value in made_up(document) - values.get(key, set())}
+    return found
 
 
 def _id(document: str) -> str:
@@ -188,13 +192,13 @@ def _id(document: str) -> str:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A whole database, to be made again and again."""
+    """A whole database, to be made again and again; without what earlier migrations have put aside, if so wanted."""
 
     collections: dict[str, tuple[list[RawBSONDocument], list[Document], Document]]
     hashes: dict[str, str]
 
     @classmethod
-    def of(cls, db: Database[Document]) -> Snapshot:
+    def of(cls, db: Database[Document], *, stash: bool = True) -> Snapshot:
         raw = db.with_options(codec_options=db.codec_options.with_options(document_class=RawBSONDocument))
         collections = {
             info["name"]: (
@@ -203,6 +207,7 @@ class Snapshot:
                 info["options"],
             )
             for info in db.list_collections()
+            if stash or not info["name"].startswith(STASH)
         }
         return cls(collections, db.command("dbHash")["collections"])
 
@@ -233,8 +238,3 @@ def insert(db: Database[Document], shapes: dict[str, list[Document]]) -> None:
     for name, documents in shapes.items():
         if documents:
             db[name].insert_many(documents)
-
-
-def remove(db: Database[Document], shapes: dict[str, list[Document]]) -> None:
-    for name, documents in shapes.items():
-        db[name].delete_many({"_id": {"$in": [document["_id"] for document in documents]}})

@@ -24,14 +24,14 @@ def _url(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def _connection(_url: str) -> Iterator[Db]:
-    with psycopg.connect(_url, autocommit=True) as connection:
+    with psycopg.connect(_url, autocommit=True, prepare_threshold=None) as connection:
         yield connection
 
 
 @pytest.fixture
 def db(_connection: Db) -> Db:
     """An empty database, without even an extension."""
-    _connection.execute("DISCARD ALL")
+    _connection.execute("RESET ALL")
     for schema in ("public", *catalogue.stashes(_connection)):
         _connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
     _connection.execute("CREATE SCHEMA public")

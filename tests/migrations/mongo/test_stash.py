@@ -1,0 +1,303 @@
+"""The promises of `dataops.stash.mongo`, one by one. That a cut at any write is survived is `test_every_file`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from bson import Decimal128, Int64, ObjectId
+from pymongo.database import Database
+
+from dataops.stash import mongo as stashes
+from dataops.stash.mongo import ABSENT, ANY, WRITTEN, StashPruned, applying, batches, list_kept, prune, undoing
+from tests.migrations.mongo.history import Document, Snapshot, state
+
+NAME = "20200101000000-a-migration"
+BOOK = "dataops_stash_20200101000000"
+
+
+@pytest.fixture
+def empty(db: Database[Document]) -> Database[Document]:
+    Snapshot({}, {}).restore(db)
+    return db
+
+
+def test_absent_null_and_types_come_back_as_they_were(empty: Database[Document]) -> None:
+    values: list[Any] = [None, 1, Int64(1), 1.0, Decimal128("1.0"), "1", [], {}, {"a.b": {"$c": 1}}, ObjectId()]
+    empty["c"].insert_many([{"_id": -1}, *({"_id": i, "f": value} for i, value in enumerate(values))])
+    before = state(empty)
+    with applying(empty, NAME) as stash:
+        stash.keep("c", {}, ["f"])
+        empty["c"].update_many({}, {"$set": {"f": "new"}})
+    with undoing(empty, NAME) as stash:
+        stash.restore("c", {"f": "new"})
+    assert state(empty) == before
+
+
+def test_first_seen_wins_on_a_second_run(empty: Database[Document]) -> None:
+    empty["c"].insert_one({"_id": 1, "f": "first"})
+    for value in ("second", "third"):
+        with applying(empty, NAME) as stash:
+            stash.keep("c", {}, ["f"])
+            assert stash.note("fact", value) == "second"
+            empty["c"].update_many({}, {"$set": {"f": value}})
+        empty["c"].update_one({"_id": 2}, {"$setOnInsert": {"f": "late"}}, upsert=True)
+    with undoing(empty, NAME) as stash:
+        stash.restore("c", {"f": ANY})
+    assert list(empty["c"].find(sort=[("_id", 1)])) == [{"_id": 1, "f": "first"}, {"_id": 2, "f": "late"}]
+
+
+def test_latest_keeps_what_is_there_now_and_once_keeps_nothing_more(empty: Database[Document]) -> None:
+    def run() -> None:
+        with applying(empty, NAME) as stash:
+            stash.keep("c", {"f": {"$exists": True}}, ["f"], latest=True)
+            stash.keep("c", {"f": {"$exists": True}}, ["f"], label="exceptions", once=True)
+
+    empty["c"].insert_one({"_id": 1, "f": "old"})
+    run()
+    empty["c"].update_one({"_id": 1}, {"$set": {"f": "newer"}})
+    empty["c"].insert_one({"_id": 2, "f": "new"})
+    run()
+    kept = {
+        name: [d["was"]["f"] for d in empty[name].find(sort=[("_id", 1)])]
+        for name in (f"{BOOK}.c", f"{BOOK}.c.exceptions")
+    }
+    assert kept == {f"{BOOK}.c": ["newer", "new"], f"{BOOK}.c.exceptions": ["old"]}
+
+
+@pytest.mark.parametrize(
+    ("left", "now", "then"),
+    [
+        (WRITTEN, {"f": "written"}, {"f": "was"}),
+        (WRITTEN, {"f": "the application's"}, {"f": "the application's"}),
+        (WRITTEN, {}, {}),
+        (ABSENT, {}, {"f": "was"}),
+        (ABSENT, {"f": None}, {"f": None}),
+        (ANY, {"f": "the application's"}, {"f": "was"}),
+        (ANY, {}, {"f": "was"}),
+    ],
+)
+def test_only_what_is_still_ours_is_given_back(
+    empty: Database[Document], left: Any, now: Document, then: Document
+) -> None:
+    empty["c"].insert_one({"_id": 1, "f": "was"})
+    with applying(empty, NAME) as stash:
+        stash.plan("c", [{"$project": {"was": {"f": "$f"}, "set": {"f": "written"}}}])
+        stash.write("c")
+    assert empty["c"].find_one() == {"_id": 1, "f": "written"}
+    empty["c"].replace_one({"_id": 1}, now)
+    with undoing(empty, NAME) as stash:
+        stash.restore("c", {"f": left})
+    assert empty["c"].find_one() == {"_id": 1} | then
+
+
+def test_documents_that_are_gone_stay_gone(empty: Database[Document]) -> None:
+    empty["c"].insert_many([{"_id": 1, "f": 1}, {"_id": 2, "f": 2}])
+    with applying(empty, NAME) as stash:
+        stash.keep("c", {}, ["f"])
+        empty["c"].delete_one({"_id": 2})
+        stash.write("c")
+    with undoing(empty, NAME) as stash:
+        stash.restore("c", {"f": ANY})
+    assert list(empty["c"].find()) == [{"_id": 1, "f": 1}]
+
+
+def test_inserted_documents_are_known_again_and_others_stay(empty: Database[Document]) -> None:
+    empty["c"].insert_one({"_id": 1, "name": "before"})
+    before = state(empty)
+    with applying(empty, NAME) as stash:
+        stash.add("c", [{"_id": 1, "set": {"name": "ours"}}, {"_id": 2, "set": {"name": "ours"}}])
+        stash.insert("c")
+    assert [d["name"] for d in empty["c"].find(sort=[("_id", 1)])] == ["before", "ours"]
+    empty["c"].insert_one({"_id": 3, "name": "the application's"})
+    with undoing(empty, NAME) as stash:
+        stash.remove("c", {"name": "ours"})
+    empty["c"].delete_one({"_id": 3})
+    assert state(empty) == before
+
+
+def test_what_was_made_at_random_is_made_once(empty: Database[Document]) -> None:
+    for value in ("first", "second"):
+        with applying(empty, NAME) as stash:
+            stash.add("c", [{"_id": 1, "set": {"f": value}}])
+    assert list(empty[f"{BOOK}.c"].find()) == [{"_id": 1, "set": {"f": "first"}}]
+
+
+INDEXES: list[Document] = [
+    {"key": {"a.0": 1, "b": -1}, "name": "plain"},
+    {"key": {"u": 1}, "name": "unique", "unique": True, "sparse": True},
+    {
+        "key": {"n": 1},
+        "name": "partial",
+        "unique": True,
+        "collation": {"locale": "en", "strength": 2},
+        "partialFilterExpression": {"n": {"$type": "string"}},
+    },
+    {"key": {"t": "text"}, "name": "text", "default_language": "french", "weights": {"t": 3}},
+    {"key": {"p": "2dsphere"}, "name": "place", "background": True},
+    {"key": {"e": 1}, "name": "expiry", "expireAfterSeconds": 3600},
+]
+
+
+@pytest.mark.parametrize("index", INDEXES, ids=lambda index: index["name"])
+def test_an_index_comes_back_with_all_its_options(empty: Database[Document], index: Document) -> None:
+    empty.command("createIndexes", "c", indexes=[index])
+    before = state(empty)
+    for _ in range(2):
+        with applying(empty, NAME) as stash:
+            stash.drop_index("c", index["name"])
+    assert list(empty["c"].index_information()) == ["_id_"]
+    with undoing(empty, NAME) as stash:
+        stash.restore_indexes()
+    assert state(empty) == before
+
+
+def test_an_index_that_had_to_give_way_comes_back_and_a_new_one_goes(empty: Database[Document]) -> None:
+    empty["c"].create_index({"a": 1}, name="a_1", unique=True)
+    before = state(empty)
+    with applying(empty, NAME) as stash:
+        stash.create_index("c", "a_1", {"a": 1}, sparse=True)
+        stash.create_index("new", "b_1", {"b": 1})
+    assert empty["c"].index_information()["a_1"] == {"v": 2, "key": [("a", 1)], "sparse": True}
+    with undoing(empty, NAME) as stash:
+        stash.restore_indexes()
+        stash.drop_created("new")
+    assert state(empty) == before
+
+
+def test_a_taken_collection_is_moved_whole_and_merged_if_there_is_a_new_one(empty: Database[Document]) -> None:
+    empty["c"].create_index({"a": 1}, name="a_1", unique=True)
+    empty["c"].insert_many([{"_id": 1, "a": 1}, {"_id": 2, "a": 2}])
+    before = state(empty)
+
+    def take() -> None:
+        with applying(empty, NAME) as stash:
+            stash.take("c")
+
+    def give_back() -> None:
+        with undoing(empty, NAME) as stash:
+            stash.give_back("c")
+
+    take()
+    assert "c" not in empty.list_collection_names()
+    take()
+    give_back()
+    assert state(empty) == before
+    take()
+    empty["c"].insert_one({"_id": 2, "a": "newer"})
+    give_back()
+    assert list(empty["c"].find(sort=[("_id", 1)])) == [{"_id": 1, "a": 1}, {"_id": 2, "a": "newer"}]
+
+
+def test_a_lookup_index_is_there_for_a_while_and_only_where_none_serves(empty: Database[Document]) -> None:
+    empty["c"].create_index({"a": 1, "b": 1})
+    empty["d"].create_index({"a": 1}, sparse=True)
+    before = state(empty)
+    with applying(empty, NAME) as stash:
+        for collection in ("c", "d", "nowhere"):
+            stash.lookup_index(collection, "a")
+        assert {name: len(empty[name].index_information()) for name in ("c", "d")} == {"c": 2, "d": 3}
+    assert {name: s for name, s in state(empty).items() if name != BOOK} == before
+
+
+def test_a_lookup_index_left_by_a_stop_goes_with_the_next_run(empty: Database[Document]) -> None:
+    empty["c"].insert_one({"_id": 1})
+    before = state(empty)
+    with pytest.raises(ZeroDivisionError):
+        _stopped_after_lookup_index(empty)
+    with undoing(empty, NAME):
+        assert list(empty["c"].index_information()) == ["_id_"]
+    assert state(empty) == before
+
+
+def _stopped_after_lookup_index(db: Database[Document]) -> None:
+    with applying(db, NAME) as stash:
+        stash.lookup_index("c", "a")
+        raise ZeroDivisionError
+
+
+def test_the_stash_stays_when_the_undo_fails(empty: Database[Document]) -> None:
+    empty["c"].insert_one({"_id": 1})
+    with applying(empty, NAME) as stash:
+        stash.keep("c", {}, ["f"])
+    before = state(empty)
+    with pytest.raises(ZeroDivisionError), undoing(empty, NAME):
+        raise ZeroDivisionError
+    assert state(empty) == before
+
+
+@pytest.mark.parametrize("scope", [applying, undoing])
+def test_an_undo_stopped_at_its_very_end_is_ended_before_anything_else(
+    empty: Database[Document], scope: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old value must never be taken for a new one."""
+    empty["c"].insert_one({"_id": 1, "f": "old"})
+    before = state(empty)
+    with applying(empty, NAME) as stash:
+        stash.keep("c", {}, ["f"])
+    with monkeypatch.context() as patch:
+        patch.setattr(stashes.Stash, "_finish_drop", lambda *_: None)
+        with undoing(empty, NAME):
+            pass
+    assert state(empty) != before
+    with scope(empty, NAME) as stash:
+        assert not stash.has("c")
+        assert state(empty) == before
+
+
+def test_what_is_kept_can_be_listed(empty: Database[Document]) -> None:
+    empty["c.d"].insert_many([{"_id": 1, "f": 1}, {"_id": 2, "f": 2}])
+    assert list_kept(empty) == ()
+    with applying(empty, NAME) as stash:
+        stash.keep("c.d", {}, ["f"], label="odd")
+    [kept] = list_kept(empty)
+    assert (kept.migration, kept.collection, kept.source) == (NAME, f"{BOOK}.c.d.odd", "c.d")
+    assert kept.documents == 2
+    assert kept.bytes > 0
+    assert kept.at is not None
+
+
+def test_what_was_pruned_cannot_be_undone_until_the_next_apply(empty: Database[Document]) -> None:
+    empty["c"].insert_one({"_id": 1, "f": 1})
+    before = state(empty)
+    with applying(empty, NAME) as stash:
+        stash.keep("c", {}, ["f"])
+    for _ in range(2):
+        prune(empty, NAME)
+        assert list_kept(empty) == ()
+        with pytest.raises(StashPruned, match=NAME), undoing(empty, NAME):
+            pytest.fail("it must not begin")
+    with applying(empty, NAME) as stash:
+        assert stash.noted("pruned") is None
+        stash.keep("c", {}, ["f"])
+    with undoing(empty, NAME):
+        pass
+    prune(empty, NAME)
+    assert state(empty) == before
+
+
+def test_asking_writes_nothing(empty: Database[Document]) -> None:
+    with undoing(empty, NAME) as stash:
+        stash.restore("c", {"f": ANY})
+        stash.restore_documents("c")
+        stash.write("c")
+        stash.insert("c")
+        stash.remove("c")
+        stash.give_back("c")
+        stash.drop_created("c")
+        stash.restore_indexes()
+        assert (stash.noted("x"), stash.notes("x"), stash.has("c")) == (None, [], False)
+    assert list_kept(empty) == ()
+    assert state(empty) == {}
+
+
+def test_batches_are_in_order_and_of_the_size_asked_for(empty: Database[Document]) -> None:
+    empty["c"].insert_many([{"_id": i, "f": i, "g": i} for i in (3, 1, 5, 2, 4)] + [{"_id": "a", "f": 0, "g": 9}])
+    found = list(batches(empty, "c", {"g": {"$ne": 4}}, ["f"], 2))
+    assert found == [
+        [{"_id": 1, "f": 1}, {"_id": 2, "f": 2}],
+        [{"_id": 3, "f": 3}, {"_id": 5, "f": 5}],
+        [{"_id": "a", "f": 0}],
+    ]
+    assert list(batches(empty, "nowhere", {}, [])) == []

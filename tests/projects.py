@@ -1,0 +1,150 @@
+"""A small project of a test's own: a folder with dataops.toml, a few migration files, and the command run in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.servers import COMMAND, Answer, clean_environment
+
+
+def until(true: Callable[[], object], seconds: float = 20, *, what: str = "") -> None:
+    """Poll until it is true; a deadline, never a sleep that hopes."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not true after {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+@dataclass
+class Project:
+    """`add` a service, then `pg` or `mongo` its migrations; call it like the command."""
+
+    folder: Path
+    env: dict[str, str] = field(default_factory=dict)
+    _tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _heads: dict[str, str | None] = field(default_factory=dict)
+
+    def add(self, name: str, url: str, **settings: Any) -> Project:
+        """A service; `settings` go into its table of dataops.toml, `timeouts` as a dict."""
+        engine = "mongodb" if url.startswith("mongodb") else "postgresql"
+        variable = f"{name.upper().replace('-', '_')}_URL"
+        key = "url_env" if engine == "postgresql" else "env_prefix"
+        self.env[variable if engine == "postgresql" else f"{variable}_CON"] = url
+        self._tables[name] = {"engine": engine, "folder": name, key: variable, **settings}
+        self._heads.setdefault(name, None)
+        self.place(name).mkdir(parents=True, exist_ok=True)
+        self.configure()
+        return self
+
+    def configure(self, **changes: Mapping[str, Any]) -> None:
+        """Write dataops.toml, with `changes` to the services' tables first."""
+        for name, settings in changes.items():
+            self._tables[name.replace("_", "-")].update(settings)
+        text = "".join(
+            f"[services.{name}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items()) + "\n"
+            for name, table in self._tables.items()
+        )
+        (self.folder / "dataops.toml").write_text(text)
+
+    def place(self, service: str) -> Path:
+        """Where the files of a service are."""
+        folder = self.folder / service
+        return folder / "versions" if self._tables[service]["engine"] == "postgresql" else folder
+
+    def path(self, service: str, id_: str) -> Path:
+        return self.place(service) / f"{id_}.py"
+
+    def file(
+        self, service: str, id_: str, up: str = "pass", down: str | None = "pass", *, head: str = "", parent: str | None = ""
+    ) -> Path:
+        """The next migration of a service: bodies of upgrade and downgrade, and lines above them."""
+        above = self._heads[service] if parent == "" else parent
+        self._heads[service] = id_
+        if self._tables[service]["engine"] == "postgresql":
+            lines = ["import time", "from alembic import op", f"revision = {id_!r}", f"down_revision = {above!r}"]
+            argument = ""
+        else:
+            lines = ["import time", f"dependencies = {[above] if above else []!r}"]
+            argument = "db"
+        text = f'"""The one called {id_}."""\n' + "\n".join([*lines, textwrap.dedent(head)])
+        text += f"\n\ndef upgrade({argument}):\n" + textwrap.indent(textwrap.dedent(up).strip(), "    ") + "\n"
+        if down is not None:
+            text += f"\n\ndef downgrade({argument}):\n" + textwrap.indent(textwrap.dedent(down).strip(), "    ") + "\n"
+        path = self.path(service, id_)
+        path.write_text(text)
+        return path
+
+    def table(self, service: str, id_: str, *names: str) -> Path:
+        """A migration that creates tables (collections), and drops them again."""
+        names = names or (f"t_{id_}",)
+        if self._tables[service]["engine"] == "postgresql":
+            up = "\n".join(f'op.execute("CREATE TABLE {name} (id int)")' for name in names)
+            down = "\n".join(f'op.execute("DROP TABLE {name}")' for name in names)
+        else:
+            up = "\n".join(f"db.{name}.insert_one({{'_id': 1}})" for name in names)
+            down = "\n".join(f"db.{name}.drop()" for name in names)
+        return self.file(service, id_, up, down)
+
+    def __call__(
+        self, *args: str, env: Mapping[str, str] | None = None, stdin: str = "", timeout: float = 60, cwd: Path | None = None
+    ) -> Answer:
+        """Run the command to its end; one that hangs fails the test."""
+        with self.start(*args, env=env, cwd=cwd) as process:
+            try:
+                stdout, stderr = process.communicate(stdin, timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
+        return Answer(process.returncode, stdout, stderr)
+
+    def start(
+        self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, **popen: Any
+    ) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(COMMAND), *args],
+            env={**clean_environment(), **self.env, **(env or {})},
+            cwd=cwd or self.folder,
+            **{
+                "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **popen
+            },  # fmt: skip
+        )
+
+    @contextmanager
+    def running(self, *args: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
+        """It runs in the background, and is gone after the block, paused or not."""
+        process = self.start(*args, **more)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+            process.wait()
+
+
+def ended(process: subprocess.Popen[str], timeout: float = 30) -> Answer:
+    """What a running command said, once it has ended by itself."""
+    stdout, stderr = process.communicate(timeout=timeout)
+    return Answer(process.returncode, stdout or "", stderr or "")
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
+    return str(value) if isinstance(value, int | float) else '"' + str(value) + '"'

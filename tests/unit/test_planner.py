@@ -1,0 +1,645 @@
+"""What may be done next, decided from states alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from dataops import planner
+from dataops.errors import (
+    Blocked,
+    BrokenFile,
+    ConfigError,
+    DatabaseAhead,
+    DataopsError,
+    EditedAfterApply,
+    ExitCode,
+    HistoryError,
+    InterruptedStep,
+    OutOfOrder,
+    StalePlan,
+    UsageError,
+)
+from dataops.model import Ahead, Direction, Happened, Identity, Kind, Plan, State
+from dataops.planner import Recovery
+from tests.unit.sample import HOLDER, NOW, edited, entry, service, state, step, steps
+
+APPLY, ROLLBACK = Direction.APPLY, Direction.ROLLBACK
+STARTED, SUCCEEDED, FAILED = Happened.STARTED, Happened.SUCCEEDED, Happened.FAILED
+
+
+def refused(by: type[DataopsError], what: Callable[[], object]) -> DataopsError:
+    """The refusal, of exactly this class, with something to do about it."""
+    with pytest.raises(by) as caught:
+        what()
+    assert type(caught.value) is by
+    assert caught.value.hint
+    return caught.value
+
+
+# --- the recovery table, a test a cell: the newest journal entry beside what kind of migration it is about
+
+
+@pytest.mark.parametrize("last", [None, SUCCEEDED, FAILED, Happened.RESOLVED, Happened.ADOPTED])
+@pytest.mark.parametrize("kind", ["atomic", "repeatable", "neither"])
+@pytest.mark.parametrize("reached", [True, False], ids=["recorded", "not recorded"])
+def test_a_step_that_has_an_end_is_no_interruption(last: Happened | None, kind: str, reached: bool) -> None:
+    found = planner.recover(
+        entry("a", last) if last else None, reached=reached, atomic=kind == "atomic", repeatable=kind == "repeatable"
+    )
+    assert found is Recovery.GO_ON
+
+
+def recovery(picture: str, *, kind: Kind = Kind.POSTGRESQL, direction: Direction = APPLY, id_: str = "b") -> Recovery:
+    """Of a run that said *started* for `id_` and nothing after it."""
+    now = state(picture, kind=kind, last=entry(id_, STARTED, direction))
+    return Recovery.GO_ON if planner.interrupted(now, locked=True) is None else Recovery.INTERRUPTED
+
+
+def test_crash_in_an_atomic_step_that_is_recorded_goes_on() -> None:
+    """a* -- b* -- c   apply b: started"""
+    assert recovery("a* -- b* -- c") is Recovery.GO_ON
+
+
+def test_crash_in_an_atomic_step_that_is_not_recorded_goes_on() -> None:
+    """a* -- b -- c   apply b: started. The transaction is gone."""
+    assert recovery("a* -- b -- c") is Recovery.GO_ON
+
+
+def test_crash_in_a_step_that_is_neither_but_recorded_goes_on() -> None:
+    """a* -- b~* -- c   apply b: started. The record is written last, so b is complete."""
+    assert recovery("a* -- b~* -- c") is Recovery.GO_ON
+    assert recovery("a* -- b* -- c", kind=Kind.MONGODB) is Recovery.GO_ON
+
+
+def test_crash_in_a_step_that_is_neither_and_not_recorded_is_an_interruption() -> None:
+    """a* -- b~ -- c   apply b: started. Nobody knows how far it came."""
+    assert recovery("a* -- b~ -- c") is Recovery.INTERRUPTED
+    assert recovery("a* -- b -- c", kind=Kind.MONGODB) is Recovery.INTERRUPTED
+
+
+def test_crash_in_a_repeatable_step_that_is_recorded_goes_on() -> None:
+    """a* -- b+* -- c   apply b: started"""
+    assert recovery("a* -- b+* -- c", kind=Kind.MONGODB) is Recovery.GO_ON
+
+
+def test_crash_in_a_repeatable_step_that_is_not_recorded_goes_on() -> None:
+    """a* -- b+ -- c   apply b: started. It is run again."""
+    assert recovery("a* -- b+ -- c", kind=Kind.MONGODB) is Recovery.GO_ON
+
+
+def test_crash_in_a_rollback_is_judged_by_whether_the_record_is_gone() -> None:
+    """a* -- b~   rollback b: started (gone)    a* -- b~*   rollback b: started (still there)"""
+    assert recovery("a* -- b~", direction=ROLLBACK) is Recovery.GO_ON
+    assert recovery("a* -- b~*", direction=ROLLBACK) is Recovery.INTERRUPTED
+    assert recovery("a* -- b*", direction=ROLLBACK) is Recovery.GO_ON
+    assert recovery("a* -- b+*", direction=ROLLBACK, kind=Kind.MONGODB) is Recovery.GO_ON
+
+
+def test_crash_in_a_step_whose_file_is_missing_is_an_interruption_unless_recorded() -> None:
+    """a* -- (b)   apply b: started    a* -- (b)*   apply b: started"""
+    assert recovery("a* -- (b)") is Recovery.INTERRUPTED
+    assert recovery("a* -- (b)*") is Recovery.GO_ON
+
+
+def test_a_step_that_somebody_is_running_now_is_not_an_interruption_except_under_our_own_lock() -> None:
+    """a* -- b~   apply b: started, and the lock is held"""
+    last = entry("b", STARTED)
+    now = state("a* -- b~", last=last, holder=HOLDER)
+    assert planner.interrupted(now) is None
+    assert planner.interrupted(now, locked=True) == last
+
+
+def test_an_interruption_names_the_two_commands_to_choose_from() -> None:
+    """a* -- b~   apply b: started"""
+    error = refused(InterruptedStep, lambda: planner.refuse_interrupted(state("a* -- b~", last=entry("b", STARTED))))
+    assert (error.service, error.migration, error.exit_code) == ("voucher", "b", ExitCode.INTERRUPTED)
+    for answer in ("--applied", "--not-applied"):
+        assert f"dataops resolve voucher/b {answer} --reason" in error.hint
+    for known in ("bob@pod-2", "run-8", "2026-11-24 09:30:00 UTC"):
+        assert known in error.message
+
+
+def test_a_broken_file_of_a_started_step_is_named_rather_than_a_traceback() -> None:
+    """a* -- b   apply b: started, and b does not parse any more"""
+    now = edited(state("a* -- b", last=entry("b", STARTED)), "b", b"def upgrade(:\n")
+    assert "b.py:1" in refused(BrokenFile, lambda: planner.refuse_interrupted(now)).message
+
+
+# --- what a crash left out of the journal
+
+
+def test_closing_writes_nothing_after_an_end() -> None:
+    assert [planner.closing(state("a*", last=last)) for last in (None, entry("a", SUCCEEDED), entry("a", FAILED))] == [
+        None,
+        None,
+        None,
+    ]
+
+
+def test_closing_writes_succeeded_where_the_record_shows_the_step() -> None:
+    """a* -- b*   apply b: started"""
+    last = entry("b", STARTED)
+    reason = "found done in the native record after a crash"
+    assert planner.closing(state("a* -- b*", last=last)) == replace(last, event=SUCCEEDED, reason=reason)
+
+
+def test_closing_writes_failed_where_the_record_does_not_show_the_step() -> None:
+    """a* -- b*   rollback b: started"""
+    last = entry("b", STARTED, ROLLBACK)
+    error = "the process died before the end; not recorded as done"
+    assert planner.closing(state("a* -- b*", last=last)) == replace(last, event=FAILED, error=error)
+
+
+# --- files and records that make one history, and those that do not
+
+
+@pytest.mark.parametrize("picture", ["", "a", "a*", "a* -- b* -- c", "a* -- b* -- c*"])
+def test_check_accepts_what_is_applied_from_the_first_on(picture: str) -> None:
+    planner.check(state(picture))
+
+
+def test_check_refuses_a_gap_and_names_what_is_missing() -> None:
+    """a* -- b -- c*"""
+    error = refused(OutOfOrder, lambda: planner.check(state("a* -- b -- c*")))
+    assert (error.service, error.migration, error.exit_code) == ("voucher", "b", ExitCode.INVALID)
+    assert "dataops resolve voucher/b --applied" in error.hint
+
+
+def test_check_refuses_a_database_that_is_ahead() -> None:
+    """a* -- b* -- (c)* -- (d)*"""
+    error = refused(DatabaseAhead, lambda: planner.check(state("a* -- b* -- (c)* -- (d)*")))
+    assert (error.service, error.migration, error.exit_code) == ("voucher", "d", ExitCode.AHEAD)
+
+
+def test_check_accepts_a_database_that_is_ahead_where_the_service_says_so() -> None:
+    planner.check(state("a* -- b* -- (c)*", ahead=Ahead.ALLOW))
+
+
+@pytest.mark.parametrize("ahead", list(Ahead))
+def test_check_refuses_unknown_migrations_beside_pending_ones_whatever_the_policy(ahead: Ahead) -> None:
+    """a* -- b beside (x)*: a file was removed, or two branches met in one database"""
+    error = refused(OutOfOrder, lambda: planner.check(state("a* -- b -- (x)*", ahead=ahead)))
+    assert (error.migration, error.exit_code) == ("x", ExitCode.INVALID)
+
+
+def test_check_refuses_a_journal_that_believes_more_than_the_record() -> None:
+    """a* -- b, and the journal says b was applied"""
+    error = refused(HistoryError, lambda: planner.check(replace(state("a* -- b"), claims={"a": True, "b": True})))
+    assert (error.migration, error.exit_code) == ("b", ExitCode.INVALID)
+    assert "dataops resolve voucher/b --not-applied" in error.hint
+
+
+def test_check_refuses_a_journal_that_believes_less_than_the_record() -> None:
+    """a* -- b*, and the journal says b was rolled back"""
+    error = refused(HistoryError, lambda: planner.check(replace(state("a* -- b*"), claims={"a": True, "b": False})))
+    assert error.migration == "b"
+    assert "dataops resolve voucher/b --applied" in error.hint
+
+
+def test_check_refuses_code_edited_after_apply_and_names_the_file() -> None:
+    """a* -- b*, and b does something else now"""
+    before = state("a* -- b*")
+    text = before.service.by_id["b"].text.replace(b"CREATE TABLE b", b"CREATE TABLE bb")
+    error = refused(EditedAfterApply, lambda: planner.check(edited(before, "b", text)))
+    assert (error.service, error.migration, error.exit_code) == ("voucher", "b", ExitCode.INVALID)
+    assert "b.py" in error.message
+
+
+def test_check_accepts_comments_docstrings_and_formatting_edited_after_apply() -> None:
+    before = state("a* -- b*")
+    text = before.service.by_id["b"].text.replace(b'"""Do b."""', b'"""Another title."""\n\n# and a comment\n')
+    assert text != before.service.by_id["b"].text
+    planner.check(edited(before, "b", text))
+
+
+def test_check_cannot_tell_edits_of_what_another_tool_applied() -> None:
+    """a* -- b*, b by `alembic upgrade` before there was a journal"""
+    planner.check(edited(state("a* -- b*", runs={"b": None}), "b", b"something = 'else'\n"))
+
+
+def test_check_names_an_applied_file_that_does_not_parse_any_more() -> None:
+    before = state("a* -- b*")
+    assert "b.py:2" in refused(BrokenFile, lambda: planner.check(edited(before, "b", b"\ndef upgrade(:\n"))).message
+
+
+# --- what --to means
+
+
+SERVICES = [service("a1 -- a2 -- a20", name="api"), service("b1 -- a2b", name="voucher")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("a1", ("api", "a1")),
+        ("a2", ("api", "a2")),  # an id in full, although a20 and a2b begin with it
+        ("a2b", ("voucher", "a2b")),
+        ("b", ("voucher", "b1")),  # the only one that begins so
+        ("api/a20", ("api", "a20")),
+        ("voucher/a", ("voucher", "a2b")),
+        ("voucher/base", ("voucher", None)),
+    ],
+)
+def test_target_finds_an_id_its_beginning_or_one_of_a_named_service(
+    wanted: str, found: tuple[str, str | None]
+) -> None:
+    of, migration = planner.target(SERVICES, wanted)
+    assert (of.name, migration.id if migration else None) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message", "hint"),
+    [
+        ("a", "api/a1, api/a2, api/a20, voucher/a2b", "more of the id"),
+        ("a21", "there is no migration a21", "did you mean a2"),
+        ("zzzzzz", "there is no migration zzzzzz", "there are: "),
+        ("api/zz", "there is no migration zz", "there are: a1, a2, a20"),
+        ("api/a", "could be any of a1, a2, a20", "more of the id"),
+        ("vaucher/b1", "there is no service vaucher", "did you mean voucher?"),
+        ("base", "base of which service?", "SERVICE/base"),
+    ],
+)
+def test_target_refuses_with_near_names(wanted: str, message: str, hint: str) -> None:
+    error = refused(UsageError, lambda: planner.target(SERVICES, wanted))
+    assert message in error.message
+    assert hint in error.hint
+
+
+def test_target_base_needs_no_service_where_there_is_one() -> None:
+    assert planner.target(SERVICES[:1], "base") == (SERVICES[0], None)
+
+
+# --- plan apply
+
+
+def test_plan_apply_is_everything_pending_in_order() -> None:
+    """a* -- b -- c"""
+    now = state("a* -- b -- c")
+    assert planner.plan_apply([now]) == Plan(APPLY, (step(now, "b"), step(now, "c")), (now,))
+
+
+@pytest.mark.parametrize("picture", ["", "a*", "a* -- b*", "a* -- (b)*"])
+def test_plan_apply_with_nothing_left_is_an_empty_plan(picture: str) -> None:
+    now = state(picture, ahead=Ahead.ALLOW)
+    assert planner.plan_apply([now]) == Plan(APPLY, (), (now,))
+
+
+def test_plan_apply_stops_at_its_target_and_never_goes_backwards() -> None:
+    """a* -- b* -- c -- d"""
+    now = state("a* -- b* -- c -- d")
+    found = {id_: steps(planner.plan_apply([now], to=now.service.by_id[id_])) for id_ in "abcd"}
+    assert found == {"a": [], "b": [], "c": ["voucher/c"], "d": ["voucher/c", "voucher/d"]}
+
+
+def test_plan_apply_counts_steps_over_all_services() -> None:
+    """a* -- b -- c    x -- y"""
+    states = [state("a* -- b -- c", name="api"), state("x -- y", name="voucher")]
+    assert steps(planner.plan_apply(states, steps=3)) == ["api/b", "api/c", "voucher/x"]
+    assert steps(planner.plan_apply(states, steps=9)) == ["api/b", "api/c", "voucher/x", "voucher/y"]
+
+
+def test_plan_apply_puts_those_that_others_depend_on_first_and_keeps_the_order_of_the_file_otherwise() -> None:
+    """one (after three) -- two -- three (after four) -- four"""
+    states = [
+        state("a", name="one", depends_on=("three",)),
+        state("b", name="two"),
+        state("c", name="three", depends_on=("four", "not chosen")),
+        state("d", name="four"),
+    ]
+    plan = planner.plan_apply(states)
+    assert steps(plan) == ["four/d", "three/c", "one/a", "two/b"]
+    assert [one.service.name for one in plan.states] == ["four", "three", "one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("now", "error"),
+    [
+        (state("a* -- b -- c*"), OutOfOrder),
+        (state("a* -- (b)*"), DatabaseAhead),
+        (state("a* -- b~", last=entry("b", STARTED)), InterruptedStep),
+        (edited(state("a*"), "a", b"x = 1\n"), EditedAfterApply),
+        (edited(state("a* -- b"), "b", b"def x(:\n"), BrokenFile),
+    ],
+    ids=["gap", "ahead", "interrupted", "edited", "pending file that does not parse"],
+)
+def test_plan_apply_refuses_all_when_one_service_is_not_in_order(now: State, error: type[DataopsError]) -> None:
+    refused(error, lambda: planner.plan_apply([state("x -- y", name="api"), now]))
+
+
+def test_plan_apply_makes_the_plan_while_somebody_else_is_at_work() -> None:
+    """a* -- b~ -- c   apply b: started, and the lock is held"""
+    now = state("a* -- b~ -- c", last=entry("b", STARTED), holder=HOLDER)
+    assert steps(planner.plan_apply([now])) == ["voucher/b", "voucher/c"]
+
+
+# --- two services, one database
+
+
+def test_two_services_in_one_database_are_refused() -> None:
+    one = Identity("PostgreSQL system 1", "pg (oid 5)", "db:5431/pg")
+    same = replace(one, address="127.0.0.1:5431/pg")
+    states = [state("a", name="api", identity=one), state("b", name="voucher", identity=same)]
+    error = refused(ConfigError, lambda: planner.refuse_same_database(states))
+    assert "api and voucher" in error.message
+
+
+def test_two_services_with_a_collection_in_common_are_refused() -> None:
+    """A standalone MongoDB is only known by its address; its collections have random ids."""
+    one = Identity("standalone at localhost:27017", "galoy", "localhost:27017/galoy", frozenset({"aa", "bb"}))
+    same = replace(one, server="standalone at db:27017", address="db:27017/galoy", marks=frozenset({"bb", "cc"}))
+    states = [state("a", name="api", identity=one), state("b", name="other", identity=same)]
+    refused(ConfigError, lambda: planner.refuse_same_database(states))
+
+
+def test_two_databases_of_one_server_are_two() -> None:
+    """Nor are two empty MongoDB databases one, for having no collection in common."""
+    server = "PostgreSQL system 1"
+    states = [
+        state("a", name="one", identity=Identity(server, "pg (oid 5)", "db:5431/pg")),
+        state("b", name="two", identity=Identity(server, "pg (oid 6)", "db:5431/other")),
+        state("c", name="three", identity=Identity("standalone at a:27017", "galoy", "a:27017/galoy")),
+        state("d", name="four", identity=Identity("standalone at b:27017", "galoy", "b:27017/galoy")),
+    ]
+    planner.refuse_same_database(states)
+
+
+# --- plan rollback
+
+
+def test_rollback_undoes_the_newest_run_on_every_service_it_touched_newest_first() -> None:
+    """api: a* -- b* -- c* -- d    voucher: x* -- y*    (b, c and y by run-2)"""
+    api = state("a* -- b* -- c* -- d", name="api", runs={"b": "run-2", "c": "run-2"})
+    voucher = state("x* -- y*", name="voucher", runs={"y": "run-2"}, minute=10)
+    expected = (step(voucher, "y", ROLLBACK), step(api, "c", ROLLBACK), step(api, "b", ROLLBACK))
+    assert planner.plan_rollback([api, voucher]) == Plan(ROLLBACK, expected, (api, voucher))
+
+
+def test_rollback_undoes_a_named_run() -> None:
+    """api: a*    voucher: x* -- y*    (x and y by run-1, a by run-2)"""
+    states = [state("a*", name="api", runs={"a": "run-2"}, minute=9), state("x* -- y*", name="voucher")]
+    assert steps(planner.plan_rollback(states, run="run-2")) == ["api/a"]
+    assert steps(planner.plan_rollback(states, run="run-1")) == ["voucher/y", "voucher/x"]
+
+
+def test_rollback_of_services_that_depend_on_each_other_starts_with_the_dependent_one() -> None:
+    """api (after voucher): a*    voucher: x*"""
+    states = [state("a*", name="api", depends_on=("voucher",)), state("x*", name="voucher")]
+    assert steps(planner.plan_rollback(states)) == ["api/a", "voucher/x"]
+
+
+def test_rollback_refuses_a_run_that_another_one_stands_on_and_names_it() -> None:
+    """a* -- b*   (a by run-1, b by run-2)"""
+    error = refused(OutOfOrder, lambda: planner.plan_rollback([state("a* -- b*", runs={"b": "run-2"})], run="run-1"))
+    assert error.migration == "b"
+    assert "run-2" in error.message
+
+
+def test_rollback_refuses_a_run_that_left_nothing_with_near_names() -> None:
+    error = refused(UsageError, lambda: planner.plan_rollback([state("a*")], run="run-11"))
+    assert "did you mean run-1?" in error.hint
+
+
+def test_rollback_of_the_newest_run_refuses_where_no_run_is_known() -> None:
+    """a* -- b*   both by another tool"""
+    now = state("a* -- b*", runs={"a": None, "b": None})
+    assert "--to REV or --steps N" in refused(UsageError, lambda: planner.plan_rollback([now])).hint
+
+
+def test_rollback_of_nothing_is_an_empty_plan() -> None:
+    states = [state("a -- b", name="api"), state("", name="voucher")]
+    assert planner.plan_rollback(states) == Plan(ROLLBACK, (), tuple(states))
+
+
+def test_rollback_by_steps_takes_the_newest_over_all_services() -> None:
+    """api: a* b*  applied at minutes 0 and 1    voucher: x* y* z*  applied at minutes 0.5, 1.5 and 2.5"""
+    api = state("a* -- b*", name="api")
+    voucher = state("x* -- y* -- z*", name="voucher")
+    later = tuple(replace(one, at=one.at + timedelta(seconds=30)) for one in voucher.applied if one.at)
+    voucher = replace(voucher, applied=later)
+    found = {n: sorted(steps(planner.plan_rollback([api, voucher], steps=n))) for n in range(1, 7)}
+    assert found[1] == ["voucher/z"]
+    assert found[2] == ["voucher/y", "voucher/z"]
+    assert found[3] == ["api/b", "voucher/y", "voucher/z"]
+    assert found[4] == ["api/b", "voucher/x", "voucher/y", "voucher/z"]
+    assert found[5] == found[6] == ["api/a", "api/b", "voucher/x", "voucher/y", "voucher/z"]
+    assert steps(planner.plan_rollback([api, voucher], steps=3)) == ["voucher/z", "voucher/y", "api/b"]
+
+
+def test_rollback_to_a_migration_keeps_it_and_to_base_keeps_nothing() -> None:
+    """a* -- b* -- c* -- d"""
+    now = state("a* -- b* -- c* -- d")
+    by_id = now.service.by_id
+    assert steps(planner.plan_rollback([now], to=by_id["a"])) == ["voucher/c", "voucher/b"]
+    assert steps(planner.plan_rollback([now], to=by_id["c"])) == []
+    assert steps(planner.plan_rollback([now], to=by_id["d"])) == []
+    assert steps(planner.plan_rollback([now], to_base=True)) == ["voucher/c", "voucher/b", "voucher/a"]
+
+
+def test_rollback_needs_no_journal_where_it_is_told_how_far() -> None:
+    """a* -- b*   both by another tool"""
+    now = state("a* -- b*", runs={"a": None, "b": None})
+    assert steps(planner.plan_rollback([now], steps=1)) == ["voucher/b"]
+    assert steps(planner.plan_rollback([now], to=now.service.by_id["a"])) == ["voucher/b"]
+
+
+def test_rollback_with_an_irreversible_step_undoes_nothing_at_all() -> None:
+    """a* -- b!* -- c*"""
+    now = state("a* -- b!* -- c*")
+    error = refused(Blocked, lambda: planner.plan_rollback([now]))
+    assert (error.service, error.migration, error.exit_code) == ("voucher", "b", ExitCode.BLOCKED)
+    assert error.message == "1 of 3 steps cannot be undone: voucher/b: b throws things away"
+    assert steps(planner.plan_rollback([now], to=now.service.by_id["b"])) == ["voucher/c"]
+
+
+def test_rollback_refuses_what_was_edited_after_apply() -> None:
+    now = edited(state("a* -- b*"), "b", b"x = 1\n")
+    refused(EditedAfterApply, lambda: planner.plan_rollback([now]))
+
+
+def test_rollback_refuses_a_file_that_does_not_parse_also_where_another_tool_applied_it() -> None:
+    now = edited(state("a* -- b*", runs={"a": None, "b": None}), "b", b"def x(:\n")
+    refused(BrokenFile, lambda: planner.plan_rollback([now], steps=1))
+
+
+def test_rollback_refuses_a_database_that_is_ahead_even_where_applying_may_go_on() -> None:
+    """a* -- (b)*   b stands on a, and nobody here can undo it"""
+    refused(DatabaseAhead, lambda: planner.plan_rollback([state("a* -- (b)*", ahead=Ahead.ALLOW)]))
+
+
+def test_rollback_refuses_after_an_interruption() -> None:
+    now = state("a* -- b~", last=entry("b", STARTED))
+    refused(InterruptedStep, lambda: planner.plan_rollback([now]))
+
+
+# --- the same plan, seen again under the lock
+
+
+BEFORE = state("a* -- b -- c -- d")
+PLAN = planner.plan_apply([BEFORE], to=BEFORE.service.by_id["c"])
+UNDO = planner.plan_rollback([state("a* -- b* -- c* -- d")], steps=2)
+
+
+@pytest.mark.parametrize(
+    ("now", "left"),
+    [
+        ("a* -- b -- c -- d", ["voucher/b", "voucher/c"]),
+        ("a* -- b* -- c -- d", ["voucher/c"]),
+        ("a* -- b* -- c* -- d", []),
+        ("a* -- b* -- c* -- d*", []),
+    ],
+)
+def test_confirm_apply_does_what_another_run_has_left(now: str, left: list[str]) -> None:
+    assert [one.id for one in planner.confirm(PLAN, state(now))] == left
+
+
+@pytest.mark.parametrize(
+    ("now", "left"),
+    [
+        ("a* -- b* -- c* -- d", ["voucher/c", "voucher/b"]),
+        ("a* -- b* -- c -- d", ["voucher/b"]),
+        ("a* -- b -- c -- d", []),
+        ("a -- b -- c -- d", []),
+    ],
+)
+def test_confirm_rollback_does_what_another_run_has_left(now: str, left: list[str]) -> None:
+    assert [one.id for one in planner.confirm(UNDO, state(now))] == left
+
+
+def test_confirm_apply_refuses_when_something_below_the_plan_is_gone() -> None:
+    """planned on a*, found a"""
+    error = refused(StalePlan, lambda: planner.confirm(PLAN, state("a -- b -- c -- d")))
+    assert (error.service, error.exit_code) == ("voucher", ExitCode.STALE)
+    assert error.message == "the database changed after the plan: a rolled back since"
+
+
+def test_confirm_rollback_refuses_when_something_stands_on_the_plan() -> None:
+    """planned c and b of a* -- b* -- c* -- d, found d*"""
+    error = refused(StalePlan, lambda: planner.confirm(UNDO, state("a* -- b* -- c* -- d*")))
+    assert error.message == "the database changed after the plan: d applied since"
+
+
+def test_confirm_refuses_another_database() -> None:
+    elsewhere = replace(BEFORE, identity=replace(BEFORE.identity, address="production:5432/voucher"))
+    with pytest.raises(StalePlan):
+        planner.confirm(PLAN, elsewhere)
+
+
+def test_confirm_does_not_mind_new_collections() -> None:
+    """A run may create some between the plan and the lock."""
+    later = replace(BEFORE, identity=replace(BEFORE.identity, marks=frozenset({"aa"})))
+    assert len(planner.confirm(PLAN, later)) == 2
+
+
+@pytest.mark.parametrize("now", ["a -- b -- c -- d", "a* -- b* -- c -- d", "a* -- b* -- c* -- d"])
+def test_confirm_holds_a_saved_plan_to_its_exact_state(now: str) -> None:
+    saved = replace(PLAN, saved=True)
+    assert len(planner.confirm(saved, BEFORE)) == 2
+    with pytest.raises(StalePlan):
+        planner.confirm(saved, state(now))
+
+
+@pytest.mark.parametrize(
+    ("now", "error"),
+    [
+        (state("a* -- b -- c* -- d"), OutOfOrder),
+        (state("a* -- b~ -- c -- d", last=entry("b", STARTED), holder=HOLDER), InterruptedStep),
+        (state("a* -- b* -- c* -- d* -- (e)*"), DatabaseAhead),
+        (edited(BEFORE, "a", b"x = 1\n"), EditedAfterApply),
+    ],
+    ids=["gap", "interrupted", "ahead", "edited"],
+)
+def test_confirm_refuses_what_a_new_plan_would_refuse(now: State, error: type[DataopsError]) -> None:
+    refused(error, lambda: planner.confirm(PLAN, now))
+
+
+# --- a person's answer
+
+
+@pytest.mark.parametrize(
+    ("picture", "id_", "applied", "in_the_way"),
+    [
+        ("a* -- b -- c", "b", True, None),
+        ("a* -- b -- c", "c", True, "b"),
+        ("a* -- b -- c", "a", False, None),
+        ("a* -- b* -- c", "b", False, None),
+        ("a* -- b* -- c", "a", False, "b"),
+        ("a* -- b* -- c", "c", False, None),
+        ("a* -- b* -- c", "a", True, None),
+        ("a* -- b -- c*", "b", True, None),  # a gap may be filled
+    ],
+)
+def test_a_record_grows_and_shrinks_only_at_its_end(
+    picture: str, id_: str, applied: bool, in_the_way: str | None
+) -> None:
+    now = state(picture)
+    if in_the_way is None:
+        planner.check_resolvable(now, now.service.by_id[id_], applied=applied)
+    else:
+        error = refused(
+            UsageError, lambda: planner.check_resolvable(now, now.service.by_id[id_], applied=applied)
+        )
+        assert error.message.startswith(f"{in_the_way} ")
+
+
+# --- the fingerprint of a saved plan, and its last line
+
+
+def test_the_fingerprint_does_not_change_with_what_no_plan_relies_on() -> None:
+    before = state("a* -- b")
+    text = before.service.by_id["b"].text
+    same = [
+        state("a* -- b", last=entry("a", SUCCEEDED), holder=HOLDER),
+        replace(before, server="PostgreSQL 16.0", identity=replace(before.identity, address="other:1/voucher")),
+        edited(before, "b", text + b"\n# a comment\n"),
+    ]
+    assert {planner.fingerprint(one) for one in same} == {planner.fingerprint(before)}
+
+
+def test_the_fingerprint_changes_with_what_a_plan_relies_on() -> None:
+    before = state("a* -- b")
+    different = [
+        before,
+        state("a -- b"),
+        state("a* -- b*"),
+        state("a* -- b -- c"),
+        state("b* -- a"),
+        state("a* -- b -- (c)*"),
+        edited(before, "b", before.service.by_id["b"].text.replace(b"CREATE TABLE b", b"CREATE TABLE c")),
+    ]
+    assert len({planner.fingerprint(one) for one in different}) == len(different)
+
+
+@pytest.mark.parametrize(
+    ("plan", "line"),
+    [
+        (planner.plan_apply([state("a*")]), "Plan: nothing to apply"),
+        (planner.plan_rollback([state("a")]), "Plan: nothing to roll back"),
+        (planner.plan_apply([state("a")]), "Plan: 1 to apply in 1 service"),
+        (
+            planner.plan_apply([state("a -- b!", name="api"), state("c", name="voucher")]),
+            "Plan: 3 to apply in 2 services (1 irreversible)",
+        ),
+        (planner.plan_rollback([state("a* -- b*")]), "Plan: 2 to roll back in 1 service"),
+    ],
+)
+def test_the_summary_is_one_line(plan: Plan, line: str) -> None:
+    assert planner.summary(plan) == line
+
+
+def test_the_order_of_services_is_that_of_the_file_where_nothing_depends() -> None:
+    services = [service("a", name=name) for name in ("one", "two", "three")]
+    assert planner.order(services) == services
+
+
+def test_the_samples_are_what_their_pictures_say() -> None:
+    """a* -- b!~ -- (c)*"""
+    now = state("a* -- b!~ -- (c)*")
+    assert [(m.id, m.parent, m.reversible, m.atomic) for m in now.service.migrations] == [
+        ("a", None, True, True),
+        ("b", "a", False, False),
+    ]
+    assert ([one.id for one in now.applied], now.unknown, now.applied[0].at) == (["a"], ("c",), NOW)
