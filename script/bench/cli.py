@@ -1,0 +1,149 @@
+"""How long people, pods and pipelines wait: medians of several runs, beside peers measured in the same run.
+
+    .venv/bin/python script/bench/cli.py [--runs 7]
+
+Prints seconds and peak memory of what is called all day (status, wait, a plan with nothing to do), of applying the
+PostgreSQL history to three fresh databases, and of a service with ten thousand migrations; and beside each the floor
+(starting Python and importing the drivers) or the native tools doing the same. Machines differ and are noisy: read the
+ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from dataops.dev import MONGODB_DATABASE, MONGODB_VARIABLE, POSTGRES_DATABASES, mongodb_server, postgres_server
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+SERVICES = ("api-keys", "notifications", "voucher")
+MANY = 10_000
+
+
+def run(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> tuple[float, int]:
+    """Seconds and peak kilobytes of one command; a failure ends the benchmark."""
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        command, env=dict(environ), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    if status != 0:
+        raise SystemExit(f"{' '.join(command)} failed:\n{errors.decode()[-2000:]}")
+    return seconds, usage.ru_maxrss
+
+
+def median(
+    runs: int, commands: Sequence[Sequence[str]], environ: Mapping[str, str], folder: Path
+) -> tuple[float, float]:
+    """Median seconds of all commands one after the other, and the largest peak in MB."""
+    totals, peak = [], 0
+    for _ in range(runs):
+        results = [run(command, environ, folder) for command in commands]
+        totals.append(sum(seconds for seconds, _ in results))
+        peak = max(peak, *(memory for _, memory in results))
+    return statistics.median(totals), peak / 1024
+
+
+def show(what: str, seconds: float, memory: float | None = None, beside: float | None = None) -> None:
+    text = f"{what:58} {seconds:8.3f} s"
+    text += f" {memory:6.0f} MB" if memory is not None else " " * 10
+    text += f"   {seconds / beside:5.2f} of the peer" if beside else ""
+    print(text, flush=True)
+
+
+def all_day(runs: int, environ: Mapping[str, str], folder: Path) -> None:
+    python, dataops = [sys.executable, "-c"], str(BIN / "dataops")
+    floor, memory = median(runs, [[*python, "import click, psycopg, pymongo"]], environ, folder)
+    show("floor: Python and the imports", floor, memory)
+    native = [[str(BIN / "alembic"), "-n", service, "current"] for service in SERVICES]
+    native.append(
+        [str(BIN / "pymongo-migrate"), "show", "-u", environ["MONGODB_CON"], "-d", "galoy", "-m", "mongo_migrations"]
+    )
+    # The native tools answer from the record alone, so they are asked without our lock or journal in between.
+    peer, memory = median(runs, native, environ, folder)
+    show("peer: alembic current three times, pymongo-migrate show", peer, memory)
+    for command in (["status"], ["plan"], ["wait"]):
+        seconds, memory = median(runs, [[dataops, *command]], environ, folder)
+        show(f"dataops {' '.join(command)}, four databases, nothing to do", seconds, memory, peer)
+
+
+def fresh_history(runs: int, fresh: Callable[[], dict[str, str]], folder: Path) -> None:
+    ours, theirs = [], []
+    for _ in range(runs):
+        environ = fresh()
+        command = [str(BIN / "dataops"), "apply", "--yes", *(f"--service={service}" for service in SERVICES)]
+        ours.append(run(command, environ, folder)[0])
+        environ = fresh()
+        upgrades = [[str(BIN / "alembic"), "-n", service, "upgrade", "head"] for service in SERVICES]
+        theirs.append(sum(run(command, environ, folder)[0] for command in upgrades))
+    peer = statistics.median(theirs)
+    show("peer: alembic upgrade head three times, fresh databases", peer)
+    show("dataops apply, 24 migrations on three fresh databases", statistics.median(ours), None, peer)
+
+
+def many(runs: int, url: str, scratch: Path) -> None:
+    folder = scratch / "many"
+    versions = folder / "pg" / "versions"
+    versions.mkdir(parents=True)
+    parent = None
+    for number in range(MANY):
+        revision = f"{20200101000000 + number}"
+        (versions / f"{revision}_step.py").write_text(
+            f'"""Step {number}"""\n\nfrom alembic import op\n\n'
+            f'revision = "{revision}"\ndown_revision = {parent!r}\n\n\n'
+            f'def upgrade() -> None:\n    op.execute("SELECT {number}")\n\n\n'
+            f'def downgrade() -> None:\n    op.execute("SELECT {number}")\n'
+        )
+        parent = revision
+    (folder / "dataops.toml").write_text('[services.many]\nengine = "postgresql"\nfolder = "pg"\n')
+    environ = {**os.environ, "MANY_PG_CON": url}
+    dataops = str(BIN / "dataops")
+    for command in (["status"], ["plan"]):
+        seconds, memory = median(runs, [[dataops, *command]], environ, folder)
+        show(f"dataops {' '.join(command)}, {MANY:,} migrations pending", seconds, memory)
+    began = time.perf_counter()
+    run([dataops, "apply", "--yes"], environ, folder)
+    show(f"dataops apply, {MANY:,} migrations", time.perf_counter() - began)
+    for command in (["status"], ["plan"]):
+        seconds, memory = median(runs, [[dataops, *command]], environ, folder)
+        show(f"dataops {' '.join(command)}, {MANY:,} migrations applied", seconds, memory)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=7, help="how often each is measured")
+    runs = parser.parse_args().runs
+    scratch = Path(tempfile.mkdtemp(prefix="dataops-bench-"))
+    try:
+        with postgres_server() as postgres, mongodb_server(replica_set=True) as mongodb:
+            made = 0
+
+            def fresh() -> dict[str, str]:
+                nonlocal made
+                made += 1
+                urls = {v: postgres.create_database(f"{name}_{made}") for v, name in POSTGRES_DATABASES.items()}
+                return {**os.environ, **urls, MONGODB_VARIABLE: mongodb.url(MONGODB_DATABASE)}
+
+            environ = fresh()
+            run([str(BIN / "dataops"), "apply", "--yes"], environ, ROOT)
+            all_day(runs, environ, ROOT)
+            fresh_history(max(3, runs // 2), fresh, ROOT)
+            many(max(3, runs // 2), postgres.create_database("many"), scratch)
+    finally:
+        shutil.rmtree(scratch)
+
+
+if __name__ == "__main__":
+    main()
