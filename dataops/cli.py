@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ import click
 from dataops import __version__, config, console, planfile, planner, report
 from dataops.backends import Backend, connect
 from dataops.errors import (
+    Bug,
     CannotWrite,
     ConfigError,
     DatabaseAhead,
@@ -38,6 +40,7 @@ from dataops.logs import JsonLog
 from dataops.model import Ahead, Direction, Kept, Migration, Plan, Rendering, Result, Service, State, Step
 
 _WAIT_PAUSE = 1.0
+_ABORT_SECONDS = 5.0  # from the second signal until we leave, whatever still runs
 
 
 @dataclass
@@ -72,8 +75,29 @@ class Session:
 
     def answer(self, content: dict[str, Any], code: ExitCode) -> None:
         """The one object of `--json`."""
-        text = json.dumps({**content, "exit_code": int(code)}, indent=2, ensure_ascii=False)
-        sys.stdout.write(config.redact(text) + "\n")
+        self.console.answer(_document(content, code))
+
+    @contextmanager
+    def running_files(self) -> Iterator[None]:
+        """While migration files run: what they print is talk and never part of an answer."""
+        printed = console.Printed(self._printed)
+        try:
+            with redirect_stdout(printed), redirect_stderr(printed):
+                yield
+        finally:
+            printed.finish()
+
+    def _printed(self, line: str) -> None:
+        if self.log_format == "json":
+            with suppress(OSError):
+                self.log.line("info", "printed", "", {"message": line})
+        else:
+            self.console.say(line)
+
+
+def _document(content: dict[str, Any], code: int) -> str:
+    document = config.redact.within({**content, "exit_code": int(code)})
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
@@ -634,7 +658,8 @@ def _render(plan: Plan, session: Session) -> dict[str, Rendering]:
         with _backend(state.service) as backend:
             return {step.id: backend.render(step) for step in plan.of(state.service.name)[:limit]}
 
-    return {id_: rendering for made in side_by_side(render, states) for id_, rendering in made.items()}
+    with session.running_files():
+        return {id_: rendering for made in side_by_side(render, states) for id_, rendering in made.items()}
 
 
 def _carry_out(
@@ -647,7 +672,8 @@ def _carry_out(
     if plan.steps and not yes:
         _ask(plan)
     if plan.steps:
-        result = execute(plan, session.author, emit=session.sink(), stop=stop, lock_timeout=lock_timeout, jobs=jobs)
+        with session.running_files():
+            result = execute(plan, session.author, emit=session.sink(), stop=stop, lock_timeout=lock_timeout, jobs=jobs)
     else:
         result = Result(run=session.author.run, plan=plan)
     code = _result_code(result)
@@ -760,7 +786,7 @@ def _only_with(given: object, option: str, other: str, *, negative: bool = False
 
 @contextmanager
 def _signals(session: Session) -> Iterator[StopSignal]:
-    """SIGTERM and Ctrl-C: the first asks for a safe point, the second stops now."""
+    """SIGTERM and Ctrl-C: the first asks for a safe point, the second stops now. Before any work, the first does."""
     stop = StopSignal()
     emit = session.sink()
 
@@ -768,10 +794,12 @@ def _signals(session: Session) -> Iterator[StopSignal]:
         name = signal.Signals(number).name
         if stop():
             emit(StopRequested(signal=name, now=True))
-            threading.Thread(target=stop.abort, daemon=True).start()
-        else:
-            stop.stop()
-            emit(StopRequested(signal=name))
+            threading.Thread(target=_stop_now, args=[stop], daemon=True).start()
+            return
+        stop.stop()
+        if not stop.working:
+            raise KeyboardInterrupt
+        emit(StopRequested(signal=name))
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -781,6 +809,14 @@ def _signals(session: Session) -> Iterator[StopSignal]:
             signal.signal(number, handler)
 
 
+def _stop_now(stop: StopSignal) -> None:
+    """Fail what runs. What does not even then come to its end, Python code of a migration for example, is left."""
+    stop.abort()
+    time.sleep(_ABORT_SECONDS)
+    _tell(Stopped("stopped now, in the middle of a step", hint="as after a crash: dataops status says what is true"))
+    os._exit(ExitCode.STOPPED)
+
+
 # The way in and out
 
 _sessions: list[Session] = []
@@ -788,16 +824,28 @@ _sessions: list[Session] = []
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; the only place where errors become text and numbers."""
+    _sessions.clear()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    code = _run(given)
+    lost = _sessions[-1].console.lost if _sessions else None
+    if lost is not None and not isinstance(lost, BrokenPipeError):
+        _tell(_unwritable(lost))
+        code = code or ExitCode.UNREACHABLE
+    return code
+
+
+def _run(given: list[str]) -> int:
     try:
-        return int(main_group.main(args=None if arguments is None else list(arguments), standalone_mode=False) or 0)
+        return int(main_group.main(args=given, standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else error.format_message(), err=True)
         return ExitCode.USAGE
-    except click.UsageError as error:
-        error.show()
-        return ExitCode.USAGE
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
+        if "--json" in given:
+            problem = UsageError(error.format_message(), hint="see --help")
+            console.Console().answer(_document(report.error(problem), problem.exit_code))
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         _tell(Stopped("interrupted; nothing was done", hint=""))
@@ -805,17 +853,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except DataopsError as error:
         _tell(error)
         return error.exit_code
-    except BrokenPipeError:
-        _silence_stdout()
-        return ExitCode.OK
     except OSError as error:
-        problem = CannotWrite(f"output: {error.strerror}", hint="is the disk full?")
+        problem = _unwritable(error)
         _tell(problem)
         return problem.exit_code
     except Exception as error:  # noqa: BLE001
-        text = config.redact("".join(traceback.format_exception(error)))
-        click.echo(f"{text}error: this is a bug in dataops, please report it with the text above", err=True)
+        _tell_bug(error)
         return ExitCode.FAILED
+
+
+def _unwritable(error: OSError) -> CannotWrite:
+    return CannotWrite(
+        f"{error.filename or 'output'}: {error.strerror or error}",
+        hint="what the command did stands; is the disk full, or the output closed?",
+    )
 
 
 def _tell(error: DataopsError) -> None:
@@ -830,23 +881,42 @@ def _tell(error: DataopsError) -> None:
         console.Console().error(error)
 
 
-def _silence_stdout() -> None:
-    """The reader of our output has gone; so that Python's own flush at the end does not complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _tell_bug(error: Exception) -> None:
+    text = config.redact("".join(traceback.format_exception(error)))
+    if _sessions and _sessions[-1].log_format == "json":
+        with suppress(OSError):
+            _sessions[-1].log.line("error", "bug", "", {"traceback": text})
+    else:
+        with suppress(OSError):
+            click.echo(text, nl=False, err=True)
+    _tell(Bug(f"this is a bug in dataops: {type(error).__name__}: {config.redact(str(error))}"))
+
+
+def _standard_streams() -> None:
+    """Open a closed one again, on nothing: else its number would be that of a database connection.
+
+    Writing to a closed stdout still fails, and what cannot be spelled in its encoding is escaped.
+    """
+    for number, name, flags in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, flags)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def main() -> NoReturn:
     """The installed command. Leaves without the half second for which pymongo would hold the interpreter."""
+    _standard_streams()
     code = run()
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(OSError):  # told already
             stream.flush()
-        except BrokenPipeError:
-            _silence_stdout()
-        except OSError as error:
-            with suppress(OSError):
-                click.echo(f"error: output: {error.strerror}", err=True)
-            code = code or ExitCode.UNREACHABLE
     os._exit(code)
 
 

@@ -8,6 +8,7 @@ names it, never a silent localhost.
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import re
 import socket
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote_plus, unquote
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from dataops import __version__, files
 from dataops.errors import ConfigError, UsageError
@@ -60,6 +61,15 @@ class Redactor:
         return re.sub(r"(?i)\b((?:ssl)?password\s*=\s*)('[^']*'|[^\s&,;'\"]+)", r"\1***", text)
 
 
+    def within(self, content: Any) -> Any:
+        """The same document without secrets in any of its texts: what is written out stays well-formed."""
+        if isinstance(content, str):
+            return self(content)
+        if isinstance(content, Mapping):
+            return {key: self.within(value) for key, value in content.items()}
+        return [self.within(value) for value in content] if isinstance(content, (list, tuple)) else content
+
+
 redact = Redactor()
 
 
@@ -71,13 +81,16 @@ def secrets_in(url: str) -> set[str]:
     """
     authority = url.partition("://")[2]
     before_query = authority.partition("?")[0]
-    userinfo = before_query.rpartition("@")[0]
+    userinfo = before_query.rpartition("@")[0] or authority.rpartition("@")[0]
     written = userinfo.partition(":")[2]
-    found = {written, unquote(written)}
+    found = {written, unquote(written), unquote_plus(written)}
     found |= {piece for piece in re.split(r"[@:/?#\[\]]", written) if len(piece) > 3}
     query = re.findall(r"(?i)[?&](?:ssl)?password=([^&]*)", url)
     found |= {form for value in query for form in (value, unquote(value))}
-    found |= {quote_plus(value) for value in found}
+    found |= {quote_plus(value) for value in found} | {quote(value, safe="") for value in found}
+    # As Python and JSON write texts: a traceback, a driver's message or a document may hold it so.
+    found |= {repr(value)[1:-1] for value in found} | {ascii(value)[1:-1] for value in found}
+    found |= {json.dumps(value)[1:-1] for value in found} | {json.dumps(value, ensure_ascii=False)[1:-1] for value in found}
     return {value for value in found if value and value.lower() not in {"password", "user", "postgres"}}
 
 
@@ -134,10 +147,10 @@ def load(
     for name in selected:
         if name not in services:
             raise UsageError(f"there is no service {name}", hint=files.near(name, services))
+    before = _all_before(path, services)
     chosen = [name for name in services if not selected or name in selected]
     urls = _urls(path, table, chosen, environment, environ) if with_urls else {}
-    made = tuple(_service(path, name, services, urls.get(name, "")) for name in chosen)
-    _refuse_cycle(path, services)
+    made = tuple(_service(path, name, services[name], before[name], urls.get(name, "")) for name in chosen)
     return Config(path, made, tuple(services))
 
 
@@ -160,27 +173,20 @@ def _only(table: Mapping[str, Any], known: set[str], where: str) -> None:
             raise ConfigError(f"{where}: unknown key {key!r}", hint=files.near(key, sorted(known)))
 
 
-def _service(path: Path, name: str, services: Mapping[str, Any], url: str) -> Service:
+def _service(path: Path, name: str, table: Mapping[str, Any], before: tuple[str, ...], url: str) -> Service:
     where = f"{path}: [services.{name}]"
-    table = _table(services[name], where)
     _only(table, _SERVICE_KEYS, where)
     kind = _kind(table, where)
     folder = path.parent / _text(table, "folder", where)
     timeouts = _table(table.get("timeouts", {}), f"{where} timeouts")
     _only(timeouts, _TIMEOUT_KEYS, f"{where} timeouts")
-    depends_on = table.get("depends_on", [])
-    if not isinstance(depends_on, list) or not all(isinstance(other, str) for other in depends_on):
-        raise ConfigError(f"{where}: depends_on has to be a list of service names")
-    for other in depends_on:
-        if other not in services or other == name:
-            raise ConfigError(f"{where}: depends_on names {other!r}", hint=files.near(other, set(services) - {name}))
     return Service(
         name=name,
         kind=kind,
         url=url,
         folder=folder,
         migrations=files.load(name, kind, folder),
-        depends_on=tuple(depends_on),
+        depends_on=before,
         timeouts=Timeouts(**{key: seconds(value, f"{where} timeouts.{key}") for key, value in timeouts.items()}),
         ahead=_choice(Ahead, table.get("ahead", "refuse"), f"{where}: ahead"),
         session_pooler=_one_of(("", "session"), table.get("pooler", ""), f"{where}: pooler") == "session",
@@ -215,21 +221,35 @@ def _kind(table: Mapping[str, Any], where: str) -> Kind:
     return Kind(_one_of([kind.value for kind in Kind], table.get("engine"), f"{where}: engine"))
 
 
-def _refuse_cycle(path: Path, services: Mapping[str, Any]) -> None:
-    done: set[str] = set()
+def _all_before(path: Path, services: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """What each service depends on, directly or through others: a service in between may have nothing to do."""
+    done: dict[str, tuple[str, ...]] = {}
 
-    def visit(name: str, trail: tuple[str, ...]) -> None:
+    def visit(name: str, trail: tuple[str, ...]) -> tuple[str, ...]:
         if name in trail:
             loop = " -> ".join((*trail[trail.index(name) :], name))
             raise ConfigError(f"{path}: depends_on goes round in a circle: {loop}", hint="remove one of them")
         if name not in done:
-            for other in services[name].get("depends_on", []):
-                if other in services:
-                    visit(other, (*trail, name))
-            done.add(name)
+            found: dict[str, None] = {}
+            for other in _depends_on(path, name, services):
+                found.update(dict.fromkeys((*visit(other, (*trail, name)), other)))
+            done[name] = tuple(found)
+        return done[name]
 
     for name in services:
         visit(name, ())
+    return done
+
+
+def _depends_on(path: Path, name: str, services: Mapping[str, Any]) -> list[str]:
+    where = f"{path}: [services.{name}]"
+    depends_on = _table(services[name], where).get("depends_on", [])
+    if not isinstance(depends_on, list) or not all(isinstance(other, str) for other in depends_on):
+        raise ConfigError(f"{where}: depends_on has to be a list of service names")
+    for other in depends_on:
+        if other not in services or other == name:
+            raise ConfigError(f"{where}: depends_on names {other!r}", hint=files.near(other, set(services) - {name}))
+    return depends_on
 
 
 def _urls(
@@ -264,7 +284,7 @@ def _urls(
 
 
 def _environment(path: Path, table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    environments = table.get("environments", {})
+    environments = _table(table.get("environments", {}), f"{path}: [environments]")
     if name not in environments:
         raise UsageError(f"there is no environment {name} in {path}", hint=files.near(name, environments))
     return _table(environments[name], f"{path}: [environments.{name}]")

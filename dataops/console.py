@@ -6,10 +6,12 @@ imported only for a terminal: pods and pipelines ask all day and have none.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
@@ -32,20 +34,30 @@ Line = tuple[str, str]
 
 
 class Console:
-    """Two streams: data goes to stdout, talk to stderr. `quiet` drops the talk (JSON logs take its place)."""
+    """Two streams: data goes to stdout, talk to stderr. `quiet` drops the talk (JSON logs take its place).
+
+    Neither ever stops what the command does. Why data could not be written is in `lost`; of talk that nobody reads
+    there is nobody to tell.
+    """
 
     def __init__(self, out: IO[str] | None = None, err: IO[str] | None = None, *, quiet: bool = False) -> None:
         self.out = out or sys.stdout
         self.err = err or sys.stderr
+        self.lost: OSError | None = None
         self._quiet = quiet
         self._rich: dict[int, RichConsole] = {}
 
     def data(self, lines: Iterable[Line]) -> None:
-        self._write(self.out, lines)
+        self._put(lambda: self._write(self.out, lines))
+
+    def answer(self, text: str) -> None:
+        """To stdout as it is: it is free of secrets already."""
+        self._put(lambda: self.out.write(text))
 
     def talk(self, lines: Iterable[Line]) -> None:
         if not self._quiet:
-            self._write(self.err, lines)
+            with suppress(OSError):
+                self._write(self.err, lines)
 
     def say(self, text: str, style: str = "") -> None:
         self.talk([(text, style)])
@@ -54,13 +66,14 @@ class Console:
         """To stdout; on a terminal fitted to its width, elsewhere as wide as it needs to be."""
         rows = [[redact(cell) for cell in row] for row in rows]
         if self._terminal(self.out):
-            self._draw_table(headers, rows, styles)
+            self._put(lambda: self._draw_table(headers, rows, styles))
             return
         widths = [max(len(row[at]) for row in [headers, *rows]) for at in range(len(headers))]
-        for row in [headers, *rows]:
-            self.out.write(
-                "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
-            )
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in [headers, *rows]
+        ]
+        self.answer("\n".join(lines) + "\n")
 
     def error(self, error: DataopsError) -> None:
         if self._quiet:
@@ -68,13 +81,21 @@ class Console:
         lines: list[Line] = [(f"error: {error}", "bold red")]
         if error.hint:
             lines.append((f"hint: {error.hint}", "yellow"))
-        self._write(self.err, lines)
+        self.talk(lines)
 
     def progress(self) -> events.Emit:
         """A sink for a run's events."""
         if self._quiet:
             return lambda event: None
         return _Live(self, self._console(self.err)) if self._terminal(self.err) else _Talk(self)
+
+    def _put(self, write: Callable[[], object]) -> None:
+        if self.lost is None:
+            try:
+                write()
+                self.out.flush()
+            except OSError as error:
+                self.lost = error
 
     def _write(self, stream: IO[str], lines: Iterable[Line]) -> None:
         if self._terminal(stream):
@@ -111,6 +132,30 @@ class Console:
         self._console(self.out).print(table)
 
 
+class Printed(io.TextIOBase):
+    """Stands in for stdout and stderr while migration files run: what they print is told by whole lines."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._begun: dict[int, str] = {}
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        thread = threading.get_ident()  # services run side by side; each line is one service's
+        *lines, self._begun[thread] = (self._begun.get(thread, "") + text).split("\n")
+        for line in lines:
+            self._tell(line)
+        return len(text)
+
+    def finish(self) -> None:
+        """Tell what was begun and never ended."""
+        for thread in list(self._begun):
+            if line := self._begun.pop(thread):
+                self._tell(line)
+
+
 # Plans
 
 
@@ -130,8 +175,8 @@ def plan_lines(plan: Plan, renderings: Mapping[str, Rendering], *, verbose: bool
         lines.append(("", ""))
     order = list(dict.fromkeys(step.service for step in plan.steps))
     if len(order) > 1:
-        depending = [s.service for s in plan.states if s.service.depends_on and s.service.name in order]
-        after = "; ".join(f"{s.name} after {', '.join(s.depends_on)}" for s in depending)
+        depending = [s.service for s in plan.states if s.service.name in order and set(s.service.depends_on) & {*order}]
+        after = "; ".join(f"{s.name} after {', '.join(o for o in s.depends_on if o in order)}" for s in depending)
         lines.append((f"Order: {', '.join(order)}, side by side" + (f", but {after}" if after else ""), ""))
     if plan.steps and plan.direction is Direction.APPLY:
         stuck = next((step for step in reversed(plan.steps) if not step.migration.reversible), None)
@@ -214,7 +259,7 @@ def result_lines(result: Result) -> list[Line]:
         error = failure.error
         lines.append((f"error: {error}", "bold red"))
         mine = [step for step in result.left if step.service == failure.service]
-        lines.append((f"  {failure.service}: {failure.applied_before} applied before it, {len(mine)} not run", "red"))
+        lines.append((f"  {failure.service}: {failure.applied_before} {verb} before it, {len(mine)} not run", "red"))
         if isinstance(error, DataopsError) and error.hint:
             lines.append((f"hint: {error.hint}", "yellow"))
     services = len({step.service for step in result.done})
@@ -380,6 +425,8 @@ class _Live:
             TimeRemainingColumn(),
             console=self._rich,
             transient=True,
+            redirect_stdout=False,  # what a migration prints comes through Printed
+            redirect_stderr=False,
         )
         self._progress.start()
 

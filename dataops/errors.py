@@ -19,6 +19,7 @@ DataopsError
 │   └── ServerUnavailable     an embedded server that cannot be had here
 ├── CannotWrite           10  a local file or stream that cannot be written
 ├── MigrationFailed        1  the migration itself raised
+├── Bug                    1  we are wrong
 └── Stopped               75  a signal, at a safe point
 
 A class's docstring is its default message. `hint` is the remedy. Data sits on attributes, so that callers and
@@ -182,6 +183,12 @@ class MigrationFailed(DataopsError):
     """A migration failed."""
 
     exit_code = ExitCode.FAILED
+
+
+class Bug(DataopsError):
+    """This is a bug in dataops."""
+
+    default_hint = "please report it with the text above"
 
 
 class Stopped(DataopsError):

@@ -46,10 +46,20 @@ class StopSignal:
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._abort: Callable[[], None] = lambda: None
+        self._abort: Callable[[], None] | None = None
+        self._aborted = False
 
     def __call__(self) -> bool:
         return self._event.is_set()
+
+    @property
+    def working(self) -> bool:
+        """Whether something has begun that has safe points to stop at. Until then, anywhere is one."""
+        return self._abort is not None
+
+    @property
+    def aborted(self) -> bool:
+        return self._aborted
 
     def stop(self) -> None:
         self._event.set()
@@ -58,8 +68,10 @@ class StopSignal:
         self._abort = abort
 
     def abort(self) -> None:
+        self._aborted = True
         self._event.set()
-        self._abort()
+        if self._abort is not None:
+            self._abort()
 
     def pause(self, seconds: float) -> None:
         """Sleep, but not longer than until somebody says stop."""
@@ -151,16 +163,20 @@ class _Execution:
         self._done: list[Step] = []
         self._failures: list[Failure] = []
         self._running: dict[str, _Running] = {}
+        self._scopes = {service.name: ExitStack() for service in self._services}
 
     def run(self) -> Result:
         began = time.monotonic()
         self._emit(RunStarted(run=self._author.run, steps=len(self._plan.steps)))
         self._stop.on_abort(self._abort)
-        with ExitStack() as scopes:
-            for backend in self._backends.values():
-                scopes.callback(backend.close)
-            held = {service.name: self._locked(scopes, service) for service in self._services}
-            left = dict(zip(held, side_by_side(self._confirmed, self._services), strict=True))
+        with ExitStack() as everything:
+            for name, backend in self._backends.items():
+                everything.callback(backend.close)
+                everything.enter_context(self._scopes[name])
+            # In the order of their names, whatever was chosen: two runs never wait for each other.
+            by_name = sorted(self._services, key=lambda service: service.name)
+            held = {service.name: self._locked(service) for service in by_name}
+            left = dict(zip(held, side_by_side(self._confirmed, by_name), strict=True))
             self._run_services(held, left)
         remaining = tuple(step for steps in left.values() for step in steps if step not in self._done)
         failed = {failure.step for failure in self._failures}
@@ -171,16 +187,16 @@ class _Execution:
             failures=tuple(self._failures),
             left=tuple(step for step in remaining if step not in failed),
             seconds=time.monotonic() - began,
-            stopped=self._stop() and bool(remaining),
+            stopped=self._stop() and bool(remaining) and (self._stop.aborted or not self._failures),
         )
         self._emit(RunFinished(result=result))
         return result
 
-    def _locked(self, scopes: ExitStack, service: Service) -> StillHeld:
+    def _locked(self, service: Service) -> StillHeld:
         if self._stop():
             raise Stopped("stopped before the first step", service=service.name)
         timeout = service.timeouts.lock if self._lock_timeout is None else self._lock_timeout
-        held = scopes.enter_context(
+        held = self._scopes[service.name].enter_context(
             self._backends[service.name].lock(
                 self._author,
                 timeout=timeout,
@@ -228,8 +244,14 @@ class _Execution:
         return {other.name for other in self._services if name in other.depends_on}
 
     def _run_service(self, name: str, still_held: StillHeld, steps: tuple[Step, ...]) -> None:
+        with self._scopes[name]:  # the lock goes when this service is done, not when the slowest one is
+            self._run_steps(name, still_held, steps)
+
+    def _run_steps(self, name: str, still_held: StillHeld, steps: tuple[Step, ...]) -> None:
         backend = self._backends[name]
-        before = len(self._plan.state(name).applied)
+        before = len(self._plan.of(name)) - len(steps)
+        if self._plan.direction is Direction.APPLY:
+            before += len(self._plan.state(name).applied)
         for at, step in enumerate(steps):
             if self._stop() or self._failed.is_set():
                 return
@@ -237,7 +259,11 @@ class _Execution:
             try:
                 still_held()
                 self._run_step(backend, step)
-            except Exception as error:  # noqa: BLE001
+            except Stopped as error:
+                self._note_failure(backend, step, time.monotonic() - began, error.message)
+                self._emit(StepFailed(name, step, time.monotonic() - began, error.message))
+                return
+            except (Exception, SystemExit) as error:
                 self._failed.set()
                 seconds = time.monotonic() - began
                 text = error.message if isinstance(error, DataopsError) else backend.error_text(error)
@@ -263,14 +289,20 @@ class _Execution:
                 step,
                 author.entry(step.migration, step.direction, Happened.SUCCEEDED),
                 report=report,
-                retrying=lambda attempt, pause, why: self._emit(StepRetried(name, step, attempt, pause, why)),
+                retrying=lambda attempt, pause, why: self._await_retry(step, attempt, pause, why),
             )
         finally:
             del self._running[name]
         self._done.append(step)
         self._emit(StepFinished(name, step, seconds))
 
-    def _explain(self, backend: Backend, step: Step, error: Exception, text: str) -> Exception:
+    def _await_retry(self, step: Step, attempt: int, pause: float, why: str) -> None:
+        self._emit(StepRetried(step.service, step, attempt, pause, why))
+        self._stop.pause(pause)
+        if self._stop():
+            raise Stopped("stopped before it was tried again", service=step.service)
+
+    def _explain(self, backend: Backend, step: Step, error: BaseException, text: str) -> Exception:
         if isinstance(error, DataopsError):
             error.service = error.service or step.service
             return error
@@ -299,7 +331,12 @@ class _Execution:
 
     def _verify(self, backend: Backend, name: str, steps: tuple[Step, ...]) -> None:
         """Read the record back on a fresh connection: a change that was never committed must not look like one."""
-        applied = backend.read().applied_ids
+        try:
+            applied = backend.read().applied_ids
+        except DataopsError as error:
+            self._failed.set()
+            self._failures.append(Failure(name, None, error, len(steps)))
+            return
         wrong = [
             s for s in steps if s in self._done and (s.migration.id in applied) is not (s.direction is Direction.APPLY)
         ]
@@ -340,6 +377,7 @@ def resolve(
 ) -> None:
     """Record a person's answer, under the lock. Raises UsageError when the record would lose its order."""
     service = backend.service
+    stop.on_abort(backend.abort)
     with backend.lock(
         author,
         timeout=service.timeouts.lock,
@@ -353,25 +391,30 @@ def resolve(
 
 
 def prune(backend: Backend, author: Author, migrations: Sequence[str], *, emit: Emit, stop: StopSignal) -> None:
-    """Drop what these migrations have put aside, under the lock, each journalled."""
+    """Drop what these migrations have put aside, under the lock, each journalled. Raises InterruptedStep."""
     service = backend.service
+    stop.on_abort(backend.abort)
     with backend.lock(
         author,
         timeout=service.timeouts.lock,
         waiting=lambda holder: emit(LockAwaited(service.name, holder=str(holder or "somebody"))),
         stop=stop,
     ) as still_held:
-        applied = backend.read().applied_ids
+        state = backend.read()
+        planner.refuse_interrupted(state, locked=True)  # it may need what it put aside; and our entry would hide it
+        ended = planner.closing(state)
+        if ended is not None:
+            backend.write(ended)
         for id_ in migrations:
             still_held()
-            direction = Direction.APPLY if id_ in applied else Direction.ROLLBACK
+            direction = Direction.APPLY if id_ in state.applied_ids else Direction.ROLLBACK
             migration = service.by_id.get(id_)
             checksum, raw = (migration.checksum, migration.raw_checksum) if migration else ("", "")
             entry = Entry(
                 run=author.run,
                 migration=id_,
                 direction=direction,
-                event=Happened.RESOLVED,
+                event=Happened.PRUNED,
                 actor=author.actor,
                 host=author.host,
                 version=author.version,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -52,14 +53,16 @@ class JsonLog:
         self.line(_LEVELS.get(type(event), "info"), _snake(type(event).__name__), event.service, fields)
 
     def error(self, error: DataopsError) -> None:
+        """The error that ends the command; where nobody reads the log any more there is nobody to tell."""
         fields = {"message": error.message, "hint": error.hint, "exit_code": int(error.exit_code)}
-        self.line("error", "error", error.service or "", {"migration": error.migration, **fields})
+        with suppress(OSError):
+            self.line("error", "error", error.service or "", {"migration": error.migration, **fields})
 
     def line(self, level: str, event: str, service: str, fields: dict[str, Any]) -> None:
         time = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         written = {"time": time, "level": level, "event": event, "run": self._run, "service": service or None, **fields}
-        kept = {key: value for key, value in written.items() if value is not None}
-        self._stream.write(redact(json.dumps(kept, default=str)) + "\n")
+        kept = {key: redact.within(value) for key, value in written.items() if value is not None}
+        self._stream.write(json.dumps(kept, default=str) + "\n")
         self._stream.flush()
 
 

@@ -33,6 +33,7 @@ class Happened(enum.Enum):
     FAILED = "failed"
     RESOLVED = "resolved"
     ADOPTED = "adopted"
+    PRUNED = "pruned"
 
 
 class Ahead(enum.Enum):
@@ -331,7 +332,7 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Failure:
-    """Which step failed and how; `error` is already free of secrets."""
+    """Which step failed and how; `error` is already free of secrets. No step: the check at the end failed."""
 
     service: str
     step: Step | None

@@ -252,7 +252,13 @@ def confirm(plan: Plan, state: State) -> tuple[Step, ...]:
 
 
 def check_resolvable(state: State, migration: Migration, *, applied: bool) -> None:
-    """A record may grow or shrink only at its end. Raises UsageError, naming what stands in the way."""
+    """A record may grow or shrink only at its end. Raises UsageError, naming what stands in the way.
+
+    While a step is interrupted, only that one can be resolved: raises InterruptedStep.
+    """
+    entry = interrupted(state, locked=True)
+    if entry is not None and entry.migration != migration.id:
+        refuse_interrupted(state, locked=True)
     at = state.service.position[migration.id]
     ids = state.applied_ids
     if applied:

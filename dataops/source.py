@@ -65,6 +65,8 @@ def parse(source: bytes) -> ast.Module:
         return ast.parse(source)
     except SyntaxError as error:
         raise Unreadable(f"{error.msg}", error.lineno) from error
+    except (RecursionError, MemoryError) as error:  # what Python's own parser says of it
+        raise Unreadable("it is nested too deeply") from error
     except ValueError as error:  # a null byte, an unknown encoding
         raise Unreadable(str(error)) from error
 
@@ -85,11 +87,12 @@ def facts(source: bytes) -> Facts:
 
 
 def surely_reversible(source: bytes) -> bool:
-    """A shortcut that never says yes wrongly: a downgrade() in which no word stands that could make it empty."""
+    """A shortcut that never says yes wrongly: downgrade() begins with a statement, and no word in it makes one doubt."""
     _, found, down = source.rpartition(b"\ndef downgrade(")
-    return bool(found) and b"reversible" not in source and _DOUBTFUL.search(down) is None
+    return bool(found and _DOES.match(down)) and b"reversible" not in source and _DOUBTFUL.search(down) is None
 
 
+_DOES = re.compile(rb"[^\n]*:\s*\n[ \t]+((for|if|try|while|with)\b|[A-Za-z_][\w.]*[ \t]*[.(\[=])")
 _DOUBTFUL = re.compile(rb"\b(raise|pass|return)\b|\.\.\.|\"\"\"|'''")
 
 
@@ -100,8 +103,11 @@ def semantic_checksum(source: bytes) -> str:
     absent values and the fields that a newer grammar adds are left out.
     """
     digest = hashlib.sha256()
-    for piece in _canonical(parse(source)):
-        digest.update(piece.encode("utf-8", "surrogatepass"))
+    try:
+        for piece in _canonical(parse(source)):
+            digest.update(piece.encode())
+    except RecursionError as error:
+        raise Unreadable("it is nested too deeply") from error
     return digest.hexdigest()
 
 
@@ -155,13 +161,13 @@ def _title(tree: ast.Module) -> str:
 def _literal(source: bytes, name: str) -> Any:
     """The literal assigned to `name` on one line, or _MISSING when there is not exactly one such line."""
     pattern = rb"^" + name.encode() + rb"[ \t]*(?::[^=\n]+)?=[ \t]*([^\n]*?)[ \t]*\r?$"
-    lines = re.findall(pattern, source, re.MULTILINE)
-    if len(lines) != 1:
-        return _MISSING
-    if plain := _PLAIN.fullmatch(lines[0]):
+    lines = list(re.finditer(pattern, source, re.MULTILINE))
+    if len(lines) != 1 or any(source.count(quotes, 0, lines[0].start()) % 2 for quotes in (b'"""', b"'''")):
+        return _MISSING  # or one inside of a text
+    if plain := _PLAIN.fullmatch(lines[0][1]):
         return plain[2].decode()
     try:
-        return ast.literal_eval(lines[0].decode())
+        return ast.literal_eval(lines[0][1].decode())
     except (ValueError, SyntaxError):
         return _MISSING
 
@@ -180,7 +186,7 @@ def _constants(tree: ast.Module) -> dict[str, Any]:
             if isinstance(target, ast.Name):
                 try:
                     found[target.id] = ast.literal_eval(value)
-                except ValueError:
+                except (ValueError, TypeError):  # TypeError: {[]: 1}
                     found.pop(target.id, None)
     return found
 

@@ -34,8 +34,9 @@ NULL = {"phone": {"$type": "null"}, "$nor": [{"phone": {"$type": "array"}}]}  # 
 
 def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
-        stash.keep("users", NULL, ["phone"], latest=True)
-        db["users"].update_many(NULL, {"$unset": {"phone": ""}})
+        if not stash.created("users"):
+            stash.keep("users", NULL, ["phone"], latest=True)
+            db["users"].update_many(NULL, {"$unset": {"phone": ""}})
         try:
             stash.create_index("users", "phone_1", {"phone": 1}, unique=True, sparse=True)
         except DuplicateKeyError:

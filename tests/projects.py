@@ -24,6 +24,18 @@ def until(true: Callable[[], object], seconds: float = 20, *, what: str = "") ->
         time.sleep(0.02)
 
 
+_HERE = """
+def here(name{argument}):
+    # Tell the test that the migration has come so far, and stay until the test says `go`; not while it is planned.
+    import pathlib
+    if {real}:
+        pathlib.Path(name).touch()
+        deadline = time.monotonic() + 60
+        while not pathlib.Path(name + ".go").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+"""
+
+
 @dataclass
 class Project:
     """`add` a service, then `pg` or `mongo` its migrations; call it like the command."""
@@ -70,11 +82,12 @@ class Project:
         above = self._heads[service] if parent == "" else parent
         self._heads[service] = id_
         if self._tables[service]["engine"] == "postgresql":
-            lines = ["import time", "from alembic import op", f"revision = {id_!r}", f"down_revision = {above!r}"]
-            argument = ""
+            lines = ["from alembic import op", f"revision = {id_!r}", f"down_revision = {above!r}"]
+            argument, real = "", "not op.get_context().as_sql"
         else:
-            lines = ["import time", f"dependencies = {[above] if above else []!r}"]
-            argument = "db"
+            lines = [f"dependencies = {[above] if above else []!r}"]
+            argument, real = "db", "not db.client.address[0].endswith('.sock')"
+        lines += ["import time", _HERE.format(argument=f", {argument}" if argument else "", real=real)]
         text = f'"""The one called {id_}."""\n' + "\n".join([*lines, textwrap.dedent(head)])
         text += f"\n\ndef upgrade({argument}):\n" + textwrap.indent(textwrap.dedent(up).strip(), "    ") + "\n"
         if down is not None:
@@ -93,6 +106,14 @@ class Project:
             up = "\n".join(f"db.{name}.insert_one({{'_id': 1}})" for name in names)
             down = "\n".join(f"db.{name}.drop()" for name in names)
         return self.file(service, id_, up, down)
+
+    def reached(self, name: str, seconds: float = 20) -> None:
+        """Wait until a migration comes to `here(name)`."""
+        until((self.folder / name).exists, seconds, what=f"a migration reaches {name}")
+
+    def go(self, name: str) -> None:
+        """Let the migration that is `here(name)` go on."""
+        (self.folder / f"{name}.go").touch()
 
     def __call__(
         self, *args: str, env: Mapping[str, str] | None = None, stdin: str = "", timeout: float = 60, cwd: Path | None = None

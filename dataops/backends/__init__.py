@@ -49,7 +49,8 @@ class Backend(Protocol):
         """Make the change, record it natively, append `done` with the seconds it took, which are returned.
 
         In one transaction where the migration is atomic. Raises whatever the migration raises; then an atomic one
-        has left nothing.
+        has left nothing. Where it could not get a lock on a table, it is tried again: `retrying(attempt, seconds, why)`
+        waits so long in between, or raises to give up.
         """
 
     def resolve(self, entry: Entry, *, applied: bool) -> None:
@@ -105,8 +106,9 @@ def load_module(service: Service, migration: Migration) -> types.ModuleType:
     module = types.ModuleType(re.sub(r"\W", "_", migration.path.stem))
     module.__file__ = str(migration.path)
     try:
-        exec(compile(migration.text, str(migration.path), "exec"), module.__dict__)
-    except Exception as error:
+        # dont_inherit: the file's own __future__ imports count, not those of this one.
+        exec(compile(migration.text, str(migration.path), "exec", dont_inherit=True), module.__dict__)
+    except (Exception, SystemExit) as error:
         raise BrokenFile(
             f"{migration.path} raises on import: {type(error).__name__}: {redact(str(error))}",
             service=service.name,

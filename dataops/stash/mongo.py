@@ -247,9 +247,9 @@ class Stash:
 
     # ---- collections
 
-    def created(self, collection: str) -> None:
-        """Note whether `collection` is there, before the migration brings it into being."""
-        self.note(f"created:{collection}", collection not in self._names())
+    def created(self, collection: str) -> bool:
+        """Note whether `collection` is there, before the migration brings it into being; True if it was not."""
+        return bool(self.note(f"created:{collection}", collection not in self._names()))
 
     def drop_created(self, collection: str) -> None:
         """Drop `collection` if the migration made it and nothing is left in it."""

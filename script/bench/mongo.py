@@ -18,7 +18,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -51,7 +51,7 @@ BEFORE: Mapping[int, Sequence[Place]] = {
     8: [("users", {})],
     9: [("lnpayments", {"milliSatsAmount": {"$type": "string"}})],
     10: [("users", {"statusHistory": MISSING})],
-    11: [(LEDGER, {"type": "payment"})],
+    11: [(LEDGER, {"type": {"$in": ["payment", "fee_reimbursement"]}})],
     12: [(LEDGER, {"type": "fee_reimbursement"})],
     13: [("users", ROLES)],
     17: [("accounts", {})],
@@ -103,10 +103,8 @@ def floor(db: Database[Document], places: Sequence[Place]) -> tuple[float, int]:
 
 
 def forget_peak() -> None:
-    try:
+    with suppress(OSError):  # not Linux, or not allowed: the peak is then that since the start
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # not Linux, or not allowed: the peak is then that since the start
-        pass
 
 
 def peak() -> float:

@@ -133,7 +133,8 @@ class MongoBackend:
                 self._obtain(held, self._database(keeper), author, timeout, waiting, stop)
                 self._lease = held
                 self._database(keeper)[JOURNAL].create_index("seq", name="seq", unique=True)
-                self._work = self._client(f"dataops/{author.run}")
+                # Dates without a zone, as pymongo-migrate hands them to the same files.
+                self._work = self._client(f"dataops/{author.run}", tz_aware=False)
             yield self._still_held
         finally:
             self._lease = None
@@ -144,7 +145,14 @@ class MongoBackend:
     def write(self, entry: Entry) -> None:
         with self._explaining():
             held = self._held()
-            held.write(JOURNAL, {"seq": held.next_seq(), **_document(entry)}, at="at")
+            try:
+                held.write(JOURNAL, {"seq": held.next_seq(), **_document(entry)}, at="at")
+            except OperationFailure as error:
+                raise Unreachable(
+                    f"the journal cannot be written: {self.error_text(error)}",
+                    service=self.service.name,
+                    hint=f"look at the collection {JOURNAL}; dataops history shows what it has",
+                ) from error
 
     def run(self, step: Step, done: Entry, *, report: Report, retrying: Retrying) -> float:
         module = load_module(self.service, step.migration)
@@ -158,7 +166,7 @@ class MongoBackend:
         try:
             with reporting(report):
                 migrate(db)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if self._lease is not None and self._lease.why_lost:
                 raise LockLost(
                     f"the migration lock was lost: {self._lease.why_lost}", service=self.service.name
@@ -207,7 +215,7 @@ class MongoBackend:
         defaults = {"serverSelectionTimeoutMS": connect, "connectTimeoutMS": connect, "w": "majority"}
         options: dict[str, Any] = {key: value for key, value in defaults.items() if f"{key.lower()}=" not in given}
         try:
-            return MongoClient(self.service.url, appname=name[:128], tz_aware=True, **options, **settings)
+            return MongoClient(self.service.url, appname=name[:128], **{"tz_aware": True, **options, **settings})
         except (InvalidURI, ConfigurationError, ValueError):
             # The parser's message may quote a piece of the password.
             raise ConfigError(

@@ -131,6 +131,7 @@ class PostgresBackend:
         connection = self._connect(name=f"dataops/{author.run} {author.actor}@{author.host}")
         try:
             connection.autocommit = True
+            connection.execute("SET idle_session_timeout = 0")  # we may have to hold the lock for long, doing nothing
             self._refuse_pooler(connection)
             # The server notices a client that was killed in mid-statement, and frees its lock, within a second.
             with suppress(psycopg.Error):  # not every platform can
@@ -151,6 +152,16 @@ class PostgresBackend:
             connection.execute(sql.WRITE, journal_row(entry))
         except psycopg.OperationalError as error:
             raise LockLost(f"the connection was lost: {self.error_text(error)}", service=self.service.name) from error
+        except psycopg.Error as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: psycopg.Error) -> Unreachable:
+        """For a journal that a migration has dropped or locked, for example."""
+        return Unreachable(
+            f"the journal cannot be written: {self.error_text(error)}",
+            service=self.service.name,
+            hint="look at the table dataops_journal; dataops history shows what it has",
+        )
 
     def run(self, step: Step, done: Entry, *, report: Report, retrying: Retrying) -> float:
         from dataops.backends.postgres import runner
@@ -161,31 +172,25 @@ class PostgresBackend:
         before = time.monotonic()
         for attempt in range(1, RETRIES + 1):
             self._set_timeouts(step)
-            invalid = set() if step.migration.atomic else self._invalid_indexes()
+            invalid = set() if step.migration.atomic else self._invalid_indexes(self._idle())
             try:
                 with reporting(report):
-                    self._runner.run(step, done, before)
-            except Exception as error:
+                    self._runner.run(step, done, before, lambda: self._refuse_invalid_index(step, invalid))
+            except (Exception, SystemExit) as error:
                 if self.connection.closed or self.connection.broken:
                     raise LockLost(
                         f"the connection was lost: {self.error_text(error)}", service=self.service.name
                     ) from error
-                self._idle()
+                connection = self._idle()
+                if not step.migration.atomic and not isinstance(error, MigrationFailed):
+                    for name in sorted(self._invalid_indexes(connection) - invalid):
+                        error.add_note(f"it left the invalid index {name}: drop it before the next try")
                 cause = getattr(error, "orig", None) or error
                 if not isinstance(cause, _RETRYABLE) or not step.migration.atomic or attempt == RETRIES:
                     raise
                 pause = min(2.0 ** (attempt - 1), 16.0) * random.uniform(0.5, 1.0)
                 retrying(attempt, pause, self.error_text(error))
-                time.sleep(pause)
                 continue
-            broken = (set() if step.migration.atomic else self._invalid_indexes()) - invalid
-            if broken:
-                raise MigrationFailed(
-                    f"it left an invalid index: {', '.join(sorted(broken))}",
-                    service=self.service.name,
-                    migration=step.migration.id,
-                    hint="drop the index and build it again; docs/operations.md#an-invalid-index",
-                )
             break
         return time.monotonic() - before
 
@@ -239,6 +244,7 @@ class PostgresBackend:
         text = f"{type(cause).__name__}: {text}"
         text += f" ({detail})" if detail else ""
         text += f" in: {' '.join(str(statement).split())[:300]}" if statement else ""
+        text += "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
         return redact(text)
 
     # Connections
@@ -299,11 +305,17 @@ class PostgresBackend:
         return Unreachable(f"cannot connect to {where}: {text}", service=self.service.name, hint=hint)
 
     def _explained(self, error: psycopg.Error) -> Exception:
-        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        if isinstance(error, _NO_RIGHTS):
             return PermissionDenied(
                 self.error_text(error),
                 service=self.service.name,
                 hint="docs/operations.md#rights lists what each command needs",
+            )
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            return Unreachable(
+                self.error_text(error),
+                service=self.service.name,
+                hint="this is a standby, or the database or the user is set to read only: use the address of the primary",
             )
         if isinstance(error, psycopg.OperationalError):
             return Unreachable(
@@ -441,10 +453,33 @@ class PostgresBackend:
         statement = f"{round(self.service.timeouts.statement * 1000)}ms"
         connection.execute("SELECT set_config('statement_timeout', %s, false)", [statement])
 
-    def _invalid_indexes(self) -> set[str]:
-        return {str(row["oid"]) for row in self._idle().execute(sql.INVALID_INDEXES)}
+    def _invalid_indexes(self, connection: psycopg.Connection[Any]) -> set[str]:
+        with connection.cursor(row_factory=tuple_row) as cursor:
+            return {str(name) for (name,) in cursor.execute(sql.INVALID_INDEXES)}
+
+    def _refuse_invalid_index(self, step: Step, before: set[str]) -> None:
+        """Before the step is recorded: what it left invalid, and what was so before and is one of its own names.
+
+        CREATE INDEX CONCURRENTLY IF NOT EXISTS takes the invalid index of an earlier try for a good one.
+        """
+        if step.migration.atomic:
+            return
+        text = step.migration.text.decode(errors="replace")
+        found = self._invalid_indexes(self.connection)
+        broken = {name for name in found if name not in before or name.rpartition(".")[2].strip('"') in text}
+        if broken:
+            raise MigrationFailed(
+                f"the index {', '.join(sorted(broken))} is invalid; {step.migration.id} counts as not done",
+                service=self.service.name,
+                migration=step.migration.id,
+                hint="drop the index and run again; docs/operations.md#an-invalid-index",
+            )
 
 
+_NO_RIGHTS = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.InvalidSchemaName,  # no schema of the search_path may be used
+)
 _RETRYABLE = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DeadlockDetected,

@@ -10,7 +10,7 @@ import io
 import re
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import alembic.context
@@ -46,8 +46,11 @@ class Runner:
         self._raw = connection
         self._engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
 
-    def run(self, step: Step, done: Entry, since: float) -> None:
-        """The change, alembic_version and `done` in one transaction (its last one, where it has several)."""
+    def run(self, step: Step, done: Entry, since: float, check: Callable[[], None]) -> None:
+        """The change, alembic_version and `done` in one transaction (its last one, where it has several).
+
+        `check` looks at what was done before it is recorded, and may raise.
+        """
         as_dbapi(self._raw)
         with self._engine.connect() as connection:
             # Alembic takes a transaction that is open already for somebody else's, commits nothing, and every
@@ -55,6 +58,7 @@ class Runner:
             assert not connection.in_transaction()
 
             def record(*_: Any, **__: Any) -> None:
+                check()
                 self._raw.execute(sql.WRITE, journal_row(with_seconds(done, since)))
 
             module = load_module(self._service, step.migration)
@@ -85,7 +89,7 @@ def render(service: Service, step: Step) -> Rendering:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _function(module, step)()
-    except Exception as error:  # noqa: BLE001
+    except (Exception, SystemExit) as error:
         # A step that asks the database something cannot be rendered without one. That is a fact about the step, and
         # applying it may be perfectly fine.
         text = redact(str(error)).strip().split("\n")[0]

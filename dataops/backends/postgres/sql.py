@@ -51,7 +51,10 @@ VALUES (%(run)s, %(migration)s, %(direction)s, %(event)s, %(seconds)s, %(actor)s
 """
 
 INVALID_INDEXES = """
-SELECT c.oid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE NOT i.indisvalid
+SELECT i.indexrelid::regclass::text
+  FROM pg_index i
+ WHERE NOT i.indisvalid
+   AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
 """
 
 SIZES = """
@@ -77,7 +80,8 @@ CREATE TABLE dataops_journal (
     run          text NOT NULL,
     migration    text NOT NULL,
     direction    text NOT NULL CHECK (direction IN ('apply', 'rollback')),
-    event        text NOT NULL CHECK (event IN ('started', 'succeeded', 'failed', 'resolved', 'adopted')),
+    event        text NOT NULL
+                 CHECK (event IN ('started', 'succeeded', 'failed', 'resolved', 'adopted', 'pruned')),
     at           timestamptz NOT NULL DEFAULT clock_timestamp(),
     seconds      double precision,
     actor        text NOT NULL,
@@ -95,7 +99,8 @@ COMMENT ON COLUMN dataops_journal.run IS 'One invocation; the same id in every d
 COMMENT ON COLUMN dataops_journal.migration IS 'Revision id, as in alembic_version';
 COMMENT ON COLUMN dataops_journal.direction IS 'apply or rollback';
 COMMENT ON COLUMN dataops_journal.event IS
-    'started, then succeeded or failed; resolved: a person decided; adopted: taken over from another tool. '
+    'started, then succeeded or failed; resolved: a person decided; adopted: taken over from another tool; '
+    'pruned: what it had put aside was dropped. '
     'A newest entry that says started: that step is running now, or its process died';
 COMMENT ON COLUMN dataops_journal.at IS 'This server''s clock';
 COMMENT ON COLUMN dataops_journal.seconds IS 'How long the step took';

@@ -61,7 +61,7 @@ def _module(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if hasattr(module, "BATCH"):
-        module.BATCH = 40  # so that the test data makes several batches
+        vars(module)["BATCH"] = 40  # so that the test data makes several batches
     return module
 
 
@@ -103,7 +103,8 @@ def assert_same(now: State, wanted: State, when: str = "") -> None:
         if name not in now or name not in wanted:
             found.append(f"{'+' if name in now else '-'} {name}")
             continue
-        have, want = (Counter(c["documents"]) for c in (now[name], wanted[name]))
+        have: Counter[str] = Counter(now[name]["documents"])
+        want: Counter[str] = Counter(wanted[name]["documents"])
         found += [f"+ {name} {document}" for document in have - want]
         found += [f"- {name} {document}" for document in want - have]
         for part in ("indexes", "options"):

@@ -295,7 +295,11 @@ def test_an_account_keeps_its_id_else_takes_its_uuid(db: Database[Document]) -> 
 
 def test_the_id_of_the_account_is_noted_in_wallets_and_ips(db: Database[Document]) -> None:
     db["accounts"].insert_many([{"_id": 1, "id": "a"}, {"_id": 2}])
-    rows = [{"_id": 1, "_accountId": 1}, {"_id": 2, "_accountId": 2, "accountId": "old"}, {"_id": 3, "_accountId": 9}]
+    rows: list[Document] = [
+        {"_id": 1, "_accountId": 1},
+        {"_id": 2, "_accountId": 2, "accountId": "old"},
+        {"_id": 3, "_accountId": 9},
+    ]
     for collection in ("wallets", "accountips"):
         db[collection].insert_many(rows)
     file(28).upgrade(db)
@@ -312,7 +316,7 @@ def test_the_id_of_the_account_is_noted_in_wallets_and_ips(db: Database[Document
 
 def test_every_wrong_spelling_of_a_list_is_put_right_and_nothing_else(db: Database[Document]) -> None:
     wrong, right = "moneySocialAggrement", "moneySocialAgreement"
-    accounts = [{"_id": 1, "earn": [wrong, "sat", wrong, [wrong]]}, {"_id": 2, "earn": wrong}]
+    accounts: list[Document] = [{"_id": 1, "earn": [wrong, "sat", wrong, [wrong]]}, {"_id": 2, "earn": wrong}]
     db["accounts"].insert_many(accounts)
     file(29).upgrade(db)
     assert all_of(db, "accounts") == [{"_id": 1, "earn": [right, "sat", right, [wrong]]}, accounts[1]]
@@ -378,8 +382,8 @@ def test_what_was_earned_comes_back_in_its_order_with_its_duplicates(db: Databas
 
 
 def test_only_a_shop_on_the_globe_becomes_a_merchant(db: Database[Document]) -> None:
-    good = [(13, -89), (90, 180), (-90.0, -180.0)]
-    bad = [(91, 0), (0, 181), (None, 1), ("1", 2), (float("nan"), 0), (True, 0)]
+    good: list[tuple[Any, Any]] = [(13, -89), (90, 180), (-90.0, -180.0)]
+    bad: list[tuple[Any, Any]] = [(91, 0), (0, 181), (None, 1), ("1", 2), (float("nan"), 0), (True, 0)]
     db["accounts"].insert_many(
         {"_id": n, "title": "Shop", "coordinates": {"latitude": latitude, "longitude": longitude}}
         for n, (latitude, longitude) in enumerate(good + bad)
@@ -420,7 +424,11 @@ def test_a_merchant_has_what_the_account_had(db: Database[Document]) -> None:
 
 
 def test_a_shop_that_became_no_merchant_comes_back_whole(db: Database[Document]) -> None:
-    accounts = [{"_id": 1, "title": "Shop"}, {"_id": 2, "coordinates": {"latitude": 99}}, {"_id": 3, "title": None}]
+    accounts: list[Document] = [
+        {"_id": 1, "title": "Shop"},
+        {"_id": 2, "coordinates": {"latitude": 99}},
+        {"_id": 3, "title": None},
+    ]
     db["accounts"].insert_many(accounts)
     file(34).upgrade(db)
     file(35).upgrade(db)
@@ -470,7 +478,7 @@ def test_an_invoice_gets_an_account_only_from_a_wallet_that_has_one(db: Database
     db["wallets"].insert_many(
         [{"_id": 1, "id": "w", "accountId": "x"}, {"_id": 2, "id": "bare"}, {"_id": 3, "accountId": "nobody's"}]
     )
-    invoices = [
+    invoices: list[Document] = [
         {"_id": "a", "walletId": "w"},
         {"_id": "b", "walletId": "bare"},
         {"_id": "c", "walletId": "unknown"},

@@ -252,8 +252,8 @@ def test_what_is_kept_can_be_listed(empty: Database[Document]) -> None:
     with applying(empty, NAME) as stash:
         stash.keep("c.d", {}, ["f"], label="odd")
     [kept] = list_kept(empty)
-    assert (kept.migration, kept.collection, kept.source) == (NAME, f"{BOOK}.c.d.odd", "c.d")
-    assert kept.documents == 2
+    assert (kept.migration, kept.place, kept.source) == (NAME, f"{BOOK}.c.d.odd", "c.d")
+    assert kept.count == 2
     assert kept.bytes > 0
     assert kept.at is not None
 

@@ -49,7 +49,7 @@ def test_each_step_back_is_the_state_before_it(mongo_standalone_db: Database[Doc
 
 
 def test_an_empty_database_becomes_the_one_of_the_facts(mongo_standalone_db: Database[Document]) -> None:
-    """Three accounts and their four wallets; users only for those who can log in, which is nobody."""
+    """Three accounts with four wallets and their users; a user has the phone, and no null for what is missing."""
     db = mongo_standalone_db
     for file in files():
         file.upgrade(db)
@@ -58,7 +58,7 @@ def test_an_empty_database_becomes_the_one_of_the_facts(mongo_standalone_db: Dat
     assert counts == {
         "accounts": 3,
         "wallets": 4,
-        "users": 0,
+        "users": 3,
         "quizzes": 0,
         "merchants": 0,
         "medici_transactions": 0,
@@ -72,6 +72,11 @@ def test_an_empty_database_becomes_the_one_of_the_facts(mongo_standalone_db: Dat
         "book_1_accounts_1_datetime_-1",
         "book_1_account_path.0_1_account_path.1_1_account_path.2_1_datetime_-1",
     }
+    phones = []
+    for user in db["users"].find():
+        assert user.keys() == {"_id", "phone", "createdAt"}
+        phones.append(user["phone"])
+    assert "+1928282918" in phones
     accounts = list(db["accounts"].find())
     assert {account["role"] for account in accounts} == {"dealer", "funder", "bankowner"}
     for account in accounts:
@@ -99,7 +104,7 @@ def test_an_empty_database_becomes_the_one_of_the_facts(mongo_standalone_db: Dat
 
 def test_what_is_put_aside_lies_beside_the_data(mongo_standalone_db: Database[Document]) -> None:
     """Every collection that the history adds, beyond the data, has the prefix by which `dataops stash` knows it."""
-    seed(mongo_standalone_db, 4)
+    seed(mongo_standalone_db, 16)
     before = set(mongo_standalone_db.list_collection_names())
     for file in files():
         file.upgrade(mongo_standalone_db)

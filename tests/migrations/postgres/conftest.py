@@ -31,6 +31,7 @@ def _connection(_url: str) -> Iterator[Db]:
 @pytest.fixture
 def db(_connection: Db) -> Db:
     """An empty database, without even an extension."""
+    _connection.rollback()
     _connection.execute("RESET ALL")
     for schema in ("public", *catalogue.stashes(_connection)):
         _connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())

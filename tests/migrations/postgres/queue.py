@@ -182,8 +182,9 @@ class Queue:
 
     @contextmanager
     def another(self) -> Iterator[Queue]:
-        """The same queue over a second connection, closed at the end whatever it is doing."""
-        with psycopg.connect(self.url, autocommit=True) as db:
+        """The same queue over a second connection, which gives up waiting after DEADLINE."""
+        patience = f"-c statement_timeout={DEADLINE:.0f}s"
+        with psycopg.connect(self.url, autocommit=True, prepare_threshold=None, options=patience) as db:
             yield Queue(db, self.url)
 
     def notified(self, action: Callable[[], None]) -> list[str]:
@@ -208,18 +209,14 @@ class Queue:
         """
         with self.another() as other, ThreadPoolExecutor(1) as threads:
             future = threads.submit(action, other)
-            try:
-                self._until_it_waits(other.db.info.backend_pid, future)
-                yield future
-                future.result(DEADLINE)
-            finally:
-                if not future.done():
-                    other.db.cancel_safe(timeout=5)
+            self._until_it_waits(other.db.info.backend_pid, future)
+            yield future
+            future.result()
 
     def _until_it_waits(self, pid: int, future: Future[T]) -> None:
         deadline = monotonic() + DEADLINE
         with psycopg.connect(self.url, autocommit=True) as watcher:
-            query = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+            query = "SELECT true FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
             while not (future.done() or watcher.execute(query, (pid,)).fetchone()):
                 assert monotonic() < deadline, "it neither waits nor ends"
 

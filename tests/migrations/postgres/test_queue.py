@@ -60,6 +60,7 @@ def _queues(postgres: PostgresServer) -> Iterator[Callable[[str], Queue]]:
 def queue(request: pytest.FixtureRequest, _queues: Callable[[str], Queue]) -> Queue:
     """A queue of the version that the test asks for, with nothing in it but the sentinel."""
     queue = _queues(request.param)
+    queue.db.rollback()
     queue.db.execute("RESET ALL")
     queue.db.execute("TRUNCATE mq_msgs, mq_payloads")
     queue.db.execute(SENTINEL, ("00000000-0000-0000-0000-000000000000",))
