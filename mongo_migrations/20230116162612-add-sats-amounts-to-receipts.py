@@ -35,6 +35,7 @@ dependencies = ["20230116132109-add-sats-amounts-onchain-payments"]
 repeatable = True
 
 LEDGER = "medici_transactions"
+TYPES = ["invoice", "onchain_receipt"]
 FIELDS = (
     "satsAmount",
     "satsFee",
@@ -49,7 +50,6 @@ FIELDS = (
 
 def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
-        stash.lookup_index(LEDGER, "_journal")
         stash.plan(LEDGER, amounts())
         stash.write(LEDGER)
 
@@ -60,7 +60,12 @@ def downgrade(db: Database[dict[str, Any]]) -> None:
 
 
 def amounts() -> list[dict[str, Any]]:
-    """Which entries get which values: each journal with its amounts, then all entries of that journal."""
+    """Which entries get which values, journal by journal. One pass: no index is needed."""
+    ours = {"$and": [{"$in": ["$type", TYPES]}, {"$eq": ["$currency", "BTC"]}]}
+    # of documents the one with the lowest first field is the lowest: the first entry, the same on every run
+    first = {"_id": "$_id", "fee": "$fee", "usd": "$usd", "feeUsd": "$feeUsd"}
+    any_of_them = {"$or": [{"$ne": [{"$type": f"${field}"}, "missing"]} for field in FIELDS]}
+    was = {"$cond": [any_of_them, {field: f"${field}" for field in FIELDS}, {}]}
     cents = rounded({"$multiply": [{"$subtract": [number("$first.usd"), number("$first.feeUsd")]}, 100]})
     cents_fee = rounded({"$multiply": [number("$first.feeUsd"), 100]})
     values = {
@@ -73,25 +78,20 @@ def amounts() -> list[dict[str, Any]]:
         "displayCurrency": {"$literal": "USD"},
         "satsAmountMigration": {"$literal": True},
     }
-    # of documents the one with the lowest first field is the lowest: the first entry, the same on every run
-    first = {"$min": {"_id": "$_id", "fee": "$fee", "usd": "$usd", "feeUsd": "$feeUsd"}}
     return [
+        {"$match": {"satsAmount": {"$exists": False}, "_journal": {"$type": "objectId"}}},
         {
-            "$match": {
-                "type": {"$in": ["invoice", "onchain_receipt"]},
-                "currency": "BTC",
-                "satsAmount": {"$exists": False},
-                "_journal": {"$type": "objectId"},
+            "$group": {
+                "_id": "$_journal",
+                "debit": {"$max": {"$cond": [ours, number("$debit"), None]}},
+                "first": {"$min": {"$cond": [ours, first, None]}},
+                "entry": {"$push": {"_id": "$_id", "was": was}},
             }
         },
-        {"$group": {"_id": "$_journal", "debit": {"$max": number("$debit")}, "first": first}},
-        {"$project": {"set": values}},
-        {"$lookup": {"from": LEDGER, "localField": "_id", "foreignField": "_journal", "as": "entry"}},
-        # only what is needed, before the list is unwound: half the time
-        {"$project": {"set": 1, "entry": dict.fromkeys(("_id", "_journal", *FIELDS), 1)}},
+        {"$match": {"first": {"$ne": None}, "_id": {"$not": {"$type": "array"}}}},
+        {"$project": {"entry": 1, "set": values}},
         {"$unwind": "$entry"},
-        {"$match": {"entry.satsAmount": {"$exists": False}, "$expr": {"$eq": ["$entry._journal", "$_id"]}}},
-        {"$project": {"_id": "$entry._id", "was": {f: f"$entry.{f}" for f in FIELDS}, "set": 1}},
+        {"$project": {"_id": "$entry._id", "was": "$entry.was", "set": 1}},
     ]
 
 

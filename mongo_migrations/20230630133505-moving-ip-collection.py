@@ -41,7 +41,7 @@ def upgrade(db: Database[dict[str, Any]]) -> None:
         stash.insert("accountips")  # after a stop: what was planned then, so that it is found and not planned again
         stash.created("accountips")
         stash.lookup_index("accountips", "_accountId")
-        stash.plan("accountips", rows(), "accounts")
+        stash.plan("accountips", rows(db), "accounts")
         stash.insert("accountips")
         stash.keep("accounts", OLD, ["lastIPs", "lastConnection"], latest=True)
         db["accounts"].update_many(OLD, {"$unset": {"lastIPs": "", "lastConnection": ""}})
@@ -54,7 +54,7 @@ def downgrade(db: Database[dict[str, Any]]) -> None:
         stash.drop_created("accountips")
 
 
-def rows() -> list[dict[str, Any]]:
+def rows(db: Database[dict[str, Any]]) -> list[dict[str, Any]]:
     """The documents to insert. They have no _id: the server makes one when it writes them into the stash."""
 
     def entry(field: str) -> dict[str, Any]:
@@ -67,14 +67,19 @@ def rows() -> list[dict[str, Any]]:
         "lastConnection": entry("lastConnection"),
         "_accountId": "$_id",
     }
-    known = {"$map": {"input": "$known", "in": {"$ifNull": ["$$this.ip", None]}}}
+    known: list[dict[str, Any]] = [
+        {"$lookup": {"from": "accountips", "localField": "_id", "foreignField": "_accountId", "as": "known"}},
+        {"$set": {"known": {"$map": {"input": "$known", "in": {"$ifNull": ["$$this.ip", None]}}}}},
+    ]
+    not_there: list[dict[str, Any]] = [{"$match": {"$expr": {"$not": {"$in": [entry("ip"), "$known"]}}}}]
+    if db["accountips"].find_one({}, {"_id": 1}) is None:
+        known = not_there = []
     return [
         {"$match": {"lastIPs": {"$type": "array", "$ne": []}}},
         {"$project": {"lastIPs": 1}},
-        {"$lookup": {"from": "accountips", "localField": "_id", "foreignField": "_accountId", "as": "known"}},
-        {"$set": {"known": known}},
+        *known,
         {"$unwind": "$lastIPs"},
         {"$match": {"lastIPs": {"$type": "object"}}},
-        {"$match": {"$expr": {"$not": {"$in": [entry("ip"), "$known"]}}}},
+        *not_there,
         {"$project": {"_id": 0, "was": {"$literal": {}}, "set": document}},
     ]

@@ -35,7 +35,7 @@ def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
         stash.create_index("quizzes", INDEX, {"accountId": 1, "quizId": 1}, unique=True)
         stash.insert("quizzes")  # after a stop: what was planned then, so that it is found and not planned again
-        stash.plan("quizzes", quizzes(), "accounts")
+        stash.plan("quizzes", quizzes(db), "accounts")
         stash.insert("quizzes")
 
 
@@ -46,18 +46,23 @@ def downgrade(db: Database[dict[str, Any]]) -> None:
         stash.drop_created("quizzes")
 
 
-def quizzes() -> list[dict[str, Any]]:
+def quizzes(db: Database[dict[str, Any]]) -> list[dict[str, Any]]:
     """The documents to insert. They have no _id: the server makes one when it writes them into the stash."""
     document = {"accountId": "$_id.accountId", "quizId": "$_id.quizId", "createdAt": "$$NOW"}
     known = {"from": "quizzes", "localField": "_id.accountId", "foreignField": "accountId", "as": "known"}
+    not_there: list[dict[str, Any]] = [
+        {"$lookup": known},
+        {"$project": {"known": "$known.quizId"}},
+        {"$match": {"$expr": {"$not": {"$in": ["$_id.quizId", "$known"]}}}},
+    ]
+    if db["quizzes"].find_one({}, {"_id": 1}) is None:
+        not_there = []
     return [
         {"$match": {"id": {"$nin": [None, ""]}, "earn": {"$type": "array", "$ne": []}}},
         {"$project": {"id": 1, "earn": 1}},
         {"$unwind": "$earn"},
         {"$match": {"earn": {"$type": "string", "$ne": ""}}},
         {"$group": {"_id": {"accountId": "$id", "quizId": "$earn"}}},
-        {"$lookup": known},
-        {"$project": {"known": "$known.quizId"}},
-        {"$match": {"$expr": {"$not": {"$in": ["$_id.quizId", "$known"]}}}},
+        *not_there,
         {"$project": {"_id": 0, "was": {"$literal": {}}, "set": document}},
     ]

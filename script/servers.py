@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -170,5 +169,7 @@ if __name__ == "__main__":
         say(f"{problem.message}" + (f"\nhint: {problem.hint}" if problem.hint else ""))
         sys.exit(problem.exit_code)
     except subprocess.CalledProcessError as problem:
-        say(f"{re.sub(r' .*', '', str(problem.cmd[0]))} failed; the lines above say why")
+        say(f"{' '.join(map(str, problem.cmd[:4]))} failed; the lines above say why")
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

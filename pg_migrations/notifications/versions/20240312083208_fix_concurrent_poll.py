@@ -2,7 +2,8 @@
 
 mq_poll locks the rows that it picks: a second poller waits, sees that these are not due any more, and takes
 the next ones instead of coming back with nothing. The new body is used from the next call on; a call that is
-running ends with the old one.
+running ends with the old one. Two pollers that go through several channels in different orders may wait for
+each other; PostgreSQL ends one of them and it polls again, until 20240318074634 lets them pass each other.
 
 Undo: the body before. It holds no data.
 

@@ -326,15 +326,25 @@ def test_a_channel_whose_messages_are_locked_uses_up_a_place_in_the_batch(queue:
     assert (alone, together) == ({None, 2}, {2})
 
 
-@versions("B", "C", "D")
-def test_many_pollers_at_once_are_handed_every_message_once(queue: Queue) -> None:
+@pytest.mark.parametrize(
+    ("queue", "to_try_again"),
+    [("B", (errors.DeadlockDetected,)), ("C", (errors.DeadlockDetected,)), ("D", ())],
+    indirect=["queue"],
+)
+def test_many_pollers_at_once_are_handed_every_message_once(
+    queue: Queue, to_try_again: tuple[type[Exception], ...]
+) -> None:
+    """B and C wait for each other's rows, channel by channel in random order; D never waits."""
     queue.insert(*(Message(n, channel=f"c{n % 4}", backoff="1 hour") for n in range(1, 201)))
 
     def drain(_: int) -> list[int]:
         mine: list[int] = []
         with queue.another() as other:
             while True:
-                answers = other.poll(None, 7)
+                try:
+                    answers = other.poll(None, 7)
+                except to_try_again:
+                    continue
                 mine.extend(answer.id for answer in answers if answer.id is not None)
                 if answers[0].id is None and (answers[0].wait or 0) > 0:
                     return mine
