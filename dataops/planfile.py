@@ -107,9 +107,10 @@ def _service(state: State) -> dict[str, Any]:
 def _changes(saved: dict[str, Any], state: State) -> list[str]:
     name = state.service.name
     was = Identity(**{**saved["identity"], "marks": frozenset(saved["identity"]["marks"])})
-    if not state.identity.still(was):
+    if state.identity.name != was.name:
         return [f"{name}: planned for {_where(was)}, this is {_where(state.identity)}"]
-    if saved["fingerprint"] == planner.fingerprint(state):
+    same_marks = state.identity.still(was)
+    if same_marks and saved["fingerprint"] == planner.fingerprint(state):
         return []
     now = {m.id: planner.checksum_of(state.service, m) for m in state.service.migrations}
     told = [
@@ -120,6 +121,8 @@ def _changes(saved: dict[str, Any], state: State) -> list[str]:
     applied = [a.id for a in state.applied] + list(state.unknown)
     told += [f"{name}: {id_} has been applied" for id_ in applied if id_ not in saved["applied"]]
     told += [f"{name}: {id_} has been rolled back" for id_ in saved["applied"] if id_ not in applied]
+    if not told and not same_marks:
+        return [f"{name}: planned for a database of this name with other collections, {_where(was)}"]
     return told or [f"{name}: the order of its migrations has changed"]
 
 

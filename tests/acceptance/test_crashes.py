@@ -50,7 +50,9 @@ def test_a_transactional_step_that_is_killed_leaves_nothing_and_runs_again(two: 
     assert two("status").stdout.count("interrupted") == 0
     assert two("apply", "--yes").code == 0
 
-    events = [e["event"] for e in two("history", "--service", "shop", "--json").json["entries"] if e["migration"] == "003"]
+    events = [
+        e["event"] for e in two("history", "--service", "shop", "--json").json["entries"] if e["migration"] == "003"
+    ]
     assert events == ["succeeded", "started", "failed", "started"]
     with psycopg.connect(pg_url) as connection:
         assert connection.execute("SELECT count(*) FROM half").fetchone() == (0,)
@@ -135,7 +137,9 @@ def test_the_first_signal_finishes_the_step_and_the_next_apply_goes_on(
 
 def test_the_second_signal_stops_a_transactional_step_now_and_leaves_nothing(two: Project) -> None:
     """The statement sleeps for a minute; nobody waits for it."""
-    two.file("shop", "003", "op.execute('CREATE TABLE half (id int)')\nhere('middle')\nop.execute('SELECT pg_sleep(60)')")
+    two.file(
+        "shop", "003", "op.execute('CREATE TABLE half (id int)')\nhere('middle')\nop.execute('SELECT pg_sleep(60)')"
+    )
     with two.running("apply", "--yes", "--service", "shop") as process:
         two.reached("middle")
         process.send_signal(signal.SIGTERM)
@@ -154,15 +158,15 @@ def test_the_second_signal_stops_a_transactional_step_now_and_leaves_nothing(two
 
 def test_a_lock_whose_holder_was_killed_is_free_again(two: Project) -> None:
     """PostgreSQL notices at once, MongoDB's lease (two seconds here) runs out."""
-    two.file("shop", "003", "here('shop')")
-    two.file("bank", "003", "here('bank', db)", head="repeatable = True")
+    two.file("shop", "003", "here('in-shop')")
+    two.file("bank", "003", "here('in-bank', db)", head="repeatable = True")
     with two.running("apply", "--yes") as process:
-        two.reached("shop")
-        two.reached("bank")
+        two.reached("in-shop")
+        two.reached("in-bank")
         process.kill()
         process.wait()
-    two.go("shop")
-    two.go("bank")
+    two.go("in-shop")
+    two.go("in-bank")
     assert two("apply", "--yes", "--lock-timeout", "20s").code == 0
 
 

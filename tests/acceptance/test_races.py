@@ -33,7 +33,11 @@ def test_twenty_applies_at_once_run_every_migration_exactly_once_and_all_succeed
     applied = {key[:2] for key in journal}
     assert len(applied) == 62
     assert journal == Counter(
-        {(service, migration, "apply", event): 1 for service, migration in applied for event in ("started", "succeeded")}
+        {
+            (service, migration, "apply", event): 1
+            for service, migration in applied
+            for event in ("started", "succeeded")
+        }
     )
     assert dataops_cli("status", "--check").code == 0
 
