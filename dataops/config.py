@@ -60,7 +60,6 @@ class Redactor:
         text = re.sub(r"(://[^\s/@:]*):[^\s/]*@", r"\1:***@", text)
         return re.sub(r"(?i)\b((?:ssl)?password\s*=\s*)('[^']*'|[^\s&,;'\"]+)", r"\1***", text)
 
-
     def within(self, content: Any) -> Any:
         """The same document without secrets in any of its texts: what is written out stays well-formed."""
         if isinstance(content, str):
@@ -87,10 +86,12 @@ def secrets_in(url: str) -> set[str]:
     found |= {piece for piece in re.split(r"[@:/?#\[\]]", written) if len(piece) > 3}
     query = re.findall(r"(?i)[?&](?:ssl)?password=([^&]*)", url)
     found |= {form for value in query for form in (value, unquote(value))}
-    found |= {quote_plus(value) for value in found} | {quote(value, safe="") for value in found}
+    found |= {escape(value) for value in found for escape in (quote, quote_plus, lambda text: quote(text, safe=""))}
     # As Python and JSON write texts: a traceback, a driver's message or a document may hold it so.
     found |= {repr(value)[1:-1] for value in found} | {ascii(value)[1:-1] for value in found}
-    found |= {json.dumps(value)[1:-1] for value in found} | {json.dumps(value, ensure_ascii=False)[1:-1] for value in found}
+    found |= {json.dumps(value)[1:-1] for value in found} | {
+        json.dumps(value, ensure_ascii=False)[1:-1] for value in found
+    }
     return {value for value in found if value and value.lower() not in {"password", "user", "postgres"}}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import Any
 
 import psycopg
@@ -90,6 +92,28 @@ def test_a_view_on_a_table_goes_on_showing_its_rows_wherever_they_are(db: Db) ->
     for step in (chain.rollback, chain.apply):
         step(db, file)
         assert one_row(db, "SELECT count(*) FROM mine") == (3,)
+
+
+def test_a_write_that_is_under_way_when_a_rollback_begins_is_put_aside_too(db: Db, postgres: PostgresServer) -> None:
+    file = [chain.find("api-keys", SCOPES)]
+    chain.apply(db, chain.up_to("api-keys", SCOPES))
+    sow(db, "api-keys")
+    url = postgres.url(db.info.dbname)
+    with (
+        psycopg.connect(url) as writer,
+        psycopg.connect(url, autocommit=True) as watcher,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        writer.execute("UPDATE identity_api_keys SET scopes = '{receive}'")
+        rollback = pool.submit(chain.rollback, db, file)
+        waits = "SELECT true FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+        deadline = monotonic() + 20
+        while not watcher.execute(waits, (db.info.backend_pid,)).fetchone():
+            assert not rollback.done() and monotonic() < deadline
+        writer.commit()
+        rollback.result()
+    chain.apply(db, file)
+    assert one_row(db, "SELECT count(*), count(*) FILTER (WHERE scopes = '{receive}') FROM identity_api_keys") == (8, 8)
 
 
 @pytest.mark.parametrize(
