@@ -844,8 +844,8 @@ def _run(given: list[str]) -> int:
         with suppress(OSError):
             error.show()
         if "--json" in given:
-            problem = UsageError(error.format_message(), hint="see --help")
-            console.Console().answer(_document(report.error(problem), problem.exit_code))
+            wrong = UsageError(error.format_message(), hint="see --help")
+            console.Console().answer(_document(report.error(wrong), wrong.exit_code))
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         _tell(Stopped("interrupted; nothing was done", hint=""))
@@ -905,7 +905,7 @@ def _standard_streams() -> None:
             if opened != number:
                 os.dup2(opened, number)
                 os.close(opened)
-            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

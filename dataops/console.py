@@ -116,7 +116,7 @@ class Console:
         from rich.console import Console as RichConsole
 
         if id(stream) not in self._rich:
-            self._rich[id(stream)] = RichConsole(file=stream)  # honours NO_COLOR
+            self._rich[id(stream)] = RichConsole(file=stream, emoji=False)  # honours NO_COLOR
         return self._rich[id(stream)]
 
     def _draw_table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]) -> None:

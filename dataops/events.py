@@ -130,11 +130,12 @@ class Broadcast:
                 try:
                     sink(event)
                 except Exception as error:  # noqa: BLE001
-                    self._sinks.remove(sink)
-                    self._drop(f"output dropped: {type(error).__name__}: {error}")
+                    if sink in self._sinks:  # else it told an event itself, and that one failed before this one
+                        self._sinks.remove(sink)
+                        self._drop(f"output dropped: {type(error).__name__}: {error}")
 
     def _drop(self, message: str) -> None:
         try:
             self._report(message)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: the stream is closed
             return  # the report goes where the sink went; there is nobody left to tell

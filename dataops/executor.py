@@ -263,7 +263,7 @@ class _Execution:
                 self._note_failure(backend, step, time.monotonic() - began, error.message)
                 self._emit(StepFailed(name, step, time.monotonic() - began, error.message))
                 return
-            except (Exception, SystemExit) as error:
+            except (Exception, SystemExit) as error:  # noqa: BLE001
                 self._failed.set()
                 seconds = time.monotonic() - began
                 text = error.message if isinstance(error, DataopsError) else backend.error_text(error)
@@ -342,13 +342,13 @@ class _Execution:
         ]
         if wrong:
             self._failed.set()
-            error = MigrationFailed(
+            lost = MigrationFailed(
                 f"{wrong[0].migration.id} was run, but the record does not show it",
                 service=name,
                 migration=wrong[0].migration.id,
                 hint="was the record changed by another tool meanwhile? see dataops history",
             )
-            self._failures.append(Failure(name, wrong[0], error))
+            self._failures.append(Failure(name, wrong[0], lost))
             self._done = [step for step in self._done if step not in wrong]
 
     def _abort(self) -> None:

@@ -1,7 +1,7 @@
 """Write docs/blink-history.md from the docstrings of the migrations: what each does and how it differs.
 
-    .venv/bin/python script/blink-history.py            write it
-    .venv/bin/python script/blink-history.py --check    exit 1 when it is not what the docstrings say
+.venv/bin/python script/blink-history.py            write it
+.venv/bin/python script/blink-history.py --check    exit 1 when it is not what the docstrings say
 """
 
 from __future__ import annotations

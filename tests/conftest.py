@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,6 +13,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from dataops.dev import MongoServer, PostgresServer, mongodb_server, postgres_server
+from tests.projects import Project
 from tests.servers import POSTGRES_MAJOR, Cli, fresh_mongo, fresh_postgres, fresh_urls
 
 
@@ -104,3 +106,19 @@ def all_urls(postgres: PostgresServer, mongo: MongoServer) -> Iterator[dict[str,
 def dataops_cli(all_urls: dict[str, str]) -> Cli:
     """The installed command, with `all_urls` in its environment: `dataops_cli("plan", "--json").json`."""
     return Cli(all_urls)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An empty folder that becomes a project with `add`."""
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def two(project: Project, pg_url: str, mongo_url: str) -> Project:
+    """A PostgreSQL service `shop` and a MongoDB service `bank`, each with two migrations."""
+    project.add("shop", pg_url).add("bank", mongo_url, timeouts={"lease": "2s"})
+    for service in ("shop", "bank"):
+        project.table(service, "001")
+        project.table(service, "002")
+    return project

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import textwrap
@@ -76,7 +75,14 @@ class Project:
         return self.place(service) / f"{id_}.py"
 
     def file(
-        self, service: str, id_: str, up: str = "pass", down: str | None = "pass", *, head: str = "", parent: str | None = ""
+        self,
+        service: str,
+        id_: str,
+        up: str = "pass",
+        down: str | None = "pass",
+        *,
+        head: str = "",
+        parent: str | None = "",
     ) -> Path:
         """The next migration of a service: bodies of upgrade and downgrade, and lines above them."""
         above = self._heads[service] if parent == "" else parent
@@ -116,7 +122,12 @@ class Project:
         (self.folder / f"{name}.go").touch()
 
     def __call__(
-        self, *args: str, env: Mapping[str, str] | None = None, stdin: str = "", timeout: float = 60, cwd: Path | None = None
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+        timeout: float = 60,
+        cwd: Path | None = None,
     ) -> Answer:
         """Run the command to its end; one that hangs fails the test."""
         with self.start(*args, env=env, cwd=cwd) as process:
@@ -135,8 +146,12 @@ class Project:
             env={**clean_environment(), **self.env, **(env or {})},
             cwd=cwd or self.folder,
             **{
-                "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **popen
-            },  # fmt: skip
+                "stdin": subprocess.PIPE,
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE,
+                "text": True,
+                **popen,
+            },
         )
 
     @contextmanager

@@ -205,7 +205,7 @@ def test_a_reader_that_goes_away_changes_nothing(two: Project) -> None:
 def test_a_database_that_is_read_only_is_10_and_untouched(two: Project, pg_url: str) -> None:
     name = urlsplit(pg_url).path.lstrip("/")
     with psycopg.connect(pg_url, autocommit=True) as connection:
-        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # type: ignore[arg-type]
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     assert two("status").code == 0
     refused(two("apply", "--yes", "--service", "shop"), 10, "read-only")
     assert two("status", "--json", "--service", "shop").json["services"][0]["applied"] == 0

@@ -21,7 +21,7 @@ def _finish(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
 
 def _entries(journal: dict[str, Any]) -> Counter[tuple[str, str, str, str]]:
     keys = ("service", "migration", "direction", "event")
-    return Counter(tuple(entry[key] for key in keys) for entry in journal["entries"])  # type: ignore[misc]
+    return Counter(tuple(entry[key] for key in keys) for entry in journal["entries"])
 
 
 def test_twenty_applies_at_once_run_every_migration_exactly_once_and_all_succeed(dataops_cli: Cli) -> None:

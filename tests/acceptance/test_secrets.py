@@ -28,11 +28,11 @@ def planted(
         parts, mongo_parts = urlsplit(pg_url), urlsplit(mongo_url)
         database, mongo_database = parts.path.lstrip("/"), mongo_parts.path.lstrip("/")
         with psycopg.connect(pg_url, autocommit=True) as connection:
-            connection.execute(f"DROP ROLE IF EXISTS planted_{database}")  # type: ignore[arg-type]
+            connection.execute(f"DROP ROLE IF EXISTS planted_{database}")
             escaped = secret.replace("'", "''")
-            connection.execute(f"CREATE ROLE planted_{database} LOGIN PASSWORD '{escaped}'")  # type: ignore[arg-type]
-            connection.execute(f"GRANT ALL ON DATABASE {database} TO planted_{database}")  # type: ignore[arg-type]
-            connection.execute(f"GRANT ALL ON SCHEMA public TO planted_{database}")  # type: ignore[arg-type]
+            connection.execute(f"CREATE ROLE planted_{database} LOGIN PASSWORD '{escaped}'")
+            connection.execute(f"GRANT ALL ON DATABASE {database} TO planted_{database}")
+            connection.execute(f"GRANT ALL ON SCHEMA public TO planted_{database}")
         with MongoClient[dict[str, Any]](mongo_url) as client:
             db = client.get_default_database()
             db.command("createUser", "planted", pwd=secret, roles=[{"role": "dbOwner", "db": mongo_database}])
@@ -49,8 +49,8 @@ def planted(
         project.table("bank", "001")
         yield project, secret
         with psycopg.connect(pg_url, autocommit=True) as connection:
-            connection.execute(f"DROP OWNED BY planted_{database} CASCADE")  # type: ignore[arg-type]
-            connection.execute(f"DROP ROLE planted_{database}")  # type: ignore[arg-type]
+            connection.execute(f"DROP OWNED BY planted_{database} CASCADE")
+            connection.execute(f"DROP ROLE planted_{database}")
 
 
 def test_no_password_reaches_anything(planted: tuple[Project, str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -60,6 +60,20 @@ def test_a_sink_may_tell_an_event_itself() -> None:
     assert heard == ["LockTaken", "StopRequested"]
 
 
+def test_a_sink_that_fails_in_an_event_that_it_tells_itself_is_dropped_once() -> None:
+    """A signal arrives while the log is being written, and the disk is full."""
+    reports: list[str] = []
+
+    def sink(event: Event) -> None:
+        if isinstance(event, LockTaken):
+            tell(StopRequested(signal="SIGINT"))
+        closed_pipe(event)
+
+    tell = Broadcast(sink, report=reports.append)
+    tell(LockTaken("api"))
+    assert reports == ["output dropped: BrokenPipeError: nobody reads"]
+
+
 # --- how far a migration is
 
 
@@ -111,8 +125,8 @@ def test_track_outside_of_a_run_only_iterates() -> None:
 
 
 def test_track_is_lazy() -> None:
-    def endless() -> object:
+    def endless() -> Iterator[int]:
         while True:
             yield 1
 
-    assert next(track(endless())) == 1  # type: ignore[call-overload]
+    assert next(track(endless())) == 1

@@ -160,6 +160,7 @@ class MongoBackend:
         work = self._work
         if work is None:
             raise LockLost("the lock is not held", service=self.service.name)
+        self._still_held()
         before = time.monotonic()
         db = self._database(work)
         self._await_index_builds(db)

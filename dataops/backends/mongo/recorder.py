@@ -106,7 +106,7 @@ def _run(recorder: _Recorder, name: str, migrate: Callable[[Database[Document]],
             migrate(client.get_database(name))
         except DataopsError as error:
             refused.append(error)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             # A migration that needs the answer to one of its writes cannot be followed. That is a fact about the
             # migration, and applying it may be perfectly fine.
             text = str(error).split("\n")[0][:200]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -175,7 +176,7 @@ class PostgresBackend:
             invalid = set() if step.migration.atomic else self._invalid_indexes(self._idle())
             try:
                 with reporting(report):
-                    self._runner.run(step, done, before, lambda: self._refuse_invalid_index(step, invalid))
+                    self._runner.run(step, done, before, partial(self._refuse_invalid_index, step, invalid))
             except (Exception, SystemExit) as error:
                 if self.connection.closed or self.connection.broken:
                     raise LockLost(
@@ -315,7 +316,7 @@ class PostgresBackend:
             return Unreachable(
                 self.error_text(error),
                 service=self.service.name,
-                hint="this is a standby, or the database or the user is set to read only: use the address of the primary",
+                hint="a standby, or a database or user set to read only: use the address of the primary",
             )
         if isinstance(error, psycopg.OperationalError):
             return Unreachable(

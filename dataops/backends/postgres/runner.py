@@ -89,7 +89,7 @@ def render(service: Service, step: Step) -> Rendering:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _function(module, step)()
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         # A step that asks the database something cannot be rendered without one. That is a fact about the step, and
         # applying it may be perfectly fine.
         text = redact(str(error)).strip().split("\n")[0]

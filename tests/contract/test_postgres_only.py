@@ -1,0 +1,167 @@
+"""What only PostgreSQL can get wrong: locks on tables, steps outside of transactions, poolers."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from dataops.errors import ConfigError, MigrationFailed
+from dataops.model import Happened
+from tests.contract.conftest import AUTHOR, Trial
+from tests.contract.test_backends import entry, held, run
+from tests.projects import Project, ended, until
+
+
+@pytest.fixture
+def trial(pg_url: str, tmp_path: Path) -> Iterator[Trial]:
+    made = Trial(Project(tmp_path), pg_url)
+    yield made
+    made.close()
+
+
+def test_a_table_lock_that_comes_late_is_tried_again(trial: Trial) -> None:
+    """Somebody reads the table; the first tries give up after 300 ms, the one after the reader has gone succeeds."""
+    trial.project.file("it", "003", "op.execute('ALTER TABLE t_001 ADD COLUMN x int')")
+    backend = trial.backend()
+    tries: list[int] = []
+    with held(backend), psycopg.connect(trial.url) as reader:
+        run(backend, trial.step("001"))
+        run(backend, trial.step("002"))
+        reader.execute("SELECT * FROM t_001")
+
+        def retrying(attempt: int, seconds: float, why: str) -> None:
+            tries.append(attempt)
+            assert "LockNotAvailable" in why
+            if attempt == 2:
+                reader.rollback()
+
+        step = trial.step("003")
+        backend.run(step, entry(step, Happened.SUCCEEDED), report=lambda *_: None, retrying=retrying)
+    assert tries == [1, 2]
+    assert [one.id for one in trial.backend().read().applied] == ["001", "002", "003"]
+
+
+CONCURRENTLY = """
+with op.get_context().autocommit_block():
+    op.execute('CREATE {unique} INDEX CONCURRENTLY t_001_id ON t_001 (id)')
+"""
+
+
+def test_an_index_is_built_concurrently_while_another_run_waits_for_the_lock(two: Project) -> None:
+    """A waiter that blocked in pg_advisory_lock would hold a snapshot, and the index would wait for it for ever."""
+    two.file("shop", "003", "here('middle')")
+    two.file("shop", "004", CONCURRENTLY.format(unique=""), "op.execute('DROP INDEX t_001_id')")
+    with two.running("apply", "--yes", "--service", "shop") as first:
+        two.reached("middle")
+        with two.running("apply", "--yes", "--service", "shop") as second:
+            assert second.stderr is not None
+            while "waiting for the lock" not in (line := second.stderr.readline()):
+                assert line
+            two.go("middle")
+            assert ended(first).code == 0
+            assert ended(second).code == 0
+    assert two("status", "--check", "--service", "shop").code == 0
+
+
+def test_an_index_that_was_left_invalid_fails_the_step(trial: Trial) -> None:
+    trial.project.file("it", "003", CONCURRENTLY.format(unique="UNIQUE"))
+    backend = trial.backend()
+    with held(backend):
+        run(backend, trial.step("001"))
+        run(backend, trial.step("002"))
+        with psycopg.connect(trial.url, autocommit=True) as connection:
+            connection.execute("INSERT INTO t_001 VALUES (1), (1)")
+        with pytest.raises(Exception, match="could not create unique index") as failed:
+            run(backend, trial.step("003"))
+        assert "t_001_id" in backend.error_text(failed.value)
+    assert [one.id for one in trial.backend().read().applied] == ["001", "002"]
+
+
+def test_an_invalid_index_is_not_taken_for_a_good_one(trial: Trial) -> None:
+    body = CONCURRENTLY.format(unique="UNIQUE").replace("t_001_id ON", "IF NOT EXISTS t_001_id ON")
+    trial.project.file("it", "003", body)
+    backend = trial.backend()
+    with held(backend):
+        run(backend, trial.step("001"))
+        run(backend, trial.step("002"))
+        with psycopg.connect(trial.url, autocommit=True) as connection:
+            connection.execute("INSERT INTO t_001 VALUES (1), (1)")
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                connection.execute("CREATE UNIQUE INDEX CONCURRENTLY t_001_id ON t_001 (id)")
+        with pytest.raises(MigrationFailed, match="invalid"):
+            run(backend, trial.step("003"))
+
+
+def test_a_step_outside_of_a_transaction_is_recorded_at_its_end(trial: Trial) -> None:
+    trial.project.file("it", "003", CONCURRENTLY.format(unique=""))
+    assert not trial.step("003").migration.atomic
+    backend = trial.backend()
+    with held(backend):
+        for id_ in ("001", "002", "003"):
+            run(backend, trial.step(id_))
+    assert [one.id for one in trial.backend().read().applied] == ["001", "002", "003"]
+    assert backend.history(1)[0].migration == "003"
+
+
+class _Pooler(socketserver.ThreadingTCPServer):
+    """Hands on to the server, but gives the client another process id, as a pooler does."""
+
+    daemon_threads = True
+    target: tuple[str, int]
+
+
+class _Relay(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        assert isinstance(self.server, _Pooler)
+        with socket.create_connection(self.server.target) as server:
+            threading.Thread(target=_pump, args=[self.request, server, False], daemon=True).start()
+            _pump(server, self.request, True)
+
+
+def _pump(source: Any, sink: Any, rewrite: bool) -> None:
+    try:
+        while data := source.recv(65536):
+            at = data.find(b"K\x00\x00\x00") if rewrite else -1
+            if at >= 0 and len(data) >= at + 9:  # BackendKeyData: its length differs from one version to the next
+                data = data[: at + 5] + struct.pack("!i", 4_000_000) + data[at + 9 :]
+                rewrite = False
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        return
+
+
+def test_a_pooler_is_refused_unless_it_is_said_to_keep_sessions(trial: Trial) -> None:
+    parts = urlsplit(trial.url)
+    with _Pooler(("127.0.0.1", 0), _Relay) as pooler:
+        pooler.target = (str(parts.hostname), int(parts.port or 0))
+        threading.Thread(target=pooler.serve_forever, daemon=True).start()
+        through = trial.url.replace(f":{parts.port}", f":{pooler.server_address[1]}") + "?sslmode=disable"
+        trial.project.env = dict.fromkeys(trial.project.env, through)
+        with pytest.raises(ConfigError, match="pooler"), held(trial.backend()):
+            raise AssertionError("a lock behind a pooler")
+        trial.project.configure(it={"pooler": "session"})
+        with held(trial.backend()) as still_held:
+            still_held()
+        pooler.shutdown()
+
+
+def test_a_dead_client_frees_the_lock_at_once(two: Project, pg_url: str) -> None:
+    two.file("shop", "003", "op.execute('SELECT pg_sleep(30)')")
+    with two.running("apply", "--yes", "--service", "shop") as process:
+        with psycopg.connect(pg_url, autocommit=True) as connection:
+            sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)' AND state = 'active'"
+            until(lambda: (connection.execute(sleeping).fetchone() or [0])[0] > 0, what="the statement runs")
+        process.kill()
+        process.wait()
+    until(lambda: two("status", "--json", "--service", "shop").json["services"][0]["locked_by"] is None, 10)
+    assert AUTHOR.run not in two("history", "--service", "shop").stdout

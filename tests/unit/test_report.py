@@ -1,0 +1,223 @@
+"""The `--json` answers: stable."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dataops import planner, report
+from dataops.errors import DatabaseAhead, MigrationFailed, Unreachable
+from dataops.model import Failure, Happened, Kept, Kind, Rendering, Result
+from tests.unit.sample import HOLDER, NOW, entry, state, step
+
+API = state("m* -- n+", name="api", kind=Kind.MONGODB)
+VOUCHER = state("a -- b~!")
+PLAN = planner.plan_apply([API, VOUCHER])
+RENDERING = Rendering(("insert n {}",), notes=("n: 5 documents",), puts_aside=("n: 5 documents",))
+AT = "2026-11-24T09:30:00+00:00"
+
+PLANNED = {
+    "direction": "apply",
+    "services": [
+        {
+            "service": "api",
+            "engine": "mongodb",
+            "server": "MongoDB 7.0.6, standalone",
+            "address": "db:5432/api",
+            "applied": [{"migration": "m", "at": AT, "run": "run-1"}],
+            "pending": 1,
+            "unknown": [],
+            "steps": [
+                {
+                    "migration": "n",
+                    "title": "Do n.",
+                    "file": "n.py",
+                    "direction": "apply",
+                    "checksum": API.service.by_id["n"].checksum,
+                    "transactional": False,
+                    "repeatable": True,
+                    "reversible": True,
+                    "irreversible_because": None,
+                    "commands": ["insert n {}"],
+                    "opaque": None,
+                    "notes": ["n: 5 documents"],
+                    "puts_aside": ["n: 5 documents"],
+                }
+            ],
+        },
+        {
+            "service": "voucher",
+            "engine": "postgresql",
+            "server": "PostgreSQL 15.1",
+            "address": "db:5432/voucher",
+            "applied": [],
+            "pending": 2,
+            "unknown": [],
+            "steps": [
+                {
+                    "migration": "a",
+                    "title": "Do a.",
+                    "file": "a.py",
+                    "direction": "apply",
+                    "checksum": VOUCHER.service.by_id["a"].checksum,
+                    "transactional": True,
+                    "repeatable": False,
+                    "reversible": True,
+                    "irreversible_because": None,
+                    "commands": [],
+                    "opaque": "it asks",
+                    "notes": [],
+                    "puts_aside": [],
+                },
+                {
+                    "migration": "b",
+                    "title": "Do b.",
+                    "file": "b.py",
+                    "direction": "apply",
+                    "checksum": VOUCHER.service.by_id["b"].checksum,
+                    "transactional": False,
+                    "repeatable": False,
+                    "reversible": False,
+                    "irreversible_because": "b throws things away",
+                    "commands": None,
+                    "opaque": None,
+                    "notes": None,
+                    "puts_aside": None,
+                },
+            ],
+        },
+    ],
+    "order": ["api/n", "voucher/a", "voucher/b"],
+    "irreversible": 1,
+    "summary": "Plan: 3 to apply in 2 services (1 irreversible)",
+}
+RENDERINGS = {"api/n": RENDERING, "voucher/a": Rendering(opaque="it asks")}
+
+
+def test_a_plan() -> None:
+    assert report.plan(PLAN, RENDERINGS) == PLANNED
+
+
+def test_a_result() -> None:
+    error = MigrationFailed("apply b failed", service="voucher", migration="b", hint="mend it")
+    lost = Failure("api", None, ValueError("gone"))
+    done = Result(
+        "run-2",
+        PLAN,
+        done=(step(API, "n"),),
+        failures=(Failure("voucher", step(VOUCHER, "a"), error, 0), lost),
+        left=(step(VOUCHER, "b"),),
+        seconds=1.23456,
+    )
+    assert report.result(done, RENDERINGS) == {
+        "run": "run-2",
+        "direction": "apply",
+        "done": ["api/n"],
+        "failed": [
+            {
+                "step": "voucher/a",
+                "kind": "MigrationFailed",
+                "message": "apply b failed",
+                "hint": "mend it",
+                "service": "voucher",
+                "migration": "b",
+            },
+            {
+                "step": None,
+                "kind": "DataopsError",
+                "message": "gone",
+                "hint": "",
+                "service": None,
+                "migration": None,
+            },
+        ],
+        "left": ["voucher/b"],
+        "stopped": False,
+        "seconds": 1.235,
+        "plan": PLANNED,
+    }
+
+
+ENTRY = {
+    "service": "voucher",
+    "run": "run-8",
+    "seq": 7,
+    "migration": "b",
+    "direction": "apply",
+    "event": "started",
+    "at": AT,
+    "seconds": None,
+    "actor": "bob",
+    "host": "pod-2",
+    "version": "0.1.0",
+    "error": None,
+    "reason": None,
+}
+
+
+def test_the_status_of_a_service() -> None:
+    now = state("a* -- b~ -- c", last=entry("b", Happened.STARTED))
+    assert report.status("voucher", now, DatabaseAhead("no", service="voucher", migration="b", hint="h")) == {
+        "service": "voucher",
+        "engine": "postgresql",
+        "server": "PostgreSQL 15.1",
+        "address": "db:5432/voucher",
+        "reachable": True,
+        "revision": "a",
+        "applied": 1,
+        "pending": ["b", "c"],
+        "ahead": [],
+        "interrupted": ENTRY,
+        "last": ENTRY,
+        "locked_by": None,
+        "problem": {"kind": "DatabaseAhead", "message": "no", "hint": "h", "service": "voucher", "migration": "b"},
+    }
+
+
+def test_the_status_of_a_service_that_is_ahead_or_empty_or_locked() -> None:
+    ahead = report.status("voucher", state("a* -- (b)* -- (c)*", holder=HOLDER), None)
+    assert (ahead["revision"], ahead["ahead"], ahead["locked_by"]) == (
+        "c",
+        ["b", "c"],
+        "bob@pod-2 (run run-9) since 2026-11-24 09:30:00 UTC",
+    )
+    empty = report.status("voucher", state("a"), None)
+    assert (empty["revision"], empty["last"], empty["interrupted"], empty["problem"]) == (None, None, None, None)
+
+
+def test_the_status_of_a_service_that_cannot_be_reached() -> None:
+    assert report.status("voucher", Unreachable("no answer", service="voucher", hint="h"), None) == {
+        "service": "voucher",
+        "reachable": False,
+        "error": {"kind": "Unreachable", "message": "no answer", "hint": "h", "service": "voucher", "migration": None},
+        "exit_code": 10,
+    }
+
+
+def test_history() -> None:
+    failed = replace(entry("b", Happened.FAILED), at=None, seconds=1.5, error="ValueError: no", reason="why")
+    assert report.history([("voucher", entry("b", Happened.STARTED)), ("api", failed)]) == {
+        "entries": [
+            ENTRY,
+            {
+                **ENTRY,
+                "service": "api",
+                "event": "failed",
+                "at": None,
+                "seconds": 1.5,
+                "error": "ValueError: no",
+                "reason": "why",
+            },
+        ]
+    }
+
+
+def test_what_is_kept() -> None:
+    assert report.kept("api", Kept("n", "dataops_stash_n.users", "users", 5, 1024, NOW)) == {
+        "service": "api",
+        "migration": "n",
+        "of": "users",
+        "kept_in": "dataops_stash_n.users",
+        "count": 5,
+        "bytes": 1024,
+        "since": AT,
+    }
