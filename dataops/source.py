@@ -87,7 +87,7 @@ def facts(source: bytes) -> Facts:
 
 
 def surely_reversible(source: bytes) -> bool:
-    """A shortcut that never says yes wrongly: downgrade() begins with a statement, and nothing in it makes one doubt."""
+    """A shortcut that never says yes wrongly: downgrade() begins with a statement, and nothing in it raises doubt."""
     _, found, down = source.rpartition(b"\ndef downgrade(")
     return bool(found and _DOES.match(down)) and b"reversible" not in source and _DOUBTFUL.search(down) is None
 

@@ -100,9 +100,9 @@ def test_the_lock_excludes_and_names_its_holder(trial: Trial) -> None:
 
 
 def test_who_waits_for_the_lock_can_be_stopped(trial: Trial) -> None:
-    with held(trial.backend()), pytest.raises(Stopped):
+    with held(trial.backend()):
         waiting = trial.backend().lock(OTHER, timeout=60, waiting=lambda holder: None, stop=lambda: True)
-        with waiting:
+        with pytest.raises(Stopped), waiting:
             raise AssertionError("two of us hold the lock")
 
 
@@ -220,7 +220,7 @@ def test_what_runs_can_be_aborted_from_another_thread(trial: Trial) -> None:
         def work() -> None:
             try:
                 run(backend, trial.step("003"))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 failed.append(error)
 
         thread = threading.Thread(target=work)
@@ -256,6 +256,8 @@ def test_a_server_that_is_not_there_is_unreachable(trial: Trial) -> None:
     trial.project.env = dict.fromkeys(
         trial.project.env, "postgres://u:p@127.0.0.1:1/x" if trial.is_postgres else "mongodb://127.0.0.1:1/x"
     )
-    for ask in (lambda b: b.read(), lambda b: b.history(1), lambda b: b.kept()):
+    backend = trial.backend()
+    questions: list[Callable[[], object]] = [backend.read, lambda: backend.history(1), backend.kept]
+    for question in questions:
         with pytest.raises(Unreachable, match="127.0.0.1:1"):
-            ask(trial.backend())
+            question()
