@@ -1,6 +1,20 @@
-"""`python -m dataops`."""
+"""The way in, also as `python -m dataops`. Nothing is imported before a Ctrl-C can be answered."""
 
-from dataops.cli import main
+import os
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """The installed command."""
+    try:
+        from dataops.cli import main as command
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted; nothing was done\n")
+        sys.stderr.flush()
+        os._exit(75)
+    command()
+
 
 if __name__ == "__main__":
     main()

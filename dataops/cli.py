@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import io
 import json
 import os
@@ -110,6 +111,19 @@ def duration(context: click.Context, parameter: click.Parameter, value: str | No
         raise click.BadParameter(f"{value!r} is not a duration: write 500ms, 60s, 2m or 1h") from error
 
 
+class _Worked(click.Command):
+    """Help that ends in a worked example: what the docstring says from "Example:" on stands after the options."""
+
+    def __init__(self, name: str | None, *, help: str | None = None, **settings: Any) -> None:  # noqa: A002
+        text, _, example = inspect.cleandoc(help or "").partition("\b\nExample:\n")
+        super().__init__(name, help=text, epilog=f"\b\nExample:\n{example}", **settings)
+
+
+class _Group(_Worked, click.Group):
+    command_class = _Worked
+    group_class = type
+
+
 def command(
     name: str, *, services: bool = True, group: click.Group | None = None
 ) -> Callable[[Callable[..., ExitCode | None]], click.Command]:
@@ -150,7 +164,9 @@ def command(
     return decorate
 
 
-@click.group(name="dataops", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    name="dataops", cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="dataops")
 def main_group() -> None:
     """Plan, apply and roll back migrations over MongoDB and PostgreSQL, together.
@@ -684,7 +700,8 @@ def _carry_out(
         session.console.talk(lines[:-1])
         session.console.data(lines[-1:])
         if result.stopped:
-            session.console.say("Stopped at a safe point. Run again to go on from here.", "yellow")
+            where = "in the middle of a step" if result.failures else "at a safe point"
+            session.console.say(f"Stopped {where}. Run again to go on from here.", "yellow")
     for failure in result.failures:
         if session.log_format == "json" and isinstance(failure.error, DataopsError):
             session.log.error(failure.error)
@@ -693,7 +710,7 @@ def _carry_out(
 
 def _ask(plan: Plan) -> None:
     verb = "Apply" if plan.direction is Direction.APPLY else "Roll back"
-    _consent(f"{verb} {len(plan.steps)} migrations?")
+    _consent(f"{verb} {console.counted(len(plan.steps), 'migration')}?")
 
 
 def _consent(question: str) -> None:
@@ -766,7 +783,7 @@ def _waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsEr
     except DataopsError as error:
         return error
     if state.pending:
-        return WaitTimedOut(f"{len(state.pending)} migrations pending", service=state.service.name)
+        return WaitTimedOut(f"{console.counted(len(state.pending), 'migration')} pending", service=state.service.name)
     return None
 
 

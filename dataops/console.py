@@ -436,6 +436,11 @@ class _Live:
             self._progress.update(self._tasks[event.service], completed=event.done, total=event.total, amount=amount)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _amount(done: int, total: int | None, unit: str) -> str:
     return f"{done:,} of {total:,} {unit}" if total is not None else (f"{done:,} {unit}" if done else "")
 
@@ -445,7 +450,7 @@ def event_line(event: events.Event) -> Line | None:
     step = getattr(event, "step", None)
     what = f"{event.service}: {step.direction.value} {step.migration.id}" if step is not None else event.service
     made: dict[type[events.Event], Any] = {
-        events.RunStarted: lambda e: (f"run {e.run}: {e.steps} steps", "dim"),
+        events.RunStarted: lambda e: (f"run {e.run}: {counted(e.steps, 'step')}", "dim"),
         events.ServerAwaited: lambda e: (f"{e.service}: waiting for the server: {e.reason}", "yellow"),
         events.LockAwaited: lambda e: (f"{e.service}: waiting for the lock of {e.holder}", "yellow"),
         events.NothingLeft: lambda e: (f"{e.service}: nothing left to do, another run did it", "dim"),

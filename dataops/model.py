@@ -214,9 +214,9 @@ class Holder:
 class Identity:
     """Which database this is, as far as it can be told; no secret in it.
 
-    `server` is the system identifier of a PostgreSQL cluster, or the name and id of a replica set; `database` its name
-    and internal id; `address` where we reached it. `marks` are the ids of a MongoDB's collections, which are random and
-    so tell two databases of the same name apart; collections come and seldom go.
+    `server` is the system identifier of a PostgreSQL cluster, or the name and members of a replica set; `database` its
+    name and internal id; `address` where we reached it. `marks` are the ids of a MongoDB's collections, which are
+    random and so tell two databases of the same name apart; collections come and seldom go.
     """
 
     server: str

@@ -289,12 +289,10 @@ class MongoBackend:
         address = self._address()
         server = f"standalone at {address.rpartition('/')[0]}"
         if "setName" in hello:
-            server = f"replica set {hello['setName']}"
-            # However we came in, a set's members are known by what they call themselves.
-            address = f"{','.join(sorted(hello.get('hosts', [])))}/{db.name}"
-            with suppress(OperationFailure):  # needs more rights than reading; then the name has to do
-                config = db.client.admin.command("replSetGetConfig")["config"]
-                server += f" {config['settings']['replicaSetId']}"
+            # However we came in, and whatever our rights: a set is known by what it and its members call themselves.
+            # It has an id too, but a plan that was made without the right to see it has to fit one who may.
+            members = ",".join(sorted(hello.get("hosts", [])))
+            server, address = f"replica set {hello['setName']} of {members}", f"{members}/{db.name}"
         # Our own collections do not count: they may come into being between a plan and its application.
         marks = {
             collection["info"]["uuid"].hex()

@@ -137,6 +137,8 @@ class PostgresBackend:
             # The server notices a client that was killed in mid-statement, and frees its lock, within a second.
             with suppress(psycopg.Error):  # not every platform can
                 connection.execute("SET client_connection_check_interval = '1s'")
+            for name, value in _KEEPALIVES.items():  # and a client whose whole machine is gone, within a minute
+                connection.execute(f"SET tcp_{name} = {value}")
             self._obtain(connection, timeout, waiting, stop)
             self._create_journal(connection)
             self._work = connection

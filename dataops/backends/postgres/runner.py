@@ -6,6 +6,7 @@ module-level proxies are global, and services run side by side in threads.
 
 from __future__ import annotations
 
+import inspect
 import io
 import re
 import types
@@ -156,7 +157,7 @@ class _Statements(io.StringIO):
 
     def statements(self) -> Iterator[str]:
         for text in self._texts:
-            statement = text.strip().rstrip(";").strip()
+            statement = inspect.cleandoc(text).rstrip(";").rstrip()
             if statement and statement not in ("BEGIN", "COMMIT"):
                 yield statement
 

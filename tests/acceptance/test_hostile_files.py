@@ -1,0 +1,105 @@
+"""Migration files that do what files do: print, exit, decorate, compare dates. None of it may surprise the run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.projects import Project
+
+SERVICES = ["shop", "bank"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_migration_that_exits_the_interpreter_has_failed(two: Project, service: str) -> None:
+    """sys.exit(0) in a migration must not look like success: exit 1, told, journalled."""
+    two.file(service, "003", "here('x', db)\nimport sys; sys.exit(0)" if service == "bank" else "import sys; sys.exit(0)")
+    two.go("x")
+    assert two("plan").code == 0
+    answer = two("apply", "--yes", "--json", "--service", service)
+    assert (answer.code, answer.json["exit_code"]) == (1, 1)
+    assert [failed["step"] for failed in answer.json["failed"]] == [f"{service}/003"]
+    assert "SystemExit" in answer.json["failed"][0]["message"]
+    entries = two("history", "--json", "--service", service).json["entries"]
+    assert [e["event"] for e in entries if e["migration"] == "003"] == ["failed", "started"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_file_that_exits_on_import_is_refused(two: Project, service: str) -> None:
+    two.file(service, "003", head="import sys\nsys.exit(0)")
+    for command in (["plan"], ["apply", "--yes"]):
+        answer = two(*command)
+        assert answer.code == 4
+        assert "003.py raises on import: SystemExit" in answer.stderr
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_file_means_what_it_means_to_python(two: Project, service: str) -> None:
+    """Our own `from __future__` imports do not leak into it; a dataclass would trip over them."""
+    head = "from dataclasses import dataclass\n\n@dataclass\nclass Row:\n    id: int = 1\n\nassert Row.__annotations__['id'] is int"
+    two.file(service, "003", head=head)
+    assert two("apply", "--yes").code == 0
+
+
+def test_dates_have_no_zone_as_pymongo_migrate_hands_them_out(two: Project) -> None:
+    body = """
+    import datetime
+    db.dated.replace_one({'_id': 1}, {'at': datetime.datetime(2020, 1, 1)}, upsert=True)
+    for one in db.dated.find():
+        assert one['at'] < datetime.datetime(2021, 1, 1)
+    """
+    two.file("bank", "003", body)
+    answer = two("apply", "--yes", "--service", "bank")
+    assert (answer.code, answer.stderr if answer.code else "") == (0, "")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_a_migration_prints_is_no_part_of_an_answer(two: Project, service: str) -> None:
+    up = "import sys, warnings\nprint('to stdout')\nprint('to stderr', file=sys.stderr)\nwarnings.warn('careful')"
+    two.file(service, "003", up, head="print('on import')")
+    plan = two("plan", "--json")
+    assert plan.json["exit_code"] == 0
+    assert "to stdout" in plan.stderr
+    answer = two("apply", "--yes", "--json", "--log-format", "json")
+    assert answer.json["exit_code"] == 0
+    lines = [json.loads(line) for line in answer.stderr.splitlines()]
+    printed = [line["message"] for line in lines if line["event"] == "printed"]
+    assert {"to stdout", "to stderr", "on import"} <= set(printed)
+    assert any("careful" in line for line in printed)
+
+
+def test_a_migration_that_drops_our_journal_fails_with_a_sentence(two: Project) -> None:
+    two.file("shop", "003", "op.execute('DROP TABLE dataops_journal')")
+    answer = two("apply", "--yes", "--service", "shop")
+    assert answer.code == 1
+    assert "dataops_journal" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert len(two("history", "--service", "shop", "--json").json["entries"]) == 6
+
+
+def test_a_migration_that_closes_or_ends_our_connection_is_not_recorded(two: Project, pg_url: str) -> None:
+    two.file("shop", "003", "op.execute('CREATE TABLE x ()')\nop.execute('SELECT pg_terminate_backend(pg_backend_pid())')")
+    answer = two("apply", "--yes", "--service", "shop")
+    assert answer.code == 3
+    assert "the connection was lost" in answer.stderr
+    with psycopg.connect(pg_url) as connection:
+        assert connection.execute("SELECT to_regclass('x'), version_num FROM alembic_version").fetchone() == (None, "002")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_title_and_an_error_of_many_characters_survive_every_output(two: Project, service: str) -> None:
+    nasty = "[red]<b> %s {x} \x1b[31m ✓ \\"
+    two.file(service, "003", f"raise RuntimeError({nasty!r})")
+    two.path(service, "003").write_text(two.path(service, "003").read_text().replace("The one called 003.", "[bold] ✓ {}"))
+    for command in (["plan", "--json"], ["apply", "--yes", "--json"], ["history", "--json"], ["status", "--json"]):
+        answer = two(*command)
+        assert answer.json["exit_code"] == answer.code
+    for command in (["plan"], ["status"], ["history"]):
+        assert "Traceback" not in two(*command, env={"PYTHONIOENCODING": "ascii"}).stderr
+
+
+def _applied(project: Project) -> dict[str, Any]:
+    return {row["service"]: row["applied"] for row in project("status", "--json").json["services"]}
