@@ -79,9 +79,12 @@ class Session:
         self.console.answer(_document(content, code))
 
     @contextmanager
-    def running_files(self) -> Iterator[None]:
-        """While migration files run: what they print is talk and never part of an answer."""
-        printed = console.Printed(self._printed)
+    def running_files(self, *, only_planned: bool = False) -> Iterator[None]:
+        """While migration files run: what they print is talk and never part of an answer.
+
+        Of files that are `only_planned` it is dropped: they tell of effects that they did not have.
+        """
+        printed = console.Printed((lambda line: None) if only_planned else self._printed)
         try:
             with redirect_stdout(printed), redirect_stderr(printed):
                 yield
@@ -674,7 +677,7 @@ def _render(plan: Plan, session: Session) -> dict[str, Rendering]:
         with _backend(state.service) as backend:
             return {step.id: backend.render(step) for step in plan.of(state.service.name)[:limit]}
 
-    with session.running_files():
+    with session.running_files(only_planned=True):
         return {id_: rendering for made in side_by_side(render, states) for id_, rendering in made.items()}
 
 

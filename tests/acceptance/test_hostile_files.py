@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import psycopg
 import pytest
@@ -16,8 +15,7 @@ SERVICES = ["shop", "bank"]
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_migration_that_exits_the_interpreter_has_failed(two: Project, service: str) -> None:
     """sys.exit(0) in a migration must not look like success: exit 1, told, journalled."""
-    two.file(service, "003", "here('x', db)\nimport sys; sys.exit(0)" if service == "bank" else "import sys; sys.exit(0)")
-    two.go("x")
+    two.file(service, "003", "import sys\nsys.exit(0)")
     assert two("plan").code == 0
     answer = two("apply", "--yes", "--json", "--service", service)
     assert (answer.code, answer.json["exit_code"]) == (1, 1)
@@ -100,6 +98,3 @@ def test_a_title_and_an_error_of_many_characters_survive_every_output(two: Proje
     for command in (["plan"], ["status"], ["history"]):
         assert "Traceback" not in two(*command, env={"PYTHONIOENCODING": "ascii"}).stderr
 
-
-def _applied(project: Project) -> dict[str, Any]:
-    return {row["service"]: row["applied"] for row in project("status", "--json").json["services"]}

@@ -450,7 +450,7 @@ def test_a_terminal_shows_a_bar_for_a_long_step_and_clears_it(monkeypatch: pytes
     tell(events.StepFinished("voucher", STEP, 61.0))
     tell(events.RunFinished())
     told = err.getvalue()
-    assert "run run-2: 1 steps" in told
+    assert "run run-2: 1 step" in told
     assert "voucher: apply b done (61.00 s)" in told
     assert "still running" not in told  # the bar shows it
 

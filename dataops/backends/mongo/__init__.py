@@ -53,6 +53,7 @@ RECORD = "pymongo_migrate"
 JOURNAL = "dataops_journal"
 MINIMUM_VERSION = (6, 0)
 _POLL_SECONDS = 0.3
+_COUNT_SECONDS = 10.0
 _ENDED_WELL = [Happened.SUCCEEDED.value, Happened.RESOLVED.value, Happened.ADOPTED.value]
 _UNAUTHORIZED, _AUTHENTICATION_FAILED = 13, 18
 
@@ -66,6 +67,7 @@ class MongoBackend:
         self.service = service
         self._asking_client: MongoClient[Document] | None = None
         self._lease: lease.Lease | None = None
+        self._count_until = 0.0
         self._work: MongoClient[Document] | None = None
 
     # Asking
@@ -105,7 +107,9 @@ class MongoBackend:
         module = load_module(self.service, step.migration)
         migrate = module.upgrade if step.direction is Direction.APPLY else module.downgrade
         with self._explaining():
-            recording, problem = record(self._asking(), migrate)
+            if not self._count_until:  # one budget for all steps of a plan
+                self._count_until = time.monotonic() + _COUNT_SECONDS
+            recording, problem = record(self._asking(), migrate, self._count_until)
         return Rendering(
             tuple(recording.commands),
             redact(problem),

@@ -74,17 +74,19 @@ class TooMuch(Exception):
     """The migration sends more commands, or takes longer, than a plan can follow."""
 
 
-def record(real: Database[Document], migrate: Callable[[Database[Document]], None]) -> tuple[Recording, str]:
+def record(
+    real: Database[Document], migrate: Callable[[Database[Document]], None], count_until: float
+) -> tuple[Recording, str]:
     """Run `migrate` against the recorder. The second value says why the recording is incomplete, or is "".
 
-    `real` is where reads go, with whatever rights it has. A refusal in our own words (StashPruned) is raised.
+    Until `count_until` (monotonic) it also counts what the commands would touch. `real` is where reads go, with whatever rights it has. A refusal in our own words (StashPruned) is raised.
     """
     recording = Recording()
     try:
         folder = tempfile.mkdtemp(prefix="dataops-")  # 0700: nobody else may connect
     except OSError as error:
         return recording, f"a recording needs a temporary folder: {error.strerror}"
-    recorder = _Recorder(real, recording, os.path.join(folder, "r.sock"))
+    recorder = _Recorder(real, recording, os.path.join(folder, "r.sock"), count_until)
     try:
         recorder.start()
         return recording, _run(recorder, real.name, migrate)
@@ -127,7 +129,7 @@ def _run(recorder: _Recorder, name: str, migrate: Callable[[Database[Document]],
 
 
 class _Recorder:
-    def __init__(self, real: Database[Document], recording: Recording, path: str) -> None:
+    def __init__(self, real: Database[Document], recording: Recording, path: str, count_until: float) -> None:
         self.path = path
         self.broken = ""
         self._real = real
@@ -139,7 +141,7 @@ class _Recorder:
         self._connections: list[socket.socket] = []
         self._hello: Document | None = None
         self._counted: dict[str, str] = {}
-        self._count_until = time.monotonic() + MAX_SECONDS / 2
+        self._count_until = count_until
 
     def start(self) -> None:
         self._listener.bind(self.path)
