@@ -79,7 +79,8 @@ def record(
 ) -> tuple[Recording, str]:
     """Run `migrate` against the recorder. The second value says why the recording is incomplete, or is "".
 
-    Until `count_until` (monotonic) it also counts what the commands would touch. `real` is where reads go, with whatever rights it has. A refusal in our own words (StashPruned) is raised.
+    Until `count_until` (monotonic) it also counts what the commands would touch. `real` is where reads go, with
+    whatever rights it has. A refusal in our own words (StashPruned) is raised.
     """
     recording = Recording()
     try:
