@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -41,6 +42,7 @@ from dataops.logs import JsonLog
 from dataops.model import Ahead, Direction, Kept, Migration, Plan, Rendering, Result, Service, State, Step
 
 _WAIT_PAUSE = 1.0
+_LEAVE_SECONDS = 2.0  # from a signal with nothing to finish until we leave, whatever the main thread does
 _ABORT_SECONDS = 5.0  # from the second signal until we leave, whatever still runs
 
 
@@ -125,6 +127,13 @@ class _Worked(click.Command):
 class _Group(_Worked, click.Group):
     command_class = _Worked
     group_class = type
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without a command there is nothing to do: help, to stderr, as a usage error."""
+        if not args:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(ExitCode.USAGE)
+        return super().parse_args(ctx, args)
 
 
 def command(
@@ -806,35 +815,64 @@ def _only_with(given: object, option: str, other: str, *, negative: bool = False
 
 @contextmanager
 def _signals(session: Session) -> Iterator[StopSignal]:
-    """SIGTERM and Ctrl-C: the first asks for a safe point, the second stops now. Before any work, the first does."""
+    """SIGTERM and Ctrl-C: the first asks for a safe point, the second stops now. Before any work, the first does.
+
+    The main thread may be in any lock, half-written line or blocking read. So a handler of Python's, which runs there
+    and may come late, only leaves where there is nothing to finish; a thread that Python's C handler wakes answers.
+    """
     stop = StopSignal()
-    emit = session.sink()
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        name = signal.Signals(number).name
-        if stop():
-            emit(StopRequested(signal=name, now=True))
-            threading.Thread(target=_stop_now, args=[stop], daemon=True).start()
-            return
-        stop.stop()
         if not stop.working:
-            raise KeyboardInterrupt
-        emit(StopRequested(signal=name))
+            raise _AtOnce
 
+    threading.Thread(target=_answer_signals, args=[ours, stop, session.sink()], daemon=True).start()
+    woken = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(woken)
+        os.close(theirs)  # ends the thread
 
 
-def _stop_now(stop: StopSignal) -> None:
-    """Fail what runs. What does not even then come to its end, Python code of a migration for example, is left."""
-    stop.abort()
-    time.sleep(_ABORT_SECONDS)
-    _tell(Stopped("stopped now, in the middle of a step", hint="as after a crash: dataops status says what is true"))
-    os._exit(ExitCode.STOPPED)
+class _AtOnce(BaseException):
+    """A signal while there is nothing to finish. No migration file that is planned just now can catch it by mistake."""
+
+
+def _answer_signals(pipe: int, stop: StopSignal, emit: Emit) -> None:
+    def heard() -> str | None:
+        number = os.read(pipe, 1)
+        return signal.Signals(number[0]).name if number else None
+
+    with open(pipe, "rb", buffering=0):
+        first = heard()
+        if first is None:
+            return
+        stop.stop()
+        if not stop.working:
+            if select.select([pipe], [], [], _LEAVE_SECONDS)[0] and heard() is None:
+                return  # the main thread has left by itself
+            _leave(Stopped("interrupted; nothing was done", hint=""))
+        emit(StopRequested(signal=first))
+        second = heard()
+        if second is None:
+            return
+        emit(StopRequested(signal=second, now=True))
+        threading.Thread(target=stop.abort, daemon=True).start()
+        # What does not come to its end even then, Python code of a migration for example, is left as by a crash.
+        time.sleep(_ABORT_SECONDS)
+        hint = "as after a crash: dataops status says what is true"
+        _leave(Stopped("stopped now, in the middle of a step", hint=hint))
+
+
+def _leave(error: Stopped) -> NoReturn:
+    _tell(error)
+    os._exit(error.exit_code)
 
 
 # The way in and out
@@ -857,9 +895,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _run(given: list[str]) -> int:
     try:
         return int(main_group.main(args=given, standalone_mode=False) or 0)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else error.format_message(), err=True)
-        return ExitCode.USAGE
     except click.ClickException as error:
         with suppress(OSError):
             error.show()
@@ -867,7 +902,7 @@ def _run(given: list[str]) -> int:
             wrong = UsageError(error.format_message(), hint="see --help")
             console.Console().answer(_document(report.error(wrong), wrong.exit_code))
         return ExitCode.USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt, _AtOnce):
         _tell(Stopped("interrupted; nothing was done", hint=""))
         return ExitCode.STOPPED
     except DataopsError as error:

@@ -36,6 +36,7 @@ from dataops.events import (
 from dataops.model import Author, Direction, Entry, Failure, Happened, Plan, Result, Service, State, Step
 
 _READ_PAUSE = 0.5
+_WAKE_SECONDS = 0.5
 _TELL_SECONDS = 60.0
 T = TypeVar("T")
 R = TypeVar("R")
@@ -123,8 +124,15 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T], jobs: int | None = 
     """Map in threads; the results in order."""
     if len(items) < 2 or jobs == 1:
         return [work(item) for item in items]
-    with ThreadPoolExecutor(max_workers=min(jobs or len(items), len(items))) as pool:
-        return list(pool.map(work, items))
+    pool = ThreadPoolExecutor(max_workers=min(jobs or len(items), len(items)))
+    try:
+        made = [pool.submit(work, item) for item in items]
+        # Wake up now and then: a signal that comes just before a wait begins is only seen at its end.
+        while wait(made, timeout=_WAKE_SECONDS).not_done:
+            pass
+        return [future.result() for future in made]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # only a signal leaves any unfinished; they end with us
 
 
 def execute(
@@ -229,8 +237,8 @@ class _Execution:
                 for name in [name for name, others in waiting.items() if others <= finished]:
                     del waiting[name]
                     running[pool.submit(self._run_service, name, held[name], left[name])] = name
-                # Wake up now and then, so that the main thread can take signals and tell what is running.
-                for future in wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done:
+                # Wake up now and then, to take signals and to tell what is running.
+                for future in wait(running, timeout=_WAKE_SECONDS, return_when=FIRST_COMPLETED).done:
                     finished.add(running.pop(future))
                     future.result()
                 for step in list(self._running.values()):

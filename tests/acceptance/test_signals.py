@@ -38,17 +38,20 @@ def test_ctrl_c_typed_at_the_question_is_one_too(two: Project) -> None:
     assert two("history").stdout == ""
 
 
-@pytest.mark.parametrize("service", ["shop", "bank"])
-def test_a_signal_while_the_plan_is_made_ends_the_command_at_once(two: Project, service: str) -> None:
-    """Planning runs the file; here it takes long. Nothing is held yet, so there is nothing to finish."""
-    path = two.folder / "planning"
-    two.file(service, "003", f"import pathlib\npathlib.Path({str(path)!r}).touch()\ntime.sleep(60)")
-    with two.running("apply", "--yes", "--service", service) as process:
-        two.reached("planning")
+@pytest.mark.parametrize("services", [("shop",), ("bank",), ("shop", "bank")])
+def test_a_signal_while_the_plan_is_made_ends_the_command_at_once(two: Project, services: tuple[str, ...]) -> None:
+    """Planning runs the files; here that takes long. Nothing is held yet, so there is nothing to finish."""
+    for service in services:
+        path = two.folder / f"planning-{service}"
+        two.file(service, "003", f"import pathlib\npathlib.Path({str(path)!r}).touch()\ntime.sleep(60)")
+    chosen = [option for service in services for option in ("--service", service)]
+    with two.running("apply", "--yes", *chosen) as process:
+        for service in services:
+            two.reached(f"planning-{service}")
         process.send_signal(signal.SIGTERM)
-        answer = ended(process, timeout=10)
+        answer = ended(process, timeout=8)
     assert answer.code == 75
-    assert two("history", "--service", service).stdout == ""
+    assert two("history").stdout == ""
 
 
 @pytest.mark.parametrize("service", ["shop", "bank"])

@@ -421,7 +421,8 @@ def test_a_terminal_gets_colours_unless_no_color_says_otherwise(monkeypatch: pyt
     monkeypatch.delenv("COLORTERM", raising=False)
     seen = {}
     for no_color in ("", "1"):
-        monkeypatch.setenv("NO_COLOR", no_color)
+        if no_color:
+            monkeypatch.setenv("NO_COLOR", no_color)
         out = Terminal()
         Console(out, io.StringIO()).data([("Plan: 1 to apply [in] 1 service :smile:", "green")])
         seen[no_color] = out.getvalue()

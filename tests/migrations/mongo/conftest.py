@@ -1,21 +1,57 @@
-"""A standalone MongoDB (it has no transactions), the wire to it, and the database before every migration."""
+"""MongoDB in memory, the wire to it, and the database before every migration."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from dataops.dev import MongoServer
+from dataops.dev import MongoServer, mongodb_server
 from tests.migrations.mongo.history import Document, Snapshot, files, insert
 from tests.migrations.mongo.wire import Wire
 from tests.seed import odd_shapes, seed
 from tests.servers import fresh_mongo
 
 ACCOUNTS = 24
+
+
+@contextmanager
+def _in_memory() -> Iterator[None]:
+    """Servers started now keep their files in memory, where the machine has that: these tests make and drop thousands
+    of collections, and that is five times as fast."""
+    memory, before = Path("/dev/shm"), tempfile.tempdir
+    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 << 30:
+        tempfile.tempdir = str(memory)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+@pytest.fixture(scope="session")
+def mongo() -> Iterator[MongoServer]:
+    """A replica set of one, which has transactions, as in production."""
+    with ExitStack() as stack:
+        with _in_memory():
+            server = stack.enter_context(mongodb_server(replica_set=True))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mongo_standalone() -> Iterator[MongoServer]:
+    """A standalone, which has no transactions, as in development."""
+    with ExitStack() as stack:
+        with _in_memory():
+            server = stack.enter_context(mongodb_server())
+        yield server
 
 
 class Befores:

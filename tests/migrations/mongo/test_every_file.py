@@ -121,9 +121,17 @@ def test_cut_anywhere_on_the_way_back(
 
 
 def _cuts(
-    file: File, way: str, wired: Database[Document], wire: Wire, start: Snapshot, db: Database[Document]
+    file: File,
+    way: str,
+    wired: Database[Document],
+    wire: Wire,
+    start: Snapshot,
+    db: Database[Document],
 ) -> Iterator[tuple[int, bool]]:
-    """Run it from `start` and cut it, at every write in turn; the loop body gets the database as it then stands."""
+    """Run it from `start` and cut it, at every write in turn: before it, and in the middle of it where it has one.
+
+    The loop body gets the database as it then stands.
+    """
     write = 1
     while True:
         for half in (False, True):
