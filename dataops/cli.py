@@ -32,6 +32,7 @@ from dataops.errors import (
     DatabaseAhead,
     DataopsError,
     ExitCode,
+    StalePlan,
     Stopped,
     UsageError,
     WaitTimedOut,
@@ -276,7 +277,7 @@ def apply_command(
             for given, name in ((to, "--to"), (steps, "--steps"), (session.selected, "--service")):
                 _only_with(given, name, "no PLANFILE: a saved plan says already what to do", negative=True)
             saved = planfile.load(planned)
-            services = session.config(selected=tuple(saved.services)).services
+            services = _services_of(saved, session)
             states = read_all(services, emit=session.sink(), wait_seconds=wait_seconds or 0, stop=stop)
             plan = planfile.hold(saved, states)
         else:
@@ -641,6 +642,14 @@ def _print_json(content: dict[str, Any]) -> None:
 # What the commands share
 
 
+def _services_of(saved: planfile.SavedPlan, session: Session) -> tuple[Service, ...]:
+    """The services that a saved plan is for. Raises StalePlan when one is not configured any more."""
+    gone = set(saved.services) - set(session.config(with_urls=False).names)
+    if gone:
+        raise StalePlan(f"{saved.path} is stale: {', '.join(sorted(gone))}: no such service is configured any more")
+    return session.config(selected=tuple(saved.services)).services
+
+
 def _plan_apply(
     services: Sequence[Service],
     session: Session,
@@ -898,7 +907,7 @@ def _run(given: list[str]) -> int:
     except click.ClickException as error:
         with suppress(OSError):
             error.show()
-        if "--json" in given:
+        if "--json" in given:  # as long as there is no session
             wrong = UsageError(error.format_message(), hint="see --help")
             console.Console().answer(_document(report.error(wrong), wrong.exit_code))
         return ExitCode.USAGE
@@ -906,11 +915,11 @@ def _run(given: list[str]) -> int:
         _tell(Stopped("interrupted; nothing was done", hint=""))
         return ExitCode.STOPPED
     except DataopsError as error:
-        _tell(error)
+        _tell(error, given)
         return error.exit_code
     except OSError as error:
         problem = _unwritable(error)
-        _tell(problem)
+        _tell(problem, given)
         return problem.exit_code
     except Exception as error:  # noqa: BLE001
         _tell_bug(error)
@@ -924,16 +933,15 @@ def _unwritable(error: OSError) -> CannotWrite:
     )
 
 
-def _tell(error: DataopsError) -> None:
+def _tell(error: DataopsError, given: Sequence[str] = ()) -> None:
+    """In every form that was asked for. `given` is the command line, for those that have no session."""
     session = _sessions[-1] if _sessions else None
-    if session is not None:
-        if session.as_json:
-            session.answer(report.error(error), error.exit_code)
-        if session.log_format == "json":
-            session.log.error(error)
-        session.console.error(error)
-    else:
-        console.Console().error(error)
+    shown = session.console if session else console.Console()
+    if session.as_json if session else "--json" in given:
+        shown.answer(_document(report.error(error), error.exit_code))
+    if session is not None and session.log_format == "json":
+        session.log.error(error)
+    shown.error(error)
 
 
 def _tell_bug(error: Exception) -> None:

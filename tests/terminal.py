@@ -44,7 +44,7 @@ class Terminal:
         while words not in self.text:
             assert self._read(deadline), f"it never said {words!r}: {self.text!r}"
 
-    def type(self, keys: str) -> None:
+    def press(self, keys: str) -> None:
         os.write(self._mine, keys.encode())
 
     def signal(self, number: signal.Signals) -> None:

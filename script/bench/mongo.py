@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -126,11 +127,10 @@ def load(name: str) -> ModuleType:
     return module
 
 
-def line(name: str, documents: int | None, seconds: float, lowest: float, memory: float, back: float) -> str:
-    count = "" if documents is None else f"{documents:,}"
+def line(name: str, documents: int, seconds: float, lowest: float, memory: float) -> str:
     rate = f"{documents / seconds:,.0f}" if documents else ""
-    ratio = f"{seconds / lowest:.1f}" if lowest > 0.001 else ""
-    return f"{name[:44]:44} {count:>10} {seconds:9.3f} {rate:>10} {lowest:9.3f} {ratio:>6} {memory:8.0f} {back:9.3f}"
+    times = f"{seconds / lowest:.1f}" if lowest > 0.001 else ""
+    return f"{name[:44]:44} {documents:>10,} {seconds:9.3f} {rate:>10} {lowest:9.3f} {times:>6} {memory:8.0f}"
 
 
 def bench(db: Database[Document], accounts: int) -> None:
@@ -138,23 +138,26 @@ def bench(db: Database[Document], accounts: int) -> None:
     seconds = timed(lambda: seed(db, accounts))
     documents = sum(db[name].estimated_document_count() for name in db.list_collection_names())
     print(f"\n{accounts:,} accounts, {documents:,} documents, seeded in {seconds:.1f} s\n")
-    head = ("migration", "documents", "seconds", "per second", "floor", "times", "peak MB", "rollback")
-    print("{:44} {:>10} {:>9} {:>10} {:>9} {:>6} {:>8} {:>9}".format(*head))
-    modules = [load(name) for name in HISTORY]
+    head = ("migration", "documents", "seconds", "per second", "floor", "times", "peak MB")
+    print("{:44} {:>10} {:>9} {:>10} {:>9} {:>6} {:>8}".format(*head), flush=True)
+    modules = {name: load(name) for name in HISTORY}
     rows: list[tuple[int, float, float, float]] = []
-    for number, module in enumerate(modules, start=1):
+    for number, (name, module) in enumerate(modules.items(), start=1):
         lowest, changed = floor(db, BEFORE.get(number, ()))
         forget_peak()
-        seconds = timed(lambda module=module: module.upgrade(db))  # type: ignore[misc]
+        seconds = timed(partial(module.upgrade, db))
         memory = peak()
         more, inserted = floor(db, AFTER.get(number, ()))
         rows.append((changed + inserted, seconds, lowest + more, memory))
-    backs = [timed(lambda module=module: module.downgrade(db)) for module in reversed(modules)][::-1]  # type: ignore[misc]
-    for name, row, back in zip(HISTORY, rows, backs, strict=True):
-        print(line(name, *row, back))
+        print(line(name, *rows[-1]), flush=True)
     counts, times, floors, peaks = zip(*rows, strict=True)
-    print(line("all", sum(counts), sum(times), sum(floors), max(peaks), sum(backs)))
+    print(line("all", sum(counts), sum(times), sum(floors), max(peaks)))
     print(f"{sum(times) / accounts * 1000:.2f} ms an account", flush=True)
+    forget_peak()
+    back = [(timed(partial(module.downgrade, db)), name) for name, module in reversed(modules.items())]
+    seconds = sum(seconds for seconds, _ in back)
+    slowest = ", ".join(f"{name} {seconds:.1f} s" for seconds, name in sorted(back, reverse=True)[:3])
+    print(f"rolled back in {seconds:.1f} s, peak {peak():.0f} MB; slowest: {slowest}", flush=True)
     db.client.drop_database(db.name)
 
 

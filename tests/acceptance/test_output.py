@@ -27,6 +27,7 @@ def _shell(project: Project, line: str, **env: str) -> subprocess.CompletedProce
         env={**clean_environment(), **project.env, "PATH": f"{COMMAND.parent}{os.pathsep}{os.defpath}", **env},
         capture_output=True,
         text=True,
+        errors="replace",
         timeout=60,
         check=False,
     )
@@ -66,7 +67,7 @@ def test_a_question_on_a_terminal_is_answered_by_typing(two: Project) -> None:
         assert _applied(two) == {"shop": 0, "bank": 0}
         with Terminal(two, "apply") as terminal:
             terminal.read_until("Apply 4 migrations?")
-            terminal.type(answer)
+            terminal.press(answer)
             assert terminal.ended() == code
     assert _applied(two) == {"shop": 2, "bank": 2}
 
@@ -125,10 +126,10 @@ def test_a_narrow_encoding_is_no_error(two: Project, encoding: str) -> None:
     two.file("shop", "003", "op.execute('SELECT 1')")
     path = two.path("shop", "003")
     path.write_text(path.read_text().replace("The one called 003.", "Prüfung ✓"))
-    for command in (["plan", "-v"], ["plan", "--json"], ["apply", "--yes"], ["history"]):
-        answer = two(*command, env={"PYTHONIOENCODING": encoding})
-        assert answer.code == 0
-        assert "Traceback" not in answer.stderr
+    for command in ("plan -v", "plan --json", "apply --yes", "history"):
+        done = _shell(two, f"dataops {command}", PYTHONIOENCODING=encoding)
+        assert done.returncode == 0
+        assert "Traceback" not in done.stderr
 
 
 def test_a_working_directory_that_is_gone_is_told(two: Project) -> None:

@@ -104,3 +104,12 @@ def test_a_plan_file_is_for_its_owner_only_and_takes_no_further_wishes(two: Proj
     assert path.stat().st_mode & 0o777 == 0o600
     assert two("apply", str(path), "--steps", "1").code == 64
     assert two("apply", str(path), "--service", "shop").code == 64
+
+
+def test_a_plan_for_a_service_that_is_not_configured_any_more_is_refused(two: Project) -> None:
+    path = _save(two)
+    config = two.folder / "dataops.toml"
+    config.write_text(config.read_text().replace("[services.bank]", "[services.other]"))
+    answer = two("apply", str(path))
+    assert answer.code == 5
+    assert "bank" in answer.stderr

@@ -33,7 +33,7 @@ def test_a_signal_at_the_question_ends_the_command_and_nothing_was_done(two: Pro
 def test_ctrl_c_typed_at_the_question_is_one_too(two: Project) -> None:
     with Terminal(two, "apply") as terminal:
         terminal.read_until("migrations?")
-        terminal.type("\x03")
+        terminal.press("\x03")
         assert terminal.ended() == 75
     assert two("history").stdout == ""
 

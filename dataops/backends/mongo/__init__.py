@@ -8,6 +8,7 @@ is lost, the first one is closed, and whatever the migration does next fails.
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -210,7 +211,9 @@ class MongoBackend:
     def error_text(self, error: BaseException) -> str:
         details = getattr(error, "details", None)
         text = str(details.get("errmsg") if isinstance(details, Mapping) and details.get("errmsg") else error)
-        return redact(f"{type(error).__name__}: {' '.join(text.split())[:500]}")
+        # A refused command is repeated by the server whole, with its session and signatures.
+        text = re.sub(r'(to execute command) \{ (\w+): ("[^"]*"|[^,}]*).*', r"\1 \2 \3", " ".join(text.split()))
+        return redact(f"{type(error).__name__}: {text}")[:500]
 
     # Clients
 
@@ -220,13 +223,37 @@ class MongoBackend:
         defaults = {"serverSelectionTimeoutMS": connect, "connectTimeoutMS": connect, "w": "majority"}
         options: dict[str, Any] = {key: value for key, value in defaults.items() if f"{key.lower()}=" not in given}
         try:
+            self._refuse_wrong_options()
             return MongoClient(self.service.url, appname=name[:128], **{"tz_aware": True, **options, **settings})
-        except (InvalidURI, ConfigurationError, ValueError):
+        except (InvalidURI, ConfigurationError, ValueError) as error:
+            if type(error.__cause__).__module__.startswith("dns."):
+                raise Unreachable(
+                    f"cannot look up {self._address()}: {redact(str(error))}",
+                    service=self.service.name,
+                    hint="is the name right, and does this machine reach its name server?",
+                ) from error
             # The parser's message may quote a piece of the password.
             raise ConfigError(
                 "the URL is not a valid MongoDB URL",
                 service=self.service.name,
                 hint="characters such as @ : / % in a user or password have to be escaped: %40 %3A %2F %25",
+            ) from None
+
+    def _refuse_wrong_options(self) -> None:
+        """The driver would only warn of `tls=ture`, and go on without TLS."""
+        url = self.service.url.replace("mongodb+srv://", "mongodb://", 1)
+        parse_uri(url, validate=False)
+        try:
+            parse_uri(url)
+        except OSError as error:
+            raise ConfigError(
+                f"a file that the URL names, {error.filename}: {error.strerror}", service=self.service.name
+            ) from error
+        except (ConfigurationError, ValueError, TypeError) as error:
+            raise ConfigError(
+                f"the URL has a wrong option: {redact(str(error))}",
+                service=self.service.name,
+                hint="the options are listed in MongoDB's manual under connection strings",
             ) from None
 
     def _database(self, client: MongoClient[Document]) -> Database[Document]:

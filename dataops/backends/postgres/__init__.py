@@ -246,7 +246,7 @@ class PostgresBackend:
         statement = getattr(error, "statement", None)
         text = f"{type(cause).__name__}: {text}"
         text += f" ({detail})" if detail else ""
-        text += f" in: {' '.join(str(statement).split())[:300]}" if statement else ""
+        text += f" in: {redact(' '.join(str(statement).split()))[:300]}" if statement else ""
         text += "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
         return redact(text)
 
@@ -302,6 +302,8 @@ class PostgresBackend:
                 service=self.service.name,
                 hint="check the user and the password in the URL",
             )
+        if re.search(r"\binvalid (\w+ )?(value|number)", text):
+            raise ConfigError(f"the URL is not usable: {text}", service=self.service.name) from error
         hint = "is the server up and the address right? --wait 60s waits for a server that is starting"
         if "does not exist" in str(error):
             hint = "check the names of the database and the user in the URL"
@@ -336,6 +338,12 @@ class PostgresBackend:
     def _about(self, connection: psycopg.Connection[DictRow]) -> DictRow:
         row = connection.execute(sql.ABOUT).fetchone()
         assert row is not None
+        if row["hidden"]:
+            raise PermissionDenied(
+                f"this user may not use the schema {row['hidden']}, in which the record is",
+                service=self.service.name,
+                hint="docs/operations.md#rights lists what each command needs",
+            )
         return row
 
     def _state(

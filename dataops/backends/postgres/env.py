@@ -39,12 +39,18 @@ def run(service_name: str) -> None:
         return
     try:
         backend = PostgresBackend(_service(service_name))
-        if environment.context_opts.get("dont_mutate"):  # `current`, `check`: asking takes no lock
-            _ask(backend)
-        else:
+        if _changes_something(environment):
             _do(backend, environment)
+        else:
+            _ask(backend, environment)
     except DataopsError as error:
         raise CommandError(f"{error}\nhint: {error.hint}" if error.hint else str(error)) from error
+
+
+def _changes_something(environment: EnvironmentContext) -> bool:
+    """Only what has a destination does (and `ensure_version`); `current`, `history -i`, `show current` ask."""
+    options = environment.context_opts
+    return "destination_rev" in options or getattr(options.get("fn"), "__name__", "") == "do_ensure_version"
 
 
 def _service(name: str) -> Service:
@@ -54,8 +60,9 @@ def _service(name: str) -> Service:
     return config.load(path, selected=[name]).services[0]
 
 
-def _ask(backend: PostgresBackend) -> None:
+def _ask(backend: PostgresBackend, environment: EnvironmentContext) -> None:
     backend.read()  # refuses a server or a URL in our words
+    environment.context_opts["dont_mutate"] = True  # else Alembic creates its table, also for `history -i`
     with _sqlalchemy(backend.asking_connection()) as connection:
         context.configure(connection=connection)
         context.run_migrations()

@@ -11,7 +11,15 @@ SELECT current_database() AS database, d.oid AS database_oid,
        current_setting('server_version_num')::int AS version_num,
        (SELECT system_identifier FROM pg_control_system())::text AS system_identifier,
        to_regclass('alembic_version') IS NOT NULL AS has_record,
-       to_regclass('dataops_journal') IS NOT NULL AS has_journal
+       to_regclass('dataops_journal') IS NOT NULL AS has_journal,
+       -- Schemas of the search_path that hold our tables and may not be used: they look as if there were none.
+       (SELECT string_agg(DISTINCT n.nspname, ', ')
+          FROM pg_namespace n
+          JOIN pg_class c ON c.relnamespace = n.oid AND c.relname IN ('alembic_version', 'dataops_journal')
+         WHERE NOT has_schema_privilege(n.oid, 'USAGE')
+           AND replace(n.nspname, current_user, '$user') = ANY
+               (string_to_array(regexp_replace(current_setting('search_path'), '["[:space:]]', '', 'g'), ','))
+       ) AS hidden
   FROM pg_database d
  WHERE d.datname = current_database()
 """
