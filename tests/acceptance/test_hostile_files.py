@@ -37,7 +37,8 @@ def test_a_file_that_exits_on_import_is_refused(two: Project, service: str) -> N
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_file_means_what_it_means_to_python(two: Project, service: str) -> None:
     """Our own `from __future__` imports do not leak into it; a dataclass would trip over them."""
-    head = "from dataclasses import dataclass\n\n@dataclass\nclass Row:\n    id: int = 1\n\nassert Row.__annotations__['id'] is int"
+    head = "from dataclasses import dataclass\n\n@dataclass\nclass Row:\n    id: int = 1\n\n"
+    head += "assert Row.__annotations__['id'] is int"
     two.file(service, "003", head=head)
     assert two("apply", "--yes").code == 0
 
@@ -79,22 +80,28 @@ def test_a_migration_that_drops_our_journal_fails_with_a_sentence(two: Project) 
 
 
 def test_a_migration_that_closes_or_ends_our_connection_is_not_recorded(two: Project, pg_url: str) -> None:
-    two.file("shop", "003", "op.execute('CREATE TABLE x ()')\nop.execute('SELECT pg_terminate_backend(pg_backend_pid())')")
+    two.file(
+        "shop", "003", "op.execute('CREATE TABLE x ()')\nop.execute('SELECT pg_terminate_backend(pg_backend_pid())')"
+    )
     answer = two("apply", "--yes", "--service", "shop")
     assert answer.code == 3
     assert "the connection was lost" in answer.stderr
     with psycopg.connect(pg_url) as connection:
-        assert connection.execute("SELECT to_regclass('x'), version_num FROM alembic_version").fetchone() == (None, "002")
+        assert connection.execute("SELECT to_regclass('x'), version_num FROM alembic_version").fetchone() == (
+            None,
+            "002",
+        )
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_title_and_an_error_of_many_characters_survive_every_output(two: Project, service: str) -> None:
     nasty = "[red]<b> %s {x} \x1b[31m ✓ \\"
     two.file(service, "003", f"raise RuntimeError({nasty!r})")
-    two.path(service, "003").write_text(two.path(service, "003").read_text().replace("The one called 003.", "[bold] ✓ {}"))
+    two.path(service, "003").write_text(
+        two.path(service, "003").read_text().replace("The one called 003.", "[bold] ✓ {}")
+    )
     for command in (["plan", "--json"], ["apply", "--yes", "--json"], ["history", "--json"], ["status", "--json"]):
         answer = two(*command)
         assert answer.json["exit_code"] == answer.code
     for command in (["plan"], ["status"], ["history"]):
         assert "Traceback" not in two(*command, env={"PYTHONIOENCODING": "ascii"}).stderr
-

@@ -55,7 +55,10 @@ def test_a_mongodb_user_without_rights_is_told_so(project: Project, mongo_with_p
         db = client.get_default_database()
         db.command("createUser", "nobody", pwd="secret-of-nobody", roles=[])
         parts = urlsplit(url)
-        host, options = parts.netloc.rpartition("@")[2], parts.query.replace("authSource=admin", f"authSource={db.name}")
+        host, options = (
+            parts.netloc.rpartition("@")[2],
+            parts.query.replace("authSource=admin", f"authSource={db.name}"),
+        )
         project.add("bank", f"mongodb://nobody:secret-of-nobody@{host}/{db.name}?{options}")
         project.table("bank", "001")
         for command in COMMANDS:

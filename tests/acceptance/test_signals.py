@@ -1,4 +1,4 @@
-"""Signals beyond the ordinary: at the prompt, while planning, between two tries, in Python code that does not listen."""
+"""Signals beyond the ordinary: at the prompt, while planning, between two tries, in code that does not listen."""
 
 from __future__ import annotations
 
@@ -57,7 +57,11 @@ def test_a_signal_while_the_plan_is_made_ends_the_command_at_once(two: Project, 
 @pytest.mark.parametrize("service", ["shop", "bank"])
 def test_the_second_signal_ends_a_step_that_does_not_listen_as_a_crash_would(two: Project, service: str) -> None:
     """The step sleeps in Python: no server can interrupt that. It counts as crashed, and is decided as such."""
-    up = "db.half.insert_one({})\nhere('x', db)" if service == "bank" else "op.execute('CREATE TABLE half ()')\nhere('x')"
+    up = (
+        "db.half.insert_one({})\nhere('x', db)"
+        if service == "bank"
+        else "op.execute('CREATE TABLE half ()')\nhere('x')"
+    )
     two.file(service, "003", up)
     with two.running("apply", "--yes", "--json", "--service", service) as process:
         two.reached("x")
