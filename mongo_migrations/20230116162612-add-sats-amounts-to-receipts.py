@@ -92,6 +92,7 @@ def amounts() -> list[dict[str, Any]]:
         {"$project": {"entry": 1, "set": values}},
         {"$unwind": "$entry"},
         {"$project": {"_id": "$entry._id", "was": "$entry.was", "set": 1}},
+        {"$sort": {"_id": 1}},  # so that the entries are then written in the order in which they lie
     ]
 
 
