@@ -31,6 +31,7 @@ from dataops.errors import (
     ConfigError,
     DatabaseAhead,
     DataopsError,
+    EditedAfterApply,
     ExitCode,
     StalePlan,
     Stopped,
@@ -799,7 +800,7 @@ def _waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsEr
     try:
         planner.check(state)
         planner.refuse_interrupted(state)
-    except DatabaseAhead:
+    except (DatabaseAhead, EditedAfterApply):
         raise
     except DataopsError as error:
         return error

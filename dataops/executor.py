@@ -275,8 +275,9 @@ class _Execution:
                 self._failed.set()
                 seconds = time.monotonic() - began
                 text = error.message if isinstance(error, DataopsError) else backend.error_text(error)
-                self._failures.append(Failure(name, step, self._explain(backend, step, error, text), before + at))
-                self._note_failure(backend, step, seconds, text)
+                noted = self._note_failure(backend, step, seconds, text)
+                explained = self._explain(step, error, text) if noted else self._unnoted(step, error, text)
+                self._failures.append(Failure(name, step, explained, before + at))
                 self._emit(StepFailed(name, step, seconds, text))
                 return
         if steps:
@@ -310,7 +311,7 @@ class _Execution:
         if self._stop():
             raise Stopped("stopped before it was tried again", service=step.service)
 
-    def _explain(self, backend: Backend, step: Step, error: BaseException, text: str) -> Exception:
+    def _explain(self, step: Step, error: BaseException, text: str) -> DataopsError:
         if isinstance(error, DataopsError):
             error.service = error.service or step.service
             return error
@@ -328,14 +329,29 @@ class _Execution:
         failed.__cause__ = error
         return failed
 
-    def _note_failure(self, backend: Backend, step: Step, seconds: float, text: str) -> None:
+    def _unnoted(self, step: Step, error: BaseException, text: str) -> DataopsError:
+        """The database is out of reach, so that its journal goes on saying *started*: nobody can say what is true."""
+        if isinstance(error, LockLost | Unreachable):
+            error.service = error.service or step.service
+            return error
+        lost = LockLost(
+            f"{step.direction.value} {step.migration.id} failed, and the journal cannot be told\n  {text}",
+            service=step.service,
+            migration=step.migration.id,
+        )
+        lost.__cause__ = error
+        return lost
+
+    def _note_failure(self, backend: Backend, step: Step, seconds: float, text: str) -> bool:
+        """Whether the journal could be told."""
         entry = self._author.entry(
             step.migration, step.direction, Happened.FAILED, seconds=round(seconds, 3), error=text
         )
         try:
             backend.write(entry)
         except (LockLost, Unreachable):
-            return  # the journal keeps saying *started*, and the recovery table decides; the first error is told
+            return False
+        return True
 
     def _verify(self, backend: Backend, name: str, steps: tuple[Step, ...]) -> None:
         """Read the record back on a fresh connection: a change that was never committed must not look like one."""

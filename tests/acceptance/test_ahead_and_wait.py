@@ -75,3 +75,29 @@ def test_status_check_and_detailed_exit_codes_tell_pending_from_nothing(two: Pro
     assert (two("plan").code, two("plan", "--detailed-exitcode").code) == (0, 2)
     assert two("apply", "--yes").code == 0
     assert (two("status", "--check").code, two("plan", "--detailed-exitcode").code) == (0, 0)
+
+
+@pytest.mark.parametrize("service", ["shop", "bank"])
+def test_wait_does_not_wait_for_what_no_waiting_can_mend(two: Project, service: str) -> None:
+    assert two("apply", "--yes").code == 0
+    file = two.path(service, "001")
+    file.write_text(file.read_text().replace("t_001", "t_other"))
+    answer = two("wait", "--timeout", "60s", timeout=20)
+    assert (answer.code, file.name in answer.stderr) == (4, True)
+
+
+def test_wait_goes_on_while_a_step_is_interrupted_because_somebody_may_decide_it(two: Project) -> None:
+    two.file("shop", "003", "with op.get_context().autocommit_block():\n    here('x')")
+    assert two("apply", "--yes", "--service", "bank").code == 0
+    with two.running("apply", "--yes") as process:
+        two.reached("x")
+        process.kill()
+        process.wait()
+    assert two("wait", "--timeout", "100ms").code == 6
+    with two.running("wait", "--timeout", "60s") as process:
+        assert process.stderr is not None
+        while "never ended" not in (line := process.stderr.readline()):
+            assert line
+        assert two("resolve", "shop/003", "--applied", "--reason", "r").code == 0
+        assert two("apply", "--yes").code == 0
+        assert ended(process).code == 0

@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 import signal
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import psycopg
 import pytest
+from pymongo import MongoClient
 from pymongo.database import Database
 
+from dataops.dev import mongodb_server, postgres_server
 from tests.projects import Project, ended
-from tests.servers import Cli
+from tests.servers import POSTGRES_MAJOR, Cli
 
 
 def _applied(project: Project, service: str) -> int:
@@ -185,3 +188,52 @@ def test_a_paused_holder_that_wakes_up_cannot_write_into_the_next_ones_run(two: 
     assert [e["event"] for e in entries if e["migration"] == "003"] == ["succeeded", "started", "failed", "started"]
     assert len({e["run"] for e in entries if e["migration"] == "003" and e["event"] == "succeeded"}) == 1
     assert two("status", "--check").code == 0
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mongodb"])
+def test_a_server_that_dies_in_the_middle_of_a_step_is_told_and_nothing_is_claimed(project: Project, kind: str) -> None:
+    """Nobody can write the end of the step into the journal: so nobody says that it counts as not applied."""
+    with ExitStack() as server:
+        if kind == "postgresql":
+            url = server.enter_context(postgres_server(POSTGRES_MAJOR)).create_database("trial")
+        else:
+            url = server.enter_context(mongodb_server()).url("trial")
+        project.add("it", url, timeouts={"lease": "2s", "connect": "2s"})
+        project.table("it", "001")
+        again = "op.execute('SELECT 1')" if kind == "postgresql" else "db.t_001.find_one()"
+        project.file("it", "002", f"here('x'{'' if kind == 'postgresql' else ', db'})\n{again}")
+        with project.running("apply", "--yes", "--json") as process:
+            project.reached("x")
+            server.close()
+            project.go("x")
+            answer = ended(process)
+    assert answer.code == 3
+    assert answer.json["done"] == ["it/001"]
+    assert [failed["step"] for failed in answer.json["failed"]] == ["it/002"]
+    assert "counts as not applied" not in answer.stderr
+
+
+def test_a_crash_between_the_record_and_the_journal_is_closed_by_the_next_run(two: Project, mongo_url: str) -> None:
+    """MongoDB cannot write both at once: started is there, the record is there, succeeded is not."""
+    two.configure(bank={"timeouts": {"lease": "1s"}})
+    assert two("apply", "--yes", "--service", "bank").code == 0
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        journal = client.get_default_database().dataops_journal
+        newest = journal.find_one(sort=[("seq", -1)])
+        assert newest is not None
+        journal.delete_one({"_id": newest["_id"]})
+    assert two("status", "--check", "--service", "bank").code == 0
+    two.table("bank", "003")
+    assert two("apply", "--yes", "--service", "bank").code == 0
+    entries = two("history", "--service", "bank", "--json").json["entries"]
+    ends = [(e["migration"], e["reason"]) for e in entries if e["event"] == "succeeded"]
+    assert ends == [("003", None), ("002", "found done in the native record after a crash"), ("001", None)]
+
+
+def test_a_statement_that_takes_longer_than_it_may_fails_and_is_rolled_back(two: Project) -> None:
+    two.configure(shop={"timeouts": {"statement": "200ms"}})
+    two.file("shop", "003", "op.execute('CREATE TABLE half ()')\nop.execute('SELECT pg_sleep(60)')")
+    answer = two("apply", "--yes", "--service", "shop")
+    assert answer.code == 1
+    assert "statement timeout" in answer.stderr
+    assert _applied(two, "shop") == 2

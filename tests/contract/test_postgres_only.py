@@ -6,6 +6,7 @@ import socket
 import socketserver
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,22 @@ def test_a_step_outside_of_a_transaction_is_recorded_at_its_end(trial: Trial) ->
             run(backend, trial.step(id_))
     assert [one.id for one in trial.backend().read().applied] == ["001", "002", "003"]
     assert backend.history(1)[0].migration == "003"
+
+
+def test_the_lock_outlives_a_servers_impatience_with_idle_sessions(trial: Trial) -> None:
+    """While other services run, ours waits with its lock; and a step may think for a while between two statements."""
+    trial.project.file("it", "003", "op.execute('CREATE TABLE x ()')\ntime.sleep(0.4)\nop.execute('CREATE TABLE y ()')")
+    name = urlsplit(trial.url).path.lstrip("/")
+    with psycopg.connect(trial.url, autocommit=True) as connection:
+        for setting in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(f"ALTER DATABASE {name} SET {setting} = '200ms'")
+    backend = trial.backend()
+    with held(backend) as still_held:
+        began = time.monotonic()
+        until(lambda: time.monotonic() - began > 0.5)
+        still_held()
+        for id_ in ("001", "002", "003"):
+            run(backend, trial.step(id_))
 
 
 class _Pooler(socketserver.ThreadingTCPServer):

@@ -211,6 +211,7 @@ class MongoBackend:
     def error_text(self, error: BaseException) -> str:
         details = getattr(error, "details", None)
         text = str(details.get("errmsg") if isinstance(details, Mapping) and details.get("errmsg") else error)
+        text = text.split(", Timeout:")[0]  # then follows the driver's picture of all servers
         # A refused command is repeated by the server whole, with its session and signatures.
         text = re.sub(r'(to execute command) \{ (\w+): ("[^"]*"|[^,}]*).*', r"\1 \2 \3", " ".join(text.split()))
         return redact(f"{type(error).__name__}: {text}")[:500]

@@ -132,11 +132,12 @@ class PostgresBackend:
         connection = self._connect(name=f"dataops/{author.run} {author.actor}@{author.host}")
         try:
             connection.autocommit = True
-            connection.execute("SET idle_session_timeout = 0")  # we may have to hold the lock for long, doing nothing
             self._refuse_pooler(connection)
             # The server notices a client that was killed in mid-statement, and frees its lock, within a second.
             with suppress(psycopg.Error):  # not every platform can
                 connection.execute("SET client_connection_check_interval = '1s'")
+            for name in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
+                connection.execute(f"SET {name} = 0")  # we may have to hold the lock for long, doing nothing
             for name, value in _KEEPALIVES.items():  # and a client whose whole machine is gone, within a minute
                 connection.execute(f"SET tcp_{name} = {value}")
             self._obtain(connection, timeout, waiting, stop)
