@@ -22,6 +22,7 @@ from tests.unit import test_report
 from tests.unit.sample import step
 
 ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = sorted((ROOT / "dataops" / "cli").glob("*.py"))
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 JSON = (ROOT / "docs" / "json.md").read_text()
@@ -227,8 +228,9 @@ def test_every_field_of_an_answer_is_in_docs_json() -> None:
         ]
     )
     of_commands: set[str] = set()
-    for node in ast.walk(ast.parse((ROOT / "dataops" / "cli.py").read_bytes())):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("answer", "_print_json", "_document")):
+    nodes = (node for path in COMMANDS for node in ast.walk(ast.parse(path.read_bytes())))
+    for node in nodes:
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("answer", "_print_json", "document")):
             for inner in ast.walk(node):
                 if isinstance(inner, ast.Dict):
                     of_commands |= {str(key.value) for key in inner.keys if isinstance(key, ast.Constant)}
@@ -268,7 +270,7 @@ def test_every_event_of_the_log_and_its_fields_are_in_docs_json() -> None:
     spy.error(Unreachable("no"))
     for name, found in re.findall(
         r'log\.line\(\s*"\w+",\s*("\w+"(?: if \w+ else "\w+")?),[^{]*\{([^}]*)\}',
-        (ROOT / "dataops" / "cli.py").read_text(),
+        "".join(path.read_text() for path in COMMANDS),
     ):
         lines.extend((one, dict.fromkeys(re.findall(r'"(\w+)":', found))) for one in re.findall(r'"(\w+)"', name))
     assert {name for name, _ in lines} >= {"run_started", "printed", "waiting", "ready", "error", "bug"}

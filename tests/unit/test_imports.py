@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "dataops").rglob("*.py"))
 
 HOMES = {
-    "click": {"cli.py"},
+    "click": {"cli"},
     "rich": {"console.py"},
     "pymongo": {"backends/mongo", "dev", "stash"},
     "bson": {"backends/mongo", "dev", "stash"},

@@ -1,0 +1,86 @@
+"""The commands: parse, ask, call, show. The only place that knows Click, and the one `except` for users' errors."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+import click
+
+from dataops import console, report
+from dataops.cli import asking, changing, dev, new, stash  # noqa: F401  each brings its commands
+from dataops.cli.session import document, main_group, sessions, tell, tell_bug, unwritable
+from dataops.cli.signals import AtOnce
+from dataops.errors import DataopsError, ExitCode, Stopped, UsageError
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; the only place where errors become text and numbers."""
+    sessions.clear()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    code = _run(given)
+    lost = sessions[-1].console.lost if sessions else None
+    if lost is not None and not isinstance(lost, BrokenPipeError):
+        tell(unwritable(lost))
+        code = code or ExitCode.UNREACHABLE
+    return code
+
+
+def _run(given: list[str]) -> int:
+    try:
+        return int(main_group.main(args=given, standalone_mode=False) or 0)
+    except click.ClickException as error:
+        with suppress(OSError):
+            error.show()
+        if "--json" in given:  # as long as there is no session
+            wrong = UsageError(error.format_message(), hint="see --help")
+            console.Console().answer(document(report.error(wrong), wrong.exit_code))
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt, AtOnce):
+        tell(Stopped("interrupted; nothing was done", hint=""))
+        return ExitCode.STOPPED
+    except DataopsError as error:
+        tell(error, given)
+        return error.exit_code
+    except OSError as error:
+        problem = unwritable(error)
+        tell(problem, given)
+        return problem.exit_code
+    except Exception as error:  # noqa: BLE001
+        tell_bug(error)
+        return ExitCode.FAILED
+
+
+def _standard_streams() -> None:
+    """Open a closed one again, on nothing: else its number would be that of a database connection.
+
+    Writing to a closed stdout still fails, and what cannot be spelled in its encoding is escaped.
+    """
+    for number, name, flags in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, flags)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def main() -> NoReturn:
+    """The installed command. Leaves without the half second for which pymongo would hold the interpreter."""
+    _standard_streams()
+    code = run()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # told already
+            stream.flush()
+    os._exit(code)
+
+
+__all__ = ["main", "main_group", "run"]

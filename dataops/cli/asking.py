@@ -1,0 +1,182 @@
+"""status, history, wait: what only looks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from dataops import console, planner, report
+from dataops.cli.session import Session, command, duration, opened
+from dataops.cli.signals import signals
+from dataops.errors import (
+    DatabaseAhead,
+    DataopsError,
+    EditedAfterApply,
+    ExitCode,
+    Stopped,
+    UsageError,
+    WaitTimedOut,
+)
+from dataops.executor import look, side_by_side
+from dataops.model import Ahead, Service, State
+
+_WAIT_PAUSE = 1.0
+
+
+@command("status")
+@click.option("--check", is_flag=True, help="Exit 2 if anything is pending; also 4, 6, 9 or 10 if something is wrong.")
+def status_command(session: Session, check: bool) -> ExitCode:
+    """Show where every service stands: one row each. Takes no lock and writes nothing.
+
+    \b
+    Example:
+      dataops status
+      dataops status --check --service api --json
+    """
+    services = session.config().services
+    states = look(services, emit=session.sink())
+    problems = [None if isinstance(state, DataopsError) else _problem(state) for state in states]
+    code = _status_code(states, problems, check=check)
+    if session.as_json:
+        rows = [report.status(s.name, state, p) for s, state, p in zip(services, states, problems, strict=True)]
+        session.answer({"services": rows}, code)
+        return code
+    drawn = [console.status_row(s.name, state, p) for s, state, p in zip(services, states, problems, strict=True)]
+    session.console.table(console.STATUS_HEADERS, [row for row, _ in drawn], [style for _, style in drawn])
+    for state, problem in zip(states, problems, strict=True):
+        wrong = state if isinstance(state, DataopsError) else problem
+        if wrong is not None:
+            session.console.error(wrong)
+    return code
+
+
+@command("history")
+@click.option("--run", "run_id", metavar="ID", help="Only this run.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many entries.")
+def history_command(session: Session, run_id: str | None, limit: int) -> None:
+    """Show what runs did, over all services, newest first.
+
+    \b
+    Example:
+      dataops history --service api --limit 10
+      dataops history --run 20261124T093000-1f2e3d
+    """
+    services = session.config().services
+
+    def ask(service: Service) -> list[tuple[str, Any]]:
+        with opened(service) as backend:
+            entries = backend.history(None if run_id else limit)
+        return [(service.name, entry) for entry in entries if run_id in (None, entry.run)]
+
+    found = [pair for pairs in side_by_side(ask, services) for pair in pairs]
+    found.sort(key=lambda pair: (pair[1].at.timestamp() if pair[1].at else 0.0, pair[1].seq), reverse=True)
+    shown = found if run_id else found[:limit]
+    if run_id and not shown:
+        raise UsageError(f"no entry of run {run_id}", hint="see dataops history")
+    if session.as_json:
+        session.answer(report.history(shown), ExitCode.OK)
+    elif shown:
+        session.console.table(console.HISTORY_HEADERS, console.history_rows(shown))
+    else:
+        session.console.say("nothing yet")
+
+
+@command("wait")
+@click.option(
+    "--timeout", callback=duration, default="10m", show_default=True, metavar="10m", help="Give up after this."
+)
+@click.option("--allow-ahead", is_flag=True, help="A database that is ahead of this code is good enough.")
+def wait_command(session: Session, timeout: float, allow_ahead: bool) -> ExitCode:
+    """Block until every service has all migrations that this code knows: for an application's init container.
+
+    Only reads. A database that is ahead ends the wait at once: with 0 where that is allowed, with 9 where not.
+
+    \b
+    Example:
+      dataops wait --service notifications --timeout 5m
+    """
+    with signals(session) as stop:
+        services = session.config().services
+        deadline = time.monotonic() + timeout
+        told: dict[str, str] = {}
+        while True:
+            states = look(services, emit=lambda event: None)
+            problems = [_waiting_for(state, allow_ahead=allow_ahead) for state in states]
+            for service, problem in zip(services, problems, strict=True):
+                text = str(problem) if problem else f"{service.name}: ready"
+                if told.get(service.name) != text:
+                    told[service.name] = text
+                    session.console.say(text if problem is None else f"waiting: {text}")
+                    if session.log_format == "json":
+                        session.log.line("info", "waiting" if problem else "ready", service.name, {"message": text})
+            waiting = [problem for problem in problems if problem is not None]
+            if not waiting:
+                break
+            if stop():
+                raise Stopped("stopped while waiting")
+            if time.monotonic() >= deadline:
+                raise _worst(waiting)
+            stop.pause(_WAIT_PAUSE)
+        if session.as_json:
+            rows = [report.status(s.name, state, None) for s, state in zip(services, states, strict=True)]
+            session.answer({"services": rows}, ExitCode.OK)
+    return ExitCode.OK
+
+
+def _problem(state: State) -> DataopsError | None:
+    """What would refuse an apply now."""
+    try:
+        planner.check(state)
+        planner.refuse_interrupted(state)
+    except DataopsError as error:
+        return error
+    return None
+
+
+def _status_code(
+    states: Sequence[State | DataopsError], problems: Sequence[DataopsError | None], *, check: bool
+) -> ExitCode:
+    errors = [state for state in states if isinstance(state, DataopsError)]
+    if check:
+        errors += [problem for problem in problems if problem is not None]
+    if errors:
+        return _worst(errors).exit_code
+    pending = any(isinstance(state, State) and state.pending for state in states)
+    return ExitCode.PENDING if check and pending else ExitCode.OK
+
+
+_SEVERITY = (
+    ExitCode.INTERRUPTED,
+    ExitCode.INVALID,
+    ExitCode.AHEAD,
+    ExitCode.UNREACHABLE,
+    ExitCode.LOCKED,
+)
+
+
+def _worst(errors: Sequence[DataopsError]) -> DataopsError:
+    """The one whose remedy needs a person most."""
+    return min(errors, key=lambda e: _SEVERITY.index(e.exit_code) if e.exit_code in _SEVERITY else len(_SEVERITY))
+
+
+def _waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsError | None:
+    """Why this service is not ready yet; None when it is. Raises what no waiting can mend."""
+    if isinstance(state, DataopsError):
+        if state.exit_code is not ExitCode.UNREACHABLE:
+            raise state
+        return state
+    if state.ahead and not state.pending and (allow_ahead or state.service.ahead is Ahead.ALLOW):
+        return None
+    try:
+        planner.check(state)
+        planner.refuse_interrupted(state)
+    except (DatabaseAhead, EditedAfterApply):
+        raise
+    except DataopsError as error:
+        return error
+    if state.pending:
+        return WaitTimedOut(f"{console.counted(len(state.pending), 'migration')} pending", service=state.service.name)
+    return None

@@ -1,0 +1,30 @@
+"""new: writes a migration file."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from dataops.cli.session import Session, command
+from dataops.errors import ExitCode
+
+
+@command("new", services=False)
+@click.argument("service_name", metavar="SERVICE")
+@click.argument("message")
+def new_command(session: Session, service_name: str, message: str) -> None:
+    """Write a migration file with the right name and parent. Reaches no database.
+
+    \b
+    Example:
+      dataops new api-keys "add last_used_by"
+    """
+    from dataops import scaffold
+
+    service = session.config(with_urls=False, selected=[service_name]).services[0]
+    path = scaffold.new(service, message, datetime.now(UTC))
+    if session.as_json:
+        session.answer({"file": str(path)}, ExitCode.OK)
+    else:
+        session.console.data([(str(path), "")])

@@ -1,0 +1,225 @@
+"""What every command shares: its options, its session, how it asks for consent and tells what is wrong."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dataops import __version__, config, console, report
+from dataops.backends import Backend, connect
+from dataops.errors import Bug, CannotWrite, ConfigError, DataopsError, ExitCode, Stopped, UsageError
+from dataops.events import Broadcast, Emit
+from dataops.logs import JsonLog
+from dataops.model import Service
+
+
+@dataclass
+class Session:
+    """What every command has: the options that all share, the streams, and who we are."""
+
+    as_json: bool
+    verbose: bool
+    log_format: str
+    config_path: Path | None
+    environment: str | None
+    selected: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        self.author = config.author()
+        self.console = console.Console(quiet=self.log_format == "json")
+        self.log = JsonLog(sys.stderr, self.author.run)
+
+    def config(self, *, with_urls: bool = True, selected: Sequence[str] | None = None) -> config.Config:
+        return config.load(
+            self.config_path,
+            environment=self.environment,
+            selected=self.selected if selected is None else selected,
+            with_urls=with_urls,
+        )
+
+    def sink(self) -> Emit:
+        """Where a run's events go."""
+        if self.log_format == "json":
+            return Broadcast(self.log)
+        return Broadcast(self.console.progress(), report=lambda text: click.echo(text, err=True))
+
+    def answer(self, content: dict[str, Any], code: ExitCode) -> None:
+        """The one object of `--json`."""
+        self.console.answer(document(content, code))
+
+    @contextmanager
+    def running_files(self, *, only_planned: bool = False) -> Iterator[None]:
+        """While migration files run: what they print is talk and never part of an answer.
+
+        Of files that are `only_planned` it is dropped: they tell of effects that they did not have.
+        """
+        printed = console.Printed((lambda line: None) if only_planned else self._printed)
+        try:
+            with redirect_stdout(printed), redirect_stderr(printed):
+                yield
+        finally:
+            printed.finish()
+
+    def _printed(self, line: str) -> None:
+        if self.log_format == "json":
+            with suppress(OSError):
+                self.log.line("info", "printed", "", {"message": line})
+        else:
+            self.console.say(line)
+
+
+def document(content: dict[str, Any], code: int) -> str:
+    document = config.redact.within({**content, "exit_code": int(code)})
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """A Click callback: `60s`, `2m`."""
+    if value is None:
+        return None
+    try:
+        return config.seconds(value)
+    except ConfigError as error:
+        raise click.BadParameter(f"{value!r} is not a duration: write 500ms, 60s, 2m or 1h") from error
+
+
+class _Worked(click.Command):
+    """Help that ends in a worked example: what the docstring says from "Example:" on stands after the options."""
+
+    def __init__(self, name: str | None, *, help: str | None = None, **settings: Any) -> None:  # noqa: A002
+        text, _, example = inspect.cleandoc(help or "").partition("\b\nExample:\n")
+        super().__init__(name, help=text, epilog=f"\b\nExample:\n{example}", **settings)
+
+
+class _Group(_Worked, click.Group):
+    command_class = _Worked
+    group_class = type
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without a command there is nothing to do: help, to stderr, as a usage error."""
+        if not args:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(ExitCode.USAGE)
+        return super().parse_args(ctx, args)
+
+
+def command(
+    name: str, *, services: bool = True, group: click.Group | None = None
+) -> Callable[[Callable[..., ExitCode | None]], click.Command]:
+    """A command with the options that all commands share; the function gets a Session first and returns a code."""
+
+    def decorate(function: Callable[..., ExitCode | None]) -> click.Command:
+        @functools.wraps(function)
+        def run(**options: Any) -> int:
+            session = Session(
+                as_json=options.pop("as_json"),
+                verbose=options.pop("verbose"),
+                log_format=options.pop("log_format"),
+                config_path=options.pop("config_path"),
+                environment=options.pop("environment"),
+                selected=options.pop("selected", ()),
+            )
+            sessions.append(session)
+            return int(function(session, **options) or ExitCode.OK)
+
+        shared = [
+            click.option("--config", "config_path", type=click.Path(path_type=Path), envvar="DATAOPS_CONFIG",
+                         help="The configuration; by default the nearest dataops.toml upwards."),
+            click.option("--env", "environment", envvar="DATAOPS_ENV", metavar="NAME",
+                         help="Take the URLs from [environments.NAME] of the configuration."),
+            click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object (docs/json.md)."),
+            click.option("--log-format", type=click.Choice(["text", "json"]), default="text",
+                         envvar="DATAOPS_LOG_FORMAT", help="How to tell on stderr what happens."),
+            click.option("-v", "--verbose", is_flag=True, help="Show everything."),
+        ]  # fmt: skip
+        if services:
+            shared.insert(0, click.option("--service", "selected", multiple=True, metavar="NAME",
+                                          help="Only this service; may be repeated. By default all."))  # fmt: skip
+        decorated: Any = run
+        for option in reversed(shared):
+            decorated = option(decorated)
+        return (group or main_group).command(name)(decorated)
+
+    return decorate
+
+
+@click.group(
+    name="dataops", cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="dataops")
+def main_group() -> None:
+    """Plan, apply and roll back migrations over MongoDB and PostgreSQL, together.
+
+    \b
+    Example:
+      dataops plan                      what would happen, to which database
+      dataops apply --yes               do it
+      dataops status                    where every service stands
+      dataops rollback                  undo the newest run, everywhere
+    """
+
+
+def consent(question: str) -> None:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            "there is no terminal to ask for consent; nothing was done",
+            hint="look at the plan, then: --yes, or save it with dataops plan --out FILE and apply that",
+        )
+    if not click.confirm(question, err=True):
+        raise Stopped("not confirmed; nothing was done", hint="")
+
+
+@contextmanager
+def opened(service: Service) -> Iterator[Backend]:
+    backend = connect(service)
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
+def only_with(given: object, option: str, other: str, *, negative: bool = False) -> None:
+    if given:
+        raise UsageError(f"{option} goes only with {other}", hint="see --help")
+
+
+sessions: list[Session] = []
+
+
+def unwritable(error: OSError) -> CannotWrite:
+    return CannotWrite(
+        f"{error.filename or 'output'}: {error.strerror or error}",
+        hint="what the command did stands; is the disk full, or the output closed?",
+    )
+
+
+def tell(error: DataopsError, given: Sequence[str] = ()) -> None:
+    """In every form that was asked for. `given` is the command line, for those that have no session."""
+    session = sessions[-1] if sessions else None
+    shown = session.console if session else console.Console()
+    if session.as_json if session else "--json" in given:
+        shown.answer(document(report.error(error), error.exit_code))
+    if session is not None and session.log_format == "json":
+        session.log.error(error)
+    shown.error(error)
+
+
+def tell_bug(error: Exception) -> None:
+    text = config.redact("".join(traceback.format_exception(error)))
+    if sessions and sessions[-1].log_format == "json":
+        with suppress(OSError):
+            sessions[-1].log.line("error", "bug", "", {"traceback": text})
+    else:
+        with suppress(OSError):
+            click.echo(text, nl=False, err=True)
+    tell(Bug(f"this is a bug in dataops: {type(error).__name__}: {config.redact(str(error))}"))

@@ -1,0 +1,85 @@
+"""stash list, stash prune."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import click
+
+from dataops import console, report
+from dataops.cli.session import Session, command, consent, duration, main_group, opened
+from dataops.cli.signals import signals
+from dataops.errors import ExitCode
+from dataops.executor import prune, side_by_side
+from dataops.model import Kept, Service
+
+
+@main_group.group("stash")
+def stash_group() -> None:
+    """What migrations have put aside, so that a rollback loses nothing.
+
+    \b
+    Example:
+      dataops stash list
+      dataops stash prune --older-than 30d
+    """
+
+
+@command("list", group=stash_group)
+def stash_list_command(session: Session) -> None:
+    """Show what is put aside, by which migration, how much and since when. Writes nothing.
+
+    \b
+    Example:
+      dataops stash list --service api
+    """
+    found = _kept(session.config().services)
+    if session.as_json:
+        session.answer({"kept": [report.kept(service.name, kept) for service, kept in found]}, ExitCode.OK)
+    elif found:
+        session.console.table(
+            console.STASH_HEADERS, console.stash_rows((service.name, kept) for service, kept in found)
+        )
+    else:
+        session.console.say("nothing is put aside")
+
+
+@command("prune", group=stash_group)
+@click.option("--older-than", callback=duration, required=True, metavar="30d", help="Only what was put aside before.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def stash_prune_command(session: Session, older_than: float, yes: bool) -> None:
+    """Drop what was put aside long ago. What needs it can then not be rolled back any more.
+
+    \b
+    Example:
+      dataops stash prune --older-than 30d
+    """
+    limit = datetime.now(UTC).timestamp() - older_than
+    found = [
+        (service, kept)
+        for service, kept in _kept(session.config().services)
+        if kept.at is not None and kept.at.timestamp() < limit
+    ]
+    if not session.as_json:
+        rows = console.stash_rows((service.name, kept) for service, kept in found)
+        session.console.talk([("  ".join(row), "") for row in rows] or [("nothing is that old", "")])
+    if found and not yes:
+        consent(f"Drop these {len(found)}? They cannot be brought back.")
+    with signals(session) as stop:
+        for service in dict.fromkeys(service for service, _ in found):
+            migrations = list(dict.fromkeys(kept.migration for owner, kept in found if owner is service))
+            with opened(service) as backend:
+                prune(backend, session.author, migrations, emit=session.sink(), stop=stop)
+    if session.as_json:
+        session.answer({"pruned": [report.kept(service.name, kept) for service, kept in found]}, ExitCode.OK)
+    elif found:
+        session.console.data([(f"{len(found)} dropped", "")])
+
+
+def _kept(services: Sequence[Service]) -> list[tuple[Service, Kept]]:
+    def ask(service: Service) -> list[tuple[Service, Kept]]:
+        with opened(service) as backend:
+            return [(service, kept) for kept in backend.kept()]
+
+    return [pair for pairs in side_by_side(ask, services) for pair in pairs]
