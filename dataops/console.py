@@ -12,10 +12,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
 
-from dataops import events, planner
+from dataops import events, foreign, planner
 from dataops.config import redact
 from dataops.errors import DataopsError
 from dataops.model import Applied, Direction, Entry, Happened, Kept, Plan, Rendering, Result, State, Step
@@ -282,6 +282,8 @@ def status_row(name: str, state: State | DataopsError, problem: DataopsError | N
     """One row and its style. `problem` is what would refuse an apply now."""
     if isinstance(state, DataopsError):
         return [name, "?", "?", "?", "", "", "", state.message], "red"
+    if state.service.observe:
+        return _watched_row(name, state)
     revision = state.unknown[-1] if state.unknown else (state.applied[-1].id if state.applied else "none")
     last = state.last
     return [
@@ -296,12 +298,67 @@ def status_row(name: str, state: State | DataopsError, problem: DataopsError | N
     ], _condition_style(text[0])
 
 
+def _watched_row(name: str, state: State) -> tuple[list[str], str]:
+    watched = foreign.watch(state)
+    record, newest = watched.record, watched.newest
+    at = newest.at if newest else None
+    words = watched.problem.message if watched.problem else watched.waiting or "up to date"
+    tool = f"by {state.service.observe}"
+    return [
+        name,
+        newest.name if newest else "none",
+        str(len(record.rows)) if record else "0",
+        "",
+        tool,
+        "",
+        f"{at:%Y-%m-%d %H:%M:%S}" if at else "",
+        words + (f", {_age(at)} old" if at else ""),
+    ], "bold yellow" if watched.problem else ("yellow" if watched.waiting else "green")
+
+
+def _age(at: datetime) -> str:
+    days = (datetime.now(UTC) - at).days
+    return counted(days, "day") if days else "less than a day"
+
+
+def adoption_lines(found: foreign.Adoption) -> list[Line]:
+    """What the other tool's record says, one line a migration."""
+    state, record = found.state, found.record
+    rows = counted(len(record.rows), "row")
+    lines: list[Line] = [
+        (f"{state.service.name}: {record.tool}, {record.place}, {rows}, on {state.identity.address}", "bold")
+    ]
+    width = max((len(line.finding.value) for line in found.lines), default=0)
+    for line in found.lines:
+        there = f"applied there {line.at:%Y-%m-%d %H:%M:%S} UTC" if line.at else ""
+        told = "; ".join(part for part in (there, line.note) if part)
+        text = f"  {line.finding.value:<{width}}  {line.name}" + (f"  ({told})" if told else "")
+        lines.append((text, _FINDING_STYLES.get(line.finding, "yellow")))
+    return lines
+
+
+_FINDING_STYLES = {
+    foreign.Finding.ADOPTED: "green",
+    foreign.Finding.RECORDED: "dim",
+    foreign.Finding.RETIRED: "dim",
+    foreign.Finding.MISSING: "",
+    foreign.Finding.FAILED: "bold red",
+    foreign.Finding.HALF_DONE: "bold red",
+    foreign.Finding.UNKNOWN: "bold red",
+}
+
+
 def _condition(state: State, problem: DataopsError | None) -> str:
     words = []
     if state.holder:
         words.append(f"locked by {state.holder}")
     if state.ahead:
         words.append("ahead")
+    words += [
+        f"{record.tool} is {len(behind)} behind"
+        for record in state.foreign
+        if record.tool == state.service.mirror and (behind := foreign.drifted(state, record).behind)
+    ]
     entry = planner.interrupted(state)
     if entry:
         words.append(f"interrupted: {entry.direction.value} {entry.migration}")

@@ -12,6 +12,7 @@ DataopsError
 ├── LockLost               3  our lock is, or may be, somebody else's
 ├── StalePlan              5  a saved plan that no longer fits
 ├── InterruptedStep        6  a step died half-way and a person has to decide
+├── DifferencesFound       8  the database is not what a record says of it
 ├── Blocked                7  a hazard or a policy says no (an irreversible step, for example)
 ├── DatabaseAhead          9  the database knows migrations that this code does not
 ├── Unreachable           10  no connection
@@ -147,6 +148,12 @@ class Blocked(DataopsError):
     """A policy forbids this."""
 
     exit_code = ExitCode.BLOCKED
+
+
+class DifferencesFound(DataopsError):
+    """The database is not what the record says."""
+
+    exit_code = ExitCode.DRIFT
 
 
 class DatabaseAhead(DataopsError):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from dataops import planner
+from dataops import foreign, planner
 from dataops.backends import Backend, StillHeld, connect, load_module
 from dataops.errors import DataopsError, LockLost, MigrationFailed, Stopped, Unreachable
 from dataops.events import (
@@ -224,6 +224,8 @@ class _Execution:
         ended = planner.closing(state)
         if ended is not None:
             backend.write(ended)
+        if service.mirror:
+            backend.mirror(foreign.unmirrored(state))
         if not left:
             self._emit(NothingLeft(service.name))
         return left
@@ -396,10 +398,9 @@ class _Running:
             emit(StillRunning(self.step.service, self.step, seconds, self.done, self.total, self.unit))
 
 
-def resolve(
-    backend: Backend, author: Author, step: Step, *, applied: bool, reason: str, emit: Emit, stop: StopSignal
-) -> None:
-    """Record a person's answer, under the lock. Raises UsageError when the record would lose its order."""
+@contextmanager
+def locked(backend: Backend, author: Author, *, emit: Emit, stop: StopSignal) -> Iterator[StillHeld]:
+    """The lock of one database, for work that is not a plan's. The second signal aborts what runs in it."""
     service = backend.service
     stop.on_abort(backend.abort)
     with backend.lock(
@@ -407,7 +408,15 @@ def resolve(
         timeout=service.timeouts.lock,
         waiting=lambda holder: emit(LockAwaited(service.name, holder=str(holder or "somebody"))),
         stop=stop,
-    ):
+    ) as still_held:
+        yield still_held
+
+
+def resolve(
+    backend: Backend, author: Author, step: Step, *, applied: bool, reason: str, emit: Emit, stop: StopSignal
+) -> None:
+    """Record a person's answer, under the lock. Raises UsageError when the record would lose its order."""
+    with locked(backend, author, emit=emit, stop=stop):
         planner.check_resolvable(backend.read(), step.migration, applied=applied)
         direction = Direction.APPLY if applied else Direction.ROLLBACK
         entry = author.entry(step.migration, direction, Happened.RESOLVED, reason=reason)
@@ -417,13 +426,7 @@ def resolve(
 def prune(backend: Backend, author: Author, migrations: Sequence[str], *, emit: Emit, stop: StopSignal) -> None:
     """Drop what these migrations have put aside, under the lock, each journalled. Raises InterruptedStep."""
     service = backend.service
-    stop.on_abort(backend.abort)
-    with backend.lock(
-        author,
-        timeout=service.timeouts.lock,
-        waiting=lambda holder: emit(LockAwaited(service.name, holder=str(holder or "somebody"))),
-        stop=stop,
-    ) as still_held:
+    with locked(backend, author, emit=emit, stop=stop) as still_held:
         state = backend.read()
         planner.refuse_interrupted(state, locked=True)  # it may need what it put aside; and our entry would hide it
         ended = planner.closing(state)
@@ -453,4 +456,4 @@ def _done(step: Step) -> str:
     return "applied" if step.direction is Direction.APPLY else "rolled back"
 
 
-__all__ = ["StopSignal", "execute", "look", "prune", "read_all", "resolve", "side_by_side"]
+__all__ = ["StopSignal", "execute", "locked", "look", "prune", "read_all", "resolve", "side_by_side"]

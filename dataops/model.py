@@ -36,6 +36,14 @@ class Happened(enum.Enum):
     PRUNED = "pruned"
 
 
+class Outcome(enum.Enum):
+    """What another tool's record says of one of its migrations."""
+
+    APPLIED = "applied"
+    FAILED = "failed"
+    HALF_DONE = "half-done"
+
+
 class Ahead(enum.Enum):
     """What to do when the database knows more than this code."""
 
@@ -109,8 +117,66 @@ class Timeouts:
 
 
 @dataclass(frozen=True)
+class ForeignRow:
+    """One migration in another tool's record. `names` are what may identify it, the first as that tool writes it."""
+
+    names: tuple[str, ...]
+    at: datetime | None = None
+    outcome: Outcome = Outcome.APPLIED
+    checksum: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.names[0]
+
+
+@dataclass(frozen=True)
+class ForeignRecord:
+    """What another tool wrote down in a database, in the order in which it applied.
+
+    `locked` says who keeps others from migrating, as far as that tool records it. A record that is not `readable` is
+    there, but hidden from this user.
+    """
+
+    tool: str
+    place: str
+    rows: tuple[ForeignRow, ...] = ()
+    locked: str = ""
+    readable: bool = True
+
+
+@dataclass(frozen=True)
+class Known:
+    """What adopt.toml says of one of our migrations under another tool: how it is called there, and its checksums.
+
+    `checksum` is what that tool has to find (its newest release), `earlier` are those of releases before.
+    """
+
+    name: str = ""
+    also: tuple[str, ...] = ()
+    description: str = ""
+    checksum: str = ""
+    earlier: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Namesakes:
+    """One tool's part of adopt.toml: its file extension, names that are history, and our migrations by id."""
+
+    tool: str
+    extension: str = ""
+    retired: tuple[str, ...] = ()
+    migrations: Mapping[str, Known] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Service:
-    """One configured database with its own history. The URL is a secret and hides itself."""
+    """One configured database with its own history. The URL is a secret and hides itself.
+
+    With `observe` somebody else's tool migrates it: it has no files of ours, and nothing is ever written there.
+    `expect` is then the migration to wait for. With `mirror` what we do is written into the record of the tool of that
+    name too. `beside` are tools whose record in this database is about something else.
+    """
 
     name: str
     kind: Kind
@@ -121,6 +187,11 @@ class Service:
     timeouts: Timeouts = Timeouts()
     ahead: Ahead = Ahead.REFUSE
     session_pooler: bool = False
+    observe: str = ""
+    expect: str = ""
+    mirror: str = ""
+    beside: tuple[str, ...] = ()
+    namesakes: Mapping[str, Namesakes] = field(default_factory=dict, repr=False)
 
     @cached_property
     def by_id(self) -> dict[str, Migration]:
@@ -188,13 +259,17 @@ class Author:
 
 @dataclass(frozen=True)
 class Applied:
-    """A migration that the native record has, with what the journal knows of it (None: nothing)."""
+    """A migration that the native record has, with what the journal knows of it (None: nothing).
+
+    An `adopted` one was applied by the tool of that name: what it threw away was never put aside.
+    """
 
     id: str
     at: datetime | None = None
     checksum: str | None = None
     raw_checksum: str | None = None
     run: str | None = None
+    adopted: str = ""
 
 
 @dataclass(frozen=True)
@@ -242,7 +317,7 @@ class State:
     `applied` is in the order of the history; `unknown` are applied ids without a file. `last` is the newest journal
     entry; whether it means an interruption is the planner's to say. `claims` is what the journal believes of the
     migrations whose newest entry ended well: True for applied. The native record is the truth, so a claim that differs
-    from it is a reason to stop.
+    from it is a reason to stop. `foreign` are the records of other tools in the same database.
     """
 
     service: Service
@@ -253,6 +328,7 @@ class State:
     last: Entry | None = None
     holder: Holder | None = None
     claims: Mapping[str, bool] = field(default_factory=dict)
+    foreign: tuple[ForeignRecord, ...] = ()
 
     @cached_property
     def applied_ids(self) -> frozenset[str]:

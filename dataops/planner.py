@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from dataops import files
+from dataops import files, foreign
 from dataops.errors import (
     Blocked,
     BrokenFile,
@@ -76,8 +76,12 @@ def closing(state: State) -> Entry | None:
 
 
 def check(state: State) -> None:
-    """Refuse files and records that do not make one history. Raises HistoryError, DatabaseAhead."""
+    """Refuse files and records that do not make one history.
+
+    Raises HistoryError, DatabaseAhead; of another tool's record also InterruptedStep and PermissionDenied.
+    """
     service = state.service
+    foreign.refuse_moved_on(state)
     if state.unknown:
         newest = state.unknown[-1]
         if state.pending:
@@ -178,6 +182,10 @@ def plan_apply(states: Sequence[State], *, to: Migration | None = None, steps: i
         if to is not None:
             limit = state.service.position[to.id]
             wanted = [m for m in state.pending if state.service.position[m.id] <= limit]
+        if state.service.mirror:
+            wanted = list(wanted)
+            for migration in wanted:
+                foreign.mirrored(state.service, migration)
         planned += [Step(state.service.name, migration, Direction.APPLY) for migration in wanted]
     return Plan(Direction.APPLY, tuple(planned[:steps]), tuple(states))
 
@@ -213,6 +221,8 @@ def plan_rollback(
         for state in reversed(states)
         for applied in reversed(chosen.get(state.service.name, ()))
     ]
+    for state in states:
+        _refuse_lossy(state, chosen.get(state.service.name, ()))
     stuck = [step for step in planned if not step.migration.reversible]
     if stuck:
         reasons = "; ".join(f"{step.id}: {step.migration.facts.irreversible_because}" for step in stuck)
@@ -379,6 +389,21 @@ def _refuse_disagreement(state: State) -> None:
         )
 
 
+def _refuse_lossy(state: State, chosen: Sequence[Applied]) -> None:
+    """What another tool applied may have thrown something away that nobody put aside. Raises Blocked."""
+    service = state.service
+    for applied in chosen:
+        if applied.adopted and service.by_id[applied.id].facts.puts_aside:
+            raise Blocked(
+                f"{applied.id} was applied by {applied.adopted}, not by dataops: what it threw away was not put aside "
+                "and cannot be given back",
+                service=service.name,
+                migration=applied.id,
+                hint=f"nothing was rolled back; stop there: --to {applied.id}, or restore a backup",
+            )
+    foreign.refuse_unmirrored_rollback(state, [service.by_id[applied.id] for applied in chosen])
+
+
 def _newest_steps(states: Sequence[State], steps: int) -> dict[str, tuple[Applied, ...]]:
     """The newest `steps` over all services by the time of applying, each service's from its end."""
     left = {state.service.name: list(state.applied) for state in states}
@@ -395,17 +420,18 @@ def _newest_steps(states: Sequence[State], steps: int) -> dict[str, tuple[Applie
 
 
 def _of_run(states: Sequence[State], run: str | None) -> dict[str, tuple[Applied, ...]]:
-    known = {applied.run: applied.at for state in states for applied in state.applied if applied.run and applied.at}
+    ours = [a for state in states for a in state.applied if a.run and a.at and not a.adopted]
+    known = {applied.run: applied.at for applied in ours}
     if run is None:
         if not known:
             if any(state.applied for state in states):
                 raise UsageError(
-                    "no run in the journal: these migrations were applied by another tool",
+                    "no run of dataops has applied anything that is still there: another tool did",
                     hint="say how far: --to REV or --steps N",
                 )
             return {}
         newest = max(
-            (applied for state in states for applied in state.applied if applied.run and applied.at),
+            ours,
             key=lambda applied: (applied.at.timestamp() if applied.at else 0.0, applied.run or ""),
         )
         run = newest.run
@@ -416,7 +442,7 @@ def _of_run(states: Sequence[State], run: str | None) -> dict[str, tuple[Applied
         )
     chosen: dict[str, tuple[Applied, ...]] = {}
     for state in states:
-        mine = [at for at, applied in enumerate(state.applied) if applied.run == run]
+        mine = [at for at, applied in enumerate(state.applied) if applied.run == run and not applied.adopted]
         if not mine:
             continue
         tail = state.applied[mine[0] :]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dataops import planner
+from dataops import foreign, planner
 from dataops.errors import DataopsError
-from dataops.model import Entry, Kept, Migration, Plan, Rendering, Result, State, Step
+from dataops.model import Entry, ForeignRecord, Kept, Migration, Plan, Rendering, Result, State, Step
 
 Json = dict[str, Any]
 
@@ -64,6 +64,8 @@ def result(done: Result, renderings: Mapping[str, Rendering]) -> Json:
 def status(name: str, state: State | DataopsError, problem: DataopsError | None) -> Json:
     if isinstance(state, DataopsError):
         return {"service": name, "reachable": False, **error(state)}
+    if state.service.observe:
+        return _watched(state)
     entry = planner.interrupted(state)
     return {
         **_database(state),
@@ -76,6 +78,71 @@ def status(name: str, state: State | DataopsError, problem: DataopsError | None)
         "last": entry_of(name, state.last) if state.last else None,
         "locked_by": str(state.holder) if state.holder else None,
         "problem": error(problem)["error"] if problem else None,
+        "foreign": [_foreign(state, record) for record in state.foreign],
+    }
+
+
+def _watched(state: State) -> Json:
+    watched = foreign.watch(state)
+    return {
+        **_database(state),
+        "reachable": True,
+        "observed": state.service.observe,
+        "revision": watched.newest.name if watched.newest else None,
+        "at": _time(watched.newest.at) if watched.newest else None,
+        "applied": len(watched.record.rows) if watched.record else 0,
+        "waiting": watched.waiting or None,
+        "problem": error(watched.problem)["error"] if watched.problem else None,
+    }
+
+
+def _foreign(state: State, record: ForeignRecord) -> Json:
+    found = foreign.drifted(state, record)
+    return {
+        "tool": record.tool,
+        "place": record.place,
+        "applied": len(record.rows),
+        "moved_on": [*found.moved_on, *found.unknown],
+        "taken_back": list(found.taken_back),
+        "behind": list(found.behind),
+        "locked": record.locked or None,
+    }
+
+
+def adoption(
+    name: str,
+    found: foreign.Adoption | None,
+    differences: Sequence[str] | None,
+    problem: DataopsError | None,
+    *,
+    written: bool,
+) -> Json:
+    """One service of `dataops adopt`. `differences` is null where none were looked for."""
+    return {
+        "service": name,
+        "tool": found.record.tool if found else None,
+        "place": found.record.place if found else None,
+        "migrations": [
+            {"migration": line.name, "finding": line.finding.value, "at": _time(line.at), "note": line.note or None}
+            for line in (found.lines if found else ())
+        ],
+        "to_record": [line.name for line in (found.to_record if found else ())],
+        "to_strike": [line.name for line in (found.to_strike if found else ())],
+        "differences": list(differences) if differences is not None else None,
+        "written": written,
+        "problem": error(problem)["error"] if problem else None,
+    }
+
+
+def baseline(
+    run: str, name: str, upto: Iterable[Migration], differences: Sequence[str] | None, *, written: bool
+) -> Json:
+    return {
+        "run": run,
+        "service": name,
+        "to_record": [migration.id for migration in upto],
+        "differences": list(differences or ()),
+        "written": written,
     }
 
 

@@ -35,6 +35,7 @@ class Facts:
     irreversible_because: str
     autocommit: bool
     repeatable: bool
+    puts_aside: bool
 
 
 def raw_checksum(source: bytes) -> str:
@@ -49,7 +50,7 @@ def identity(source: bytes, names: tuple[str, str]) -> tuple[str | None, Any]:
     """
     found = [_literal(source, name) for name in names]
     if any(value is _MISSING for value in found):
-        literals = _constants(parse(source))
+        literals = constants(parse(source))
         found = [literals.get(name, _MISSING) for name in names]
     id_, parent = found
     if id_ is not _MISSING and id_ is not None and not isinstance(id_, str):
@@ -74,15 +75,16 @@ def parse(source: bytes) -> ast.Module:
 def facts(source: bytes) -> Facts:
     """Everything else that a plan says about a file."""
     tree = parse(source)
-    constants = _constants(tree)
-    reason = _irreversible(tree, constants)
+    known = constants(tree)
+    reason = _irreversible(tree, known)
     return Facts(
         title=_title(tree),
         reversible=not reason,
         irreversible_because=reason,
         autocommit=b"autocommit_block" in source
         and any(_name_of(node) == "autocommit_block" for node in ast.walk(tree)),
-        repeatable=constants.get("repeatable") is True,
+        repeatable=known.get("repeatable") is True,
+        puts_aside=_puts_aside(tree),
     )
 
 
@@ -109,6 +111,25 @@ def semantic_checksum(source: bytes) -> str:
     except RecursionError as error:
         raise Unreadable("it is nested too deeply") from error
     return digest.hexdigest()
+
+
+def constants(tree: ast.Module) -> dict[str, Any]:
+    """Top-level `name = literal`, the last one winning, as Python would have it."""
+    found: dict[str, Any] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            targets, value = node.targets, node.value
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            targets, value = [node.target], node.value
+        else:
+            continue
+        for target in targets:
+            if isinstance(target, ast.Name):
+                try:
+                    found[target.id] = ast.literal_eval(value)
+                except (ValueError, TypeError):  # TypeError: {[]: 1}
+                    found.pop(target.id, None)
+    return found
 
 
 _IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
@@ -172,35 +193,30 @@ def _literal(source: bytes, name: str) -> Any:
         return _MISSING
 
 
-def _constants(tree: ast.Module) -> dict[str, Any]:
-    """Top-level `name = literal`, the last one winning, as Python would have it."""
-    found: dict[str, Any] = {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign):
-            targets, value = node.targets, node.value
-        elif isinstance(node, ast.AnnAssign) and node.value is not None:
-            targets, value = [node.target], node.value
-        else:
-            continue
-        for target in targets:
-            if isinstance(target, ast.Name):
-                try:
-                    found[target.id] = ast.literal_eval(value)
-                except (ValueError, TypeError):  # TypeError: {[]: 1}
-                    found.pop(target.id, None)
-    return found
-
-
 def _name_of(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _irreversible(tree: ast.Module, constants: dict[str, Any]) -> str:
+_PUTS_ASIDE = {"applying", "put_tables_aside", "put_values_aside"}
+"""What dataops.stash offers for keeping what an upgrade() throws away."""
+
+
+def _puts_aside(tree: ast.Module) -> bool:
+    """Whether applying it, in upgrade() or a helper beside it, keeps something for the way back."""
+    parts = [node for node in tree.body if getattr(node, "name", "") != "downgrade"]
+    return any(
+        isinstance(node, ast.Attribute | ast.Name) and _name_of(node) in _PUTS_ASIDE
+        for part in parts
+        for node in ast.walk(part)
+    )
+
+
+def _irreversible(tree: ast.Module, known: dict[str, Any]) -> str:
     """Why the file cannot be undone; "" when it can."""
-    if constants.get("reversible") is False:
-        return str(constants.get("irreversible_because") or "it says reversible = False")
+    if known.get("reversible") is False:
+        return str(known.get("irreversible_because") or "it says reversible = False")
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     down = functions.get("downgrade")
     if down is None:
@@ -210,12 +226,12 @@ def _irreversible(tree: ast.Module, constants: dict[str, Any]) -> str:
             if isinstance(node, ast.ImportFrom)
             for alias in node.names
         )
-        return "" if imported or "downgrade" in constants else "it has no downgrade()"
+        return "" if imported or "downgrade" in known else "it has no downgrade()"
     body = _statements(down)
     if body and isinstance(body[0], ast.Raise):
         return "its downgrade() only raises"
     up = functions.get("upgrade")
-    if not body and up is not None and _statements(up) and constants.get("reversible") is not True:
+    if not body and up is not None and _statements(up) and known.get("reversible") is not True:
         return "its downgrade() is empty although its upgrade() is not"
     return ""
 

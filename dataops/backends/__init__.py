@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Protocol
 
+from dataops.catalogue import Catalogue
 from dataops.config import redact
 from dataops.errors import BrokenFile
-from dataops.model import Author, Entry, Happened, Holder, Kept, Kind, Migration, Rendering, Service, State, Step
+from dataops.model import (
+    Author,
+    Entry,
+    ForeignRecord,
+    Happened,
+    Holder,
+    Kept,
+    Kind,
+    Migration,
+    Rendering,
+    Service,
+    State,
+    Step,
+)
 from dataops.progress import Report
 
 Waiting = Callable[[Holder | None], None]
@@ -55,6 +70,28 @@ class Backend(Protocol):
 
     def resolve(self, entry: Entry, *, applied: bool) -> None:
         """A person's answer to an interrupted step: make the native record say `applied`, and journal it."""
+
+    def catalogue(self, *, complete: bool = False) -> Catalogue:
+        """What the database is made of. Works for a read-only user and writes nothing.
+
+        `complete` adds what may well differ between databases of one history: bodies of functions, comments, grants.
+        """
+
+    def imitate(self, other: Backend) -> None:
+        """In an empty database: make what `other` has and no migration accounts for. Only collections come so."""
+
+    def adopt(
+        self, record: ForeignRecord | None, entries: Sequence[Entry], at: Mapping[str, datetime], head: str | None
+    ) -> None:
+        """Take over what another tool did: make the native record end at `head`, and journal it. All or nothing.
+
+        `at` is when each was applied there, as far as that is known. Only under the lock, and with the other tool kept
+        out; its `record` is not touched. Raises StalePlan when that has changed meanwhile, LockNotObtained when that
+        tool is migrating now.
+        """
+
+    def mirror(self, missing: Sequence[Migration]) -> None:
+        """Before the first step, under the lock: add what the mirrored record lacks, which is created if need be."""
 
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         """The journal, newest first. Empty when there is none. Writes nothing."""

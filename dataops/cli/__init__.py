@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from dataops import console, report
-from dataops.cli import asking, changing, dev, new, stash  # noqa: F401  each brings its commands
+from dataops.cli import adopting, asking, changing, dev, new, stash  # noqa: F401  each brings its commands
 from dataops.cli.session import document, main_group, sessions, tell, tell_bug, unwritable
 from dataops.cli.signals import AtOnce
 from dataops.errors import DataopsError, ExitCode, Stopped, UsageError

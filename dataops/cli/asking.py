@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from dataops import console, planner, report
-from dataops.cli.session import Session, command, duration, opened
+from dataops import console, foreign, planner, report
+from dataops.cli.session import Session, command, duration, opened, worst
 from dataops.cli.signals import signals
 from dataops.errors import (
     DatabaseAhead,
@@ -29,14 +29,14 @@ _WAIT_PAUSE = 1.0
 @command("status")
 @click.option("--check", is_flag=True, help="Exit 2 if anything is pending; also 4, 6, 9 or 10 if something is wrong.")
 def status_command(session: Session, check: bool) -> ExitCode:
-    """Show where every service stands: one row each. Takes no lock and writes nothing.
+    """Show where every service stands: one row each, also those that are only observed. Writes nothing.
 
     \b
     Example:
       dataops status
       dataops status --check --service api --json
     """
-    services = session.config().services
+    services = session.config(observed=True).services
     states = look(services, emit=session.sink())
     problems = [None if isinstance(state, DataopsError) else _problem(state) for state in states]
     code = _status_code(states, problems, check=check)
@@ -92,14 +92,16 @@ def history_command(session: Session, run_id: str | None, limit: int) -> None:
 def wait_command(session: Session, timeout: float, allow_ahead: bool) -> ExitCode:
     """Block until every service has all migrations that this code knows: for an application's init container.
 
-    Only reads. A database that is ahead ends the wait at once: with 0 where that is allowed, with 9 where not.
+    Only reads. Services that are only observed count when they are named. A database that is ahead ends the wait at
+    once: with 0 where that is allowed, with 9 where not.
 
     \b
     Example:
       dataops wait --service notifications --timeout 5m
+      dataops wait --service kratos
     """
     with signals(session) as stop:
-        services = session.config().services
+        services = session.config(observed=bool(session.selected)).services
         deadline = time.monotonic() + timeout
         told: dict[str, str] = {}
         while True:
@@ -118,7 +120,7 @@ def wait_command(session: Session, timeout: float, allow_ahead: bool) -> ExitCod
             if stop():
                 raise Stopped("stopped while waiting")
             if time.monotonic() >= deadline:
-                raise _worst(waiting)
+                raise worst(waiting)
             stop.pause(_WAIT_PAUSE)
         if session.as_json:
             rows = [report.status(s.name, state, None) for s, state in zip(services, states, strict=True)]
@@ -127,7 +129,9 @@ def wait_command(session: Session, timeout: float, allow_ahead: bool) -> ExitCod
 
 
 def _problem(state: State) -> DataopsError | None:
-    """What would refuse an apply now."""
+    """What would refuse an apply now, or what is wrong with a database that we only observe."""
+    if state.service.observe:
+        return foreign.watch(state).problem
     try:
         planner.check(state)
         planner.refuse_interrupted(state)
@@ -143,23 +147,13 @@ def _status_code(
     if check:
         errors += [problem for problem in problems if problem is not None]
     if errors:
-        return _worst(errors).exit_code
-    pending = any(isinstance(state, State) and state.pending for state in states)
+        return worst(errors).exit_code
+    pending = any(isinstance(state, State) and (state.pending or _unfinished(state)) for state in states)
     return ExitCode.PENDING if check and pending else ExitCode.OK
 
 
-_SEVERITY = (
-    ExitCode.INTERRUPTED,
-    ExitCode.INVALID,
-    ExitCode.AHEAD,
-    ExitCode.UNREACHABLE,
-    ExitCode.LOCKED,
-)
-
-
-def _worst(errors: Sequence[DataopsError]) -> DataopsError:
-    """The one whose remedy needs a person most."""
-    return min(errors, key=lambda e: _SEVERITY.index(e.exit_code) if e.exit_code in _SEVERITY else len(_SEVERITY))
+def _unfinished(state: State) -> str:
+    return foreign.watch(state).waiting if state.service.observe else ""
 
 
 def _waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsError | None:
@@ -168,6 +162,11 @@ def _waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsEr
         if state.exit_code is not ExitCode.UNREACHABLE:
             raise state
         return state
+    if state.service.observe:
+        watched = foreign.watch(state)
+        if watched.problem is not None:
+            raise watched.problem
+        return WaitTimedOut(watched.waiting, service=state.service.name) if watched.waiting else None
     if state.ahead and not state.pending and (allow_ahead or state.service.ahead is Ahead.ALLOW):
         return None
     try:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from dataops.dev import supervisor
+from dataops.dev.databases import create_database, drop_database
 from dataops.dev.servers import (
     REPLICA_SET,
     MongoServer,
@@ -42,8 +43,10 @@ __all__ = [
     "MongoServer",
     "PostgresServer",
     "Running",
+    "create_database",
     "default_folder",
     "down",
+    "drop_database",
     "mongodb_server",
     "postgres_server",
     "up",

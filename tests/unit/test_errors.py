@@ -89,6 +89,7 @@ def test_every_error_has_its_exit_code() -> None:
         "InterruptedStep": "INTERRUPTED",
         "Blocked": "BLOCKED",
         "DatabaseAhead": "AHEAD",
+        "DifferencesFound": "DRIFT",
         "Unreachable": "UNREACHABLE",
         "PermissionDenied": "UNREACHABLE",
         "ServerUnavailable": "UNREACHABLE",

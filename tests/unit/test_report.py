@@ -170,6 +170,7 @@ def test_the_status_of_a_service() -> None:
         "last": ENTRY,
         "locked_by": None,
         "problem": {"kind": "DatabaseAhead", "message": "no", "hint": "h", "service": "voucher", "migration": "b"},
+        "foreign": [],
     }
 
 

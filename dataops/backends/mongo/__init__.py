@@ -10,9 +10,10 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
@@ -29,19 +30,31 @@ from pymongo.errors import (
 from pymongo.read_preferences import ReadPreference
 from pymongo.uri_parser import parse_uri
 
-from dataops.backends import Retrying, StillHeld, Waiting, load_module, settled
-from dataops.backends.mongo import lease
+from dataops import foreign
+from dataops.backends import Backend, Retrying, StillHeld, Waiting, load_module, settled
+from dataops.backends.mongo import catalogue, lease, records
+from dataops.catalogue import Catalogue
 from dataops.config import redact
-from dataops.errors import ConfigError, LockLost, LockNotObtained, PermissionDenied, Stopped, Unreachable
+from dataops.errors import (
+    ConfigError,
+    LockLost,
+    LockNotObtained,
+    PermissionDenied,
+    StalePlan,
+    Stopped,
+    Unreachable,
+)
 from dataops.model import (
     Applied,
     Author,
     Direction,
     Entry,
+    ForeignRecord,
     Happened,
     Holder,
     Identity,
     Kept,
+    Migration,
     Rendering,
     Service,
     State,
@@ -81,7 +94,9 @@ class MongoBackend:
             db = self._asking()
             hello = db.client.admin.command("hello")
             version = self._version(db)
-            identity = self._identity(db, hello)
+            collections = list(db.list_collections())
+            identity = self._identity(db, hello, collections)
+            others = records.read(db, {str(collection["name"]) for collection in collections})
             for _ in range(20):
                 # Between the questions another run may go on; ask again until nothing was written in between.
                 last = self._last(db)
@@ -95,7 +110,8 @@ class MongoBackend:
             topology = f"replica set {hello['setName']}" if "setName" in hello else "standalone"
             if hello.get("msg") == "isdbgrid":
                 topology = "sharded cluster"
-            return self._state(identity, f"MongoDB {version}, {topology}", record, known, last, holder)
+            state = self._state(identity, f"MongoDB {version}, {topology}", record, known, last, holder)
+            return replace(state, foreign=others)
 
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         with self._explaining():
@@ -122,6 +138,16 @@ class MongoBackend:
     def kept(self) -> tuple[Kept, ...]:
         with self._explaining():
             return stash.list_kept(self._asking())
+
+    def catalogue(self, *, complete: bool = False) -> Catalogue:
+        with self._explaining():
+            return catalogue.read(self._asking())
+
+    def imitate(self, other: Backend) -> None:
+        """Collections and indexes come and go with the application too: a migration only changes what it finds."""
+        assert isinstance(other, MongoBackend)
+        with self._explaining():
+            catalogue.copy_shell(other._asking(), self._asking())
 
     # Doing
 
@@ -178,7 +204,10 @@ class MongoBackend:
                     f"the migration lock was lost: {self._lease.why_lost}", service=self.service.name
                 ) from error
             raise
-        self._record_natively(step.migration.id, applied=step.direction is Direction.APPLY)
+        applied = step.direction is Direction.APPLY
+        self._record_natively(step.migration.id, applied=applied)
+        if self.service.mirror:
+            self._mirror(step.migration, applied=applied)
         seconds = round(time.monotonic() - before, 3)
         self.write(replace(done, seconds=seconds))
         return seconds
@@ -187,6 +216,69 @@ class MongoBackend:
         if (entry.migration in self.read().applied_ids) is not applied:
             self._record_natively(entry.migration, applied=applied)
         self.write(entry)
+
+    def adopt(
+        self, record: ForeignRecord | None, entries: Sequence[Entry], at: Mapping[str, datetime], head: str | None
+    ) -> None:
+        with self._explaining():
+            db = self._asking()
+            if record is not None:
+                names = db.list_collection_names()
+                now = {found.tool: found.rows for found in records.read(db, names)}
+                if now.get(record.tool, ()) != record.rows:
+                    raise StalePlan(
+                        f"{record.tool} has changed its record meanwhile",
+                        service=self.service.name,
+                        hint="look again: dataops adopt",
+                    )
+            self._adopt(self._held(), entries, at)
+
+    def _adopt(self, held: lease.Lease, entries: Sequence[Entry], at: Mapping[str, datetime]) -> None:
+        """In one transaction where there are such; else in the order of the history, and taken back if it fails.
+
+        What a kill leaves of the latter is a beginning: the other record then has more than ours, so that nothing is
+        applied until the adoption is run again.
+        """
+        record = self._asking()[RECORD]
+        before = {d["name"]: d for d in record.find({"name": {"$in": [entry.migration for entry in entries]}})}
+        documents: list[tuple[str, Document, str | None]] = []
+        for entry in entries:
+            applied = entry.direction is Direction.APPLY
+            id_, when = entry.migration, at.get(entry.migration)
+            row: Document = {"_id": before.get(id_, {}).get("_id") or ObjectId(), "name": id_}
+            if not applied or when is not None:
+                row["applied"] = when if applied else None
+            documents.append((RECORD, row, "applied" if applied and when is None else None))
+            documents.append((JOURNAL, {"_id": ObjectId(), "seq": held.next_seq(), **_document(entry)}, "at"))
+        if held.write_together(documents):
+            return
+        try:
+            for collection, document, server_time in documents:
+                held.write(collection, document, at=server_time)
+        except Exception:
+            with suppress(PyMongoError):  # the first error is the one to tell
+                ids = [document["_id"] for _, document, _ in documents]
+                self._asking()[JOURNAL].delete_many({"_id": {"$in": ids}})
+                record.delete_many({"_id": {"$in": ids}})
+                if before:
+                    record.insert_many(list(before.values()))
+            raise
+
+    def mirror(self, missing: Sequence[Migration]) -> None:
+        with self._explaining():
+            for migration in missing:
+                self._mirror(migration, applied=True)
+
+    def _mirror(self, migration: Migration, *, applied: bool) -> None:
+        """The document that migrate-mongo would have. After ours: what a kill leaves out, the next run adds."""
+        with self._explaining():
+            there = records.names_there(self._asking(), self.service, migration)
+            self._still_held()
+            if not applied:
+                self._asking()[records.CHANGELOG].delete_many({"fileName": {"$in": there}})
+            elif not there:
+                name = foreign.mirrored(self.service, migration).name
+                self._held().write(records.CHANGELOG, {"fileName": name}, at="appliedAt")
 
     def prune(self, migration: str, entry: Entry) -> None:
         self._still_held()
@@ -317,7 +409,9 @@ class MongoBackend:
             )
         return version
 
-    def _identity(self, db: Database[Document], hello: Mapping[str, Any]) -> Identity:
+    def _identity(
+        self, db: Database[Document], hello: Mapping[str, Any], collections: Sequence[Mapping[str, Any]]
+    ) -> Identity:
         address = self._address()
         server = f"standalone at {address.rpartition('/')[0]}"
         if "setName" in hello:
@@ -328,7 +422,7 @@ class MongoBackend:
         # Our own collections do not count: they may come into being between a plan and its application.
         marks = {
             collection["info"]["uuid"].hex()
-            for collection in db.list_collections()
+            for collection in collections
             if collection.get("info", {}).get("uuid") and not collection["name"].startswith(("dataops_", RECORD))
         }
         return Identity(server=server, database=db.name, address=address, marks=frozenset(marks))
@@ -473,7 +567,8 @@ def _entry(document: Mapping[str, Any]) -> Entry:
 def _applied(id_: str, at: Any, entry: Mapping[str, Any] | None) -> Applied:
     if entry is None or entry["direction"] != Direction.APPLY.value:
         return Applied(id_, at)
-    return Applied(id_, entry["at"], entry["checksum"] or None, entry["raw_checksum"] or None, entry["run"])
+    tool = foreign.adopted_from(entry["reason"]) if entry["event"] == Happened.ADOPTED.value else ""
+    return Applied(id_, entry["at"], entry["checksum"] or None, entry["raw_checksum"] or None, entry["run"], tool)
 
 
 __all__ = ["MongoBackend"]

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from bson import ObjectId
 from pymongo import ReturnDocument
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import AutoReconnect, DuplicateKeyError, PyMongoError
@@ -126,6 +127,33 @@ class Lease:
                 time.sleep(0.2)
         self._lose("another run holds it")
         self.check()
+
+    def write_together(self, documents: Sequence[tuple[str, Mapping[str, Any], str | None]]) -> bool:
+        """`write` for many, all or nothing: collection, document with its _id, field for the server's time.
+
+        In a transaction; False where the server has none (a standalone), and then nothing was written. Raises LockLost.
+        """
+        self.check()
+        hello = self._db.client.admin.command("hello")
+        if "setName" not in hello and hello.get("msg") != "isdbgrid":
+            return False
+
+        def body(session: ClientSession) -> bool:
+            mine = {"_id": _ID, "token": self._token, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+            beat = [{"$set": {"expires_at": self._until()}}]
+            if self._db[LOCK].update_one(mine, beat, session=session).matched_count == 0:
+                return False
+            for collection, document, at in documents:
+                content: list[dict[str, Any]] = [{"$literal": dict(document)}, {at: "$$NOW"} if at else {}]
+                whole = [{"$replaceWith": {"$mergeObjects": content}}]
+                self._db[collection].update_one({"_id": document["_id"]}, whole, upsert=True, session=session)
+            return True
+
+        with self._db.client.start_session() as session:
+            if not session.with_transaction(body, write_concern=self._db.write_concern):
+                self._lose("another run holds it")
+                self.check()
+        return True
 
     def next_seq(self) -> int:
         """Rising over all holders: the token, then the holder's own count."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,8 +23,9 @@ from psycopg import conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
-from dataops.backends import Retrying, StillHeld, Waiting, settled
-from dataops.backends.postgres import sql
+from dataops.backends import Backend, Retrying, StillHeld, Waiting, settled
+from dataops.backends.postgres import catalogue, records, sql
+from dataops.catalogue import Catalogue
 from dataops.config import redact
 from dataops.errors import (
     ConfigError,
@@ -36,15 +37,18 @@ from dataops.errors import (
     Stopped,
     Unreachable,
 )
+from dataops.foreign import adopted_from
 from dataops.model import (
     Applied,
     Author,
     Direction,
     Entry,
+    ForeignRecord,
     Happened,
     Holder,
     Identity,
     Kept,
+    Migration,
     Rendering,
     Service,
     State,
@@ -67,6 +71,7 @@ class PostgresBackend:
         self._work: psycopg.Connection[DictRow] | None = None
         self._runner: Any = None
         self._big_tables: list[tuple[str, str]] | None = None
+        self._batch = 0
 
     # Asking
 
@@ -82,7 +87,8 @@ class PostgresBackend:
                 last = connection.execute(sql.LAST).fetchone()
                 ended_well = connection.execute(sql.ENDED_WELL).fetchall()
             holder = connection.execute(sql.HOLDER, [sql.LOCK_KEY]).fetchone()
-            return self._state(about, record, last, ended_well or [], holder)
+            foreign = records.read(connection)
+            return replace(self._state(about, record, last, ended_well or [], holder), foreign=foreign)
 
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         with self._asking() as connection:
@@ -122,6 +128,13 @@ class PostgresBackend:
             )
             for row in rows
         )
+
+    def catalogue(self, *, complete: bool = False) -> Catalogue:
+        with self._asking() as connection:
+            return catalogue.read(connection, complete=complete)
+
+    def imitate(self, other: Backend) -> None:
+        """Nothing: every table comes from a migration."""
 
     # Doing
 
@@ -179,7 +192,11 @@ class PostgresBackend:
             invalid = set() if step.migration.atomic else self._invalid_indexes(self._idle())
             try:
                 with reporting(report):
-                    self._runner.run(step, done, before, partial(self._refuse_invalid_index, step, invalid))
+                    self._runner.run(
+                        step,
+                        before=partial(self._hold_off, step),
+                        record=partial(self._record, step, done, before, invalid),
+                    )
             except (Exception, SystemExit) as error:
                 if self.connection.closed or self.connection.broken:
                     raise LockLost(
@@ -208,6 +225,30 @@ class PostgresBackend:
             if differs:
                 runner.stamp(connection, migration.id if applied else migration.parent)
             connection.execute(sql.WRITE, journal_row(entry))
+
+    def adopt(
+        self, record: ForeignRecord | None, entries: Sequence[Entry], at: Mapping[str, datetime], head: str | None
+    ) -> None:
+        from dataops.backends.postgres import runner
+
+        connection = self._idle()
+        with connection.transaction():
+            if record is not None:
+                records.hold_off(connection, record.tool, seconds=self.service.timeouts.lock)
+                records.refuse_changed(connection, record, self.service)
+            runner.stamp(connection, head)
+            for entry in entries:
+                connection.execute(sql.WRITE, journal_row(entry))
+
+    def mirror(self, missing: Sequence[Migration]) -> None:
+        connection, tool = self._idle(), self.service.mirror
+        with connection.transaction():
+            records.create_mirror(connection, tool)
+            records.hold_off(connection, tool, seconds=self.service.timeouts.lock)
+            self._batch = records.next_batch(connection, tool)
+            for migration in missing:
+                records.mirror(connection, self.service, migration, applied=True, batch=self._batch)
+            self._batch += bool(missing)
 
     def prune(self, migration: str, entry: Entry) -> None:
         connection = self._idle()
@@ -465,6 +506,32 @@ class PostgresBackend:
         statement = f"{round(self.service.timeouts.statement * 1000)}ms"
         connection.execute("SELECT set_config('statement_timeout', %s, false)", [statement])
 
+    def _hold_off(self, step: Step) -> None:
+        """First in a step's transaction: the tool that we mirror must not do the same at the same time.
+
+        Not around a CREATE INDEX CONCURRENTLY, which would wait for ever for the one who waits for us.
+        """
+        if self.service.mirror and step.migration.atomic:
+            records.hold_off(self.connection, self.service.mirror, seconds=self.service.timeouts.lock)
+            if step.direction is Direction.APPLY:
+                records.refuse_done_there(self.connection, self.service, step.migration)
+
+    def _record(self, step: Step, done: Entry, since: float, invalid: set[str]) -> None:
+        """Last in a step's transaction, beside what Alembic records."""
+        self._refuse_invalid_index(step, invalid)
+        done = with_seconds(done, since)
+        self.connection.execute(sql.WRITE, journal_row(done))
+        if self.service.mirror:
+            applied = step.direction is Direction.APPLY
+            records.mirror(
+                self.connection,
+                self.service,
+                step.migration,
+                applied=applied,
+                seconds=done.seconds or 0.0,
+                batch=self._batch,
+            )
+
     def _invalid_indexes(self, connection: psycopg.Connection[Any]) -> set[str]:
         with connection.cursor(row_factory=tuple_row) as cursor:
             return {str(name) for (name,) in cursor.execute(sql.INVALID_INDEXES)}
@@ -542,7 +609,8 @@ def _put_aside_at(comment: str | None) -> datetime | None:
 def _applied(id_: str, row: DictRow | None) -> Applied:
     if row is None or row["direction"] != Direction.APPLY.value:
         return Applied(id_)
-    return Applied(id_, row["at"], row["checksum"] or None, row["raw_checksum"] or None, row["run"])
+    tool = adopted_from(row["reason"]) if row["event"] == Happened.ADOPTED.value else ""
+    return Applied(id_, row["at"], row["checksum"] or None, row["raw_checksum"] or None, row["run"], tool)
 
 
 def _holder(row: DictRow) -> Holder:

@@ -12,6 +12,8 @@ import re
 import types
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import alembic.context
@@ -28,9 +30,9 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
 from dataops.backends import load_module
-from dataops.backends.postgres import as_dbapi, journal_row, sql, with_seconds
+from dataops.backends.postgres import as_dbapi
 from dataops.config import redact
-from dataops.model import Direction, Entry, Rendering, Service, Step
+from dataops.model import Direction, Rendering, Service, Step
 
 _PUTS_ASIDE = re.compile(
     r"CREATE TABLE dataops_stash_\w+\.(\S+) AS|ALTER TABLE (?:IF EXISTS )?(\S+) SET SCHEMA dataops_stash_"
@@ -47,10 +49,10 @@ class Runner:
         self._raw = connection
         self._engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
 
-    def run(self, step: Step, done: Entry, since: float, check: Callable[[], None]) -> None:
-        """The change, alembic_version and `done` in one transaction (its last one, where it has several).
+    def run(self, step: Step, *, before: Callable[[], None], record: Callable[[], None]) -> None:
+        """The change, alembic_version and what `record` writes in one transaction (its last one, where it has several).
 
-        `check` looks at what was done before it is recorded, and may raise.
+        `before` comes first in it. Both may raise, and work on the same connection.
         """
         as_dbapi(self._raw)
         with self._engine.connect() as connection:
@@ -58,23 +60,53 @@ class Runner:
             # migration vanishes without an error.
             assert not connection.in_transaction()
 
-            def record(*_: Any, **__: Any) -> None:
-                check()
-                self._raw.execute(sql.WRITE, journal_row(with_seconds(done, since)))
+            def at_the_end(*_: Any, **__: Any) -> None:
+                record()
 
             module = load_module(self._service, step.migration)
+            _begin_with(before, module, step)
             environment = _environment(lambda heads, context: [_revision_step(step, module)])
-            environment.configure(connection=connection, transaction_per_migration=True, on_version_apply=record)
+            environment.configure(connection=connection, transaction_per_migration=True, on_version_apply=at_the_end)
             context = environment.get_context()
             _own_proxies(module, context, environment)
             context.run_migrations()
             assert not connection.in_transaction()
 
 
+@dataclass(frozen=True)
+class Written:
+    """A statement, the line of the file that made it (0: not known), and whether it is in the step's transaction."""
+
+    text: str
+    line: int
+    in_transaction: bool
+
+
 def render(service: Service, step: Step) -> Rendering:
     """The statements, by Alembic's offline mode: without a connection. Raises BrokenFile."""
+    statements, error = written(service, step)
+    opaque = ""
+    if error is not None:
+        text = redact(str(error)).strip().split("\n")[0]
+        opaque = f"its statements depend on the database ({type(error).__name__}: {text})"
+    commands = tuple(statement.text for statement in statements)
+    aside = dict.fromkeys(match for command in commands for match in _PUTS_ASIDE.findall(command))
+    return Rendering(
+        commands,
+        opaque,
+        puts_aside=tuple(what.strip('"') for pair in aside for what in pair if what),
+        stash=frozenset(at for at, command in enumerate(commands) if _SERVES_STASH.match(command)),
+    )
+
+
+def written(service: Service, step: Step) -> tuple[tuple[Written, ...], BaseException | None]:
+    """What a step writes in Alembic's offline mode, and what ended it early, if anything. Raises BrokenFile.
+
+    A step that asks the database something cannot be rendered without one. That is a fact about the step, and applying
+    it may be perfectly fine.
+    """
     module = load_module(service, step.migration)
-    buffer = _Statements()
+    buffer = _Statements(str(step.migration.path))
     environment = _environment(lambda heads, context: [], as_sql=True)
     environment.configure(
         dialect_name="postgresql",
@@ -84,25 +116,16 @@ def render(service: Service, step: Step) -> Rendering:
         transactional_ddl=False,
     )
     context = environment.get_context()
+    context.autocommit_block = buffer.autocommit_block  # type: ignore[method-assign]
     _own_proxies(module, context, environment)
-    opaque = ""
+    ended: BaseException | None = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _function(module, step)()
     except (Exception, SystemExit) as error:  # noqa: BLE001
-        # A step that asks the database something cannot be rendered without one. That is a fact about the step, and
-        # applying it may be perfectly fine.
-        text = redact(str(error)).strip().split("\n")[0]
-        opaque = f"its statements depend on the database ({type(error).__name__}: {text})"
-    commands = tuple(buffer.statements())
-    aside = dict.fromkeys(match for command in commands for match in _PUTS_ASIDE.findall(command))
-    return Rendering(
-        commands,
-        opaque,
-        puts_aside=tuple(what.strip('"') for pair in aside for what in pair if what),
-        stash=frozenset(at for at, command in enumerate(commands) if _SERVES_STASH.match(command)),
-    )
+        ended = error
+    return tuple(buffer.statements), ended
 
 
 def stamp(connection: psycopg.Connection[DictRow], revision: str | None) -> None:
@@ -118,6 +141,17 @@ def stamp(connection: psycopg.Connection[DictRow], revision: str | None) -> None
 
 def _function(module: types.ModuleType, step: Step) -> Any:
     return module.upgrade if step.direction is Direction.APPLY else module.downgrade
+
+
+def _begin_with(before: Callable[[], None], module: types.ModuleType, step: Step) -> None:
+    name = "upgrade" if step.direction is Direction.APPLY else "downgrade"
+    migrate = getattr(module, name)
+
+    def run() -> None:
+        before()
+        migrate()
+
+    setattr(module, name, run)
 
 
 def _environment(fn: Any, *, as_sql: bool = False) -> EnvironmentContext:
@@ -147,19 +181,32 @@ def _revision_step(step: Step, module: types.ModuleType) -> RevisionStep:
 class _Statements(io.StringIO):
     """Alembic writes each statement, its terminator and blank lines in one call each; keep them apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
         super().__init__()
-        self._texts: list[str] = []
+        self.statements: list[Written] = []
+        self._path = path
+        self._in_transaction = True
 
     def write(self, text: str) -> int:
-        self._texts.append(text)
+        statement = inspect.cleandoc(text).rstrip(";").rstrip()
+        if statement:
+            self.statements.append(Written(statement, self._line(), self._in_transaction))
         return len(text)
 
-    def statements(self) -> Iterator[str]:
-        for text in self._texts:
-            statement = inspect.cleandoc(text).rstrip(";").rstrip()
-            if statement and statement not in ("BEGIN", "COMMIT"):
-                yield statement
+    @contextmanager
+    def autocommit_block(self) -> Iterator[None]:
+        """In place of Alembic's, which would not say where it is."""
+        self._in_transaction = False
+        try:
+            yield
+        finally:
+            self._in_transaction = True
+
+    def _line(self) -> int:
+        frame = inspect.currentframe()
+        while frame is not None and frame.f_code.co_filename != self._path:
+            frame = frame.f_back
+        return 0 if frame is None else frame.f_lineno
 
 
-__all__ = ["Runner", "render", "stamp"]
+__all__ = ["Runner", "Written", "render", "stamp", "written"]

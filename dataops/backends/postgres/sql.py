@@ -33,7 +33,7 @@ _ENTRY = (
 LAST = f"SELECT {_ENTRY} FROM dataops_journal ORDER BY seq DESC LIMIT 1"
 
 ENDED_WELL = """
-SELECT DISTINCT ON (migration) migration, direction, at, run, checksum, raw_checksum
+SELECT DISTINCT ON (migration) migration, direction, event, at, run, checksum, raw_checksum, reason
   FROM dataops_journal
  WHERE event IN ('succeeded', 'resolved', 'adopted')
  ORDER BY migration, seq DESC

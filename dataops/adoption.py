@@ -1,0 +1,155 @@
+"""Taking over a database that others have migrated: look, check that the record is true, write it down.
+
+Looking is `survey`. `check` sets the live catalogue beside what our history makes at that migration. `take_over` and
+`baseline` write, under the lock and after a second look. The other tool's own record is never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dataops import foreign, planner
+from dataops.backends import Backend
+from dataops.catalogue import Catalogue, Difference, compare
+from dataops.errors import DatabaseAhead, DifferencesFound, HistoryError, StalePlan
+from dataops.events import Emit
+from dataops.executor import StopSignal, locked
+from dataops.foreign import Adoption, Line
+from dataops.model import Author, Direction, Entry, Happened, Migration, Service, State
+
+
+def survey(state: State, wanted: str | None) -> Adoption | None:
+    """What adopting this database would record. None: there is no record of another tool and none is needed.
+
+    `wanted` names the tool. Raises UsageError, HistoryError, DatabaseAhead, InterruptedStep.
+    """
+    planner.refuse_interrupted(state)
+    if state.unknown:
+        raise DatabaseAhead(
+            f"the database is ahead of this code: it has {state.unknown[-1]}, which no file here describes",
+            service=state.service.name,
+            migration=state.unknown[-1],
+        )
+    if wanted is None and not state.foreign and state.applied:
+        return None
+    return foreign.examine(state, foreign.choose(state, wanted))
+
+
+def refuse_baseline(state: State, to: Migration) -> None:
+    """A baseline is for a database with no record at all. Raises HistoryError, InterruptedStep."""
+    service = state.service
+    planner.refuse_interrupted(state)
+    if state.applied or state.unknown:
+        newest = state.unknown[-1] if state.unknown else state.applied[-1].id
+        raise HistoryError(
+            f"this database has a record already: {newest} is applied",
+            service=service.name,
+            hint=f"a baseline is for a database without one; to correct one migration: "
+            f"dataops resolve {service.name}/{to.id} --applied",
+        )
+    for record in state.foreign:
+        if record.tool not in service.beside and foreign.by_migration(service, record)[0]:
+            raise HistoryError(
+                f"{record.tool} has a record of this database ({record.place})",
+                service=service.name,
+                hint=f"adopt that: dataops adopt --service {service.name}",
+            )
+
+
+def check(backend: Backend, expected: Catalogue | None, changed: Sequence[str] = ()) -> tuple[str, ...]:
+    """How the live database differs from what our history makes; `changed` come first. None expects nothing."""
+    found: Sequence[Difference] = () if expected is None else compare(expected, backend.catalogue())
+    return (*changed, *map(str, found))
+
+
+def refuse_differences(service: Service, differences: Sequence[str], head: str) -> None:
+    """Raise DifferencesFound, naming all of them."""
+    if not differences:
+        return
+    told = "\n".join(f"  {difference}" for difference in differences)
+    number = "1 difference" if len(differences) == 1 else f"{len(differences)} differences"
+    raise DifferencesFound(
+        f"{number} between the database and our history at {head}\n{told}",
+        service=service.name,
+        migration=head,
+        hint='mend the database, or accept them as they are: --accept-differences --reason "..."; '
+        "docs/adopting.md#differences",
+    )
+
+
+def take_over(
+    backend: Backend,
+    author: Author,
+    adoption: Adoption,
+    expected: Catalogue | None,
+    *,
+    accepted: str,
+    emit: Emit,
+    stop: StopSignal,
+) -> tuple[str, ...]:
+    """Write what `adoption` says, all or nothing; the differences that were `accepted` (a reason) are returned.
+
+    Raises DifferencesFound, StalePlan when anything has changed since the look, LockNotObtained.
+    """
+    service, record = backend.service, adoption.record
+    with locked(backend, author, emit=emit, stop=stop):
+        state = backend.read()
+        planner.refuse_interrupted(state, locked=True)
+        now = foreign.examine(state, foreign.choose(state, record.tool))
+        if now.record != record or _recordable(now) != _recordable(adoption):
+            raise StalePlan("the record changed since it was looked at", service=service.name, hint="look again")
+        head = now.head.id if now.head else None
+        differences = check(backend, expected, now.differences)
+        if not accepted:
+            refuse_differences(service, differences, head or planner.BASE)
+        struck = [_entry(author, line, Direction.ROLLBACK, foreign.reason(record, line)) for line in now.to_strike]
+        made = [_entry(author, line, Direction.APPLY, foreign.reason(record, line)) for line in now.to_record]
+        entries = _accepting([*struck, *made], differences, accepted)
+        backend.adopt(record, entries, {line.name: line.at for line in now.to_record if line.at}, head)
+        return differences
+
+
+def baseline(
+    backend: Backend,
+    author: Author,
+    to: Migration,
+    expected: Catalogue,
+    *,
+    reason: str,
+    accepted: str,
+    emit: Emit,
+    stop: StopSignal,
+) -> tuple[str, ...]:
+    """Record everything up to `to` as applied by somebody else, all or nothing. Raises like `take_over`."""
+    service = backend.service
+    with locked(backend, author, emit=emit, stop=stop):
+        refuse_baseline(backend.read(), to)
+        differences = check(backend, expected)
+        if not accepted:
+            refuse_differences(service, differences, to.id)
+        text = f"{foreign.BASELINE}: {reason or 'it was there before dataops'}"
+        upto = service.migrations[: service.position[to.id] + 1]
+        entries = [author.entry(m, Direction.APPLY, Happened.ADOPTED, reason=text) for m in upto]
+        backend.adopt(None, _accepting(entries, differences, accepted), {}, to.id)
+        return differences
+
+
+def _recordable(adoption: Adoption) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+    return adoption.to_record, adoption.to_strike
+
+
+def _entry(author: Author, line: Line, direction: Direction, reason: str) -> Entry:
+    assert line.migration is not None
+    return author.entry(line.migration, direction, Happened.ADOPTED, reason=reason)
+
+
+def _accepting(entries: list[Entry], differences: Sequence[str], accepted: str) -> list[Entry]:
+    """The newest entry carries what a person accepted, and why."""
+    if entries and differences:
+        told = f"{entries[-1].reason}; accepted, because {accepted}: {'; '.join(differences)}"
+        entries[-1] = replace(entries[-1], reason=told)
+    return entries
+
+
+__all__ = ["baseline", "check", "refuse_baseline", "refuse_differences", "survey", "take_over"]

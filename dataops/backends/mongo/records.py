@@ -1,0 +1,78 @@
+"""The records of other migration tools in MongoDB: migrate-mongo (11 to 14), which we mirror, and golang-migrate."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+
+from dataops import foreign
+from dataops.model import ForeignRecord, ForeignRow, Migration, Outcome, Service
+
+CHANGELOG = "changelog"
+_CHANGELOG_LOCK = "changelog_lock"
+_SCHEMA_MIGRATIONS = "schema_migrations"
+COLLECTIONS = (CHANGELOG, _CHANGELOG_LOCK, _SCHEMA_MIGRATIONS)
+_UNAUTHORIZED = 13
+
+Document = dict[str, Any]
+
+
+def read(db: Database[Document], collections: Collection[str]) -> tuple[ForeignRecord, ...]:
+    """Every record there is among these collections. One that this user may not read says so."""
+    records = []
+    for tool, place, look in (
+        (foreign.MIGRATE_MONGO, CHANGELOG, _migrate_mongo),
+        (foreign.GOLANG_MIGRATE, _SCHEMA_MIGRATIONS, _golang_migrate),
+    ):
+        if place not in collections:
+            continue
+        try:
+            rows = tuple(look(db))
+            locked = _locked(db) if tool == foreign.MIGRATE_MONGO and _CHANGELOG_LOCK in collections else ""
+        except OperationFailure as error:
+            if error.code != _UNAUTHORIZED:
+                raise
+            records.append(ForeignRecord(tool, place, readable=False))
+            continue
+        if rows:  # an application may have a collection of that name for its own purposes
+            records.append(ForeignRecord(tool, place, rows, locked))
+    return tuple(records)
+
+
+def _migrate_mongo(db: Database[Document]) -> Iterable[ForeignRow]:
+    for document in db[CHANGELOG].find({"fileName": {"$type": "string"}}).sort([("appliedAt", 1), ("_id", 1)]):
+        at = document.get("appliedAt")
+        yield ForeignRow(
+            (document["fileName"],),
+            at.replace(tzinfo=at.tzinfo or UTC) if isinstance(at, datetime) else None,
+            checksum=str(document.get("fileHash") or ""),
+        )
+
+
+def _golang_migrate(db: Database[Document]) -> Iterable[ForeignRow]:
+    for document in db[_SCHEMA_MIGRATIONS].find({"version": {"$gte": 0}, "dirty": {"$type": "bool"}}):
+        outcome = Outcome.HALF_DONE if document["dirty"] else Outcome.APPLIED
+        yield ForeignRow((str(int(document["version"])),), outcome=outcome)
+
+
+def _locked(db: Database[Document]) -> str:
+    """migrate-mongo's lock is any document in that collection; it is off unless a time to live was configured."""
+    held = db[_CHANGELOG_LOCK].find_one({"createdAt": {"$exists": True}})
+    return f"a document in {_CHANGELOG_LOCK} since {held['createdAt']}" if held else ""
+
+
+def names_there(db: Database[Document], service: Service, migration: Migration) -> list[str]:
+    """The file names under which migrate-mongo has it."""
+    found = []
+    for row in _migrate_mongo(db):
+        ours, _ = foreign.by_migration(service, ForeignRecord(foreign.MIGRATE_MONGO, CHANGELOG, (row,)))
+        if migration.id in ours:
+            found.append(row.name)
+    return found
+
+
+__all__ = ["CHANGELOG", "COLLECTIONS", "names_there", "read"]

@@ -1,0 +1,298 @@
+"""The records of other migration tools in PostgreSQL: finding and reading them, and writing the ones we mirror.
+
+The shapes are those of sqlx 0.7 and 0.8, knex 2 and 3, Flyway 6 to 11, Liquibase 4, Prisma 2 to 6, Django,
+golang-migrate 4, dbmate 2, goose 3 and Ory's pop, under the names that they have by default, on the search_path.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+from dataops import foreign
+from dataops.errors import HistoryError, LockNotObtained, StalePlan
+from dataops.model import ForeignRecord, ForeignRow, Migration, Outcome, Service
+
+_APPLIED = "NULL::text AS other, 'applied' AS outcome, '' AS checksum"
+
+
+@dataclass(frozen=True)
+class _Table:
+    """`query` gives name, other, at, outcome, checksum, in the order of applying; `columns` tell the table apart."""
+
+    name: str
+    columns: frozenset[str]
+    query: str
+    lock: str = ""
+
+
+_TABLES: Mapping[str, _Table] = {
+    foreign.SQLX: _Table(
+        "_sqlx_migrations",
+        frozenset({"version", "description", "installed_on", "success", "checksum"}),
+        "SELECT version::text AS name, NULL::text AS other, installed_on AS at, encode(checksum, 'hex') AS checksum,"
+        "       CASE WHEN success THEN 'applied' ELSE 'failed' END AS outcome"
+        "  FROM _sqlx_migrations ORDER BY installed_on, version",
+    ),
+    foreign.KNEX: _Table(
+        "knex_migrations",
+        frozenset({"id", "name", "batch", "migration_time"}),
+        f"SELECT name, {_APPLIED}, migration_time AS at FROM knex_migrations ORDER BY id",
+        lock="SELECT 'is_locked is 1 in knex_migrations_lock' AS held FROM knex_migrations_lock WHERE is_locked = 1",
+    ),
+    "flyway": _Table(
+        "flyway_schema_history",
+        frozenset({"installed_rank", "version", "type", "script", "installed_on", "success"}),
+        "SELECT script AS name, version AS other, installed_on AS at, coalesce(checksum::text, '') AS checksum,"
+        "       CASE WHEN success THEN 'applied' ELSE 'failed' END AS outcome"
+        "  FROM flyway_schema_history h"
+        " WHERE version IS NOT NULL AND type NOT IN ('SCHEMA', 'BASELINE', 'DELETE') AND type NOT LIKE 'UNDO%'"
+        "   AND NOT EXISTS (SELECT FROM flyway_schema_history u WHERE u.version = h.version AND u.success"
+        "                   AND (u.type LIKE 'UNDO%' OR u.type = 'DELETE') AND u.installed_rank > h.installed_rank)"
+        " ORDER BY installed_rank",
+    ),
+    "liquibase": _Table(
+        "databasechangelog",
+        frozenset({"id", "author", "filename", "dateexecuted", "orderexecuted", "exectype", "md5sum"}),
+        "SELECT id AS name, filename AS other, dateexecuted AS at, coalesce(md5sum, '') AS checksum,"
+        "       CASE WHEN exectype IN ('EXECUTED', 'RERAN', 'MARK_RAN') THEN 'applied' ELSE 'failed' END AS outcome"
+        "  FROM databasechangelog WHERE exectype <> 'SKIPPED' ORDER BY orderexecuted",
+        lock="SELECT concat_ws(' ', 'by', lockedby, 'since', lockgranted) AS held"
+        "  FROM databasechangeloglock WHERE locked",
+    ),
+    "prisma": _Table(
+        "_prisma_migrations",
+        frozenset({"id", "checksum", "finished_at", "migration_name", "rolled_back_at", "started_at"}),
+        "SELECT migration_name AS name, NULL::text AS other, coalesce(finished_at, started_at) AS at, checksum,"
+        "       CASE WHEN finished_at IS NULL THEN 'half-done' ELSE 'applied' END AS outcome"
+        "  FROM _prisma_migrations WHERE rolled_back_at IS NULL ORDER BY started_at",
+    ),
+    "django": _Table(
+        "django_migrations",
+        frozenset({"id", "app", "name", "applied"}),
+        "SELECT app || '.' || name AS name, name AS other, 'applied' AS outcome, '' AS checksum, applied AS at"
+        "  FROM django_migrations ORDER BY id",
+    ),
+    foreign.GOLANG_MIGRATE: _Table(
+        "schema_migrations",
+        frozenset({"version", "dirty"}),
+        "SELECT version::text AS name, NULL::text AS other, NULL::timestamptz AS at, '' AS checksum,"
+        "       CASE WHEN dirty THEN 'half-done' ELSE 'applied' END AS outcome"
+        "  FROM schema_migrations WHERE version >= 0",
+    ),
+    "dbmate": _Table(
+        "schema_migrations",
+        frozenset({"version"}),
+        f"SELECT version::text AS name, {_APPLIED}, NULL::timestamptz AS at FROM schema_migrations ORDER BY version",
+    ),
+    "goose": _Table(
+        "goose_db_version",
+        frozenset({"id", "version_id", "is_applied", "tstamp"}),
+        "SELECT * FROM (SELECT DISTINCT ON (version_id) version_id::text AS name, NULL::text AS other,"
+        "         'applied' AS outcome, '' AS checksum, tstamp AS at, is_applied, id"
+        "    FROM goose_db_version WHERE version_id > 0 ORDER BY version_id, id DESC) newest"
+        " WHERE is_applied ORDER BY id",
+    ),
+    foreign.POP: _Table(
+        "schema_migration",
+        frozenset({"version", "version_self"}),
+        f"SELECT version AS name, {_APPLIED}, NULL::timestamptz AS at FROM schema_migration ORDER BY version",
+    ),
+}
+
+_PRESENT = """
+SELECT c.relname AS name, has_table_privilege(c.oid, 'SELECT') AS readable,
+       array_agg(a.attname::text) AS columns
+  FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE c.relname = ANY (%s) AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)
+ GROUP BY c.oid, c.relname
+"""
+_LOCK_TABLES = {foreign.KNEX: "knex_migrations_lock", "liquibase": "databasechangeloglock"}
+TABLES = tuple(sorted({table.name for table in _TABLES.values()} | set(_LOCK_TABLES.values())))
+
+
+def read(connection: psycopg.Connection[Any]) -> tuple[ForeignRecord, ...]:
+    """Every record there is, in the caller's transaction. One that this user may not read says so."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return _read(cursor)
+
+
+def _read(cursor: psycopg.Cursor[DictRow]) -> tuple[ForeignRecord, ...]:
+    present = {row["name"]: row for row in cursor.execute(_PRESENT, [list(TABLES)])}
+    records = []
+    for tool, table in _TABLES.items():
+        found = present.get(table.name)
+        if found is None or not table.columns <= set(found["columns"]):
+            continue
+        if tool == "dbmate" and "dirty" in found["columns"]:
+            continue  # golang-migrate's table has the same name
+        if not found["readable"]:
+            records.append(ForeignRecord(tool, table.name, readable=False))
+            continue
+        rows = tuple(_row(row) for row in cursor.execute(table.query))
+        lock = present.get(_LOCK_TABLES.get(tool, ""))
+        held = cursor.execute(table.lock).fetchone() if table.lock and lock and lock["readable"] else None
+        records.append(ForeignRecord(tool, table.name, rows, locked=str(held["held"]) if held else ""))
+    return tuple(records)
+
+
+def _row(row: DictRow) -> ForeignRow:
+    names = tuple(str(name) for name in (row["name"], row["other"]) if name)
+    return ForeignRow(names or ("",), row["at"], Outcome(row["outcome"]), row["checksum"])
+
+
+# --- keeping the other tool out while we write
+
+
+def hold_off(connection: psycopg.Connection[Any], tool: str, *, seconds: float) -> None:
+    """Until the end of the caller's transaction the other tool waits, as it would wait for another of its own kind.
+
+    Raises LockNotObtained when it is migrating for longer than `seconds`. A killed knex leaves its lock behind, so that
+    one has to be unlocked by a person.
+    """
+    deadline = time.monotonic() + seconds
+    while not _held_off(connection, tool):
+        if time.monotonic() >= deadline:
+            raise LockNotObtained(f"{tool} is migrating this database now", hint=f"wait for {tool} to end")
+        time.sleep(0.2)
+
+
+def _held_off(connection: psycopg.Connection[Any], tool: str) -> bool:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        if tool == foreign.SQLX:
+            row = cursor.execute(
+                "SELECT pg_try_advisory_xact_lock(%s) AS got", [sqlx_lock_key(connection.info.dbname)]
+            ).fetchone()
+            return bool(row and row["got"])
+        if tool == foreign.KNEX:
+            # knex takes its lock by an UPDATE of this row: it waits for us, and sees 0 when we have committed.
+            cursor.execute("SELECT is_locked FROM knex_migrations_lock ORDER BY index FOR UPDATE")
+            return all(row["is_locked"] != 1 for row in cursor.fetchall())
+        return True
+
+
+def sqlx_lock_key(database: str) -> int:
+    """The session advisory lock of sqlx: 0x3d32ad9e times the CRC-32 of the database's name, as a signed int8."""
+    key = (0x3D32AD9E * zlib.crc32(database.encode())) & 0xFFFF_FFFF_FFFF_FFFF
+    return key - (1 << 64) if key >> 63 else key
+
+
+def refuse_changed(connection: psycopg.Connection[Any], record: ForeignRecord, service: Service) -> None:
+    """Raise StalePlan when the record is not any more what was looked at."""
+    now = {found.tool: found.rows for found in read(connection)}
+    if now.get(record.tool, ()) != record.rows:
+        raise StalePlan(
+            f"{record.tool} has changed its record meanwhile", service=service.name, hint="look again: dataops adopt"
+        )
+
+
+# --- the mirror
+
+_CREATE = {
+    foreign.SQLX: """
+        CREATE TABLE IF NOT EXISTS _sqlx_migrations (
+            version BIGINT PRIMARY KEY,
+            description TEXT NOT NULL,
+            installed_on TIMESTAMPTZ NOT NULL DEFAULT now(),
+            success BOOLEAN NOT NULL,
+            checksum BYTEA NOT NULL,
+            execution_time BIGINT NOT NULL
+        )""",
+    foreign.KNEX: """
+        CREATE TABLE IF NOT EXISTS knex_migrations (
+            id serial PRIMARY KEY, name varchar(255), batch integer, migration_time timestamptz
+        );
+        CREATE TABLE IF NOT EXISTS knex_migrations_lock (index serial PRIMARY KEY, is_locked integer);
+        INSERT INTO knex_migrations_lock (is_locked)
+        SELECT 0 WHERE NOT EXISTS (SELECT FROM knex_migrations_lock)""",
+}
+
+
+def create_mirror(connection: psycopg.Connection[Any], tool: str) -> None:
+    """The other tool's own table, where it is missing: a database that we made from nothing."""
+    connection.execute(_CREATE[tool].encode())
+
+
+def next_batch(connection: psycopg.Connection[Any], tool: str) -> int:
+    """One number for all that a run of ours does, as knex counts its own runs."""
+    if tool != foreign.KNEX:
+        return 0
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute("SELECT coalesce(max(batch), 0) + 1 AS batch FROM knex_migrations").fetchone()
+    return int(row["batch"]) if row else 1
+
+
+def refuse_done_there(connection: psycopg.Connection[Any], service: Service, migration: Migration) -> None:
+    """Raise HistoryError when the mirrored tool has applied it between our look and our lock."""
+    for record in read(connection):
+        if record.tool == service.mirror and migration.id in foreign.by_migration(service, record)[0]:
+            raise HistoryError(
+                f"{record.tool} has applied {migration.id} meanwhile",
+                service=service.name,
+                migration=migration.id,
+                hint=f"take it over: dataops adopt --service {service.name}",
+            )
+
+
+def mirror(
+    connection: psycopg.Connection[Any],
+    service: Service,
+    migration: Migration,
+    *,
+    applied: bool,
+    batch: int,
+    seconds: float = 0.0,
+) -> None:
+    """Write or strike the row that the other tool would have, in the caller's transaction.
+
+    Raises ConfigError where it cannot be known.
+    """
+    name = foreign.mirrored(service, migration)
+    if service.mirror == foreign.SQLX:
+        if not applied:
+            connection.execute("DELETE FROM _sqlx_migrations WHERE version = %s", [int(name.name)])
+            return
+        connection.execute(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)"
+            " VALUES (%s, %s, true, %s, %s) ON CONFLICT (version) DO NOTHING",
+            [int(name.name), name.description, bytes.fromhex(name.checksum), round(seconds * 1e9)],
+        )
+        return
+    present = [row for row in _knex_names(connection) if _same(service, migration, row)]
+    if not applied:
+        connection.execute("DELETE FROM knex_migrations WHERE name = ANY (%s)", [present])
+    elif not present:
+        connection.execute(
+            "INSERT INTO knex_migrations (name, batch, migration_time)"
+            " VALUES (%s, %s, date_trunc('milliseconds', clock_timestamp()))",
+            [name.name, batch],
+        )
+
+
+def _knex_names(connection: psycopg.Connection[Any]) -> list[str]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return [str(row["name"]) for row in cursor.execute("SELECT name FROM knex_migrations")]
+
+
+def _same(service: Service, migration: Migration, name: str) -> bool:
+    ours, _ = foreign.by_migration(service, ForeignRecord(service.mirror, "", (ForeignRow((name,)),)))
+    return migration.id in ours
+
+
+__all__ = [
+    "TABLES",
+    "create_mirror",
+    "hold_off",
+    "mirror",
+    "next_batch",
+    "read",
+    "refuse_changed",
+    "refuse_done_there",
+    "sqlx_lock_key",
+]

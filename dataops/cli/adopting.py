@@ -1,0 +1,216 @@
+"""adopt, baseline: databases that other tools have migrated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from dataops import adoption, console, foreign, planner, report
+from dataops.cli.session import Session, command, opened, worst
+from dataops.cli.signals import signals
+from dataops.errors import DataopsError, ExitCode, UsageError
+from dataops.executor import StopSignal, look
+from dataops.foreign import Adoption
+from dataops.model import Service
+
+if TYPE_CHECKING:
+    from dataops.scratch import Scratch
+
+
+def _checked(function: click.decorators.FC) -> click.decorators.FC:
+    """The options that adopt and baseline share."""
+    for option in reversed(
+        [
+            click.option("--write", is_flag=True, help="Record it. Without this, only look."),
+            click.option("--accept-differences", "accept", is_flag=True, help="Record it although they differ."),
+            click.option("--reason", default="", help="Why you accept them; it is recorded."),
+            click.option(
+                "--scratch",
+                "server",
+                metavar="URL",
+                envvar="DATAOPS_SCRATCH",
+                multiple=True,
+                help="A server to build the comparison on; one for each engine. By default one is started here.",
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+@dataclass
+class _Outcome:
+    """What came of one service."""
+
+    service: Service
+    found: Adoption | None = None
+    differences: tuple[str, ...] | None = None
+    written: bool = False
+    error: DataopsError | None = None
+
+
+@command("adopt")
+@click.option("--from", "tool", type=click.Choice(foreign.TOOLS), help="Whose record, where there is more than one.")
+@_checked
+def adopt_command(
+    session: Session, tool: str | None, write: bool, accept: bool, reason: str, server: tuple[str, ...]
+) -> ExitCode:
+    """Take over databases from sqlx, knex, migrate-mongo and others, by their own records.
+
+    Says what would be recorded and how the database differs from our history. Writes nothing without --write, and
+    never to the other tool's record: a service that still runs that tool at its start goes on starting.
+
+    \b
+    Example:
+      dataops adopt
+      dataops adopt --service notifications --write
+      dataops adopt --service api --from migrate-mongo --write --accept-differences --reason "index made by hand"
+    """
+    from dataops.scratch import Scratch
+
+    _refuse_silent(accept=accept, reason=reason)
+    services = session.config().services
+    everyone = session.config(with_urls=False, selected=()).services
+    outcomes = [_Outcome(service) for service in services]
+    with signals(session) as stop, Scratch(session.author, servers=server, stop=stop) as scratch:
+        for outcome, state in zip(outcomes, look(services, emit=session.sink()), strict=True):
+            try:
+                if isinstance(state, DataopsError):
+                    raise state
+                outcome.found = adoption.survey(state, tool)
+                if outcome.found is not None:
+                    if not session.as_json:
+                        session.console.data(console.adoption_lines(outcome.found))
+                    foreign.refuse_unfit(outcome.found, everyone)
+                    _adopt(session, outcome, scratch, write=write, accepted=reason if accept else "", stop=stop)
+            except DataopsError as error:
+                error.service = error.service or outcome.service.name
+                outcome.error = error
+            if not session.as_json:
+                _tell(session, outcome)
+    return _end(session, outcomes)
+
+
+def _adopt(
+    session: Session, outcome: _Outcome, scratch: Scratch, *, write: bool, accepted: str, stop: StopSignal
+) -> None:
+    found = outcome.found
+    if found is None or found.nothing_to_do:
+        return
+    service = outcome.service
+    with opened(service) as backend:
+        expected = scratch.catalogue(service, found.head, backend)
+        if write:
+            outcome.differences = adoption.take_over(
+                backend, session.author, found, expected, accepted=accepted, emit=session.sink(), stop=stop
+            )
+            outcome.written = True
+            return
+        outcome.differences = adoption.check(backend, expected, found.differences)
+    if not accepted:
+        adoption.refuse_differences(service, outcome.differences, found.head.id if found.head else planner.BASE)
+
+
+@command("baseline", services=False)
+@click.argument("service_name", metavar="SERVICE")
+@click.option("--to", required=True, metavar="REV", help="The newest migration that the database has.")
+@_checked
+def baseline_command(
+    session: Session,
+    service_name: str,
+    to: str,
+    write: bool,
+    accept: bool,
+    reason: str,
+    server: tuple[str, ...],
+) -> ExitCode:
+    """Say that a database without any record stands at a migration. It is checked like an adoption.
+
+    \b
+    Example:
+      dataops baseline voucher --to 20240530124319
+      dataops baseline voucher --to 20240530124319 --write
+    """
+    from dataops.scratch import Scratch
+
+    _refuse_silent(accept=accept, reason=reason)
+    service = session.config(selected=[service_name]).services[0]
+    _, target = planner.target([service], f"{service_name}/{to}")
+    if target is None:
+        raise UsageError("a database at base needs no baseline", hint="dataops apply")
+    outcome = _Outcome(service)
+    with (
+        signals(session) as stop,
+        Scratch(session.author, servers=server, stop=stop) as scratch,
+        opened(service) as backend,
+    ):
+        adoption.refuse_baseline(backend.read(), target)
+        expected = scratch.catalogue(service, target, backend)
+        accepted = reason if accept else ""
+        if write:
+            outcome.differences = adoption.baseline(
+                backend,
+                session.author,
+                target,
+                expected,
+                reason=reason,
+                accepted=accepted,
+                emit=session.sink(),
+                stop=stop,
+            )
+        else:
+            outcome.differences = adoption.check(backend, expected)
+            if not accepted:
+                adoption.refuse_differences(service, outcome.differences, target.id)
+    upto = service.migrations[: service.position[target.id] + 1]
+    if session.as_json:
+        answer = report.baseline(session.author.run, service.name, upto, outcome.differences, written=write)
+        session.answer(answer, ExitCode.OK)
+        return ExitCode.OK
+    _tell_differences(session, outcome)
+    _tell_written(session, service, len(upto), written=write)
+    return ExitCode.OK
+
+
+def _refuse_silent(*, accept: bool, reason: str) -> None:
+    if accept and not reason.strip():
+        raise UsageError("--accept-differences wants to know why", hint='--reason "..."; it is recorded')
+
+
+def _tell(session: Session, outcome: _Outcome) -> None:
+    name = outcome.service.name
+    if outcome.error is not None:
+        session.console.error(outcome.error)
+    elif outcome.found is None:
+        session.console.say(f"{name}: is ours already; no other tool has a record there")
+    elif outcome.found.nothing_to_do:
+        session.console.data([(f"{name}: nothing to adopt", "")])
+    else:
+        _tell_differences(session, outcome)
+        count = len(outcome.found.to_record) + len(outcome.found.to_strike)
+        _tell_written(session, outcome.service, count, written=outcome.written)
+
+
+def _tell_differences(session: Session, outcome: _Outcome) -> None:
+    session.console.talk([(f"  accepted: {difference}", "yellow") for difference in outcome.differences or ()])
+
+
+def _tell_written(session: Session, service: Service, count: int, *, written: bool) -> None:
+    what = console.counted(count, "migration")
+    if written:
+        session.console.data([(f"{service.name}: {what} recorded (run {session.author.run})", "green")])
+    else:
+        session.console.data([(f"{service.name}: {what} to record", "")])
+        session.console.say("Nothing was written. Record it with --write.")
+
+
+def _end(session: Session, outcomes: Sequence[_Outcome]) -> ExitCode:
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    code = worst(errors).exit_code if errors else ExitCode.OK
+    if session.as_json:
+        rows = [report.adoption(o.service.name, o.found, o.differences, o.error, written=o.written) for o in outcomes]
+        session.answer({"run": session.author.run, "services": rows}, code)
+    return code
