@@ -16,6 +16,8 @@ from dataops.dev import MongoServer, PostgresServer, mongodb_server, postgres_se
 from tests.projects import Project
 from tests.servers import POSTGRES_MAJOR, Cli, fresh_mongo, fresh_postgres, fresh_urls
 
+collect_ignore = [] if os.environ.get("DATAOPS_TEST_NODE") else ["node"]  # script/test --with-node
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _nobodys_variables() -> None:
