@@ -23,6 +23,7 @@ down_revision = "20240417091715"
 
 def upgrade() -> None:
     for statement in stash.put_tables_aside(revision, "in_app_notifications", during=Direction.APPLY, if_exists=True):
+        # dataops: ignore[squawk/ban-set-schema] to remove the table is what this is for: new pods do not use it
         op.execute(statement)
 
 

@@ -24,6 +24,8 @@ def upgrade() -> None:
     op.execute(
         stash.take_values_back(revision, "stateful_notifications", "bulletin_enabled = stashed.bulletin_enabled")
     )
+    # dataops: ignore[squawk/require-concurrent-index-creation] one transaction with its column, as the original; short:
+    # the table was 19 days old
     op.execute("""
         CREATE INDEX idx_stateful_notifications_bulletin_enabled ON stateful_notifications (bulletin_enabled)
     """)

@@ -41,6 +41,7 @@ def upgrade() -> None:
             where='present."salesAmountInCents" = stashed."salesAmountInCents"',
         )
     )
+    # dataops: ignore[squawk/adding-not-nullable-field] every row was just written under the same exclusive lock
     op.execute("""
         ALTER TABLE "WithdrawLinks"
             ALTER COLUMN "displayVoucherPrice" SET NOT NULL,

@@ -1,0 +1,110 @@
+"""`dataops lint`: what is wrong with migration files, found without a database.
+
+A broken file is a finding like any other: the other files are looked at all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataops.lint import history, ignores, mongo
+from dataops.lint.ignores import Ignore
+from dataops.lint.rules import RULES, Finding, Rule, Severity
+from dataops.model import Kind, Service
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was looked at (service and file), what is wrong, and what a comment says is fine, in order of the files."""
+
+    files: tuple[tuple[str, Path], ...]
+    findings: tuple[Finding, ...]
+    ignored: tuple[tuple[Finding, Ignore], ...] = ()
+
+    @property
+    def errors(self) -> int:
+        return sum(1 for finding in self.findings if finding.rule.severity is Severity.ERROR)
+
+    @property
+    def warnings(self) -> int:
+        return len(self.findings) - self.errors
+
+
+def lint(services: Sequence[Service], *, base: str | None = None, ask_squawk: bool = True) -> Report:
+    """Look at every file of the services. Their top levels are run for PostgreSQL, and nothing for MongoDB.
+
+    Raises UsageError when git does not know `base`, ConfigError when a folder, or squawk, is missing: before a file is
+    looked at.
+    """
+    reads = [history.read(service) for service in services]
+    bases = [history.Base(base, read.service.folder) if base else None for read in reads]
+    if ask_squawk and any(service.kind is Kind.POSTGRESQL for service in services):
+        from dataops.lint import squawk
+
+        squawk.program()
+    files: list[tuple[str, Path]] = []
+    findings: list[Finding] = []
+    ignored: list[tuple[Finding, Ignore]] = []
+    for read, other in zip(reads, bases, strict=True):
+        left, aside = _one(read, other, ask_squawk)
+        files += [(read.service.name, path) for path in read.texts]
+        findings += left
+        ignored += aside
+    return Report(tuple(files), tuple(findings), tuple(ignored))
+
+
+def _one(
+    read: history.Read, base: history.Base | None, ask_squawk: bool
+) -> tuple[list[Finding], list[tuple[Finding, Ignore]]]:
+    name = read.service.name
+    findings = [*read.broken, *history.chain(read), *history.each(read), *_content(read, ask_squawk)]
+    if base is not None:
+        findings += history.against(read, base)
+    comments: dict[Path, list[Ignore]] = {}
+    for path, text in read.texts.items():
+        comments[path], wrong = ignores.read(name, path, text, _knows)
+        findings += wrong
+    left: list[Finding] = []
+    aside: list[tuple[Finding, Ignore]] = []
+    for finding in dict.fromkeys(findings):
+        covering = [each for each in comments.get(finding.path, ()) if each.covers(finding)]
+        for ignore in covering:
+            ignore.used.add(finding.rule.code)
+        if covering:
+            aside.append((finding, covering[0]))
+        else:
+            left.append(finding)
+    unread = {finding.path for finding in read.broken}
+    for path, found in comments.items():
+        if path not in unread:
+            left += ignores.unused(name, path, found, lambda code: _unchecked(code, base is not None, ask_squawk))
+    return sorted(left, key=_place), sorted(aside, key=lambda pair: _place(pair[0]))
+
+
+def _content(read: history.Read, ask_squawk: bool) -> Iterator[Finding]:
+    if read.service.kind is Kind.MONGODB:
+        for migration in read.migrations:
+            yield from mongo.check(read.service.name, migration)
+    elif read.migrations:
+        from dataops.lint import squawk
+
+        yield from squawk.check(read.service, read.migrations, ask_squawk=ask_squawk)
+
+
+def _knows(rule: str) -> bool:
+    from dataops.lint import squawk
+
+    return squawk.knows(rule)
+
+
+def _unchecked(code: str, with_base: bool, with_squawk: bool) -> bool:
+    return (code in ("H012", "H013") and not with_base) or (code.startswith("squawk/") and not with_squawk)
+
+
+def _place(finding: Finding) -> tuple[str, int, str]:
+    return str(finding.path), finding.line, finding.rule.code
+
+
+__all__ = ["RULES", "Finding", "Ignore", "Report", "Rule", "Severity", "lint"]

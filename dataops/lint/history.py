@@ -1,0 +1,316 @@
+"""Rules about the history: one chain, files that say what they are, and nothing edited that already stands elsewhere.
+
+Unlike `dataops.files`, which refuses at the first thing that is wrong, this goes on and finds the next.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataops import files, source
+from dataops.errors import BrokenFile, DataopsError, UsageError
+from dataops.lint.rules import RULES, Finding
+from dataops.model import Kind, Migration, Service
+
+LIBRARIES = {"alembic", "sqlalchemy", "pymongo", "bson", "dataops"}
+"""What a migration may import beside Python's own: what the migrations of every service stand on anyway."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """The files of a service as they are: those that could be read, and those that could not, each with the reason."""
+
+    service: Service
+    migrations: tuple[Migration, ...]
+    broken: tuple[Finding, ...]
+    texts: dict[Path, bytes]
+
+
+def read(service: Service) -> Read:
+    """Every file, whatever is wrong with the others. Raises ConfigError when the folder is missing."""
+    migrations: list[Migration] = []
+    broken: list[Finding] = []
+    texts: dict[Path, bytes] = {}
+    for path in files.paths(service.name, service.kind, service.folder):
+        try:
+            texts[path] = path.read_bytes()
+            source.parse(texts[path])
+            migrations.append(files.read(service.name, service.kind, path))
+        except source.Unreadable as error:
+            broken.append(Finding(RULES["H001"], path, error.line or 1, str(error), service.name))
+        except OSError as error:
+            message = error.strerror or str(error)
+            broken.append(Finding(RULES["H001"], path, 1, message, service.name, "make the file readable"))
+        except DataopsError as error:
+            rule = RULES["H002" if isinstance(error, BrokenFile) else "H004"]
+            message = re.sub(rf"^{re.escape(str(path))}(:\d+)?: ", "", error.message)
+            hint = "" if isinstance(error.__cause__, source.Unreadable) else error.hint
+            broken.append(Finding(rule, path, _line_of_identity(texts[path]), message, service.name, hint))
+    return Read(service, tuple(migrations), tuple(broken), texts)
+
+
+def chain(read: Read) -> Iterator[Finding]:
+    """One base, one head, one child each; ids in the order of their times."""
+    by_id: dict[str, Migration] = {}
+    for migration in read.migrations:
+        other = by_id.setdefault(migration.id, migration)
+        if other is not migration:
+            yield _at_identity(read, "H003", migration, f"{other.path.name} has the id {migration.id} too")
+    children: dict[str | None, list[Migration]] = {}
+    for migration in by_id.values():
+        children.setdefault(migration.parent, []).append(migration)
+        parent = by_id.get(migration.parent or "")
+        if migration.parent is not None and parent is None and not _may_be_broken(migration.parent, read):
+            hint = files.near(migration.parent, [id_ for id_ in by_id if id_ != migration.id])
+            yield _at_identity(read, "H005", migration, f"its parent {migration.parent} does not exist", hint)
+        if parent is not None and _time(migration.id) < _time(parent.id):
+            yield _at_identity(read, "H008", migration, f"{migration.id} is older than its parent {parent.id}")
+    for parent_id, born in children.items():
+        for migration in sorted(born, key=lambda m: (_time(m.id), m.id))[1:]:
+            others = ", ".join(sorted(m.path.name for m in born if m is not migration))
+            message = (
+                f"{others} comes after {parent_id} too" if parent_id else f"{others} says too that it is the first"
+            )
+            yield _at_identity(read, "H006", migration, message)
+    yield from _circles(read, by_id)
+
+
+def each(read: Read) -> Iterator[Finding]:
+    """What a file has to say about itself, and what it must not import."""
+    for migration in read.migrations:
+        tree = source.parse(migration.text)
+        first = tree.body[0].lineno if tree.body else 1
+        if not migration.facts.title:
+            yield Finding(RULES["H009"], migration.path, first, "it has no title", read.service.name)
+        known = source.constants(tree)
+        reason = known.get("irreversible_because")
+        declared = known.get("reversible") is False and isinstance(reason, str) and reason.strip()
+        if not migration.facts.reversible and not declared:
+            line = _line_of(tree, "reversible", "downgrade", "upgrade")
+            message = f"{migration.facts.irreversible_because}, and it does not say why"
+            yield Finding(RULES["H010"], migration.path, line, message, read.service.name)
+        for line, module in _imports(tree):
+            if module.partition(".")[0] not in LIBRARIES | sys.stdlib_module_names:
+                message = f"it imports {module}: the migration changes when that does"
+                yield Finding(RULES["H011"], migration.path, line, message, read.service.name)
+
+
+def _circles(read: Read, by_id: dict[str, Migration]) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for start in by_id.values():
+        trail: list[str] = []
+        here: Migration | None = start
+        while here is not None and here.id not in seen and here.id not in trail:
+            trail.append(here.id)
+            here = by_id.get(here.parent or "")
+        if here is not None and here.id in trail:
+            circle = trail[trail.index(here.id) :]
+            message = f"{' comes after '.join([*circle, circle[0]])}"
+            yield _at_identity(read, "H007", by_id[max(circle)], message)
+        seen.update(trail)
+
+
+def _may_be_broken(parent: str, read: Read) -> bool:
+    """Whether it is one of the files that could not be read: that is told already."""
+    return any(
+        parent == finding.path.stem or parent.encode() in read.texts.get(finding.path, parent.encode())
+        for finding in read.broken
+    )
+
+
+def _time(id_: str) -> str:
+    """The digits that an id begins with, to be compared as texts: some have 14, some 16. None: always later."""
+    digits = re.match(r"\d{8,}", id_)
+    return digits[0] if digits else "~"
+
+
+def _at_identity(read: Read, code: str, migration: Migration, message: str, hint: str = "") -> Finding:
+    line = _line_of_identity(migration.text, of_id=code == "H003")
+    return Finding(RULES[code], migration.path, line, message, read.service.name, hint)
+
+
+def _line_of_identity(text: bytes, *, of_id: bool = False) -> int:
+    ids, parents = ["revision", "name"], ["down_revision", "dependencies"]
+    return _line_of(source.parse(text), *(ids + parents if of_id else parents + ids))
+
+
+def _line_of(tree: ast.Module, *names: str) -> int:
+    """Where the first of these names that the file has gets its value."""
+    for name in names:
+        for node in tree.body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            if getattr(node, "name", "") == name or any(isinstance(t, ast.Name) and t.id == name for t in targets):
+                return node.lineno
+    return 1
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    hidden = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        if node in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, "." * node.level + (node.module or "")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__"):
+            named = node.args[0] if node.args else None
+            yield node.lineno, str(named.value) if isinstance(named, ast.Constant) else "what it works out at run time"
+
+
+# ---- against what stands elsewhere
+
+
+class Base:
+    """A revision of the git repository that has the files. Raises UsageError when there is no such thing.
+
+    What must not change is what stood where both branches part; what the other one has got since is news.
+    """
+
+    def __init__(self, revision: str, place: Path) -> None:
+        self._place = place
+        if shutil.which("git") is None:
+            raise UsageError("--base asks git, which is not installed", hint="install git, or leave --base out")
+        if self._git("rev-parse", "--is-inside-work-tree") is None:
+            raise UsageError(
+                f"--base: {place} is in no git repository" if "not a git repo" in self._said else f"git: {self._said}",
+                hint="leave --base out, or run it in the checkout",
+            )
+        self._shallow = self._git("rev-parse", "--is-shallow-repository") == b"true\n"
+        if revision.startswith("-") or self._git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}") is None:
+            raise UsageError(
+                f"--base: git knows no revision {revision}" + (" in this shallow checkout" if self._shallow else ""),
+                hint=_DEEPEN if self._shallow else f"fetch it: git fetch origin {revision.removeprefix('origin/')}",
+            )
+        self.revision = revision
+        parted = self._git("merge-base", revision, "HEAD")
+        if parted is None:
+            raise UsageError(
+                f"--base: {revision} and HEAD have no common commit"
+                + (": this checkout is shallow and does not reach back to it" if self._shallow else ""),
+                hint=_DEEPEN if self._shallow else "name the branch that this one came from",
+            )
+        self._parted = parted.decode().strip()
+
+    def texts(self, place: Path, *, newest: bool) -> dict[str, bytes]:
+        """The migration files in a folder, by name: as the branch has them now, or as they were where both part."""
+        listed = self._git("ls-tree", "-z", self.revision if newest else self._parted, "./", place=place) or b""
+        entries = [entry.split(b"\t", 1) for entry in listed.split(b"\0") if entry]
+        blobs = {
+            os.fsdecode(name): about.split()[2] for about, name in entries if about.split()[1] == b"blob"
+        }  # fmt: skip
+        wanted = {Path(name).name: blob for name, blob in blobs.items() if files.is_migration(Path(name).name)}
+        answer = self._git("cat-file", "--batch", given=b"".join(blob + b"\n" for blob in wanted.values())) or b""
+        found, at = {}, 0
+        for name in wanted:
+            end = answer.index(b"\n", at)
+            size = int(answer[at:end].split()[2])
+            found[name] = answer[end + 1 : end + 1 + size]
+            at = end + 2 + size
+        return found
+
+    def _git(self, *arguments: str, given: bytes = b"", place: Path | None = None) -> bytes | None:
+        done = subprocess.run(
+            ["git", "-C", str(place or self._place), *arguments],
+            input=given,
+            capture_output=True,
+            check=False,
+            env=os.environ | {"LC_ALL": "C"},
+        )
+        self._said = done.stderr.decode(errors="replace").strip()
+        return done.stdout if done.returncode == 0 else None
+
+
+_DEEPEN = "git fetch --unshallow; in GitHub Actions: actions/checkout with fetch-depth: 0"
+
+
+def against(read: Read, base: Base) -> Iterator[Finding]:
+    """What was edited or removed since, and what has come there meanwhile in the same place as ours."""
+    service = read.service
+    place = files.place_of(service.kind, service.folder)
+    stood = _migrations(service, place, base.texts(place, newest=False))
+    ours = {migration.id: migration for migration in read.migrations}
+    broken = {finding.path.name for finding in read.broken}
+    for id_, old in stood.items():
+        now = ours.get(id_)
+        if now is not None and not _same(old, now):
+            line = _first_difference(old.text, now.text)
+            message = f"its code is not what {base.revision} has: {id_} may be applied already"
+            yield Finding(RULES["H012"], now.path, line, message, service.name)
+        elif now is None and old.path.name not in broken:
+            message = f"{id_} is in {base.revision}: {old.path.name} was removed or renamed"
+            yield Finding(RULES["H013"], old.path, 1, message, service.name)
+    news = _migrations(service, place, base.texts(place, newest=True))
+    for new in news.values():
+        if new.id in stood or new.id in ours:
+            continue
+        for migration in ours.values():
+            if migration.parent == new.parent and migration.id not in stood and migration.id not in news:
+                message = (
+                    f"{base.revision} has got {new.id} after {new.parent} meanwhile: two heads once both are there"
+                )
+                yield _at_identity(read, "H014", migration, message)
+
+
+def _migrations(service: Service, place: Path, texts: dict[str, bytes]) -> dict[str, Migration]:
+    """Those that can be read; the others are nothing that ours could be compared with."""
+    found = {}
+    for name, text in texts.items():
+        try:
+            source.parse(text)
+            id_, parent = source.identity(
+                text, source.ALEMBIC_NAMES if service.kind is Kind.POSTGRESQL else source.MONGO_NAMES
+            )
+        except source.Unreadable:
+            continue
+        path = place / name
+        if service.kind is Kind.MONGODB:
+            id_, parent = path.stem, parent[0] if isinstance(parent, Sequence) and parent else None
+        if id_ is not None and (parent is None or isinstance(parent, str)):
+            found[id_] = Migration(id_, parent, path, service.kind, text)
+    return found
+
+
+def _same(old: Migration, new: Migration) -> bool:
+    try:
+        return old.text == new.text or old.checksum == new.checksum
+    except BrokenFile:  # nested too deeply
+        return False
+
+
+def _first_difference(old: bytes, new: bytes) -> int:
+    try:
+        return _deepest(ast.parse(old), ast.parse(new))
+    except RecursionError:
+        return 1
+
+
+def _deepest(before: ast.AST, after: ast.AST) -> int:
+    """The line of the innermost statement that differs; comments and docstrings may."""
+    line = int(getattr(after, "lineno", 1))
+    old, new = ([one for one in getattr(node, "body", ()) if not _is_text(one)] for node in (before, after))
+    for one, other in zip(old, new, strict=False):
+        if ast.dump(one) != ast.dump(other):
+            return _deepest(one, other)
+    return int(new[len(old)].lineno) if len(new) > len(old) else line
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+__all__ = ["Base", "Read", "against", "chain", "each", "read"]

@@ -1,0 +1,101 @@
+"""The rules, each with a code that stays, and what a finding is. docs/rules.md explains every one of them.
+
+H: the history. M: MongoDB. P: PostgreSQL. I: the comments that ignore. `squawk/NAME`: squawk's own.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class Severity(enum.Enum):
+    """An error ends in exit 7. A warning is shown, and changes nothing."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is wrong, in one line, and what to do about it. `ignorable`: by a comment with a reason."""
+
+    code: str
+    title: str
+    fix: str
+    severity: Severity = Severity.ERROR
+    ignorable: bool = True
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule that is broken, and where. Lines count from 1. `sql` is the line of SQL that it is about."""
+
+    rule: Rule
+    path: Path
+    line: int
+    message: str
+    service: str = ""
+    hint: str = ""
+    sql: str = ""
+
+    @property
+    def fix(self) -> str:
+        """What to do: here, if that is known better, or in general."""
+        return self.hint or self.rule.fix
+
+
+_OURS = (
+    Rule("H001", "the file cannot be read", "mend the file at that line", ignorable=False),
+    Rule("H002", "the file does not say which migration it is", "write id and parent as literals: see dataops new"),
+    Rule("H003", "two files have the same id", "give one of them an id of its own", ignorable=False),
+    Rule("H004", "a migration has several parents", "give each file exactly one parent", ignorable=False),
+    Rule("H005", "the parent does not exist", "name the file before it as its parent", ignorable=False),
+    Rule("H006", "two migrations have the same parent", "let the newer one name the other as its parent",
+         ignorable=False),
+    Rule("H007", "the parents go round in a circle", "one of them has to name a parent that is not among them",
+         ignorable=False),
+    Rule("H008", "an id is older than its parent's", "give it a new time, or another parent: see dataops new"),
+    Rule("H009", "there is no title", "begin the file with a docstring whose first line says what it does"),
+    Rule("H010", "it cannot be undone, and does not say why",
+         'write downgrade(), or say reversible = False and irreversible_because = "..."'),
+    Rule("H011", "it imports code that may change", "copy what it needs into the file"),
+    Rule("H012", "it was edited after it came into the base",
+         "put the old text back and write a new migration; comments, docstrings and formatting may change"),
+    Rule("H013", "it is in the base and is missing here", "put the file back and undo it by a new migration"),
+    Rule("H014", "the base has gone on meanwhile", "merge the base, and let this one name its last as its parent",
+         ignorable=False),
+    Rule("I001", "an ignore gives no reason", "say why after the bracket: # dataops: ignore[M004] because ...",
+         ignorable=False),
+    Rule("I002", "an ignore names a rule that does not exist", "docs/rules.md has all of them", ignorable=False),
+    Rule("I003", "an ignore ignores nothing", "remove it", Severity.WARNING, ignorable=False),
+    Rule("I004", "an ignore cannot be understood", "write # dataops: ignore[M004] because ...", ignorable=False),
+    Rule("M001", "it reads without a limit into memory",
+         "let the server do it, or read in batches: dataops.stash.mongo.batches"),
+    Rule("M002", "it writes row by row", "one update_many or aggregate with $merge, or bulk_write for each batch"),
+    Rule("M003", "a unique index, and nobody has looked for duplicates",
+         "look first, with $group and a count above 1, or catch DuplicateKeyError and say which"),
+    Rule("M004", "a second run changes it again",
+         "let the filter ask for what the update changes, so that a second run finds nothing"),
+    Rule("M005", "it throws away what is not put aside",
+         "put it into the stash first: stash.keep, stash.take, stash.drop_index (dataops.stash.mongo)"),
+    Rule("M006", "$out replaces a whole collection", "use $merge into the collection, or stash.plan"),
+    Rule("M007", "a rename may meet a collection that is there",
+         "look at list_collection_names() first, and stash.take what is in the way"),
+    Rule("M008", "a TTL index deletes documents that are there",
+         "give expired documents a new date first, or let the application delete them"),
+    Rule("M009", "it is about more than one thing", "make two migrations of it: each can then be undone by itself"),
+    Rule("M010", "it does not say that it can be run again",
+         "make a second run end in the same documents and say repeatable = True"),
+    Rule("P001", "the file raises when it is loaded", "mend the file; its top level has to work without a database"),
+    Rule("P002", "its statements are not known without a database",
+         "write them so that they need no answer from the database"),
+    Rule("P003", "it begins or ends a transaction",
+         "remove it: a step is one transaction; what cannot be goes into op.get_context().autocommit_block()"),
+)  # fmt: skip
+
+RULES = {rule.code: rule for rule in _OURS}
+
+
+__all__ = ["RULES", "Finding", "Rule", "Severity"]

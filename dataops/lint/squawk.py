@@ -1,0 +1,199 @@
+"""The statements of PostgreSQL migrations, rendered without a database and read by squawk, a linter for SQL.
+
+squawk is a program (PyPI: squawk-cli). It sees each direction of a migration as one file of SQL, with BEGIN and COMMIT
+where the step's transaction is; what it finds is led back to the line of the migration that wrote the statement.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dataops.backends.postgres import runner
+from dataops.config import redact
+from dataops.errors import BrokenFile, ConfigError
+from dataops.lint.rules import RULES, Finding, Rule
+from dataops.model import Direction, Migration, Service, Step
+
+PG_VERSION = "14"
+"""The oldest server that dataops supports."""
+
+LEFT_OUT = {
+    "require-lock-timeout": "dataops sets lock_timeout for every step (`table_lock`)",
+    "require-statement-timeout": "dataops sets statement_timeout for every step (`statement`)",
+    "transaction-nesting": "P003 says so, at the line that does it",
+    "ban-uncommitted-transaction": "P003 says so, at the line that does it",
+    "prefer-bigint-over-int": "a taste: not every number is a key that grows",
+    "prefer-bigint-over-smallint": "a taste: not every number is a key that grows",
+}
+"""Rules of squawk that are not asked for, and why."""
+
+ON_THE_WAY_BACK = frozenset(
+    {
+        "syntax-error",
+        "ban-concurrent-index-creation-in-transaction",
+        "ban-drop-database",
+        "ban-truncate-cascade",
+    }
+)
+"""Rules that count in a downgrade() too: what could not run at all, or would reach further than what was applied.
+
+The others would find fault with every way back of a new table or column: it is there to drop it.
+"""
+
+_TEXTS = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"[^\"]*\"|(\$\w*\$).*?\1", re.DOTALL)
+_TRANSACTION = re.compile(
+    r"\s*(BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|PREPARE\s+TRANSACTION)\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class _Sql:
+    """One direction of a migration as squawk sees it; `starts` is the first line of each statement in `text`."""
+
+    service: Service
+    migration: Migration
+    direction: Direction
+    statements: Sequence[runner.Written]
+    text: str
+    starts: Sequence[int]
+
+
+def check(service: Service, migrations: Sequence[Migration], *, ask_squawk: bool) -> Iterator[Finding]:
+    """Renders every migration, both ways, and asks squawk once for all of them. Raises ConfigError without squawk."""
+    rendered: list[_Sql] = []
+    for migration in migrations:
+        for direction in Direction:
+            if direction is Direction.ROLLBACK and not migration.reversible:
+                continue
+            try:
+                statements, ended = runner.written(service, Step(service.name, migration, direction))
+            except BrokenFile as error:
+                cause = error.__cause__
+                message = f"{type(cause).__name__}: {redact(str(cause))}" if cause else error.message.rpartition("/")[2]
+                yield Finding(RULES["P001"], migration.path, _line(cause, migration), message, service.name)
+                break
+            if ended is not None:
+                said = redact(str(ended)).strip().partition("\n")[0]
+                message = f"{direction.value} cannot be shown from here on: {type(ended).__name__}: {said}"
+                yield Finding(RULES["P002"], migration.path, _line(ended, migration), message, service.name)
+            for statement in statements:
+                for part in filter(_TRANSACTION.match, _TEXTS.sub(" ", statement.text).split(";")):
+                    message = f"it says {' '.join(part.split()[:2])}"
+                    yield Finding(RULES["P003"], migration.path, statement.line or 1, message, service.name)
+            rendered.append(_sql(service, migration, direction, statements))
+    if ask_squawk and rendered:
+        yield from _ask(rendered)
+
+
+@cache
+def program() -> str:
+    """Where squawk is: beside this Python, or on the PATH. Raises ConfigError."""
+    beside = Path(sys.executable).with_name("squawk")
+    found = str(beside) if beside.is_file() else shutil.which("squawk")
+    if found is None:
+        raise ConfigError(
+            "squawk, which reads the SQL of PostgreSQL migrations, is not installed",
+            hint="pip install 'dataops[lint]', or leave that part out: --no-squawk",
+        )
+    return found
+
+
+@cache
+def knows(rule: str) -> bool:
+    """Whether squawk has a rule of this name; without squawk, any name may be one."""
+    try:
+        squawk = program()
+    except ConfigError:
+        return True
+    if rule == "syntax-error":
+        return True
+    done = subprocess.run([squawk, "--exclude", rule], input="", capture_output=True, text=True, check=False)
+    return "invalid rule name" not in done.stderr
+
+
+def _sql(service: Service, migration: Migration, direction: Direction, statements: Sequence[runner.Written]) -> _Sql:
+    lines: list[str] = []
+    starts: list[int] = []
+    inside = False
+    for statement in statements:
+        if statement.in_transaction is not inside:
+            lines.append("BEGIN;" if statement.in_transaction else "COMMIT;")
+            inside = statement.in_transaction
+        starts.append(len(lines))
+        # squawk has ignores of its own, which need no reason
+        lines += [*statement.text.replace("squawk-ignore", "squawk_ignore").split("\n"), ";"]
+    if inside:
+        lines.append("COMMIT;")
+    return _Sql(service, migration, direction, statements, "\n".join([*lines, ""]), starts)
+
+
+def _ask(rendered: Sequence[_Sql]) -> Iterator[Finding]:
+    with tempfile.TemporaryDirectory(prefix="dataops-lint-") as folder:
+        by_name = {f"{at}.sql": sql for at, sql in enumerate(rendered)}
+        for name, sql in by_name.items():
+            (Path(folder) / name).write_text(sql.text, encoding="utf-8")
+        options = ["--reporter", "json", "--pg-version", PG_VERSION, "--exclude", ",".join(LEFT_OUT)]
+        done = subprocess.run([program(), *options, *by_name], cwd=folder, capture_output=True, check=False)
+    try:
+        answer: list[dict[str, Any]] = json.loads(done.stdout)
+    except ValueError as error:
+        said = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+        raise ConfigError(
+            f"squawk gave no answer (exit {done.returncode}): {said or 'nothing said'}",
+            hint="is it the version of dataops[lint]? pip install -U 'dataops[lint]'",
+        ) from error
+    broken: set[tuple[str, int]] = set()
+    for found in answer:
+        sql = by_name[Path(found["file"]).name]
+        name = found["rule_name"]
+        if name == "syntax-error":  # what follows from the first of a line says nothing more
+            if (found["file"], found["line"]) in broken:
+                continue
+            broken.add((found["file"], found["line"]))
+        if sql.direction is Direction.APPLY or name in ON_THE_WAY_BACK:
+            yield _finding(sql, name, found["line"], found["message"], found.get("help") or "")
+
+
+def _finding(sql: _Sql, name: str, line: int, message: str, help_: str) -> Finding:
+    message = message.rstrip(".")
+    rule = Rule(f"squawk/{name}", message, help_ or f"see https://squawkhq.com/docs/{name}")
+    at = max((number for number, start in enumerate(sql.starts) if start <= line), default=None)
+    if at is None:
+        return Finding(rule, sql.migration.path, 1, message, sql.service.name)
+    statement = sql.statements[at]
+    text = sql.text.split("\n")[line]
+    place = _place(sql.migration.text, statement.line or 1, text)
+    return Finding(rule, sql.migration.path, place, message, sql.service.name, sql=" ".join(text.split()))
+
+
+def _place(source: bytes, line: int, text: str) -> int:
+    """The line of the file with the same text, inside of the statement that wrote it; or where that begins."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and node.lineno == line:
+            lines = source.decode(errors="replace").splitlines()[line - 1 : node.end_lineno]
+            same = [at for at, one in enumerate(lines, line) if text.strip() and one.strip() == text.strip()]
+            if len(same) == 1:
+                return same[0]
+    return line
+
+
+def _line(error: BaseException | None, migration: Migration) -> int:
+    """Where in the file it was raised."""
+    trail = traceback.extract_tb(error.__traceback__) if error else []
+    lines = [frame.lineno for frame in trail if frame.filename == str(migration.path) and frame.lineno]
+    return lines[-1] if lines else 1
+
+
+__all__ = ["LEFT_OUT", "ON_THE_WAY_BACK", "PG_VERSION", "check", "knows", "program"]
