@@ -1,27 +1,37 @@
 """A scratch database that holds our history up to a migration: what a database should be like, made to look at.
 
-It is built by the same code that migrates for real, on a server that was named, or else on one that is started here for
-the while (see dataops.dev). Nothing of it stays, unless the process is killed: then a named server keeps a database
-called `dataops_scratch_<run>_<number>`, which may be dropped by hand.
+It is built by the code that migrates for real, on a server that was named, or else on one that is started here for the
+while (see dataops.dev). Nothing of it stays. Only a process that is killed leaves a database behind, and only on a
+named server: `dataops_scratch_<run>_<number>`, whose run begins with the time (UTC) and is in the log of that process.
+It may be dropped by hand.
+
+    with Scratch(author) as scratch:
+        expected = scratch.catalogue(service, to, live)
+        with scratch.database(service) as trial:  # the same service, with an empty database
+            scratch.migrate(trial, to)
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from dataops import dev, planner
+from dataops import planner
 from dataops.backends import Backend, connect
-from dataops.catalogue import Catalogue
+from dataops.catalogue import Catalogue, imitated
 from dataops.config import redact
-from dataops.errors import DataopsError, MigrationFailed, ServerUnavailable, UsageError
+from dataops.errors import DataopsError, MigrationFailed, ServerUnavailable, Stopped, UsageError
 from dataops.executor import StopSignal, execute
 from dataops.model import Author, Kind, Migration, Service
+
+if TYPE_CHECKING:
+    from dataops.dev import MongoServer, PostgresServer
 
 PREFIX = "dataops_scratch_"
 
@@ -30,13 +40,14 @@ class Scratch:
     """Servers for scratch databases, one of each kind at most, started when they are first needed."""
 
     def __init__(self, author: Author, *, servers: Sequence[str] = (), stop: StopSignal | None = None) -> None:
-        """`servers` are URLs of servers on which we may create databases."""
+        """`servers` are URLs of servers on which we may create databases, one of a kind. Raises UsageError."""
         self._author = author
         self._named = {_kind(url): url for url in servers}
         self._stop = stop or StopSignal()
         self._numbers = itertools.count(1)
         self._scope = ExitStack()
-        self._servers: dict[Kind, dev.PostgresServer | dev.MongoServer] = {}
+        self._pool = ThreadPoolExecutor(max_workers=len(Kind))
+        self._servers: dict[Kind, Future[PostgresServer | MongoServer]] = {}
         for url in servers:
             redact.learn(url)
 
@@ -46,61 +57,92 @@ class Scratch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._pool.shutdown()  # what is being started has to be there before it can be stopped
         self._scope.close()
+
+    def start(self, kinds: Iterable[Kind]) -> None:
+        """Begin to start the servers for these kinds of database, side by side, and come back at once."""
+        for kind in kinds:
+            if kind not in self._named and kind not in self._servers:
+                self._servers[kind] = self._pool.submit(self._start, kind)
 
     def catalogue(self, service: Service, to: Migration | None, live: Backend, *, complete: bool = False) -> Catalogue:
         """What `live` should be like with everything up to `to` applied (None: with nothing).
 
-        Raises ServerUnavailable where there is no server to build on, MigrationFailed.
+        Raises ServerUnavailable where there is no server to build on, MigrationFailed, Stopped.
         """
         with self.database(service) as empty, opened(empty) as backend:
             backend.imitate(live)
+            before = backend.catalogue(complete=complete)
             self.migrate(empty, to)
-            return backend.catalogue(complete=complete)
+            return imitated(live.catalogue(complete=complete), before, backend.catalogue(complete=complete))
 
     @contextmanager
     def database(self, service: Service) -> Iterator[Service]:
-        """The same service with an empty database, gone afterwards."""
+        """The same service with an empty database, which is gone afterwards, whoever is still connected."""
         name = f"{PREFIX}{self._author.run.replace('-', '_').lower()}_{next(self._numbers)}"
         named = self._named.get(service.kind)
-        url = dev.create_database(named, name) if named else self._local(service, name)
-        redact.learn(url)
-        try:
+        with _dropped(named, name) if named else ExitStack():
+            url = self._create(service, named, name)
+            redact.learn(url)
             yield replace(service, url=url, mirror="", beside=(), depends_on=(), session_pooler=False)
-        finally:
-            if named:
-                dev.drop_database(url, named)
 
     def migrate(self, service: Service, to: Migration | None) -> None:
-        """Apply everything up to `to`, as for real. Raises MigrationFailed, Stopped."""
+        """Apply everything up to `to`, as for real. Raises MigrationFailed, which names the migration; Stopped."""
         if to is None:
             return
         with opened(service) as backend:
             plan = planner.plan_apply([backend.read()], to=to)
         result = execute(plan, self._author, emit=lambda event: None, stop=self._stop)
         for failure in result.failures:
-            if isinstance(failure.error, DataopsError):
-                raise failure.error
-            raise MigrationFailed(str(failure.error), service=service.name) from failure.error
+            error = failure.error
+            text = error.message if isinstance(error, DataopsError) else redact(f"{type(error).__name__}: {error}")
+            raise MigrationFailed(
+                f"our history cannot be built in a scratch database: {text}",
+                service=service.name,
+                migration=failure.step.migration.id if failure.step else None,
+                hint="your own database was only read; the migrations have to run on an empty one: dataops dev up",
+            ) from error
+        if result.left:
+            raise Stopped("stopped while a scratch database was built; nothing was changed", service=service.name)
 
-    def _local(self, service: Service, name: str) -> str:
-        if service.kind not in self._servers:
-            try:
-                self._servers[service.kind] = self._start(service.kind)
-            except ServerUnavailable as error:
-                raise ServerUnavailable(
-                    f"no server to build a comparison on: {error.message}",
-                    service=service.name,
-                    hint=f"--scratch URL names a {service.kind.value} server where a database may be created; "
-                    "or pip install 'dataops[embedded]'",
-                ) from error
-        server = self._servers[service.kind]
+    def _create(self, service: Service, named: str | None, name: str) -> str:
+        from dataops import dev
+
+        if named:
+            return dev.create_database(named, name)
+        self.start([service.kind])
+        try:
+            server = self._servers[service.kind].result()
+        except ServerUnavailable as error:
+            raise ServerUnavailable(
+                f"no server to build a comparison on: {error.message}",
+                service=service.name,
+                hint=f"--scratch URL names a {service.kind.value} server where a database may be created; "
+                "or pip install 'dataops[embedded]'",
+            ) from error
         return server.create_database(name) if isinstance(server, dev.PostgresServer) else server.url(name)
 
-    def _start(self, kind: Kind) -> dev.PostgresServer | dev.MongoServer:
+    def _start(self, kind: Kind) -> PostgresServer | MongoServer:
+        from dataops import dev
+
         if kind is Kind.POSTGRESQL:
             return self._scope.enter_context(dev.postgres_server(stand_in=True))
         return self._scope.enter_context(dev.mongodb_server(replica_set=True))
+
+
+@contextmanager
+def _dropped(server: str, name: str) -> Iterator[None]:
+    """Drop the database at the end. After an error that one is told, even if the drop fails too."""
+    from dataops import dev
+
+    try:
+        yield
+    except BaseException:
+        with suppress(DataopsError):
+            dev.drop_database(server, name)
+        raise
+    dev.drop_database(server, name)
 
 
 @contextmanager

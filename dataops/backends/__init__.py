@@ -7,10 +7,11 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from dataops.catalogue import Catalogue
 from dataops.config import redact
+from dataops.contents import Contents
 from dataops.errors import BrokenFile
 from dataops.model import (
     Author,
@@ -76,6 +77,16 @@ class Backend(Protocol):
 
         `complete` adds what may well differ between databases of one history: bodies of functions, comments, grants.
         """
+
+    def contents(self) -> Contents:
+        """Digests of everything that its tables or collections hold. Reads all of it; writes nothing.
+
+        PostgreSQL: at one moment, and comparable between servers of one byte order. MongoDB: what is written meanwhile
+        may be in it or not. Raises PermissionDenied where rows are hidden from this user.
+        """
+
+    def handle(self) -> AbstractContextManager[Any]:
+        """The driver's own: a pymongo Database, a psycopg Connection in autocommit. For scratch databases."""
 
     def imitate(self, other: Backend) -> None:
         """In an empty database: make what `other` has and no migration accounts for. Only collections come so."""

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from dataops.errors import PermissionDenied, ServerUnavailable, Unreachable
+
+_SECONDS = 5
 
 
 def create_database(server: str, name: str) -> str:
     """The URL of a new, empty database beside the one that `server` names.
 
-    Raises Unreachable, PermissionDenied.
+    MongoDB makes it when it is first written to. Raises Unreachable, PermissionDenied.
     """
-    if not _is_postgres(server):
-        return _with_path(server, name)  # MongoDB makes it when it is first written to
-    _run(server, f"CREATE DATABASE {name}")
-    return _with_path(server, name)
+    if _is_postgres(server):
+        _run(server, f"CREATE DATABASE {name}")
+        return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+    parts = urlsplit(server)
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    if "@" in parts.netloc and "authsource" not in {key.lower() for key, _ in options}:
+        options.append(("authSource", parts.path.lstrip("/") or "admin"))  # what it was before we changed the path
+    return urlunsplit(parts._replace(path=f"/{name}", query=urlencode(options)))
 
 
-def drop_database(url: str, server: str) -> None:
-    """Drop the database of `url`, whoever is still connected, by way of `server`; no error when there is none."""
-    name = urlsplit(url).path.lstrip("/")
+def drop_database(server: str, name: str) -> None:
+    """Drop the database, whoever is still connected; no error when there is none. Raises Unreachable."""
     if _is_postgres(server):
         _run(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         return
@@ -30,18 +35,22 @@ def drop_database(url: str, server: str) -> None:
     from pymongo.errors import PyMongoError
 
     try:
-        with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=5000) as client:
+        with MongoClient[dict[str, Any]](server, serverSelectionTimeoutMS=_SECONDS * 1000) as client:
             client.drop_database(name)
     except PyMongoError as error:
-        raise Unreachable(f"the scratch database {name} could not be dropped: {error}") from error
+        raise Unreachable(
+            f"the scratch database {name} could not be dropped: {error}", hint="drop it by hand"
+        ) from error
 
 
 def _run(server: str, statement: str) -> None:
     import psycopg
+    from psycopg import conninfo
 
     assert re.fullmatch(r"[A-Z ]+\w+( WITH \(FORCE\))?", statement)
     try:
-        with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
+        database = conninfo.conninfo_to_dict(server).get("dbname") or "postgres"
+        with psycopg.connect(server, dbname=database, autocommit=True, connect_timeout=_SECONDS) as connection:
             connection.execute(statement.encode())
     except psycopg.errors.InsufficientPrivilege as error:
         raise PermissionDenied(f"--scratch: {error}", hint="the user needs the right CREATEDB there") from error
@@ -51,10 +60,6 @@ def _run(server: str, statement: str) -> None:
 
 def _is_postgres(url: str) -> bool:
     return url.startswith(("postgres://", "postgresql://"))
-
-
-def _with_path(url: str, name: str) -> str:
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
 __all__ = ["create_database", "drop_database"]

@@ -32,9 +32,11 @@ from pymongo.uri_parser import parse_uri
 
 from dataops import foreign
 from dataops.backends import Backend, Retrying, StillHeld, Waiting, load_module, settled
-from dataops.backends.mongo import catalogue, lease, records
+from dataops.backends.mongo import catalogue, contents, lease, records
+from dataops.backends.mongo.listener import Listener
 from dataops.catalogue import Catalogue
 from dataops.config import redact
+from dataops.contents import Contents
 from dataops.errors import (
     ConfigError,
     LockLost,
@@ -62,6 +64,7 @@ from dataops.model import (
 )
 from dataops.progress import Report, reporting
 from dataops.stash import mongo as stash
+from dataops.statements import listened
 
 RECORD = "pymongo_migrate"
 JOURNAL = "dataops_journal"
@@ -143,6 +146,15 @@ class MongoBackend:
         with self._explaining():
             return catalogue.read(self._asking())
 
+    def contents(self) -> Contents:
+        with self._explaining():
+            return contents.read(self._asking())
+
+    @contextmanager
+    def handle(self) -> Iterator[Database[Document]]:
+        with self._client("dataops") as client:
+            yield self._database(client)
+
     def imitate(self, other: Backend) -> None:
         """Collections and indexes come and go with the application too: a migration only changes what it finds."""
         assert isinstance(other, MongoBackend)
@@ -165,7 +177,8 @@ class MongoBackend:
                 self._lease = held
                 self._database(keeper)[JOURNAL].create_index("seq", name="seq", unique=True)
                 # Dates without a zone, as pymongo-migrate hands them to the same files.
-                self._work = self._client(f"dataops/{author.run}", tz_aware=False)
+                listeners = [Listener(self.service.name)] if listened() else []
+                self._work = self._client(f"dataops/{author.run}", tz_aware=False, event_listeners=listeners)
             yield self._still_held
         finally:
             self._lease = None

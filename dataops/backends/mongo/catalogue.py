@@ -14,30 +14,56 @@ from pymongo.database import Database
 
 from dataops.backends.mongo import records
 from dataops.catalogue import Catalogue, Key
-from dataops.stash.mongo import PREFIX
 
 Document = dict[str, Any]
 
-_OPEN = frozenset({"collection", "index", "validator", "view"})
 _NOT_OURS = ("system.", "pymongo_migrate", "dataops_")
 _NO_OPTION = frozenset({"v", "ns", "key", "name", "background", "textIndexVersion", "2dsphereIndexVersion"})
+_COLLATION = {
+    "caseLevel": False,
+    "caseFirst": "off",
+    "strength": 3,
+    "numericOrdering": False,
+    "alternate": "non-ignorable",
+    "maxVariable": "punct",
+    "normalization": False,
+    "backwards": False,
+}
+_STRICT = ("valid", "capped", "size", "max")
 _NO_CHOICE = {"validationLevel": "strict", "validationAction": "error"}  # what a validator has by default
 
 
 def read(db: Database[Document]) -> Catalogue:
     """Everything, as far as it can be known without reading documents of the application's."""
-    objects: dict[Key, str] = {}
-    marks = {}
-    collections = list(db.list_collections())
-    for info in sorted(collections, key=lambda info: str(info["name"])):
-        name = str(info["name"])
-        if name.startswith(_NOT_OURS) or name in records.COLLECTIONS:
+    found = collections(db)
+    marks = {info["name"]: info["info"]["uuid"].hex() for info in found if "uuid" in info.get("info", {})}
+    objects = {key: text for info in found for key, text in _objects(db, info)}
+    return Catalogue(objects, marks=marks)
+
+
+def copy_shell(source: Database[Document], target: Database[Document]) -> None:
+    """Make the same collections and indexes in `target`, without a document.
+
+    But nothing that could refuse what a migration writes or removes: the documents of years ago were others.
+    """
+    for info in sorted(collections(source), key=lambda info: bool(info["type"] == "view")):
+        options = {key: value for key, value in info.get("options", {}).items() if not key.startswith(_STRICT)}
+        target.command({"create": info["name"], **options})
+        if info["type"] != "collection":
             continue
-        objects.update(_objects(db, info))
-        if info.get("info", {}).get("uuid"):
-            marks[name] = info["info"]["uuid"].hex()
-    notebooks = [str(info["name"]) for info in collections if str(info["name"]).startswith(PREFIX)]
-    return Catalogue(objects, open=_OPEN, marks=marks, touched=frozenset(_touched(db, notebooks)))
+        indexes = [  # one without a collation has none, whatever its collection has by default
+            {"collation": {"locale": "simple"}} | {key: index[key] for key in index if key not in ("v", "ns", "unique")}
+            for index in source[info["name"]].list_indexes()
+            if index["name"] != "_id_"
+        ]
+        if indexes:
+            target.command({"createIndexes": info["name"], "indexes": indexes})
+
+
+def collections(db: Database[Document]) -> list[Mapping[str, Any]]:
+    """The application's collections and views, as the server lists them."""
+    found = sorted(db.list_collections(), key=lambda info: str(info["name"]))
+    return [i for i in found if not str(i["name"]).startswith(_NOT_OURS) and i["name"] not in records.COLLECTIONS]
 
 
 def _objects(db: Database[Document], info: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
@@ -70,15 +96,12 @@ def _text(value: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """1 and 1.0 are one number here, and a collation is the same one whatever library implements it."""
+    """1 and 1.0 are one number here."""
     if isinstance(value, Mapping):
-        named = {
-            str(key): {k: v for k, v in child.items() if k != "version"}
-            if key == "collation" and isinstance(child, Mapping)
-            else child
+        return {
+            str(key): _plain(_chosen(child) if key == "collation" and isinstance(child, Mapping) else child)
             for key, child in value.items()
         }
-        return {key: _plain(child) for key, child in named.items()}
     if isinstance(value, list):
         return [_plain(child) for child in value]
     if isinstance(value, float) and value.is_integer():
@@ -86,12 +109,9 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _touched(db: Database[Document], stashes: list[str]) -> Iterator[Key]:
-    """The indexes that migrations have noted in their notebooks, before they dropped or created them."""
-    for name in stashes:
-        if "." not in name:
-            for note in db[name].find({"_id": {"$regex": "^index:"}}, {"value.collection": 1, "value.name": 1}):
-                yield "index", f"{note['value']['collection']}.{note['value']['name']}"
+def _chosen(collation: Mapping[str, Any]) -> dict[str, Any]:
+    """What somebody asked for: the server adds all defaults, and the version of its library."""
+    return {key: value for key, value in collation.items() if key != "version" and value != _COLLATION.get(key)}
 
 
-__all__ = ["read"]
+__all__ = ["collections", "copy_shell", "read"]

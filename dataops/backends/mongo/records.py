@@ -54,7 +54,8 @@ def _migrate_mongo(db: Database[Document]) -> Iterable[ForeignRow]:
 
 
 def _golang_migrate(db: Database[Document]) -> Iterable[ForeignRow]:
-    for document in db[_SCHEMA_MIGRATIONS].find({"version": {"$gte": 0}, "dirty": {"$type": "bool"}}):
+    stands = {"$or": [{"version": {"$gte": 0}}, {"version": -1, "dirty": True}]}  # -1: the first one was half undone
+    for document in db[_SCHEMA_MIGRATIONS].find({"dirty": {"$type": "bool"}, **stands}):
         outcome = Outcome.HALF_DONE if document["dirty"] else Outcome.APPLIED
         yield ForeignRow((str(int(document["version"])),), outcome=outcome)
 

@@ -24,9 +24,10 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
 from dataops.backends import Backend, Retrying, StillHeld, Waiting, settled
-from dataops.backends.postgres import catalogue, records, sql
+from dataops.backends.postgres import catalogue, contents, records, sql
 from dataops.catalogue import Catalogue
 from dataops.config import redact
+from dataops.contents import Contents
 from dataops.errors import (
     ConfigError,
     HistoryError,
@@ -132,6 +133,17 @@ class PostgresBackend:
     def catalogue(self, *, complete: bool = False) -> Catalogue:
         with self._asking() as connection:
             return catalogue.read(connection, complete=complete)
+
+    def contents(self) -> Contents:
+        with self._asking() as connection:
+            return contents.read(connection)
+
+    @contextmanager
+    def handle(self) -> Iterator[psycopg.Connection[Any]]:
+        with self._connect() as connection:
+            plain: psycopg.Connection[Any] = connection
+            plain.row_factory = tuple_row
+            yield plain
 
     def imitate(self, other: Backend) -> None:
         """Nothing: every table comes from a migration."""

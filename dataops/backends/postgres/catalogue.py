@@ -1,13 +1,15 @@
-"""What a PostgreSQL database is made of, in the same words from version 14 to 18.
+"""What a PostgreSQL database is made of, in the same words from version 14 to 18, whatever the search_path.
 
-Left out: system schemas, what belongs to an extension, the tables of Alembic, of dataops and of other migration tools.
-NOT NULL is told with its column: only PostgreSQL 18 lists it among the constraints. Columns are named, not numbered:
-their order differs between databases with different pasts. So do the bodies of functions and the comments: those
-are told only where `complete` is asked for.
+Left out: system schemas, what belongs to an extension, the tables of Alembic, of dataops and of other migration tools,
+and what follows from something else: the index of a constraint, the sequence of a column, what a partition has from
+its parent. NOT NULL is told with its column: only PostgreSQL 18 lists it among the constraints. Columns are named, not
+numbered: their order differs between databases with different pasts. So do the bodies of functions and the comments:
+those are told only where `complete` is asked for.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,46 +19,68 @@ from psycopg.rows import tuple_row
 from dataops.backends.postgres import records
 from dataops.catalogue import Catalogue, Key
 
-_SCHEMAS = """
-    n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-    AND NOT starts_with(n.nspname, 'dataops_stash_') AND NOT starts_with(n.nspname, 'pg_temp')
+_OPEN = frozenset({"extension"})  # a person, or who hosts the server, may have added one
+
+# What is in the first schema of the search_path is ours and needs no qualifying, in names or in definitions. What is in
+# `public` or in the schema of an extension would be qualified or not as the search_path goes: let it never be.
+SEARCH_PATH = """
+SELECT set_config('search_path', concat_ws(', ', quote_ident(current_schema()), (
+           SELECT string_agg(DISTINCT quote_ident(n.nspname), ', ')
+             FROM pg_namespace n LEFT JOIN pg_extension e ON e.extnamespace = n.oid
+            WHERE (n.nspname = 'public' OR e.oid IS NOT NULL)
+              AND n.nspname NOT IN ('pg_catalog', coalesce(current_schema(), '')))), true)
 """
-_SCHEMA = "CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname || '.' END"
-_TABLES = f"{_SCHEMAS} AND c.relname <> ALL (%(records)s) AND NOT starts_with(c.relname, 'dataops_')"
+_SCHEMAS = """
+    n.nspname <> 'information_schema' AND NOT starts_with(n.nspname, 'pg_')
+    AND NOT starts_with(n.nspname, 'dataops_stash_')
+"""
+SCHEMA = "CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname || '.' END"
+TABLES = f"{_SCHEMAS} AND c.relname <> ALL (%(records)s)"
+LEFT_OUT = {"records": ["alembic_version", "dataops_journal", *records.TABLES]}
+_FUNCTION = f"{SCHEMA} || p.proname || '(' || oidvectortypes(p.proargtypes) || ')'"
 
 
-def _no_extension(catalog: str, oid: str) -> str:
+def no_extension(catalog: str, oid: str) -> str:
+    """Not of an extension; nor, if it is a function, made by the server for a type, as the constructors of a range."""
+    types = "'e', 'i'" if catalog == "pg_proc" else "'e'"
     return (
         f"NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = '{catalog}'::regclass AND d.objid = {oid}"
-        " AND d.deptype = 'e')"
+        f" AND d.deptype IN ({types}))"
     )
 
 
 _OBJECTS = {
     "schema": f"""
         SELECT n.nspname, '' FROM pg_namespace n
-         WHERE {_SCHEMAS} AND n.nspname NOT IN ('public', current_schema()) AND {_no_extension("pg_namespace", "n.oid")}
+         WHERE {_SCHEMAS} AND n.nspname NOT IN ('public', current_schema()) AND {no_extension("pg_namespace", "n.oid")}
     """,
     "extension": "SELECT extname, '' FROM pg_extension WHERE extname <> 'plpgsql'",
     "table": f"""
-        SELECT {_SCHEMA} || c.relname,
+        SELECT {SCHEMA} || c.relname,
                concat_ws(', ',
                    CASE c.relkind WHEN 'p' THEN 'partitioned by ' || pg_get_partkeydef(c.oid)
-                                  WHEN 'f' THEN 'foreign' END,
-                   CASE WHEN c.relispartition THEN 'partition ' || pg_get_expr(c.relpartbound, c.oid) END,
+                                  WHEN 'f' THEN 'foreign, of server ' || (
+                                      SELECT s.srvname FROM pg_foreign_table f
+                                        JOIN pg_foreign_server s ON s.oid = f.ftserver WHERE f.ftrelid = c.oid) END,
+                   (SELECT CASE WHEN c.relispartition THEN 'partition of ' ELSE 'inherits ' END
+                           || string_agg(i.inhparent::regclass::text, ', ' ORDER BY i.inhseqno)
+                      FROM pg_inherits i WHERE i.inhrelid = c.oid HAVING count(*) > 0),
+                   pg_get_expr(c.relpartbound, c.oid),
                    CASE c.relpersistence WHEN 'u' THEN 'unlogged' END,
                    CASE WHEN c.relrowsecurity THEN 'row level security' END,
                    CASE WHEN c.relforcerowsecurity THEN 'forced' END)
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE c.relkind IN ('r', 'p', 'f') AND {_TABLES} AND {_no_extension("pg_class", "c.oid")}
+         WHERE c.relkind IN ('r', 'p', 'f') AND {TABLES} AND {no_extension("pg_class", "c.oid")}
     """,
     "column": f"""
-        SELECT {_SCHEMA} || c.relname || '.' || a.attname,
+        SELECT {SCHEMA} || c.relname || '.' || a.attname,
                concat_ws(' ', format_type(a.atttypid, a.atttypmod),
-                   CASE WHEN a.attcollation <> t.typcollation THEN 'COLLATE ' || o.collname END,
+                   CASE WHEN a.attcollation <> t.typcollation THEN 'COLLATE ' || quote_ident(o.collname) END,
                    CASE WHEN a.attnotnull THEN 'NOT NULL' END,
-                   CASE WHEN a.attidentity <> '' THEN 'IDENTITY ' || a.attidentity::text
-                        WHEN a.attgenerated <> '' THEN 'GENERATED AS (' || pg_get_expr(x.adbin, x.adrelid) || ')'
+                   CASE WHEN a.attidentity = 'a' THEN 'GENERATED ALWAYS AS IDENTITY'
+                        WHEN a.attidentity = 'd' THEN 'GENERATED BY DEFAULT AS IDENTITY'
+                        WHEN a.attgenerated <> '' THEN 'GENERATED ALWAYS AS (' || pg_get_expr(x.adbin, x.adrelid) || ')'
+                            || CASE a.attgenerated WHEN 's' THEN ' STORED' ELSE ' VIRTUAL' END
                         WHEN x.adbin IS NOT NULL THEN 'DEFAULT ' || pg_get_expr(x.adbin, x.adrelid) END)
           FROM pg_attribute a
           JOIN pg_class c ON c.oid = a.attrelid
@@ -65,35 +89,39 @@ _OBJECTS = {
           LEFT JOIN pg_collation o ON o.oid = a.attcollation
           LEFT JOIN pg_attrdef x ON x.adrelid = a.attrelid AND x.adnum = a.attnum
          WHERE c.relkind IN ('r', 'p', 'f') AND a.attnum > 0 AND NOT a.attisdropped
-           AND {_TABLES} AND {_no_extension("pg_class", "c.oid")}
+           AND {TABLES} AND {no_extension("pg_class", "c.oid")}
     """,
     "constraint": f"""
-        SELECT {_SCHEMA} || c.relname || '.' || k.conname, pg_get_constraintdef(k.oid)
+        SELECT {SCHEMA} || c.relname || '.' || k.conname, pg_get_constraintdef(k.oid)
           FROM pg_constraint k
           JOIN pg_class c ON c.oid = k.conrelid
           JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE k.contype NOT IN ('n', 't') AND {_TABLES} AND {_no_extension("pg_class", "c.oid")}
+         WHERE k.contype NOT IN ('n', 't') AND k.conparentid = 0 AND {TABLES} AND {no_extension("pg_class", "c.oid")}
     """,
     "index": f"""
-        SELECT {_SCHEMA} || c.relname || '.' || i.relname,
-               regexp_replace(pg_get_indexdef(i.oid), '^CREATE (UNIQUE )?INDEX .*? USING ', '\\1')
-               || CASE WHEN x.indisvalid THEN '' ELSE ' INVALID' END
+        SELECT {SCHEMA} || c.relname || '.' || i.relname,
+               concat_ws(' ', CASE WHEN x.indisunique THEN 'UNIQUE' END,
+                   substr(pg_get_indexdef(i.oid), strpos(pg_get_indexdef(i.oid), ' USING ') + 7),
+                   CASE WHEN NOT x.indisvalid THEN 'INVALID' END)
           FROM pg_index x
           JOIN pg_class i ON i.oid = x.indexrelid
           JOIN pg_class c ON c.oid = x.indrelid
           JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x'))
-           AND c.relkind IN ('r', 'p', 'm') AND {_TABLES} AND {_no_extension("pg_class", "c.oid")}
+           AND NOT i.relispartition AND c.relkind IN ('r', 'p', 'm')
+           AND {TABLES} AND {no_extension("pg_class", "c.oid")}
     """,
     "view": f"""
-        SELECT {_SCHEMA} || c.relname,
-               CASE c.relkind WHEN 'm' THEN 'materialized ' ELSE '' END || rtrim(pg_get_viewdef(c.oid), ';')
+        SELECT {SCHEMA} || c.relname,
+               concat_ws(' ', CASE c.relkind WHEN 'm' THEN 'materialized' END,
+                   (SELECT 'WITH (' || string_agg(o, ', ' ORDER BY o) || ')' FROM unnest(c.reloptions) o),
+                   rtrim(pg_get_viewdef(c.oid), ';'))
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE c.relkind IN ('v', 'm') AND {_TABLES} AND {_no_extension("pg_class", "c.oid")}
+         WHERE c.relkind IN ('v', 'm') AND {TABLES} AND {no_extension("pg_class", "c.oid")}
     """,
     # A sequence that a column owns is told by its default or as its identity; the name it has is not ours to check.
     "sequence": f"""
-        SELECT {_SCHEMA} || c.relname,
+        SELECT {SCHEMA} || c.relname,
                concat_ws(' ', format_type(s.seqtypid, NULL), 'from', s.seqmin, 'to', s.seqmax, 'by', s.seqincrement,
                          CASE WHEN s.seqcycle THEN 'cycle' END)
           FROM pg_sequence s
@@ -101,13 +129,16 @@ _OBJECTS = {
           JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                               AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i'))
-           AND {_TABLES} AND {_no_extension("pg_class", "c.oid")}
+           AND {TABLES} AND {no_extension("pg_class", "c.oid")}
     """,
     "function": f"""
-        SELECT {_SCHEMA} || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')',
+        SELECT {_FUNCTION},
                concat_ws(' ', '(' || pg_get_function_arguments(p.oid) || ')',
                    'RETURNS ' || pg_get_function_result(p.oid),
-                   CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' WHEN 'w' THEN 'window' END,
+                   CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'w' THEN 'window'
+                       WHEN 'a' THEN (SELECT concat_ws(' ', 'aggregate of', g.aggtransfn::regproc, 'on',
+                                                       format_type(g.aggtranstype, NULL), 'from ' || g.agginitval)
+                                        FROM pg_aggregate g WHERE g.aggfnoid = p.oid) END,
                    'LANGUAGE ' || l.lanname,
                    CASE p.provolatile WHEN 'i' THEN 'IMMUTABLE' WHEN 's' THEN 'STABLE' ELSE 'VOLATILE' END,
                    CASE WHEN p.proisstrict THEN 'STRICT' END,
@@ -115,10 +146,10 @@ _OBJECTS = {
                    CASE p.proparallel WHEN 's' THEN 'PARALLEL SAFE' WHEN 'r' THEN 'PARALLEL RESTRICTED' END,
                    'SET ' || array_to_string(p.proconfig, ', '))
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
-         WHERE {_SCHEMAS} AND {_no_extension("pg_proc", "p.oid")}
+         WHERE {_SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
     """,
     "type": f"""
-        SELECT {_SCHEMA} || t.typname,
+        SELECT {SCHEMA} || t.typname,
                CASE t.typtype
                    WHEN 'e' THEN 'enum ('
                        || (SELECT string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder)
@@ -136,71 +167,152 @@ _OBJECTS = {
           FROM pg_type t
           JOIN pg_namespace n ON n.oid = t.typnamespace
           LEFT JOIN pg_class c ON c.oid = t.typrelid
-         WHERE (t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c') AND {_SCHEMAS} AND {_no_extension("pg_type", "t.oid")}
+         WHERE (t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c') AND {_SCHEMAS} AND {no_extension("pg_type", "t.oid")}
     """,
     "trigger": f"""
-        SELECT {_SCHEMA} || c.relname || '.' || g.tgname,
-               regexp_replace(pg_get_triggerdef(g.oid), '^CREATE (CONSTRAINT )?TRIGGER \\S+ ', '')
-               || CASE g.tgenabled WHEN 'O' THEN '' ELSE ' enabled ' || g.tgenabled::text END
+        SELECT {SCHEMA} || c.relname || '.' || g.tgname,
+               concat_ws(', ', regexp_replace(pg_get_triggerdef(g.oid, true), '^CREATE (OR REPLACE )?', ''),
+                   CASE g.tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always' END)
           FROM pg_trigger g
           JOIN pg_class c ON c.oid = g.tgrelid
           JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE NOT g.tgisinternal AND {_TABLES}
+         WHERE NOT g.tgisinternal AND g.tgparentid = 0 AND {TABLES}
     """,
     "rule": f"""
-        SELECT {_SCHEMA} || c.relname || '.' || r.rulename, pg_get_ruledef(r.oid)
+        SELECT {SCHEMA} || c.relname || '.' || r.rulename, pg_get_ruledef(r.oid, true)
           FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE r.rulename <> '_RETURN' AND {_TABLES} AND {_no_extension("pg_class", "c.oid")}
+         WHERE r.rulename <> '_RETURN' AND {TABLES} AND {no_extension("pg_class", "c.oid")}
     """,
     "policy": f"""
-        SELECT {_SCHEMA} || c.relname || '.' || p.polname,
-               concat_ws(' ', p.polcmd::text, CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END,
-                   'USING ' || pg_get_expr(p.polqual, p.polrelid),
-                   'WITH CHECK ' || pg_get_expr(p.polwithcheck, p.polrelid))
+        SELECT {SCHEMA} || c.relname || '.' || p.polname,
+               concat_ws(' ', CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END, 'for',
+                   CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE'
+                                 WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
+                   'to', (SELECT string_agg(coalesce(a.rolname, 'public'), ', ' ORDER BY a.rolname)
+                            FROM unnest(p.polroles) o LEFT JOIN pg_roles a ON a.oid = o),
+                   'USING (' || pg_get_expr(p.polqual, p.polrelid) || ')',
+                   'WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')')
           FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE {_TABLES}
+         WHERE {TABLES}
+    """,
+    "statistics": f"""
+        SELECT {SCHEMA} || s.stxname, substr(pg_get_statisticsobjdef(s.oid),
+                                              strpos(pg_get_statisticsobjdef(s.oid), s.stxname) + length(s.stxname) + 1)
+          FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
+         WHERE {_SCHEMAS}
+    """,
+    "collation": f"""
+        SELECT {SCHEMA} || o.collname,
+               concat_ws(' ', CASE o.collprovider WHEN 'c' THEN 'libc' WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' END,
+                   o.collcollate, CASE WHEN NOT o.collisdeterministic THEN 'nondeterministic' END)
+          FROM pg_collation o JOIN pg_namespace n ON n.oid = o.collnamespace
+         WHERE {_SCHEMAS} AND {no_extension("pg_collation", "o.oid")}
+    """,
+    "event trigger": f"""
+        SELECT t.evtname, concat_ws(' ', 'on', t.evtevent, array_to_string(t.evttags, ', '), 'runs',
+                   t.evtfoid::regproc, CASE t.evtenabled WHEN 'D' THEN 'disabled' END)
+          FROM pg_event_trigger t WHERE {no_extension("pg_event_trigger", "t.oid")}
+    """,
+    "text search configuration": f"""
+        SELECT {SCHEMA} || g.cfgname, ''
+          FROM pg_ts_config g JOIN pg_namespace n ON n.oid = g.cfgnamespace
+         WHERE {_SCHEMAS} AND {no_extension("pg_ts_config", "g.oid")}
     """,
 }
+
+
+def _comment(catalog: str, row: str) -> str:
+    return f"FROM pg_description t JOIN {catalog} {row} ON {row}.oid = t.objoid AND t.classoid = '{catalog}'::regclass"
+
+
+def _sorted(grants: str) -> str:
+    return f"(SELECT string_agg(g::text, ', ' ORDER BY g::text) FROM unnest({grants}) g)"
+
+
 _COMPLETE = {
     "body of function": f"""
-        SELECT {_SCHEMA} || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', md5(p.prosrc)
+        SELECT {_FUNCTION}, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-         WHERE {_SCHEMAS} AND {_no_extension("pg_proc", "p.oid")}
+         WHERE p.prokind <> 'a' AND {_SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
     """,
     "comment on": f"""
-        SELECT {_SCHEMA} || c.relname || coalesce('.' || a.attname, ''), quote_literal(d.description)
-          FROM pg_description d
-          JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_class'::regclass
+        SELECT {SCHEMA} || c.relname || coalesce('.' || a.attname, ''), quote_literal(t.description)
+          {_comment("pg_class", "c")}
           JOIN pg_namespace n ON n.oid = c.relnamespace
-          LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0
-         WHERE {_TABLES} AND {_no_extension("pg_class", "c.oid")}
+          LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = t.objsubid AND t.objsubid > 0
+         WHERE {TABLES} AND {no_extension("pg_class", "c.oid")}
         UNION ALL
-        SELECT {_SCHEMA} || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')',
-               quote_literal(d.description)
-          FROM pg_description d
-          JOIN pg_proc p ON p.oid = d.objoid AND d.classoid = 'pg_proc'::regclass
+        SELECT {_FUNCTION}, quote_literal(t.description)
+          {_comment("pg_proc", "p")}
           JOIN pg_namespace n ON n.oid = p.pronamespace
-         WHERE {_SCHEMAS} AND {_no_extension("pg_proc", "p.oid")}
+         WHERE {_SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+        UNION ALL
+        SELECT {SCHEMA} || y.typname, quote_literal(t.description)
+          {_comment("pg_type", "y")}
+          JOIN pg_namespace n ON n.oid = y.typnamespace
+         WHERE {_SCHEMAS} AND {no_extension("pg_type", "y.oid")}
+        UNION ALL
+        SELECT {SCHEMA} || c.relname || '.' || k.conname, quote_literal(t.description)
+          {_comment("pg_constraint", "k")}
+          JOIN pg_class c ON c.oid = k.conrelid
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE {TABLES}
+        UNION ALL
+        SELECT {SCHEMA} || c.relname || '.' || g.tgname, quote_literal(t.description)
+          {_comment("pg_trigger", "g")}
+          JOIN pg_class c ON c.oid = g.tgrelid
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE {TABLES}
     """,
     "grants on": f"""
-        SELECT {_SCHEMA} || c.relname, c.relacl::text
+        SELECT {SCHEMA} || c.relname, {_sorted("c.relacl")}
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE c.relacl IS NOT NULL AND {_TABLES} AND {_no_extension("pg_class", "c.oid")}
+         WHERE c.relacl IS NOT NULL AND {TABLES} AND {no_extension("pg_class", "c.oid")}
+        UNION ALL
+        SELECT {SCHEMA} || c.relname || '.' || a.attname, {_sorted("a.attacl")}
+          FROM pg_attribute a
+          JOIN pg_class c ON c.oid = a.attrelid
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND {TABLES} AND {no_extension("pg_class", "c.oid")}
+        UNION ALL
+        SELECT {_FUNCTION}, {_sorted("p.proacl")}
+          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+         WHERE p.proacl IS NOT NULL AND {_SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+        UNION ALL
+        SELECT {SCHEMA} || y.typname, {_sorted("y.typacl")}
+          FROM pg_type y JOIN pg_namespace n ON n.oid = y.typnamespace
+         WHERE y.typacl IS NOT NULL AND {_SCHEMAS} AND {no_extension("pg_type", "y.oid")}
+        UNION ALL
+        SELECT 'schema ' || n.nspname, {_sorted("n.nspacl")}
+          FROM pg_namespace n
+         WHERE n.nspacl IS NOT NULL AND n.nspname <> 'public' AND {_SCHEMAS}
     """,
 }
 
 
 def read(connection: psycopg.Connection[Any], *, complete: bool = False) -> Catalogue:
-    """Everything, in the caller's transaction; `complete` adds bodies of functions, comments and grants."""
-    return Catalogue(dict(_read(connection, {**_OBJECTS, **(_COMPLETE if complete else {})})))
+    """Everything, in the caller's transaction, whose search_path it sets.
+
+    `complete` adds bodies of functions, comments and grants.
+    """
+    connection.execute(SEARCH_PATH)
+    return Catalogue(dict(_read(connection, {**_OBJECTS, **(_COMPLETE if complete else {})})), open=_OPEN)
 
 
 def _read(connection: psycopg.Connection[Any], queries: dict[str, str]) -> Iterator[tuple[Key, str]]:
-    left_out = {"records": ["alembic_version", *records.TABLES]}
     with connection.cursor(row_factory=tuple_row) as cursor:
         for kind, query in queries.items():
-            for name, definition in cursor.execute(query.encode(), left_out):
-                yield (kind, str(name)), " ".join(str(definition).split())
+            for name, definition in cursor.execute(query.encode(), LEFT_OUT):
+                text = " ".join(str(definition).split())
+                yield (kind, str(name)), _unqualified(text) if kind == "view" else text
 
 
-__all__ = ["read"]
+def _unqualified(query: str) -> str:
+    """Before version 16, the columns of a view over one table are written with its name, from then on without."""
+    names = set(re.findall(r"(?<![\w.\"'])(\w+|\"[^\"]+\")\.(?=[\w\"*])", query))
+    if len(names) != 1:
+        return query
+    return re.sub(rf"(?<![\w.\"']){re.escape(names.pop())}\.(?=[\w\"*])", "", query)
+
+
+__all__ = ["LEFT_OUT", "SCHEMA", "SEARCH_PATH", "TABLES", "no_extension", "read"]

@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -24,12 +25,16 @@ _APPLIED = "NULL::text AS other, 'applied' AS outcome, '' AS checksum"
 
 @dataclass(frozen=True)
 class _Table:
-    """`query` gives name, other, at, outcome, checksum, in the order of applying; `columns` tell the table apart."""
+    """`query` gives name, other, at, outcome, checksum, in the order of applying.
+
+    `columns`, and which of them are `booleans`, tell the table from one of the same name.
+    """
 
     name: str
     columns: frozenset[str]
     query: str
     lock: str = ""
+    booleans: frozenset[str] = frozenset()
 
 
 _TABLES: Mapping[str, _Table] = {
@@ -84,7 +89,8 @@ _TABLES: Mapping[str, _Table] = {
         frozenset({"version", "dirty"}),
         "SELECT version::text AS name, NULL::text AS other, NULL::timestamptz AS at, '' AS checksum,"
         "       CASE WHEN dirty THEN 'half-done' ELSE 'applied' END AS outcome"
-        "  FROM schema_migrations WHERE version >= 0",
+        "  FROM schema_migrations WHERE dirty OR version::text <> '-1'",  # -1 and dirty: the first one was half undone
+        booleans=frozenset({"dirty"}),
     ),
     "dbmate": _Table(
         "schema_migrations",
@@ -108,7 +114,8 @@ _TABLES: Mapping[str, _Table] = {
 
 _PRESENT = """
 SELECT c.relname AS name, has_table_privilege(c.oid, 'SELECT') AS readable,
-       array_agg(a.attname::text) AS columns
+       array_agg(a.attname::text) AS columns,
+       coalesce(array_agg(a.attname::text) FILTER (WHERE a.atttypid = 'boolean'::regtype), '{}') AS booleans
   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
  WHERE c.relname = ANY (%s) AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)
  GROUP BY c.oid, c.relname
@@ -128,7 +135,7 @@ def _read(cursor: psycopg.Cursor[DictRow]) -> tuple[ForeignRecord, ...]:
     records = []
     for tool, table in _TABLES.items():
         found = present.get(table.name)
-        if found is None or not table.columns <= set(found["columns"]):
+        if found is None or not table.columns <= set(found["columns"]) or not table.booleans <= set(found["booleans"]):
             continue
         if tool == "dbmate" and "dirty" in found["columns"]:
             continue  # golang-migrate's table has the same name
@@ -144,7 +151,12 @@ def _read(cursor: psycopg.Cursor[DictRow]) -> tuple[ForeignRecord, ...]:
 
 def _row(row: DictRow) -> ForeignRow:
     names = tuple(str(name) for name in (row["name"], row["other"]) if name)
-    return ForeignRow(names or ("",), row["at"], Outcome(row["outcome"]), row["checksum"])
+    return ForeignRow(names or ("",), _utc(row["at"]), Outcome(row["outcome"]), row["checksum"])
+
+
+def _utc(at: datetime | None) -> datetime | None:
+    """Some tools keep no zone; then it is that of their server or of themselves, and nobody can say which."""
+    return at and (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))
 
 
 # --- keeping the other tool out while we write
@@ -171,10 +183,25 @@ def _held_off(connection: psycopg.Connection[Any], tool: str) -> bool:
             ).fetchone()
             return bool(row and row["got"])
         if tool == foreign.KNEX:
-            # knex takes its lock by an UPDATE of this row: it waits for us, and sees 0 when we have committed.
-            cursor.execute("SELECT is_locked FROM knex_migrations_lock ORDER BY index FOR UPDATE")
-            return all(row["is_locked"] != 1 for row in cursor.fetchall())
+            return _knex_held_off(cursor)
         return True
+
+
+def _knex_held_off(cursor: psycopg.Cursor[DictRow]) -> bool:
+    """knex takes its lock by an UPDATE of this row: it waits for us, and sees 0 when we have committed.
+
+    A lock of ours on a row that says 1 is given back at once: knex could not write its 0 there.
+    """
+    found = cursor.execute(_PRESENT, [[_LOCK_TABLES[foreign.KNEX]]]).fetchone()
+    if found is None:  # then knex makes one, and waits for nobody
+        return True
+    cursor.execute("SAVEPOINT knex")
+    mine = cursor.execute("SELECT is_locked FROM knex_migrations_lock FOR UPDATE SKIP LOCKED").fetchall()
+    rows = cursor.execute("SELECT count(*) AS number FROM knex_migrations_lock").fetchone()
+    if rows and len(mine) == rows["number"] and all(row["is_locked"] != 1 for row in mine):
+        return True
+    cursor.execute("ROLLBACK TO SAVEPOINT knex")
+    return False
 
 
 def sqlx_lock_key(database: str) -> int:

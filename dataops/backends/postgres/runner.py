@@ -9,10 +9,11 @@ from __future__ import annotations
 import inspect
 import io
 import re
+import time
 import types
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,13 +27,14 @@ from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import Revision, RevisionMap
 from psycopg.rows import DictRow
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from dataops.backends import load_module
 from dataops.backends.postgres import as_dbapi
 from dataops.config import redact
 from dataops.model import Direction, Rendering, Service, Step
+from dataops.statements import Statement, listened, tell, without_values
 
 _PUTS_ASIDE = re.compile(
     r"CREATE TABLE dataops_stash_\w+\.(\S+) AS|ALTER TABLE (?:IF EXISTS )?(\S+) SET SCHEMA dataops_stash_"
@@ -48,6 +50,7 @@ class Runner:
         self._service = service
         self._raw = connection
         self._engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
+        self._listener = _Listener(self._engine, service.name) if listened() else None
 
     def run(self, step: Step, *, before: Callable[[], None], record: Callable[[], None]) -> None:
         """The change, alembic_version and what `record` writes in one transaction (its last one, where it has several).
@@ -64,13 +67,58 @@ class Runner:
                 record()
 
             module = load_module(self._service, step.migration)
-            _begin_with(before, module, step)
+            _surround(module, step, before, self._listener or nullcontext())
             environment = _environment(lambda heads, context: [_revision_step(step, module)])
             environment.configure(connection=connection, transaction_per_migration=True, on_version_apply=at_the_end)
             context = environment.get_context()
             _own_proxies(module, context, environment)
             context.run_migrations()
             assert not connection.in_transaction()
+
+
+_CHANGES = ("INSERT", "UPDATE", "DELETE", "MERGE")
+
+
+class _Listener:
+    """Tells what is asked while it is entered, each statement once it has ended: no parameters, no literals."""
+
+    def __init__(self, engine: Engine, service: str) -> None:
+        self._service = service
+        self._entered = False
+        self._began = 0
+        event.listen(engine, "before_cursor_execute", self._before)
+        event.listen(engine, "after_cursor_execute", self._after)
+        event.listen(engine, "handle_error", self._failed)
+
+    def __enter__(self) -> None:
+        self._entered = True
+
+    def __exit__(self, *_: object) -> None:
+        self._entered = False
+
+    def _before(self, *_: Any) -> None:
+        self._began = time.time_ns()
+
+    def _after(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        operation = re.sub(r"[ \d]+$", "", cursor.statusmessage or "")
+        self._tell(statement, operation, changed=cursor.rowcount if operation in _CHANGES else None)
+
+    def _failed(self, context: Any) -> None:
+        self._tell(context.statement or "", "", error=type(context.original_exception).__name__)
+
+    def _tell(self, statement: str, operation: str, *, changed: int | None = None, error: str = "") -> None:
+        if self._entered:
+            tell(
+                Statement(
+                    service=self._service,
+                    operation=operation,
+                    text=without_values(statement),
+                    began=self._began,
+                    seconds=(time.time_ns() - self._began) / 1e9,
+                    changed=changed,
+                    error=error,
+                )
+            )
 
 
 @dataclass(frozen=True)
@@ -143,13 +191,16 @@ def _function(module: types.ModuleType, step: Step) -> Any:
     return module.upgrade if step.direction is Direction.APPLY else module.downgrade
 
 
-def _begin_with(before: Callable[[], None], module: types.ModuleType, step: Step) -> None:
+def _surround(
+    module: types.ModuleType, step: Step, before: Callable[[], None], around: AbstractContextManager[object]
+) -> None:
     name = "upgrade" if step.direction is Direction.APPLY else "downgrade"
     migrate = getattr(module, name)
 
     def run() -> None:
         before()
-        migrate()
+        with around:
+            migrate()
 
     setattr(module, name, run)
 

@@ -1,0 +1,58 @@
+"""Tells which commands a migration sends, and how many documents they changed. Only where somebody listens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+
+from dataops.statements import Statement, tell
+
+_CHANGES = {"insert", "update", "delete"}
+
+
+class Listener(CommandListener):
+    """Of commands on a collection, names alone: what is in them are people's data."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._running: dict[int, tuple[str, int]] = {}
+
+    def started(self, event: CommandStartedEvent) -> None:
+        collection = event.command.get(event.command_name)
+        if isinstance(collection, str):
+            self._running[event.request_id] = (collection, time.time_ns())
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        changed = _changed(event.command_name, event.reply)
+        self._ended(event.request_id, event.command_name, event.duration_micros, changed=changed)
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        name = event.failure.get("codeName") or event.failure.get("code") or "error"
+        self._ended(event.request_id, event.command_name, event.duration_micros, error=str(name))
+
+    def _ended(self, request: int, operation: str, micros: int, *, changed: int | None = None, error: str = "") -> None:
+        collection, began = self._running.pop(request, ("", 0))
+        if collection:
+            tell(
+                Statement(
+                    service=self._service,
+                    operation=operation,
+                    target=collection,
+                    began=began,
+                    seconds=micros / 1e6,
+                    changed=changed,
+                    unit="documents",
+                    error=error,
+                )
+            )
+
+
+def _changed(operation: str, reply: Mapping[str, Any]) -> int | None:
+    if operation in _CHANGES:
+        return int(reply.get("nModified", reply.get("n", 0))) + len(reply.get("upserted", ()))
+    if operation == "findAndModify":
+        return int(reply.get("lastErrorObject", {}).get("n", 0))
+    return None

@@ -1,0 +1,89 @@
+"""What the tables of a PostgreSQL database hold: digests that the server adds up, in one snapshot.
+
+A value is its text, under settings of our own, together with the primary key of its row, or with another key that
+cannot be null. Without a key a column is only the bag of its values, and a row as a whole stands beside that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.rows import tuple_row
+from psycopg.sql import SQL, Composable, Identifier
+
+from dataops.backends.postgres import catalogue
+from dataops.contents import EACH, Contents, Held
+
+# So that one value has one text. Row level security must not hide rows in silence: then it is an error.
+_SETTINGS = """
+SELECT set_config(name, value, true)
+  FROM (VALUES ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'), ('bytea_output', 'hex'),
+               ('extra_float_digits', '1'), ('row_security', 'off')) AS settings (name, value)
+"""
+
+# Partitions are read through their parent.
+_TABLES = f"""
+SELECT {catalogue.SCHEMA} || c.relname, n.nspname, c.relname, c.relkind = 'p',
+       ARRAY(SELECT a.attname::text FROM pg_attribute a
+              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname),
+       coalesce((SELECT ARRAY(SELECT a.attname::text FROM pg_attribute a
+                               WHERE a.attrelid = c.oid AND a.attnum = ANY (x.indkey) ORDER BY a.attname)
+                   FROM pg_index x
+                  WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL AND x.indimmediate
+                    AND x.indexprs IS NULL AND x.indnkeyatts = x.indnatts
+                    AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY (x.indkey)
+                                       AND NOT a.attnotnull)
+                  ORDER BY x.indisprimary DESC, x.indnkeyatts, x.indexrelid::regclass::text LIMIT 1), '{{}}')
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND {catalogue.TABLES}
+   AND {catalogue.no_extension("pg_class", "c.oid")}
+ ORDER BY 1
+"""
+
+
+def read(connection: psycopg.Connection[Any]) -> Contents:
+    """Every table of the application's, in the caller's transaction, whose settings it changes."""
+    connection.execute(catalogue.SEARCH_PATH)
+    connection.execute(_SETTINGS)
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        tables = cursor.execute(_TABLES.encode(), catalogue.LEFT_OUT).fetchall()
+        return {
+            str(name): _held(cursor, SQL("{}" if parted else "ONLY {}").format(Identifier(schema, table)), columns, key)
+            for name, schema, table, parted, columns, key in tables
+        }
+
+
+def _held(
+    cursor: psycopg.Cursor[tuple[Any, ...]], table: Composable, columns: Sequence[str], key: Sequence[str]
+) -> Held:
+    digests = dict(_digests(columns, key))
+    sums = SQL(", ").join(SQL("coalesce(sum({}::numeric), 0)").format(digest) for digest in digests.values())
+    totals = cursor.execute(SQL("SELECT count(*), {} FROM {} AS t").format(sums, table)).fetchone()
+    assert totals is not None
+    count = int(totals[0])
+    fields = {name: int(total) for name, total in zip(digests, totals[1:], strict=True)}
+    if not key or count > EACH:
+        return Held("rows", count, fields)
+    parts = [SQL("t.{}").format(Identifier(part)) for part in key]
+    shown = SQL("{}::text").format(parts[0] if len(parts) == 1 else SQL("ROW({})").format(SQL(", ").join(parts)))
+    query = SQL("SELECT {}, {} FROM {} AS t").format(shown, SQL(", ").join(digests.values()), table)
+    each = {str(row[0]): dict(zip(digests, map(int, row[1:]), strict=True)) for row in cursor.execute(query)}
+    return Held("rows", count, fields, each)
+
+
+def _digests(columns: Sequence[str], key: Sequence[str]) -> Iterator[tuple[str, Composable]]:
+    """An expression for each column: a digest of its value and the row's key. ROW writes NULL and '' apart."""
+    parts = {column: SQL("t.{}").format(Identifier(column)) for column in columns}
+    for column in columns:
+        yield column, _digest([*(parts[name] for name in key), parts[column]])
+    if not key:
+        yield "", _digest(list(parts.values()))
+
+
+def _digest(values: Sequence[Composable]) -> Composable:
+    return SQL("hashtextextended(ROW({})::text, 0)").format(SQL(", ").join(values))
+
+
+__all__ = ["read"]

@@ -1,0 +1,78 @@
+"""What migrations ask of their databases, for whoever listens: a trace, the count of changed rows and documents.
+
+Nobody listens as a rule, and then backends install nothing. A statement never holds a value: SQL comes without its
+literals, a MongoDB command as its name and its collection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+_LONGEST = 1000
+_VALUES = r"""
+    (?P<name>"[^"]*")
+  | (?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))
+  | (?P<body>\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))  # of a function, of a DO block
+  | (?:\b[Ee]'(?:[^'\\]|\\.|'')*|'(?:[^']|'')*)(?:'|\Z)
+  | (?<![\w$])\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b
+"""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement that has ended. `changed` is how many rows or documents, None where the server does not say."""
+
+    service: str
+    operation: str
+    target: str = ""
+    text: str = ""
+    began: int = 0  # nanoseconds since the epoch
+    seconds: float = 0.0
+    changed: int | None = None
+    unit: str = "rows"
+    error: str = ""
+
+
+Hear = Callable[[Statement], None]
+
+_hearers: list[Hear] = []
+
+
+@contextmanager
+def listening(*hearers: Hear) -> Iterator[None]:
+    """While this scope lasts, whatever connects in this process tells what migrations ask."""
+    _hearers.extend(hearers)
+    try:
+        yield
+    finally:
+        for hear in hearers:
+            if hear in _hearers:
+                _hearers.remove(hear)
+
+
+def listened() -> bool:
+    return bool(_hearers)
+
+
+def tell(statement: Statement) -> None:
+    """To everyone who listens. One that raises hears no more: nobody who listens stops a migration."""
+    for hear in list(_hearers):
+        try:
+            hear(statement)
+        except Exception:  # noqa: BLE001
+            _hearers.remove(hear)
+
+
+def without_values(sql: str) -> str:
+    """SQL on one line, with ? for each literal; the bodies of functions are left out; not longer than is of use."""
+    text = " ".join(re.sub(_VALUES, _instead, sql[: 4 * _LONGEST], flags=re.VERBOSE | re.DOTALL).split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _instead(found: re.Match[str]) -> str:
+    if found["name"]:
+        return found["name"]
+    return " " if found["comment"] else ("$$?$$" if found["body"] else "?")

@@ -1,0 +1,201 @@
+"""Comparing catalogues, and what tables hold: values in, differences out."""
+
+from __future__ import annotations
+
+import pytest
+
+from dataops.catalogue import Catalogue, Difference, Differs, compare, imitated
+from dataops.contents import Change, Held
+from dataops.contents import compare as compare_contents
+
+MESSAGES = {
+    ("table", "messages"): "",
+    ("column", "messages.id"): "uuid NOT NULL",
+    ("index", "messages.messages_at"): "btree (at)",
+}
+AT = Difference(Differs.DIFFERENT, "column", "keys.expires_at", "timestamp with time zone", "timestamp")
+
+
+def told(expected: dict[tuple[str, str], str], found: dict[tuple[str, str], str]) -> list[str]:
+    return [str(difference) for difference in compare(Catalogue(expected), Catalogue(found))]
+
+
+def test_a_catalogue_does_not_differ_from_itself() -> None:
+    assert compare(Catalogue(MESSAGES), Catalogue(dict(MESSAGES))) == ()
+
+
+def test_each_object_is_told_in_one_sentence_and_in_the_order_of_names() -> None:
+    found = {**MESSAGES, ("column", "messages.body"): "text", ("column", "messages.id"): "integer NOT NULL"}
+    del found["index", "messages.messages_at"]
+    assert told(MESSAGES, found) == [
+        "column messages.body: here, but not expected (text)",
+        "column messages.id: here integer NOT NULL, expected uuid NOT NULL",
+        "index messages.messages_at: missing here, expected btree (at)",
+    ]
+
+
+def test_a_definition_that_has_nothing_to_tell_is_called_plain() -> None:
+    assert told({("table", "a"): ""}, {("table", "a"): "unlogged"}) == ["table a: here unlogged, expected plain"]
+    assert told({("table", "a"): ""}, {}) == ["table a: missing here"]
+
+
+def test_the_parts_of_a_table_that_is_not_there_are_not_told() -> None:
+    assert told(MESSAGES, {}) == ["table messages: missing here"]
+    assert told({}, MESSAGES) == ["table messages: here, but not expected"]
+
+
+def test_names_with_dots_belong_to_what_they_begin_with() -> None:
+    parts = {("collection", "a.b"): "", ("index", "a.b.c.d_1"): "(c.d: 1)"}
+    assert told(parts, {}) == ["collection a.b: missing here"]
+
+
+def test_of_an_open_kind_there_may_be_more_but_not_less_and_not_other() -> None:
+    expected = Catalogue({("extension", "pgcrypto"): ""}, open=frozenset({"extension"}))
+    assert compare(expected, Catalogue({**expected.objects, ("extension", "pg_stat_statements"): ""})) == ()
+    assert [str(d) for d in compare(expected, Catalogue({}))] == ["extension pgcrypto: missing here"]
+
+
+def test_what_is_ignored_is_ignored_with_all_its_parts() -> None:
+    lock = {("table", "distributed_lock"): "", ("column", "distributed_lock.mutex"): "text"}
+    assert compare(Catalogue({}), Catalogue(lock), ignoring=["distributed_lock"]) == ()
+    assert compare(Catalogue(lock), Catalogue({}), ignoring=["distributed_lock"]) == ()
+    assert compare(Catalogue({}), Catalogue(lock), ignoring=["distributed"]) != ()
+
+
+def test_of_long_definitions_the_place_where_they_part_is_shown() -> None:
+    same = "SELECT " + ", ".join(f"column_{number}" for number in range(60))
+    difference = str(Difference(Differs.DIFFERENT, "view", "v", f"{same} FROM old", f"{same} FROM new"))
+    assert "FROM new, expected ..." in difference and difference.endswith("FROM old")
+    assert len(difference) < 400
+
+
+def test_a_difference_can_be_json() -> None:
+    assert AT.to_json() == {
+        "how": "different",
+        "kind": "column",
+        "name": "keys.expires_at",
+        "expected": "timestamp with time zone",
+        "found": "timestamp",
+    }
+
+
+def shell(**marks: str) -> Catalogue:
+    """Collections by name, and the ids that they keep."""
+    return Catalogue({("collection", name): "" for name in marks}, marks=marks)
+
+
+@pytest.mark.parametrize(
+    ("after", "loose"),
+    [
+        (shell(users="1", accounts="2"), set()),
+        (shell(accounts="1"), {"users", "accounts"}),  # renamed over the other
+        (shell(accounts="1", users="3"), {"users", "accounts"}),  # the same, and then a new one
+        (shell(accounts="2"), set()),  # dropped: it should not be there
+        (shell(users="1", accounts="2", quizzes="3"), set()),  # made
+    ],
+    ids=["as it was", "renamed", "renamed and made anew", "dropped", "made"],
+)
+def test_collections_whose_names_were_exchanged_are_loose(after: Catalogue, loose: set[str]) -> None:
+    """users 1, accounts 2 -- history --> after"""
+    before = shell(users="1", accounts="2")
+    assert imitated(before, before, after).loose == loose
+
+
+def test_what_a_history_leaves_alone_in_an_imitation_is_right_as_it_is() -> None:
+    """A unique index is imitated without being unique, a validator not at all."""
+    collection, a_1, b_1 = ("collection", "t"), ("index", "t.a_1"), ("index", "t.b_1")
+    live = Catalogue({collection: "", a_1: "(a: 1) unique", b_1: "(b: 1)", ("validator", "t.validator"): "{}"})
+    before = Catalogue({collection: "", a_1: "(a: 1)", b_1: "(b: 1)"})
+    assert compare(imitated(live, before, before), live) == ()
+    after = Catalogue({collection: "", a_1: "(a: 1)", b_1: "(b: 1) sparse"})
+    assert [str(difference) for difference in compare(imitated(live, before, after), live)] == [
+        "index t.b_1: here (b: 1), expected (b: 1) sparse"
+    ]
+
+
+def test_without_an_imitation_only_what_the_history_makes_is_right() -> None:
+    live = Catalogue({("table", "a"): "", ("table", "b"): ""})
+    expected = imitated(live, Catalogue({}), Catalogue({("table", "a"): ""}))
+    assert [str(difference) for difference in compare(expected, live)] == ["table b: here, but not expected"]
+
+
+def test_what_is_loose_is_not_compared() -> None:
+    expected = Catalogue({("collection", "users"): "", ("index", "users.a_1"): ""}, loose=frozenset({"users"}))
+    assert compare(expected, Catalogue({})) == ()
+    assert compare(expected, Catalogue({("collection", "users"): "capped", ("index", "users.b_1"): ""})) == ()
+
+
+# --- contents
+
+
+def held(**each: dict[str, int]) -> Held:
+    """Rows by key, few enough to be remembered."""
+    fields: dict[str, int] = {}
+    for row in each.values():
+        for field, digest in row.items():
+            fields[field] = fields.get(field, 0) + digest
+    return Held("rows", len(each), fields, each)
+
+
+def changes(expected: Held, found: Held) -> list[str]:
+    return [str(change) for change in compare_contents({"t": expected}, {"t": found})]
+
+
+def test_rows_are_told_by_their_keys_and_values_by_their_columns() -> None:
+    before = held(a={"x": 1, "y": 1}, b={"x": 2, "y": 2}, c={"x": 3, "y": 3})
+    assert changes(before, before) == []
+    assert changes(before, held(a={"x": 1, "y": 9}, b={"x": 2, "y": 8}, d={"x": 3, "y": 3})) == [
+        "t: 1 row missing here (c)",
+        "t: 1 row here, but not expected (d)",
+        "t.y: different in 2 rows (a, b)",
+    ]
+
+
+def test_a_field_that_is_gone_is_different_in_the_rows_that_had_it() -> None:
+    assert changes(held(a={"x": 1, "y": 1}, b={"x": 2}), held(a={"x": 1}, b={"x": 2})) == [
+        "t.y: different in 1 row (a)"
+    ]
+
+
+def test_of_many_rows_five_are_named() -> None:
+    before = held(**{f"r{number}": {"x": number} for number in range(9)})
+    after = held(**{f"r{number}": {"x": -number - 1} for number in range(9)})
+    assert changes(before, after) == ["t.x: different in 9 rows (r0, r1, r2, r3, r4, ...)"]
+
+
+def test_of_a_large_table_the_number_is_told_or_else_the_columns() -> None:
+    before = Held("rows", 20_000, {"x": 1, "y": 2})
+    assert changes(before, Held("rows", 19_999, {"x": 7, "y": 7})) == ["t: 1 row missing here"]
+    assert changes(before, Held("rows", 21_000, {"x": 7, "y": 7})) == ["t: 1,000 rows here, but not expected"]
+    assert changes(before, Held("rows", 20_000, {"x": 1, "y": 7})) == ["t.y: rows are different"]
+    assert changes(before, Held("rows", 20_000, {"x": 1})) == ["t.y: rows are different"]
+
+
+def test_without_a_key_the_columns_are_told_and_if_none_differs_the_rows() -> None:
+    before = Held("rows", 2, {"": 1, "x": 1, "y": 2})
+    assert changes(before, Held("rows", 2, {"": 9, "x": 1, "y": 9})) == ["t.y: rows are different"]
+    assert changes(before, Held("rows", 2, {"": 9, "x": 1, "y": 2})) == ["t: rows are different"]
+
+
+def test_where_no_row_can_be_named_the_columns_are_told() -> None:
+    """Two documents of one _id, as a time series may have: only one of them is remembered."""
+    before, after = ({"a": {"x": 1}} for _ in range(2))
+    assert changes(Held("rows", 2, {"x": 3}, before), Held("rows", 2, {"x": 4}, after)) == ["t.x: rows are different"]
+
+
+def test_what_one_side_lacks_altogether_is_not_told_here() -> None:
+    assert compare_contents({"t": held(a={"x": 1})}, {}) == ()
+    assert compare_contents({}, {"t": held(a={"x": 1})}) == ()
+
+
+def test_a_change_can_be_json() -> None:
+    change = Change(Differs.DIFFERENT, "documents", "users", "phone", 2, ("a", "b"))
+    assert str(change) == "users.phone: different in 2 documents (a, b)"
+    assert change.to_json() == {
+        "how": "different",
+        "unit": "documents",
+        "name": "users",
+        "field": "phone",
+        "count": 2,
+        "ids": ["a", "b"],
+    }
