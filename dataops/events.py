@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from dataops.model import Result, Step
+from dataops.model import Plan, Result, Step
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Event:
 class RunStarted(Event):
     run: str = ""
     steps: int = 0
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,58 @@ class RunFinished(Event):
 
 
 Emit = Callable[[Event], None]
+
+
+def sentence(event: Event) -> str:
+    """An event in words, the same for a person and for a log; "" for progress, which comes many times a second."""
+    make = _SENTENCES.get(type(event))
+    return make(event) if make else ""
+
+
+def name(event: Event) -> str:
+    """`step_started`: what a machine calls it."""
+    return re.sub(r"(?<!^)([A-Z])", r"_\1", type(event).__name__).lower()
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def amount(done: int, total: int | None, unit: str) -> str:
+    """`5 of 10 rows`, `5 rows`, or nothing yet."""
+    return f"{done:,} of {total:,} {unit}" if total is not None else (f"{done:,} {unit}" if done else "")
+
+
+def _what(event: Any) -> str:
+    step = event.step
+    return f"{event.service}: {step.direction.value} {step.migration.id}" if step else str(event.service)
+
+
+def _end(result: Result | None) -> str:
+    if result is None:
+        return "run ended"
+    told = f"{len(result.done)} done, {len(result.failures)} failed, {len(result.left)} left ({result.seconds:.1f} s)"
+    return f"run {result.run} {'stopped' if result.stopped else 'ended'}: {told}"
+
+
+_SENTENCES: dict[type[Event], Callable[[Any], str]] = {
+    RunStarted: lambda e: f"run {e.run}: {counted(e.steps, 'step')}",
+    ServerAwaited: lambda e: f"{e.service}: waiting for the server: {e.reason}",
+    LockAwaited: lambda e: f"{e.service}: waiting for the lock of {e.holder}",
+    LockTaken: lambda e: f"{e.service}: has the lock",
+    NothingLeft: lambda e: f"{e.service}: nothing left to do, another run did it",
+    StepStarted: lambda e: f"{_what(e)} …",
+    StillRunning: lambda e: f"{_what(e)} still running, {e.seconds:.0f} s {amount(e.done, e.total, e.unit)}".rstrip(),
+    StepRetried: lambda e: f"{_what(e)} rolled back, again in {e.seconds:.1f} s (attempt {e.attempt}): {e.reason}",
+    StepFinished: lambda e: f"{_what(e)} done ({e.seconds:.2f} s)",
+    StepFailed: lambda e: f"{_what(e)} FAILED ({e.seconds:.2f} s)",
+    Warned: lambda e: f"warning: {e.message}",
+    StopRequested: lambda e: (
+        f"{e.signal}: stopping now" if e.now else f"{e.signal}: stopping after the running steps; again to stop now"
+    ),
+    RunFinished: lambda e: _end(e.result),
+}
 
 
 class Broadcast:

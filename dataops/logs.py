@@ -1,13 +1,17 @@
 """JSON log lines, from events: one object a line, on stderr, for machines.
 
-Every line has time (UTC, ISO 8601), level, event and run; service, migration, direction and seconds where they apply.
-The fields are documented in docs/json.md.
+Each line has the keys of both loggers of Blink's services, so that it passes through a pipeline that was made for
+either: level, time, pid, hostname and msg of Pino, and timestamp, level, target and fields.message of Rust's tracing.
+Only `level` means two things; which one is written is the caller's choice. docs/json.md documents the fields.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import IO, Any
@@ -23,24 +27,37 @@ _LEVELS = {
     events.ServerAwaited: "warn",
     events.Warned: "warn",
     events.StopRequested: "warn",
-    events.StepProgressed: "debug",
 }
+_PINO = {"info": 30, "warn": 40, "error": 50}
+_NOT_LOGGED = {"service", "step", "result", "run", "plan", "message"}
 
 
 class JsonLog:
-    """A sink for events."""
+    """A sink for events. `words`: the level is a word, as tracing writes it, and not Pino's number.
 
-    def __init__(self, stream: IO[str], run: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    `trace` is what ties each line to a trace: trace_id, where there is one.
+    """
+
+    def __init__(
+        self,
+        stream: IO[str],
+        run: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        words: bool = False,
+        trace: Mapping[str, str] | None = None,
+    ) -> None:
         self._stream = stream
         self._run = run
         self._now = now
+        self._words = words
+        self.trace = trace or {}
+        self._who = {"pid": os.getpid(), "hostname": os.environ.get("HOSTNAME") or socket.gethostname()}
 
     def __call__(self, event: events.Event) -> None:
         if isinstance(event, events.StepProgressed):
             return  # many a second; StillRunning tells the same once a minute
-        fields: dict[str, Any] = {
-            key: value for key, value in vars(event).items() if key not in ("service", "step", "result", "run")
-        }
+        fields: dict[str, Any] = {key: value for key, value in vars(event).items() if key not in _NOT_LOGGED}
         step = getattr(event, "step", None)
         if step is not None:
             fields = {"migration": step.migration.id, "direction": step.direction.value, **fields}
@@ -50,21 +67,42 @@ class JsonLog:
             fields = {**fields, **counts, "seconds": round(result.seconds, 3), "stopped": result.stopped}
         if isinstance(fields.get("seconds"), float):
             fields["seconds"] = round(fields["seconds"], 3)
-        self.line(_LEVELS.get(type(event), "info"), _snake(type(event).__name__), event.service, fields)
+        text = event.message if isinstance(event, events.Warned) else events.sentence(event)
+        self.line(_LEVELS.get(type(event), "info"), events.name(event), event.service, text, fields)
 
     def error(self, error: DataopsError) -> None:
         """The error that ends the command; where nobody reads the log any more there is nobody to tell."""
-        fields = {"message": error.message, "hint": error.hint, "exit_code": int(error.exit_code)}
+        fields = {
+            "migration": error.migration,
+            "kind": type(error).__name__,
+            "hint": error.hint,
+            "exit_code": int(error.exit_code),
+        }
         with suppress(OSError):
-            self.line("error", "error", error.service or "", {"migration": error.migration, **fields})
+            self.line("error", "error", error.service or "", error.message, fields)
 
-    def line(self, level: str, event: str, service: str, fields: dict[str, Any]) -> None:
-        time = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        written = {"time": time, "level": level, "event": event, "run": self._run, "service": service or None, **fields}
+    def line(self, level: str, event: str, service: str, text: str, fields: Mapping[str, Any]) -> None:
+        now = self._now()
+        written = {
+            "level": level.upper() if self._words else _PINO[level],
+            "time": int(now.timestamp() * 1000),
+            **self._who,
+            "timestamp": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "target": "dataops",
+            "msg": text,
+            "fields": {"message": text},
+            "event": event,
+            "run": self._run,
+            **self.trace,
+            "service": service or None,
+            **fields,
+        }
         kept = {key: redact.within(value) for key, value in written.items() if value is not None}
         self._stream.write(json.dumps(kept, default=str) + "\n")
         self._stream.flush()
 
 
-def _snake(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+def parent(environ: Mapping[str, str]) -> dict[str, str]:
+    """The trace that we were called in, from TRACEPARENT (W3C); a value that is none counts as not set."""
+    found = re.fullmatch(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*", environ.get("TRACEPARENT", ""))
+    return {"trace_id": found[1]} if found and set(found[1]) != {"0"} else {}

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C, for commands that do something."""
+"""SIGTERM, SIGHUP and Ctrl-C, for commands that do something."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
+from dataops.cli import termination
 from dataops.cli.session import Session, tell
 from dataops.errors import Stopped
 from dataops.events import Emit, StopRequested
 from dataops.executor import StopSignal
 
+_ASK_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _LEAVE_SECONDS = 2.0  # from a signal with nothing to finish until we leave, whatever the main thread does
 _ABORT_SECONDS = 5.0  # from the second signal until we leave, whatever still runs
 
 
 @contextmanager
 def signals(session: Session) -> Iterator[StopSignal]:
-    """SIGTERM and Ctrl-C: the first asks for a safe point, the second stops now. Before any work, the first does.
+    """SIGTERM, SIGHUP, Ctrl-C: the first asks for a safe point, the second stops now. Before any work, the first does.
+
+    A hang-up is never a second one: a terminal that closes sends it twice, itself and by its shell. Under nohup there
+    is none.
 
     The main thread may be in any lock, half-written line or blocking read. So a handler of Python's, which runs there
     and may come late, only leaves where there is nothing to finish; a thread that Python's C handler wakes answers.
@@ -38,7 +43,8 @@ def signals(session: Session) -> Iterator[StopSignal]:
 
     threading.Thread(target=_answer_signals, args=[ours, stop, session.sink()], daemon=True).start()
     woken = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+    before = {number: signal.signal(number, handle) for number in _ASK_TO_STOP if number not in ignored}
     try:
         yield stop
     finally:
@@ -68,6 +74,8 @@ def _answer_signals(pipe: int, stop: StopSignal, emit: Emit) -> None:
             _leave(Stopped("interrupted; nothing was done", hint=""))
         emit(StopRequested(signal=first))
         second = heard()
+        while second == signal.SIGHUP.name:
+            second = heard()
         if second is None:
             return
         emit(StopRequested(signal=second, now=True))
@@ -80,4 +88,5 @@ def _answer_signals(pipe: int, stop: StopSignal, emit: Emit) -> None:
 
 def _leave(error: Stopped) -> NoReturn:
     tell(error)
+    termination.write(error.exit_code)
     os._exit(error.exit_code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,61 +12,125 @@ import pytest
 
 from dataops import config, events, planner
 from dataops.errors import LockNotObtained
-from dataops.logs import JsonLog
+from dataops.logs import JsonLog, parent
 from dataops.model import Failure, Result
 from tests.unit.sample import state, step
 
 NOW = datetime(2026, 11, 24, 9, 30, 0, 123456, tzinfo=UTC)
 STATE = state("a -- b")
 STEP = step(STATE, "a")
-HEAD = {"time": "2026-11-24T09:30:00.123Z", "level": "info", "event": "?", "run": "run-2"}
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-def logged(*told: events.Event) -> list[dict[str, Any]]:
+@pytest.fixture(autouse=True)
+def _a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOSTNAME", "pod-1")
+
+
+def logged(*told: events.Event, **settings: Any) -> list[dict[str, Any]]:
     stream = io.StringIO()
-    log = JsonLog(stream, "run-2", now=lambda: NOW)
+    log = JsonLog(stream, "run-2", now=lambda: NOW, **settings)
     for event in told:
         log(event)
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def line(event: str, level: str = "info", **fields: Any) -> dict[str, Any]:
-    return {**HEAD, "event": event, "level": level, **fields}
+def line(event: str, text: str, level: int = 30, **fields: Any) -> dict[str, Any]:
+    return {
+        "level": level,
+        "time": 1795512600123,
+        "pid": os.getpid(),
+        "hostname": "pod-1",
+        "timestamp": "2026-11-24T09:30:00.123Z",
+        "target": "dataops",
+        "msg": text,
+        "fields": {"message": text},
+        "event": event,
+        "run": "run-2",
+        **fields,
+    }
 
 
-A_STEP = {"service": "voucher", "migration": "a", "direction": "apply"}
+A_STEP: dict[str, Any] = {"service": "voucher", "migration": "a", "direction": "apply"}
 
 
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        (events.RunStarted(run="run-2", steps=2), line("run_started", steps=2)),
         (
-            events.ServerAwaited("api", reason="connection refused"),
-            line("server_awaited", "warn", service="api", reason="connection refused"),
+            events.RunStarted(run="run-2", steps=2, plan=planner.plan_apply([STATE])),
+            line("run_started", "run run-2: 2 steps", steps=2),
         ),
         (
-            events.LockAwaited("api", holder="bob@pod-2 (run run-9)"),
-            line("lock_awaited", "warn", service="api", holder="bob@pod-2 (run run-9)"),
+            events.ServerAwaited("api", reason="refused"),
+            line("server_awaited", "api: waiting for the server: refused", 40, service="api", reason="refused"),
         ),
-        (events.LockTaken("api"), line("lock_taken", service="api")),
-        (events.NothingLeft("api"), line("nothing_left", service="api")),
-        (events.StepStarted("voucher", STEP), line("step_started", **A_STEP)),
+        (
+            events.LockAwaited("api", holder="bob (run run-9)"),
+            line(
+                "lock_awaited",
+                "api: waiting for the lock of bob (run run-9)",
+                40,
+                service="api",
+                holder="bob (run run-9)",
+            ),
+        ),
+        (events.LockTaken("api"), line("lock_taken", "api: has the lock", service="api")),
+        (
+            events.NothingLeft("api"),
+            line("nothing_left", "api: nothing left to do, another run did it", service="api"),
+        ),
+        (events.StepStarted("voucher", STEP), line("step_started", "voucher: apply a …", **A_STEP)),
         (
             events.StillRunning("voucher", STEP, 61.23456, 5, 10, "rows"),
-            line("still_running", **A_STEP, seconds=61.235, done=5, total=10, unit="rows"),
+            line(
+                "still_running",
+                "voucher: apply a still running, 61 s 5 of 10 rows",
+                **A_STEP,
+                seconds=61.235,
+                done=5,
+                total=10,
+                unit="rows",
+            ),
         ),
         (
-            events.StepRetried("voucher", STEP, 1, 0.75, "LockNotAvailable: ..."),
-            line("step_retried", "warn", **A_STEP, attempt=1, seconds=0.75, reason="LockNotAvailable: ..."),
+            events.StepRetried("voucher", STEP, 1, 0.75, "LockNotAvailable"),
+            line(
+                "step_retried",
+                "voucher: apply a rolled back, again in 0.8 s (attempt 1): LockNotAvailable",
+                40,
+                **A_STEP,
+                attempt=1,
+                seconds=0.75,
+                reason="LockNotAvailable",
+            ),
         ),
-        (events.StepFinished("voucher", STEP, 1.5), line("step_finished", **A_STEP, seconds=1.5)),
+        (
+            events.StepFinished("voucher", STEP, 1.5),
+            line("step_finished", "voucher: apply a done (1.50 s)", **A_STEP, seconds=1.5),
+        ),
         (
             events.StepFailed("voucher", STEP, 0.1, "ValueError: no"),
-            line("step_failed", "error", **A_STEP, seconds=0.1, error="ValueError: no"),
+            line(
+                "step_failed",
+                "voucher: apply a FAILED (0.10 s)",
+                50,
+                **A_STEP,
+                seconds=0.1,
+                error="ValueError: no",
+            ),
         ),
-        (events.Warned("api", message="careful"), line("warned", "warn", service="api", message="careful")),
-        (events.StopRequested(signal="SIGTERM"), line("stop_requested", "warn", signal="SIGTERM", now=False)),
+        (events.Warned("api", message="careful"), line("warned", "careful", 40, service="api")),
+        (
+            events.StopRequested(signal="SIGTERM"),
+            line(
+                "stop_requested",
+                "SIGTERM: stopping after the running steps; again to stop now",
+                40,
+                signal="SIGTERM",
+                now=False,
+            ),
+        ),
         (
             events.RunFinished(
                 result=Result(
@@ -76,7 +141,15 @@ A_STEP = {"service": "voucher", "migration": "a", "direction": "apply"}
                     seconds=2.34567,
                 )
             ),
-            line("run_finished", done=1, failed=1, left=0, seconds=2.346, stopped=False),
+            line(
+                "run_finished",
+                "run run-2 ended: 1 done, 1 failed, 0 left (2.3 s)",
+                done=1,
+                failed=1,
+                left=0,
+                seconds=2.346,
+                stopped=False,
+            ),
         ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, events.Event) else "",
@@ -91,14 +164,50 @@ def test_progress_that_comes_many_times_a_second_is_not_logged() -> None:
 
 def test_the_keys_come_in_the_same_order() -> None:
     (found,) = logged(events.StepFinished("voucher", STEP, 1.5))
-    assert list(found) == ["time", "level", "event", "run", "service", "migration", "direction", "seconds"]
+    told = "level time pid hostname timestamp target msg fields event run service migration direction seconds"
+    assert list(found) == told.split()
+
+
+def test_a_level_is_a_number_as_pino_writes_it_or_a_word_as_tracing_does_and_all_else_is_the_same() -> None:
+    told = [
+        events.LockTaken("api"),
+        events.Warned(message="careful"),
+        events.StepFailed("voucher", STEP, 0.1, "ValueError: no"),
+    ]
+    numbers, words = logged(*told), logged(*told, words=True)
+    assert [one.pop("level") for one in numbers] == [30, 40, 50]
+    assert [one.pop("level") for one in words] == ["INFO", "WARN", "ERROR"]
+    assert numbers == words
+
+
+def test_every_line_has_the_trace_where_there_is_one() -> None:
+    trace = parent({"TRACEPARENT": TRACEPARENT})
+    assert trace == {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}
+    found = logged(events.LockTaken("api"), events.Warned(message="careful"), trace=trace)
+    assert {one["trace_id"] for one in found} == {"4bf92f3577b34da6a3ce929d0e0e4736"}
+    assert "trace_id" not in logged(events.LockTaken("api"))[0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "nonsense",
+        TRACEPARENT.upper(),
+        TRACEPARENT[:40],
+        f"ff{TRACEPARENT[2:]}",
+        f"00-{'0' * 32}-00f067aa0ba902b7-01",
+    ],
+)
+def test_a_traceparent_that_is_none_counts_as_not_set(value: str) -> None:
+    assert parent({"TRACEPARENT": value}) == {}
 
 
 def test_an_error_is_a_line_with_its_hint_and_exit_code() -> None:
     stream = io.StringIO()
     JsonLog(stream, "run-2", now=lambda: NOW).error(LockNotObtained("held by bob", hint="wait", service="api"))
     assert json.loads(stream.getvalue()) == line(
-        "error", "error", service="api", message="held by bob", hint="wait", exit_code=3
+        "error", "held by bob", 50, service="api", kind="LockNotObtained", hint="wait", exit_code=3
     )
 
 
@@ -113,7 +222,7 @@ def test_a_line_has_no_secret_and_is_json_whatever_the_password(password: str) -
 
 
 def test_a_line_break_in_a_message_makes_no_second_line() -> None:
-    assert logged(events.Warned("api", message="one\ntwo"))[0]["message"] == "one\ntwo"
+    assert logged(events.Warned("api", message="one\ntwo"))[0]["msg"] == "one\ntwo"
 
 
 def test_a_log_that_nobody_reads_raises_for_broadcast_to_notice_but_not_for_the_last_error() -> None:

@@ -1,0 +1,79 @@
+"""A backup must be there, and be new, before anything is changed: the file that says so is the backup's business."""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from dataops.cli.session import duration, only_with
+from dataops.errors import Blocked
+
+MAX_AGE = 3600.0
+_SKEW = 60.0  # between the clock of whoever wrote the file and ours
+_HINT = "make a backup that writes this file when it is complete, then run again; docs/operations.md#a-backup-first"
+
+
+@dataclass(frozen=True)
+class Backup:
+    """What was asked for on the command line."""
+
+    marker: Path
+    max_age: float = MAX_AGE
+
+    def refuse_unless_new(self, now: Callable[[], float] = time.time) -> None:
+        """Raise Blocked unless the marker is a file with something in it, younger than `max_age`."""
+        try:
+            found = self.marker.stat()
+        except OSError as error:
+            raise self._blocked(error.strerror or str(error)) from error
+        age = now() - found.st_mtime
+        if not stat.S_ISREG(found.st_mode):
+            raise self._blocked("it is not a file")
+        if found.st_size == 0:
+            raise self._blocked("it is empty")
+        if age < -_SKEW:
+            raise self._blocked(f"it is from the future, by {_span(-age)}: is a clock wrong?")
+        if age > self.max_age:
+            old, most = _span(age), _span(self.max_age)
+            if old == most:
+                old, most = f"{age:.0f} s", f"{self.max_age:.0f} s"
+            raise self._blocked(f"it is {old} old, and {most} is the most (--backup-max-age)")
+
+    def _blocked(self, why: str) -> Blocked:
+        return Blocked(f"no backup, nothing was done: {self.marker}: {why}", hint=_HINT)
+
+
+def backup_options(function: click.decorators.FC) -> click.decorators.FC:
+    """--require-backup-marker and --backup-max-age; the command gets `backup_marker` and `backup_max_age`."""
+    for option in (
+        click.option("--backup-max-age", callback=duration, metavar="1h", help="How old it may be; by default 1h."),
+        click.option(
+            "--require-backup-marker",
+            "backup_marker",
+            type=click.Path(path_type=Path),
+            help="Refuse to change anything unless this file of a backup is new.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def backup_of(marker: Path | None, max_age: float | None) -> Backup | None:
+    if marker is None:
+        only_with(max_age is not None, "--backup-max-age", "--require-backup-marker")
+        return None
+    return Backup(marker, MAX_AGE if max_age is None else max_age)
+
+
+def _span(seconds: float) -> str:
+    """`45 s`, `60 min`, `3.5 h`, `2.1 days`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 2 * 86400 else f"{seconds / 86400:.1f} days"

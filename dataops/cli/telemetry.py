@@ -1,0 +1,108 @@
+"""Metrics and traces of a command: heard while it works, told at its end, never in its way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dataops.cli.session import Session
+from dataops.errors import CannotWrite, DataopsError
+from dataops.events import Warned
+from dataops.executor import look
+from dataops.model import Service, State
+from dataops.statements import listening
+
+if TYPE_CHECKING:
+    from dataops.metrics import Collector
+
+
+@dataclass
+class Observed:
+    """The services, once the command knows them; and what it saw of them, where it does nothing but look."""
+
+    services: Sequence[Service] = ()
+    outcomes: Sequence[State | DataopsError] | None = None
+
+
+def metrics_option(function: click.decorators.FC) -> click.decorators.FC:
+    return click.option(
+        "--metrics-file",
+        type=click.Path(path_type=Path),
+        help="Write metrics there, for Prometheus' node exporter (docs/monitoring.md).",
+    )(function)
+
+
+@contextmanager
+def telemetry(session: Session, command: str, path: Path | None, *, run: bool = True) -> Iterator[Observed]:
+    """Measure what is done in this scope. Without a file to write or OTEL_* variables it does nothing.
+
+    Raises CannotWrite before anything is done; what cannot be told at the end is a warning. After a `run` the services
+    are looked at again.
+    """
+    if path is None and not any(name.startswith("OTEL_") for name in os.environ):
+        yield Observed()
+        return
+    from dataops import metrics, tracing
+
+    if path is not None:
+        metrics.refuse_unwritable(path)
+    traced = tracing.start(command, session.author, os.environ, lambda text: _warn(session, text), spans=run)
+    observed = Observed()
+    if path is None and traced is None:
+        yield observed
+        return
+    collector = metrics.Collector(command)
+    session.sinks = [collector]
+    hearers = [collector.statement]
+    if traced is not None:
+        session.sinks.append(traced)
+        hearers.append(traced.statement)
+        session.log.trace = traced.trace or session.log.trace
+    ended: BaseException | None = None
+    try:
+        with listening(*hearers):
+            yield observed
+    except BaseException as error:
+        ended = error
+        raise
+    finally:
+        session.sinks = []
+        _measure(collector, observed, ended, run=run)
+        if traced is not None:
+            traced.close(collector.values, ended)
+        if path is not None:
+            _write(session, path, collector)
+
+
+def _measure(collector: Collector, observed: Observed, ended: BaseException | None, *, run: bool) -> None:
+    if not run:
+        collector.saw(observed.services, observed.outcomes or ())
+        return
+    if ended is not None:
+        collector.failed(ended)
+    if ended is None or isinstance(ended, Exception):  # anything else is somebody in a hurry
+        collector.saw(observed.services, look(observed.services, emit=lambda event: None))
+    collector.ended(observed.services)
+
+
+def _write(session: Session, path: Path, collector: Collector) -> None:
+    from dataops import metrics
+
+    try:
+        names = session.config(with_urls=False, with_files=False, observed=True).names
+    except DataopsError:
+        names = None
+    try:
+        metrics.write(path, collector.values, names)
+    except CannotWrite as error:
+        _warn(session, error.message)
+
+
+def _warn(session: Session, text: str) -> None:
+    session.sink()(Warned(message=text))

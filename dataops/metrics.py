@@ -1,0 +1,271 @@
+"""What is measured of the services and of the last run, in Prometheus's text format. Values, and one file.
+
+Each run is a process of its own, so the file is the memory: what this process did not measure stays in it, and its
+counters go on counting. docs/monitoring.md explains each metric.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataops import __version__, events, foreign, planner
+from dataops.errors import CannotWrite, DataopsError, MigrationFailed, Stopped
+from dataops.model import Happened, Service, State
+from dataops.statements import Statement
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One family. `kind` is gauge or counter; `of_state`: told anew whenever its service is looked at."""
+
+    name: str
+    kind: str
+    help: str
+    of_state: bool = False
+
+
+METRICS = tuple(
+    Metric(f"dataops_{name}", kind, help_, of_state)
+    for name, kind, of_state, help_ in (
+        ("build_info", "gauge", False, "1, with the version of dataops"),
+        ("reachable", "gauge", True, "Whether the database answered"),
+        ("applied_migrations", "gauge", True, "Migrations that are applied"),
+        ("pending_migrations", "gauge", True, "Migrations of this code that are not applied"),
+        ("interrupted", "gauge", True, "Whether a step was interrupted and needs dataops resolve"),
+        ("ahead", "gauge", True, "Whether the database has migrations that this code does not know"),
+        ("locked", "gauge", True, "Whether somebody held the migration lock"),
+        ("checked_timestamp_seconds", "gauge", False, "When the service was last looked at"),
+        ("last_success_timestamp_seconds", "gauge", False, "When a run last ended well, or a migration did"),
+        ("run_timestamp_seconds", "gauge", False, "When the last run ended"),
+        ("run_duration_seconds", "gauge", False, "How long the last run took"),
+        ("lock_wait_seconds", "gauge", False, "How long the last run waited for the migration lock"),
+        ("migration_duration_seconds", "gauge", False, "How long a migration took when it last ran"),
+        ("migrated_items_total", "counter", False, "Rows or documents that migrations changed"),
+        ("failures_total", "counter", False, "Runs and steps that failed, by the class of the error"),
+    )
+)
+
+Series = tuple[str, tuple[tuple[str, str], ...]]
+"""A metric's name and its labels."""
+
+
+def series(name: str, **labels: str) -> Series:
+    return f"dataops_{name}", tuple(labels.items())
+
+
+class Collector:
+    """A sink for events, and for what was seen of the services, that ends in `values`."""
+
+    def __init__(self, command: str) -> None:
+        self._command = command
+        self._began = time.monotonic()
+        self._waiting: dict[str, float] = {}
+        self._progress: dict[str, tuple[int, str]] = {}
+        self._changed: dict[str, tuple[int, str]] = {}
+        self._well = True
+        self.values: dict[Series, float] = {series("build_info", version=__version__): 1}
+
+    # What happens
+
+    def __call__(self, event: events.Event) -> None:
+        service = event.service
+        if isinstance(event, events.LockAwaited):
+            self._waiting.setdefault(service, time.monotonic())
+        elif isinstance(event, events.LockTaken):
+            since = self._waiting.pop(service, None)
+            self.values[series("lock_wait_seconds", service=service)] = time.monotonic() - since if since else 0.0
+        elif isinstance(event, events.StepStarted):
+            self._progress.pop(service, None)
+            self._changed.pop(service, None)
+        elif isinstance(event, events.StepProgressed):
+            self._progress[service] = (event.done, event.unit)
+        elif isinstance(event, events.StepFinished) and event.step is not None:
+            self._finished(event)
+        elif isinstance(event, events.RunFinished) and event.result is not None:
+            self._well = self._well and not event.result.stopped
+            for failure in event.result.failures:
+                self.failed(failure.error, failure.service)
+
+    def statement(self, statement: Statement) -> None:
+        if statement.changed:
+            before, _ = self._changed.get(statement.service, (0, ""))
+            self._changed[statement.service] = (before + statement.changed, statement.unit)
+
+    def _finished(self, event: events.StepFinished) -> None:
+        assert event.step is not None
+        labels = {"migration": event.step.migration.id, "direction": event.step.direction.value}
+        self.values[series("migration_duration_seconds", service=event.service, **labels)] = event.seconds
+        # What the file itself counts means more than what the server says that it wrote.
+        items, unit = self._progress.get(event.service) or self._changed.get(event.service) or (0, "")
+        if items:
+            self._count("migrated_items_total", items, service=event.service, unit=unit)
+
+    def failed(self, error: BaseException, service: str = "") -> None:
+        """A step that failed, or what refused the run. The reason is the error's class; of a file, what it raised."""
+        self._well = False
+        if isinstance(error, Stopped) or not isinstance(error, Exception):
+            return
+        name = service or getattr(error, "service", None) or ""
+        cause = error.__cause__ if isinstance(error, MigrationFailed) and error.__cause__ else error
+        reason = type(getattr(cause, "orig", None) or cause).__name__  # SQLAlchemy wraps the driver's error
+        self._count("failures_total", 1, service=name, reason=reason)
+
+    def _count(self, name: str, amount: float, **labels: str) -> None:
+        self.values[series(name, **labels)] = self.values.get(series(name, **labels), 0) + amount
+
+    # What is true
+
+    def saw(self, services: Sequence[Service], outcomes: Sequence[State | DataopsError]) -> None:
+        """What each service's database says, or why it does not."""
+        for service, outcome in zip(services, outcomes, strict=True):
+            labels = {"service": service.name, "engine": service.kind.value}
+            self.values[series("reachable", **labels)] = isinstance(outcome, State)
+            if isinstance(outcome, State):
+                self._say(outcome, labels)
+                self.values[series("checked_timestamp_seconds", **labels)] = time.time()
+
+    def _say(self, state: State, labels: Mapping[str, str]) -> None:
+        def say(name: str, value: float) -> None:
+            self.values[series(name, **labels)] = value
+
+        if state.service.observe:
+            record = foreign.watch(state).record
+            say("applied_migrations", len(record.rows) if record else 0)
+            return
+        say("applied_migrations", len(state.applied) + len(state.unknown))
+        say("pending_migrations", len(state.pending))
+        say("interrupted", planner.interrupted(state) is not None)
+        say("ahead", state.ahead)
+        say("locked", state.holder is not None)
+        times = [applied.at for applied in state.applied]
+        if state.last is not None and state.last.event is Happened.SUCCEEDED:
+            times.append(state.last.at)
+        if known := [at.timestamp() for at in times if at is not None]:
+            say("last_success_timestamp_seconds", max(known))
+
+    def ended(self, services: Iterable[Service]) -> None:
+        """A run has ended, whether or not there was anything to do."""
+        now = time.time()
+        self.values[series("run_timestamp_seconds", command=self._command)] = now
+        self.values[series("run_duration_seconds", command=self._command)] = time.monotonic() - self._began
+        for name, since in self._waiting.items():
+            self.values[series("lock_wait_seconds", service=name)] = time.monotonic() - since
+        if self._well:
+            for service in services:
+                labels = {"service": service.name, "engine": service.kind.value}
+                self.values[series("last_success_timestamp_seconds", **labels)] = now
+
+
+# The file
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Before anything is begun: raise CannotWrite where the file could not be written at the end."""
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError(None, "not a regular file")
+        beside = _beside(path)
+        beside.touch()
+        beside.unlink()
+    except OSError as error:
+        raise _unwritable(
+            path, error, "nothing was done; does the folder exist, and may this user write there?"
+        ) from error
+
+
+def write(path: Path, values: Mapping[Series, float], names: Collection[str] | None) -> None:
+    """Put what was measured into the file, by rename: nobody ever reads half of it. Readable by everyone.
+
+    What it had and was not measured again stays, but for services that are not in `names`, which are all that are
+    configured (None: not known). Raises CannotWrite.
+    """
+    beside = _beside(path)
+    try:
+        before = _kept(_read(path), values, names)
+        beside.write_text(text(_together(before, values)), encoding="utf-8")
+        beside.chmod(0o644)
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise _unwritable(path, error, "what the command did stands; is the disk full?") from error
+
+
+def text(values: Mapping[Series, float]) -> str:
+    """Prometheus's text format."""
+    lines = []
+    for metric in METRICS:
+        found = [(labels, value) for (name, labels), value in values.items() if name == metric.name]
+        if found:
+            lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}"]
+        for labels, value in sorted(found):
+            inside = ",".join(f'{key}="{_escaped(label)}"' for key, label in labels)
+            lines.append(f"{metric.name}{'{' + inside + '}' if inside else ''} {float(value)!r}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _escaped(label: str) -> str:
+    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+_LINE = re.compile(r'(dataops_\w+)(?:\{((?:\w+="(?:[^"\\]|\\.)*",?)*)\})? (\S+)')
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+def _read(path: Path) -> dict[Series, float]:
+    """What an earlier process wrote; lines that are not ours do not count."""
+    found: dict[Series, float] = {}
+    with suppress(FileNotFoundError):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            match = _LINE.fullmatch(line)
+            if match:
+                with suppress(ValueError):
+                    labels = tuple((key, _plain(label)) for key, label in _LABEL.findall(match[2] or ""))
+                    found[match[1], labels] = float(match[3])
+    return found
+
+
+def _plain(label: str) -> str:
+    return re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], label)
+
+
+def _kept(
+    before: Mapping[Series, float], values: Mapping[Series, float], names: Collection[str] | None
+) -> dict[Series, float]:
+    """What is still worth telling of what the file had."""
+    of_state = {metric.name for metric in METRICS if metric.of_state}
+    known = {metric.name for metric in METRICS} - {"dataops_build_info"}
+    seen = {dict(labels).get("service") for name, labels in values if name == "dataops_reachable"}
+    kept = {}
+    for (name, labels), value in before.items():
+        service = dict(labels).get("service", "")
+        gone = service != "" and names is not None and service not in names
+        if name in known and not gone and not (name in of_state and service in seen):
+            kept[name, labels] = value
+    return kept
+
+
+def _together(before: Mapping[Series, float], values: Mapping[Series, float]) -> dict[Series, float]:
+    counters = {metric.name for metric in METRICS if metric.kind == "counter"}
+    together = {**before, **values}
+    for one in before.keys() & values.keys():
+        if one[0] in counters:
+            together[one] = before[one] + values[one]
+        elif one[0] == "dataops_last_success_timestamp_seconds":
+            together[one] = max(before[one], values[one])
+    return together
+
+
+def _beside(path: Path) -> Path:
+    """On the same file system; not *.prom, which the node exporter would read. In containers everyone is process 1."""
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+
+
+def _unwritable(path: Path, error: OSError, hint: str) -> CannotWrite:
+    return CannotWrite(f"{path}: the metrics cannot be written: {error.strerror or error}", hint=hint)
