@@ -31,7 +31,7 @@ def survey(state: State, wanted: str | None) -> Adoption | None:
             service=state.service.name,
             migration=state.unknown[-1],
         )
-    if wanted is None and not state.foreign and state.applied:
+    if wanted is None and state.applied and all(record.tool in state.service.beside for record in state.foreign):
         return None
     return foreign.examine(state, foreign.choose(state, wanted))
 
@@ -59,7 +59,9 @@ def refuse_baseline(state: State, to: Migration) -> None:
 
 def check(backend: Backend, expected: Catalogue | None, changed: Sequence[str] = ()) -> tuple[str, ...]:
     """How the live database differs from what our history makes; `changed` come first. None expects nothing."""
-    found: Sequence[Difference] = () if expected is None else compare(expected, backend.catalogue())
+    found: Sequence[Difference] = (
+        () if expected is None else compare(expected, backend.catalogue(), ignoring=backend.service.ignore)
+    )
     return (*changed, *map(str, found))
 
 
@@ -87,16 +89,19 @@ def take_over(
     accepted: str,
     emit: Emit,
     stop: StopSignal,
-) -> tuple[str, ...]:
+) -> tuple[str, ...] | None:
     """Write what `adoption` says, all or nothing; the differences that were `accepted` (a reason) are returned.
 
-    Raises DifferencesFound, StalePlan when anything has changed since the look, LockNotObtained.
+    None: another run has done it meanwhile. Raises DifferencesFound, StalePlan when anything else has changed since the
+    look, LockNotObtained.
     """
     service, record = backend.service, adoption.record
     with locked(backend, author, emit=emit, stop=stop):
         state = backend.read()
         planner.refuse_interrupted(state, locked=True)
         now = foreign.examine(state, foreign.choose(state, record.tool))
+        if now.record == record and now.nothing_to_do:
+            return None
         if now.record != record or _recordable(now) != _recordable(adoption):
             raise StalePlan("the record changed since it was looked at", service=service.name, hint="look again")
         head = now.head.id if now.head else None

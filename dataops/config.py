@@ -20,21 +20,26 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
-from dataops import __version__, files
+from dataops import __version__, files, foreign
 from dataops.errors import ConfigError, UsageError
 from dataops.model import Ahead, Author, Kind, Service, Timeouts
 
 FILE_NAME = "dataops.toml"
 DEFAULT_MONGO_DATABASE = "galoy"
 
-_SERVICE_KEYS = {"engine", "folder", "depends_on", "timeouts", "ahead", "pooler", "url_env", "env_prefix", "database"}
-_TIMEOUT_KEYS = {"connect", "lock", "table_lock", "statement", "lease"}
+_URL_KEYS = {"url_env", "env_prefix", "database"}
+_SERVICE_KEYS = {"engine", "folder", "depends_on", "timeouts", "ahead", "pooler", "mirror", "beside", "ignore", *_URL_KEYS}
+_OBSERVED_KEYS = {"observe", "engine", "expect", "timeouts", *_URL_KEYS}
+_LEAST_SECONDS = {"connect": 0.001, "lock": 0.001, "table_lock": 0.001, "statement": 0.001, "lease": 1.0}
+_MAY_BE_ZERO = {"lock", "table_lock", "statement"}
+_MOST_SECONDS = 20 * 86400.0  # PostgreSQL counts milliseconds in 31 bits
+_TIMEOUT_KEYS = set(_LEAST_SECONDS)
 _UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True)
 class Config:
-    """A read dataops.toml: the services that were chosen, in the file's order."""
+    """A read dataops.toml: the services that were chosen, in the file's order; `names` are all of them."""
 
     path: Path
     services: tuple[Service, ...]
@@ -131,12 +136,15 @@ def load(
     selected: Collection[str] = (),
     environ: Mapping[str, str] | None = None,
     with_urls: bool = True,
+    with_files: bool = True,
+    observed: bool = False,
 ) -> Config:
     """Read the file and make the chosen services (all when none is named), migrations included.
 
+    Services that are only observed count where the caller asks for `observed`; to name one elsewhere is a UsageError.
     Raises ConfigError (file and line where there is one), HistoryError for the migration files and UsageError for a
     service or an environment that does not exist. `with_urls=False` asks for no variable: for commands that reach no
-    database.
+    database. `with_files=False` reads no migration: for the one that looks at them by itself.
     """
     environ = os.environ if environ is None else environ
     path = path or find(Path.cwd())
@@ -148,10 +156,16 @@ def load(
     for name in selected:
         if name not in services:
             raise UsageError(f"there is no service {name}", hint=files.near(name, services))
-    before = _all_before(path, services)
-    chosen = [name for name in services if not selected or name in selected]
+    watched = {name for name in services if "observe" in _table(services[name], f"{path}: [services.{name}]")}
+    if not observed and (stray := sorted(watched & set(selected))):
+        raise UsageError(
+            f"{stray[0]} is only observed: another tool migrates it",
+            hint="dataops status and dataops wait look at it; nothing else does",
+        )
+    before = _all_before(path, services, watched)
+    chosen = [n for n in services if (n in selected if selected else observed or n not in watched)]
     urls = _urls(path, table, chosen, environment, environ) if with_urls else {}
-    made = tuple(_service(path, name, services[name], before[name], urls.get(name, "")) for name in chosen)
+    made = tuple(_service(path, name, services[name], before[name], urls.get(name, ""), with_files) for name in chosen)
     return Config(path, made, tuple(services))
 
 
@@ -174,24 +188,90 @@ def _only(table: Mapping[str, Any], known: set[str], where: str) -> None:
             raise ConfigError(f"{where}: unknown key {key!r}", hint=files.near(key, sorted(known)))
 
 
-def _service(path: Path, name: str, table: Mapping[str, Any], before: tuple[str, ...], url: str) -> Service:
+def _service(
+    path: Path, name: str, table: Mapping[str, Any], before: tuple[str, ...], url: str, with_files: bool
+) -> Service:
     where = f"{path}: [services.{name}]"
-    _only(table, _SERVICE_KEYS, where)
+    observe = "observe" in table
+    _only(table, _OBSERVED_KEYS if observe else _SERVICE_KEYS, where)
     kind = _kind(table, where)
+    if observe:
+        return Service(
+            name=name,
+            kind=kind,
+            url=url,
+            folder=path.parent,
+            timeouts=_timeouts(table, where),
+            observe=str(table["observe"]),
+            expect=_text(table, "expect", where) if "expect" in table else "",
+        )
     folder = path.parent / _text(table, "folder", where)
-    timeouts = _table(table.get("timeouts", {}), f"{where} timeouts")
-    _only(timeouts, _TIMEOUT_KEYS, f"{where} timeouts")
+    migrations = files.load(name, kind, folder) if with_files else ()
+    namesakes = files.namesakes(name, folder, migrations) if with_files else {}
+    for tool in namesakes:
+        _one_of(foreign.TOOLS, tool, f"{folder / files.ADOPT_FILE}")
     return Service(
         name=name,
         kind=kind,
         url=url,
         folder=folder,
-        migrations=files.load(name, kind, folder),
+        migrations=migrations,
         depends_on=before,
-        timeouts=Timeouts(**{key: seconds(value, f"{where} timeouts.{key}") for key, value in timeouts.items()}),
+        timeouts=_timeouts(table, where),
+        mirror=_mirror(table, kind, namesakes, where),
+        beside=_tools(table, "beside", where),
+        ignore=_names(table, "ignore", where),
+        namesakes=namesakes,
         ahead=_choice(Ahead, table.get("ahead", "refuse"), f"{where}: ahead"),
         session_pooler=_one_of(("", "session"), table.get("pooler", ""), f"{where}: pooler") == "session",
     )
+
+
+def _timeouts(table: Mapping[str, Any], where: str) -> Timeouts:
+    timeouts = _table(table.get("timeouts", {}), f"{where} timeouts")
+    _only(timeouts, _TIMEOUT_KEYS, f"{where} timeouts")
+    return Timeouts(**{key: _timeout(key, value, f"{where} timeouts.{key}") for key, value in timeouts.items()})
+
+
+def _timeout(key: str, value: object, where: str) -> float:
+    """0 is a word of its own: no limit, or, of `lock`, not to wait. Of the others it would make no sense."""
+    given, least = seconds(value, where), _LEAST_SECONDS[key]
+    if (given or key not in _MAY_BE_ZERO) and given < least:
+        also = ", or 0" if key in _MAY_BE_ZERO else ""
+        raise ConfigError(
+            f"{where}: {value!r} is too short", hint=f"at least {least:g} s{also}; see README.md#configuration"
+        )
+    if given > _MOST_SECONDS:
+        raise ConfigError(f"{where}: {value!r} is too long", hint=f"at most {_MOST_SECONDS / 86400:.0f} days")
+    return given
+
+
+def _mirror(table: Mapping[str, Any], kind: Kind, namesakes: Collection[str], where: str) -> str:
+    """The tool whose record follows ours: the one that is named, or the only one that it can be."""
+    value = table.get("mirror", False)
+    if value is False:
+        return ""
+    possible = [tool for tool, of in foreign.MIRRORED.items() if of is kind]
+    if value is not True:
+        return _one_of(possible, value, f"{where}: mirror")
+    described = [tool for tool in possible if tool in namesakes] or possible
+    if len(described) > 1:
+        raise ConfigError(f"{where}: mirror = true: of which tool?", hint=f'say mirror = "{described[0]}", for example')
+    return described[0]
+
+
+def _names(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    value = table.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ConfigError(f"{where}: {key} has to be a list of names", hint=f'for example {key} = ["sessions"]')
+    return tuple(value)
+
+
+def _tools(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    value = table.get(key, [])
+    if not isinstance(value, list):
+        raise ConfigError(f"{where}: {key} has to be a list of tools", hint=f'for example {key} = ["django"]')
+    return tuple(_one_of(foreign.TOOLS, tool, f"{where}: {key}") for tool in value)
 
 
 def _table(value: object, where: str) -> Mapping[str, Any]:
@@ -219,10 +299,19 @@ def _choice(enum: type[Ahead], value: object, where: str) -> Ahead:
 
 
 def _kind(table: Mapping[str, Any], where: str) -> Kind:
-    return Kind(_one_of([kind.value for kind in Kind], table.get("engine"), f"{where}: engine"))
+    tool = table.get("observe")
+    if "observe" not in table:
+        return Kind(_one_of([kind.value for kind in Kind], table.get("engine"), f"{where}: engine"))
+    _one_of(foreign.TOOLS, tool, f"{where}: observe")
+    kinds = [
+        kind.value
+        for kind, tools in ((Kind.POSTGRESQL, foreign.POSTGRES_TOOLS), (Kind.MONGODB, foreign.MONGO_TOOLS))
+        if tool in tools
+    ]
+    return Kind(_one_of(kinds, table.get("engine", kinds[0]), f"{where}: engine"))
 
 
-def _all_before(path: Path, services: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def _all_before(path: Path, services: Mapping[str, Any], watched: Collection[str]) -> dict[str, tuple[str, ...]]:
     """What each service depends on, directly or through others: a service in between may have nothing to do."""
     done: dict[str, tuple[str, ...]] = {}
 
@@ -233,6 +322,11 @@ def _all_before(path: Path, services: Mapping[str, Any]) -> dict[str, tuple[str,
         if name not in done:
             found: dict[str, None] = {}
             for other in _depends_on(path, name, services):
+                if other in watched:
+                    raise ConfigError(
+                        f"{path}: [services.{name}]: depends_on names {other}, which is only observed",
+                        hint=f"wait for it instead, before: dataops wait --service {other}",
+                    )
                 found.update(dict.fromkeys((*visit(other, (*trail, name)), other)))
             done[name] = tuple(found)
         return done[name]
@@ -262,7 +356,7 @@ def _urls(
 ) -> dict[str, str]:
     services = table["services"]
     urls: dict[str, str] = {}
-    postgres = [name for name in chosen if services[name].get("engine") == Kind.POSTGRESQL.value]
+    postgres = [name for name in chosen if _kind(services[name], name) is Kind.POSTGRESQL]
     named = _environment(path, table, environment) if environment else None
     for name in chosen:
         where = f"{path}: [services.{name}]"

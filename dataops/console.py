@@ -13,16 +13,19 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from dataops import events, foreign, planner
 from dataops.config import redact
 from dataops.errors import DataopsError
+from dataops.events import counted as counted
 from dataops.model import Applied, Direction, Entry, Happened, Kept, Plan, Rendering, Result, State, Step
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.progress import Progress, TaskID
+
+    from dataops.proof import Proof
 
 _SHOWN_COMMANDS = 2
 _SHOWN_WIDTH = 110
@@ -211,22 +214,12 @@ def _when(at: datetime | None) -> str:
     return f" ({at:%Y-%m-%d %H:%M} UTC)" if at else ""
 
 
-def step_flags(step: Step) -> list[str]:
-    """What a reader has to know before agreeing."""
-    migration = step.migration
-    flags = ["transactional" if migration.atomic else "not transactional"]
-    if not migration.atomic:
-        flags.append("repeatable" if migration.repeatable else "not repeatable")
-    flags.append("reversible" if migration.reversible else f"IRREVERSIBLE: {migration.facts.irreversible_because}")
-    return flags
-
-
 def _step_lines(step: Step, rendering: Rendering | None, *, verbose: bool) -> list[Line]:
     migration = step.migration
     style = "yellow" if not migration.reversible else ("green" if step.direction is Direction.APPLY else "cyan")
     title = f"  {migration.title}" if migration.title != migration.path.stem else ""
     lines: list[Line] = [(f"  {_HEADS[step.direction]} {migration.id}{title}", style)]
-    lines.append((f"      {', '.join(step_flags(step))}", "dim"))
+    lines.append((f"      {', '.join(planner.flags(step))}", "dim"))
     if rendering is None:
         return lines
     main = [text for at, text in enumerate(rendering.commands) if at not in rendering.stash]
@@ -319,6 +312,24 @@ def _watched_row(name: str, state: State) -> tuple[list[str], str]:
 def _age(at: datetime) -> str:
     days = (datetime.now(UTC) - at).days
     return counted(days, "day") if days else "less than a day"
+
+
+def proof_lines(proofs: Sequence[Proof]) -> list[Line]:
+    """What was proved, and what was not, service by service."""
+    lines: list[Line] = []
+    for proof in proofs:
+        name, count = proof.service.name, counted(len(proof.migrations), "migration")
+        irreversible = [migration for migration in proof.migrations if not migration.reversible]
+        if proof.error is not None:
+            lines.append((f"{name}: FAILED: {proof.error.message}", "bold red"))
+        elif proof.disproved:
+            lines.append((f"{name}: {counted(len(proof.disproved), 'difference')} in {count}", "bold red"))
+        else:
+            data = "" if proof.seeded else ", without data: see --seed"
+            only = f", {len(irreversible)} of them only there" if irreversible else ""
+            lines.append((f"{name}: {count} there and back{only}{data}", "green"))
+        lines += [(f"  {disproved}", "yellow") for disproved in proof.disproved]
+    return lines
 
 
 def adoption_lines(found: foreign.Adoption) -> list[Line]:
@@ -489,46 +500,24 @@ class _Live:
 
     def _advance(self, event: events.StepProgressed) -> None:
         if self._progress and event.service in self._tasks:
-            amount = _amount(event.done, event.total, event.unit)
+            amount = events.amount(event.done, event.total, event.unit)
             self._progress.update(self._tasks[event.service], completed=event.done, total=event.total, amount=amount)
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 step`, `2 steps`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _amount(done: int, total: int | None, unit: str) -> str:
-    return f"{done:,} of {total:,} {unit}" if total is not None else (f"{done:,} {unit}" if done else "")
+_SILENT = (events.LockTaken, events.StepProgressed, events.RunFinished)
+_STYLES: dict[type[events.Event], str] = {
+    events.RunStarted: "dim",
+    events.ServerAwaited: "yellow",
+    events.LockAwaited: "yellow",
+    events.NothingLeft: "dim",
+    events.StepRetried: "yellow",
+    events.StepFinished: "green",
+    events.StepFailed: "red",
+    events.Warned: "yellow",
+    events.StopRequested: "yellow",
+}
 
 
 def event_line(event: events.Event) -> Line | None:
     """An event as a line; None for those that are only for machines or bars."""
-    step = getattr(event, "step", None)
-    what = f"{event.service}: {step.direction.value} {step.migration.id}" if step is not None else event.service
-    made: dict[type[events.Event], Any] = {
-        events.RunStarted: lambda e: (f"run {e.run}: {counted(e.steps, 'step')}", "dim"),
-        events.ServerAwaited: lambda e: (f"{e.service}: waiting for the server: {e.reason}", "yellow"),
-        events.LockAwaited: lambda e: (f"{e.service}: waiting for the lock of {e.holder}", "yellow"),
-        events.NothingLeft: lambda e: (f"{e.service}: nothing left to do, another run did it", "dim"),
-        events.StepStarted: lambda e: (f"{what} …", ""),
-        events.StillRunning: lambda e: (
-            f"{what} still running, {e.seconds:.0f} s {_amount(e.done, e.total, e.unit)}".rstrip(),
-            "",
-        ),
-        events.StepRetried: lambda e: (
-            f"{what} rolled back, again in {e.seconds:.1f} s (attempt {e.attempt}): {e.reason}",
-            "yellow",
-        ),
-        events.StepFinished: lambda e: (f"{what} done ({e.seconds:.2f} s)", "green"),
-        events.StepFailed: lambda e: (f"{what} FAILED ({e.seconds:.2f} s)", "red"),
-        events.Warned: lambda e: (f"warning: {e.message}", "yellow"),
-        events.StopRequested: lambda e: (
-            f"{e.signal}: stopping now"
-            if e.now
-            else f"{e.signal}: stopping after the running steps; again to stop now",
-            "yellow",
-        ),
-    }
-    make = made.get(type(event))
-    return make(event) if make else None
+    return None if isinstance(event, _SILENT) else (events.sentence(event), _STYLES.get(type(event), ""))

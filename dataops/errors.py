@@ -50,6 +50,28 @@ class ExitCode(enum.IntEnum):
     USAGE = 64
     STOPPED = 75
 
+    @property
+    def meaning(self) -> str:
+        """In a few words, for who has nothing but the number."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.OK: "done, or nothing to do",
+    ExitCode.FAILED: "a migration failed; what was done before it stands and is recorded",
+    ExitCode.PENDING: "something is pending",
+    ExitCode.LOCKED: "the lock was not obtained in time, or was lost; or the wait was too long",
+    ExitCode.INVALID: "the history or the configuration is not valid",
+    ExitCode.STALE: "the saved plan is stale",
+    ExitCode.INTERRUPTED: "an interrupted step needs dataops resolve",
+    ExitCode.BLOCKED: "blocked by a policy",
+    ExitCode.DRIFT: "the database is not what it should be",
+    ExitCode.AHEAD: "the database is ahead of this code",
+    ExitCode.UNREACHABLE: "no connection, no permission, or a file that cannot be written",
+    ExitCode.USAGE: "the command line asks for something that does not exist",
+    ExitCode.STOPPED: "stopped by a signal, or not confirmed; run again to go on",
+}
+
 
 class DataopsError(Exception):
     """Something is wrong."""

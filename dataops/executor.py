@@ -165,7 +165,7 @@ class _Execution:
         self._lock_timeout = lock_timeout
         self._jobs = jobs
         self._failed = threading.Event()
-        names = {step.service for step in plan.steps}
+        names = {*(step.service for step in plan.steps), *planner.to_complete(plan)}
         self._services = [state.service for state in plan.states if state.service.name in names]
         self._backends = {service.name: connect(service) for service in self._services}
         self._done: list[Step] = []
@@ -175,7 +175,7 @@ class _Execution:
 
     def run(self) -> Result:
         began = time.monotonic()
-        self._emit(RunStarted(run=self._author.run, steps=len(self._plan.steps)))
+        self._emit(RunStarted(run=self._author.run, steps=len(self._plan.steps), plan=self._plan))
         self._stop.on_abort(self._abort)
         with ExitStack() as everything:
             for name, backend in self._backends.items():
@@ -226,7 +226,7 @@ class _Execution:
             backend.write(ended)
         if service.mirror:
             backend.mirror(foreign.unmirrored(state))
-        if not left:
+        if not left and self._plan.of(service.name):
             self._emit(NothingLeft(service.name))
         return left
 

@@ -146,17 +146,18 @@ class _Identities:
         self._retired = {_bare(name) for name in namesakes.retired}
         for migration in service.migrations:
             known = namesakes.migrations.get(migration.id, Known())
-            for name in (migration.id, migration.path.stem, known.name, *known.also):
+            mirrored = migration.path.stem + namesakes.extension
+            for name in (migration.id, migration.path.stem, mirrored, known.name, *known.also):
                 if name:
                     self._by_name[_bare(name)] = migration.id
-            number = _number(migration)
+            number = _significant(_number(migration))
             self._by_number[number] = None if number in self._by_number else migration.id  # None: it names two
 
     def __call__(self, row: ForeignRow) -> str | None:
         for name in map(_bare, row.names):
             if name in self._retired:
                 return None
-            found = self._by_name.get(name) or (self._by_number.get(name) if name.isdigit() else None)
+            found = self._by_name.get(name) or (self._by_number.get(_significant(name)) if name.isdigit() else None)
             if found is not None:
                 return found
         return None
@@ -186,8 +187,17 @@ def _bare(name: str) -> str:
 
 
 def _number(migration: Migration) -> str:
-    found = re.match(r"\d+", migration.path.stem) or re.match(r"\d+", migration.id)
+    return _leading_number(migration.path.stem) or _leading_number(migration.id)
+
+
+def _leading_number(name: str) -> str:
+    found = re.match(r"\d+", name)
     return found[0] if found else ""
+
+
+def _significant(number: str) -> str:
+    """`000012_x.up.sql` is recorded as 12 by the tools that keep a number."""
+    return number.lstrip("0") or number[-1:]
 
 
 # --- adopting
@@ -281,7 +291,7 @@ def _bad(row: ForeignRow) -> Finding | None:
 
 
 def _changed(known: Known | None, row: ForeignRow) -> str:
-    if known is None or not known.checksum or not row.checksum or row.checksum == known.checksum:
+    if known is None or not known.checksum or not row.checksum or row.checksum == known.checksum.lower():
         return ""
     which = "an earlier release" if row.checksum in known.earlier else "another text"
     return f"its file there was {which}: checksum {row.checksum[:12]}... instead of {known.checksum[:12]}..."
@@ -312,7 +322,7 @@ def refuse_unfit(adoption: Adoption, others: Iterable[Service] = ()) -> None:
     for line in (*by_finding.get(Finding.FAILED, ()), *by_finding.get(Finding.HALF_DONE, ())):
         raise _failed(state.service, record, line.name, line.finding.value)
     ours, unknown = by_migration(state.service, record)
-    if not ours and record.rows:
+    if unknown and not ours:
         raise _not_ours(state.service, record, others)
     if record.locked:
         raise LockNotObtained(
@@ -422,10 +432,17 @@ def drifted(state: State, record: ForeignRecord) -> Drifted:
     return Drifted(
         record,
         moved_on=tuple(m.id for m in state.service.migrations if m.id in ours and m.id not in state.applied_ids),
-        unknown=tuple(row.name for row in others),
+        unknown=tuple(row.name for row in others if not _ahead(state, row)),
         taken_back=tuple(id_ for id_ in adopted_there if id_ not in ours),
         behind=tuple(applied.id for applied in state.applied if applied.id not in ours),
     )
+
+
+def _ahead(state: State, row: ForeignRow) -> bool:
+    """Whether our own record has it too: newer code than this applied it, and mirrored it."""
+    numbers = {_significant(_leading_number(id_)) for id_ in state.unknown}
+    names = [_bare(name) for name in row.names]
+    return any(name in state.unknown or (name.isdigit() and _significant(name) in numbers) for name in names)
 
 
 def refuse_moved_on(state: State) -> None:
@@ -450,7 +467,7 @@ def _difference(state: State, record: ForeignRecord) -> DataopsError | None:
     service = state.service
     found = drifted(state, record)
     again = f"dataops adopt --service {service.name}"
-    if not by_migration(service, record)[0] and record.rows and not found.taken_back:
+    if found.unknown and not by_migration(service, record)[0] and not found.taken_back:
         return _not_ours(service, record, ()) if not state.applied else None
     if found.moved_on:
         first, more = found.moved_on[0], len(found.moved_on) - 1
@@ -533,10 +550,10 @@ def watch(state: State) -> Watched:
 
 def _reaches(record: ForeignRecord, row: ForeignRow, expected: str) -> bool:
     names = {_bare(name) for name in row.names}
-    names |= {found[0] for name in names if (found := re.match(r"\d+", name))}
+    numbers = {_significant(_leading_number(name)) for name in names}
     if record.tool == GOLANG_MIGRATE and row.name.isdigit() and expected.isdigit():
         return int(row.name) >= int(expected)
-    return _bare(expected) in names
+    return _bare(expected) in names or (expected.isdigit() and _significant(expected) in numbers)
 
 
 # --- the mirror: the row that the other tool expects
@@ -549,11 +566,11 @@ def mirrored(service: Service, migration: Migration) -> Known:
     if service.mirror != SQLX:
         extension = namesakes.extension or ".js"
         return known if known.name else Known(name=migration.path.stem + extension, checksum=known.checksum)
-    if not known.checksum or not _number(migration):
+    if not re.fullmatch(r"[0-9a-fA-F]{96}", known.checksum) or not _number(migration):
         raise ConfigError(
             f"mirror: nothing says what sqlx has to find for {migration.id}",
             service=service.name,
-            hint=f"write description and checksum (SHA-384 of its .sql file) under "
+            hint=f"write description and checksum (SHA-384 of its .sql file, 96 hexadecimal digits) under "
             f'[sqlx.migrations."{migration.id}"] in {service.folder / "adopt.toml"}; without the right row '
             "the service would not start",
         )

@@ -175,7 +175,8 @@ class Service:
 
     With `observe` somebody else's tool migrates it: it has no files of ours, and nothing is ever written there.
     `expect` is then the migration to wait for. With `mirror` what we do is written into the record of the tool of that
-    name too. `beside` are tools whose record in this database is about something else.
+    name too. `beside` are tools whose record in this database is about something else; `ignore` are tables and other
+    objects that no migration makes, and that are no difference.
     """
 
     name: str
@@ -191,6 +192,7 @@ class Service:
     expect: str = ""
     mirror: str = ""
     beside: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
     namesakes: Mapping[str, Namesakes] = field(default_factory=dict, repr=False)
 
     @cached_property

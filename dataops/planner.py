@@ -184,10 +184,17 @@ def plan_apply(states: Sequence[State], *, to: Migration | None = None, steps: i
             wanted = [m for m in state.pending if state.service.position[m.id] <= limit]
         if state.service.mirror:
             wanted = list(wanted)
-            for migration in wanted:
+            for migration in (*foreign.unmirrored(state), *wanted):
                 foreign.mirrored(state.service, migration)
         planned += [Step(state.service.name, migration, Direction.APPLY) for migration in wanted]
     return Plan(Direction.APPLY, tuple(planned[:steps]), tuple(states))
+
+
+def to_complete(plan: Plan) -> tuple[str, ...]:
+    """The services whose mirrored record lacks something that is applied: an apply adds it, even without a step."""
+    if plan.direction is Direction.ROLLBACK:
+        return ()
+    return tuple(s.service.name for s in plan.states if s.service.mirror and foreign.unmirrored(s))
 
 
 def plan_rollback(
@@ -207,7 +214,11 @@ def plan_rollback(
     states = _ordered(states)
     refuse_same_database(states)
     for state in states:
-        check(replace(state, service=replace(state.service, ahead=Ahead.REFUSE)))
+        try:
+            check(replace(state, service=replace(state.service, ahead=Ahead.REFUSE)))
+        except DatabaseAhead as error:
+            error.hint = "roll back with the newer code: only that knows how to undo what is newest here"
+            raise
         refuse_interrupted(state)
     if to is not None or to_base:
         limit = states[0].service.position[to.id] if to is not None else -1
@@ -322,6 +333,16 @@ def summary(plan: Plan) -> str:
     note = f" ({irreversible} irreversible)" if irreversible else ""
     plural = "service" if services == 1 else "services"
     return f"Plan: {len(plan.steps)} to {_verb(plan)} in {services} {plural}{note}"
+
+
+def flags(step: Step) -> list[str]:
+    """What a reader has to know before agreeing."""
+    migration = step.migration
+    found = ["transactional" if migration.atomic else "not transactional"]
+    if not migration.atomic:
+        found.append("repeatable" if migration.repeatable else "not repeatable")
+    found.append("reversible" if migration.reversible else f"IRREVERSIBLE: {migration.facts.irreversible_because}")
+    return found
 
 
 def order(services: Sequence[Service]) -> list[Service]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataops import foreign, planner
 from dataops.errors import DataopsError
 from dataops.model import Entry, ForeignRecord, Kept, Migration, Plan, Rendering, Result, State, Step
+
+if TYPE_CHECKING:
+    from dataops.proof import Proof
 
 Json = dict[str, Any]
 
@@ -131,6 +134,19 @@ def adoption(
         "differences": list(differences) if differences is not None else None,
         "written": written,
         "problem": error(problem)["error"] if problem else None,
+    }
+
+
+def proof(found: Proof) -> Json:
+    return {
+        "service": found.service.name,
+        "migrations": [migration.id for migration in found.migrations],
+        "seeded": found.seeded,
+        "differences": [
+            {"migration": one.migration or None, "when": one.when, "difference": one.difference}
+            for one in found.disproved
+        ],
+        "problem": error(found.error)["error"] if found.error else None,
     }
 
 

@@ -23,7 +23,7 @@ collect_ignore = [] if os.environ.get("DATAOPS_TEST_NODE") else ["node"]  # scri
 def _nobodys_variables() -> None:
     """The developer's own databases are no test's business: no variable that we read is set."""
     for name in list(os.environ):
-        if name.startswith(("MONGODB_", "DATAOPS_")) or "PG_CON" in name:
+        if name.startswith(("MONGODB_", "DATAOPS_", "OTEL_", "TRACE")) or "PG_CON" in name:
             del os.environ[name]
 
 

@@ -176,6 +176,13 @@ def ended(process: subprocess.Popen[str], timeout: float = 30) -> Answer:
     return Answer(process.returncode, stdout or "", stderr or "")
 
 
+def await_line(process: subprocess.Popen[str], words: str) -> None:
+    """Wait until a running command says so on stderr."""
+    assert process.stderr is not None
+    while words not in (line := process.stderr.readline()):
+        assert line, f"it ended without saying {words!r}"
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"

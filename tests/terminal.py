@@ -50,6 +50,11 @@ class Terminal:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    def hang_up(self) -> None:
+        """The window is closed."""
+        os.close(self._mine)
+        self._mine = -1
+
     def ended(self, seconds: float = 20) -> int:
         """Its exit code; by then `text` is all that it said."""
         deadline = time.monotonic() + seconds
@@ -67,7 +72,8 @@ class Terminal:
             self.process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
-        os.close(self._mine)
+        if self._mine >= 0:
+            os.close(self._mine)
 
     def _read(self, deadline: float) -> bool:
         """A little more of what it writes. False at its end, or at the deadline."""

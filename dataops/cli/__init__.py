@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from dataops import console, report
-from dataops.cli import adopting, asking, changing, dev, new, stash  # noqa: F401  each brings its commands
+from dataops.cli import adopting, asking, changing, dev, lint, new, proving, stash, termination  # noqa: F401  each brings its commands
 from dataops.cli.session import document, main_group, sessions, tell, tell_bug, unwritable
 from dataops.cli.signals import AtOnce
 from dataops.errors import DataopsError, ExitCode, Stopped, UsageError
@@ -21,12 +21,14 @@ from dataops.errors import DataopsError, ExitCode, Stopped, UsageError
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; the only place where errors become text and numbers."""
     sessions.clear()
+    termination.forget()
     given = sys.argv[1:] if arguments is None else list(arguments)
     code = _run(given)
     lost = sessions[-1].console.lost if sessions else None
     if lost is not None and not isinstance(lost, BrokenPipeError):
         tell(unwritable(lost))
         code = code or ExitCode.UNREACHABLE
+    termination.write(code)
     return code
 
 
@@ -36,6 +38,7 @@ def _run(given: list[str]) -> int:
     except click.ClickException as error:
         with suppress(OSError):
             error.show()
+        termination.note(f"error: {error.format_message()}")
         if "--json" in given:  # as long as there is no session
             wrong = UsageError(error.format_message(), hint="see --help")
             console.Console().answer(document(report.error(wrong), wrong.exit_code))

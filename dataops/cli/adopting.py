@@ -102,12 +102,15 @@ def _adopt(
         return
     service = outcome.service
     with opened(service) as backend:
-        expected = scratch.catalogue(service, found.head, backend)
+        with session.running_files(only_planned=True):
+            expected = scratch.catalogue(service, found.head, backend)
         if write:
             outcome.differences = adoption.take_over(
                 backend, session.author, found, expected, accepted=accepted, emit=session.sink(), stop=stop
             )
-            outcome.written = True
+            outcome.written = outcome.differences is not None
+            if not outcome.written:  # another run did it meanwhile
+                outcome.found = adoption.survey(backend.read(), found.record.tool)
             return
         outcome.differences = adoption.check(backend, expected, found.differences)
     if not accepted:
@@ -148,7 +151,8 @@ def baseline_command(
         opened(service) as backend,
     ):
         adoption.refuse_baseline(backend.read(), target)
-        expected = scratch.catalogue(service, target, backend)
+        with session.running_files(only_planned=True):
+            expected = scratch.catalogue(service, target, backend)
         accepted = reason if accept else ""
         if write:
             outcome.differences = adoption.baseline(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-from dataops import console, foreign, planner, report
-from dataops.cli.session import Session, command, duration, opened, worst
+from dataops import ci, console, foreign, planner, report
+from dataops.cli.session import Session, checkout, command, document, duration, opened, reported, worst
 from dataops.cli.signals import signals
+from dataops.cli.telemetry import metrics_option, telemetry
+from dataops.config import redact
 from dataops.errors import (
     DatabaseAhead,
     DataopsError,
@@ -28,23 +31,37 @@ _WAIT_PAUSE = 1.0
 
 @command("status")
 @click.option("--check", is_flag=True, help="Exit 2 if anything is pending; also 4, 6, 9 or 10 if something is wrong.")
-def status_command(session: Session, check: bool) -> ExitCode:
+@metrics_option
+@reported
+def status_command(
+    session: Session, check: bool, metrics_file: Path | None, form: str, report_path: Path | None
+) -> ExitCode:
     """Show where every service stands: one row each, also those that are only observed. Writes nothing.
 
     \b
     Example:
       dataops status
       dataops status --check --service api --json
+      dataops status --check --format junit --report status.xml
     """
-    services = session.config(observed=True).services
-    states = look(services, emit=session.sink())
+    form = "json" if session.as_json else form
+    config = session.config(observed=True)
+    services = config.services
+    with telemetry(session, "status", metrics_file, run=False) as observed:
+        observed.services = services
+        states = observed.outcomes = look(services, emit=session.sink())
     problems = [None if isinstance(state, DataopsError) else _problem(state) for state in states]
     code = _status_code(states, problems, check=check)
-    if session.as_json:
-        rows = [report.status(s.name, state, p) for s, state, p in zip(services, states, problems, strict=True)]
-        session.answer({"services": rows}, code)
+    looked = list(zip(services, states, problems, strict=True))
+
+    def text() -> str:
+        if form == "json":
+            return document({"services": [report.status(s.name, state, p) for s, state, p in looked]}, code)
+        return redact(ci.status(form, looked, checkout(config.path.parent), check=check))
+
+    if session.deliver(form, text, report_path):
         return code
-    drawn = [console.status_row(s.name, state, p) for s, state, p in zip(services, states, problems, strict=True)]
+    drawn = [console.status_row(s.name, state, p) for s, state, p in looked]
     session.console.table(console.STATUS_HEADERS, [row for row, _ in drawn], [style for _, style in drawn])
     for state, problem in zip(states, problems, strict=True):
         wrong = state if isinstance(state, DataopsError) else problem
@@ -112,8 +129,8 @@ def wait_command(session: Session, timeout: float, allow_ahead: bool) -> ExitCod
                 if told.get(service.name) != text:
                     told[service.name] = text
                     session.console.say(text if problem is None else f"waiting: {text}")
-                    if session.log_format == "json":
-                        session.log.line("info", "waiting" if problem else "ready", service.name, {"message": text})
+                    if session.logs_lines:
+                        session.log.line("info", "waiting" if problem else "ready", service.name, text, {})
             waiting = [problem for problem in problems if problem is not None]
             if not waiting:
                 break

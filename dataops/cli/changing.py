@@ -7,9 +7,23 @@ from pathlib import Path
 
 import click
 
-from dataops import console, planfile, planner, report
-from dataops.cli.session import Session, command, consent, duration, only_with, opened
+from dataops import ci, console, planfile, planner, report
+from dataops.cli import termination
+from dataops.cli.backup import Backup, backup_of, backup_options
+from dataops.cli.session import (
+    Session,
+    checkout,
+    command,
+    consent,
+    document,
+    duration,
+    only_with,
+    opened,
+    reported,
+)
 from dataops.cli.signals import signals
+from dataops.cli.telemetry import metrics_option, telemetry
+from dataops.config import redact
 from dataops.errors import DataopsError, ExitCode, StalePlan, Stopped, UsageError
 from dataops.executor import StopSignal, execute, read_all, resolve, side_by_side
 from dataops.model import Direction, Migration, Plan, Rendering, Result, Service, State, Step
@@ -22,6 +36,7 @@ from dataops.model import Direction, Migration, Plan, Rendering, Result, Service
 @click.option("--run", "run_id", metavar="ID", help="With --direction rollback: undo this run.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for dataops apply FILE.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to do.")
+@reported
 def plan_command(
     session: Session,
     to: str | None,
@@ -30,6 +45,8 @@ def plan_command(
     run_id: str | None,
     out: Path | None,
     detailed_exitcode: bool,
+    form: str,
+    report_path: Path | None,
 ) -> ExitCode:
     """Show what would run, where and in which order. Writes nothing and takes no lock.
 
@@ -40,20 +57,34 @@ def plan_command(
       dataops plan --service notifications -v
       dataops plan --out today.plan && dataops apply today.plan
       dataops plan --direction rollback --to voucher/20240520210910
+      dataops plan --format markdown --report plan.md
     """
-    services = session.config().services
-    if direction == Direction.ROLLBACK.value:
-        planned = _plan_rollback(services, session, run=run_id, to=to, steps=steps)
-    else:
-        only_with(run_id, "--run", "--direction rollback")
-        planned = _plan_apply(services, session, to=to, steps=steps)
-    renderings = _render(planned, session)
+    form = "json" if session.as_json else form
+    session.as_json = form == "json" and report_path is None
+    config = session.config()
+    services = config.services
+    try:
+        if direction == Direction.ROLLBACK.value:
+            planned = _plan_rollback(services, session, run=run_id, to=to, steps=steps)
+        else:
+            only_with(run_id, "--run", "--direction rollback")
+            planned = _plan_apply(services, session, to=to, steps=steps)
+        renderings = _render(planned, session, everything=form != "table")
+    except DataopsError as error:
+        if form in ci.FORMATS:
+            refused = redact(ci.refusal(form, "dataops plan", error))
+            session.deliver(form, lambda: refused, report_path)
+        raise
     if out is not None:
         planfile.save(planned, out)
     code = ExitCode.PENDING if detailed_exitcode and planned.steps else ExitCode.OK
-    if session.as_json:
-        session.answer({**report.plan(planned, renderings), "saved": str(out) if out else None}, code)
-    else:
+
+    def text() -> str:
+        if form == "json":
+            return document({**report.plan(planned, renderings), "saved": str(out) if out else None}, code)
+        return redact(ci.plan(form, planned, renderings, checkout(config.path.parent)))
+
+    if not session.deliver(form, text, report_path):
         session.console.data(console.plan_lines(planned, renderings, verbose=session.verbose))
         if out is not None:
             session.console.say(f"Saved to {out}; apply exactly this with: dataops apply {out}")
@@ -73,6 +104,8 @@ def plan_command(
 )
 @click.option("--lock-timeout", callback=duration, metavar="2m", help="How long to wait for another run's lock.")
 @click.option("--jobs", type=click.IntRange(min=1), help="How many services at once; by default all.")
+@backup_options
+@metrics_option
 def apply_command(
     session: Session,
     planned: Path | None,
@@ -82,6 +115,9 @@ def apply_command(
     wait_seconds: float | None,
     lock_timeout: float | None,
     jobs: int | None,
+    backup_marker: Path | None,
+    backup_max_age: float | None,
+    metrics_file: Path | None,
 ) -> ExitCode:
     """Show the plan, ask, and run it. With PLANFILE: exactly that plan, without a question, or nothing.
 
@@ -91,18 +127,20 @@ def apply_command(
       dataops apply --yes --wait 60s
       dataops apply today.plan
     """
-    with signals(session) as stop:
+    backup = backup_of(backup_marker, backup_max_age)
+    with signals(session) as stop, telemetry(session, "apply", metrics_file) as observed:
         if planned is not None:
             for given, name in ((to, "--to"), (steps, "--steps"), (session.selected, "--service")):
                 only_with(given, name, "no PLANFILE: a saved plan says already what to do", negative=True)
             saved = planfile.load(planned)
-            services = _services_of(saved, session)
+            services = observed.services = _services_of(saved, session)
             states = read_all(services, emit=session.sink(), wait_seconds=wait_seconds or 0, stop=stop)
             plan = planfile.hold(saved, states)
         else:
-            services = session.config().services
+            services = observed.services = session.config().services
             plan = _plan_apply(services, session, to=to, steps=steps, wait_seconds=wait_seconds or 0, stop=stop)
-        return _carry_out(session, plan, stop, yes=yes or planned is not None, lock_timeout=lock_timeout, jobs=jobs)
+        yes = yes or planned is not None
+        return _carry_out(session, plan, stop, yes=yes, backup=backup, lock_timeout=lock_timeout, jobs=jobs)
 
 
 # rollback
@@ -115,6 +153,8 @@ def apply_command(
 @click.option("--steps", type=click.IntRange(min=1), help="Undo the newest so many migrations.")
 @click.option("--lock-timeout", callback=duration, metavar="2m", help="How long to wait for another run's lock.")
 @click.option("--jobs", type=click.IntRange(min=1), help="How many services at once; by default all.")
+@backup_options
+@metrics_option
 def rollback_command(
     session: Session,
     yes: bool,
@@ -123,6 +163,9 @@ def rollback_command(
     steps: int | None,
     lock_timeout: float | None,
     jobs: int | None,
+    backup_marker: Path | None,
+    backup_max_age: float | None,
+    metrics_file: Path | None,
 ) -> ExitCode:
     """Undo the newest run, on every service it touched, newest step first.
 
@@ -134,10 +177,11 @@ def rollback_command(
       dataops rollback --run 20261124T093000-1f2e3d --yes
       dataops rollback --service voucher --to 20240520210910
     """
-    with signals(session) as stop:
-        services = session.config().services
+    backup = backup_of(backup_marker, backup_max_age)
+    with signals(session) as stop, telemetry(session, "rollback", metrics_file) as observed:
+        services = observed.services = session.config().services
         plan = _plan_rollback(services, session, run=run_id, to=to, steps=steps)
-        return _carry_out(session, plan, stop, yes=yes, lock_timeout=lock_timeout, jobs=jobs)
+        return _carry_out(session, plan, stop, yes=yes, backup=backup, lock_timeout=lock_timeout, jobs=jobs)
 
 
 @command("resolve", services=False)
@@ -212,12 +256,12 @@ def _plan_rollback(
     return planner.plan_rollback(states, run=run, to=target, to_base=to is not None and target is None, steps=steps)
 
 
-def _render(plan: Plan, session: Session) -> dict[str, Rendering]:
+def _render(plan: Plan, session: Session, *, everything: bool = False) -> dict[str, Rendering]:
     """The commands of every step, services side by side; of a very long plan only the first ones, unless asked.
 
     Of a rollback always all: a step whose stash was pruned refuses here, before anything is undone.
     """
-    everything = session.verbose or session.as_json or plan.direction is Direction.ROLLBACK
+    everything = everything or session.verbose or session.as_json or plan.direction is Direction.ROLLBACK
     limit = None if everything else console.SHOWN_STEPS
     states = [state for state in plan.states if plan.of(state.service.name)]
 
@@ -230,20 +274,33 @@ def _render(plan: Plan, session: Session) -> dict[str, Rendering]:
 
 
 def _carry_out(
-    session: Session, plan: Plan, stop: StopSignal, *, yes: bool, lock_timeout: float | None, jobs: int | None
+    session: Session,
+    plan: Plan,
+    stop: StopSignal,
+    *,
+    yes: bool,
+    backup: Backup | None,
+    lock_timeout: float | None,
+    jobs: int | None,
 ) -> ExitCode:
     renderings = _render(plan, session)
     session.console.talk(console.plan_lines(plan, renderings, verbose=session.verbose))
     if stop():
         raise Stopped("stopped before the first step; nothing was done")
-    if plan.steps and not yes:
+    if plan.steps and backup is not None:
+        backup.refuse_unless_new()
+    completes = planner.to_complete(plan)
+    if completes:
+        session.console.say(f"The record of the other tool is completed in {', '.join(completes)}.")
+    if (plan.steps or completes) and not yes:
         _ask(plan)
-    if plan.steps:
+    if plan.steps or completes:
         with session.running_files():
             result = execute(plan, session.author, emit=session.sink(), stop=stop, lock_timeout=lock_timeout, jobs=jobs)
     else:
         result = Result(run=session.author.run, plan=plan)
     code = _result_code(result)
+    termination.note(*(line for line, _ in console.result_lines(result)))
     if session.as_json:
         session.answer(report.result(result, renderings), code)
     elif plan.steps:
@@ -254,7 +311,7 @@ def _carry_out(
             where = "in the middle of a step" if result.failures else "at a safe point"
             session.console.say(f"Stopped {where}. Run again to go on from here.", "yellow")
     for failure in result.failures:
-        if session.log_format == "json" and isinstance(failure.error, DataopsError):
+        if session.logs_lines and isinstance(failure.error, DataopsError):
             session.log.error(failure.error)
     return code
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +16,11 @@ from typing import Any
 
 import click
 
-from dataops import __version__, config, console, report
+from dataops import __version__, ci, config, console, logs, report
 from dataops.backends import Backend, connect
+from dataops.cli import termination
 from dataops.errors import Bug, CannotWrite, ConfigError, DataopsError, ExitCode, Stopped, UsageError
-from dataops.events import Broadcast, Emit
+from dataops.events import Broadcast, Emit, Event
 from dataops.logs import JsonLog
 from dataops.model import Service
 
@@ -36,26 +38,59 @@ class Session:
 
     def __post_init__(self) -> None:
         self.author = config.author()
-        self.console = console.Console(quiet=self.log_format == "json")
-        self.log = JsonLog(sys.stderr, self.author.run)
+        self.console = console.Console(quiet=self.logs_lines)
+        self.log = JsonLog(
+            sys.stderr, self.author.run, words=self.log_format == "tracing", trace=logs.parent(os.environ)
+        )
+        self.sinks: list[Emit] = []
 
-    def config(self, *, with_urls: bool = True, selected: Sequence[str] | None = None) -> config.Config:
+    @property
+    def logs_lines(self) -> bool:
+        """JSON lines take the place of talk."""
+        return self.log_format != "text"
+
+    def config(
+        self,
+        *,
+        with_urls: bool = True,
+        with_files: bool = True,
+        selected: Sequence[str] | None = None,
+        observed: bool = False,
+    ) -> config.Config:
         return config.load(
             self.config_path,
             environment=self.environment,
             selected=self.selected if selected is None else selected,
             with_urls=with_urls,
+            with_files=with_files,
+            observed=observed,
         )
 
     def sink(self) -> Emit:
         """Where a run's events go."""
-        if self.log_format == "json":
-            return Broadcast(self.log)
-        return Broadcast(self.console.progress(), report=lambda text: click.echo(text, err=True))
+        if self.logs_lines:
+            return Broadcast(self.log, self._hear)
+        return Broadcast(self.console.progress(), self._hear, report=lambda text: click.echo(text, err=True))
+
+    def _hear(self, event: Event) -> None:
+        for sink in self.sinks:
+            sink(event)
 
     def answer(self, content: dict[str, Any], code: ExitCode) -> None:
         """The one object of `--json`."""
         self.console.answer(document(content, code))
+
+    def deliver(self, form: str, text: Callable[[], str], path: Path | None) -> bool:
+        """Answer in that form. False when people are still to be told: it went to a file, or is none of these."""
+        if form == "table":
+            if path is not None:
+                raise UsageError("--report goes only with --format", hint=f"for example --format {ci.FORMATS[0]}")
+            return False
+        if path is None:
+            self.console.answer(text())
+            return True
+        write_report(path, text())
+        return False
 
     @contextmanager
     def running_files(self, *, only_planned: bool = False) -> Iterator[None]:
@@ -71,11 +106,45 @@ class Session:
             printed.finish()
 
     def _printed(self, line: str) -> None:
-        if self.log_format == "json":
+        if self.logs_lines:
             with suppress(OSError):
-                self.log.line("info", "printed", "", {"message": line})
+                self.log.line("info", "printed", "", line, {})
         else:
             self.console.say(line)
+
+
+def reported(function: click.decorators.FC) -> click.decorators.FC:
+    """The options of a command that answers in what a pipeline reads (dataops.ci)."""
+    form = click.option(
+        "--format",
+        "form",
+        type=click.Choice(["table", "json", *ci.FORMATS]),
+        default="table",
+        help="How to answer: for people, programs, GitHub, test reports, pull requests.",
+    )
+    return form(
+        click.option(
+            "--report",
+            "report_path",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Write that there, and the table to stdout.",
+        )(function)
+    )
+
+
+def checkout(folder: Path) -> Path:
+    """The git checkout, to which CI's paths are relative; without one, the folder."""
+    folder = folder.absolute()
+    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)
+
+
+def write_report(path: Path, text: str) -> None:
+    """Raises CannotWrite."""
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise CannotWrite(f"{path}: {error.strerror or error}", hint="name a file that can be written") from error
 
 
 def document(content: dict[str, Any], code: int) -> str:
@@ -138,7 +207,7 @@ def command(
             click.option("--env", "environment", envvar="DATAOPS_ENV", metavar="NAME",
                          help="Take the URLs from [environments.NAME] of the configuration."),
             click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object (docs/json.md)."),
-            click.option("--log-format", type=click.Choice(["text", "json"]), default="text",
+            click.option("--log-format", type=click.Choice(["text", "json", "tracing"]), default="text",
                          envvar="DATAOPS_LOG_FORMAT", help="How to tell on stderr what happens."),
             click.option("-v", "--verbose", is_flag=True, help="Show everything."),
         ]  # fmt: skip
@@ -203,22 +272,38 @@ def unwritable(error: OSError) -> CannotWrite:
     )
 
 
+_SEVERITY = (
+    ExitCode.INTERRUPTED,
+    ExitCode.INVALID,
+    ExitCode.DRIFT,
+    ExitCode.AHEAD,
+    ExitCode.UNREACHABLE,
+    ExitCode.LOCKED,
+)
+
+
+def worst(errors: Sequence[DataopsError]) -> DataopsError:
+    """The one whose remedy needs a person most."""
+    return min(errors, key=lambda e: _SEVERITY.index(e.exit_code) if e.exit_code in _SEVERITY else len(_SEVERITY))
+
+
 def tell(error: DataopsError, given: Sequence[str] = ()) -> None:
     """In every form that was asked for. `given` is the command line, for those that have no session."""
     session = sessions[-1] if sessions else None
     shown = session.console if session else console.Console()
+    termination.note(f"error: {error}", f"hint: {error.hint}" if error.hint else "")
     if session.as_json if session else "--json" in given:
         shown.answer(document(report.error(error), error.exit_code))
-    if session is not None and session.log_format == "json":
+    if session is not None and session.logs_lines:
         session.log.error(error)
     shown.error(error)
 
 
 def tell_bug(error: Exception) -> None:
     text = config.redact("".join(traceback.format_exception(error)))
-    if sessions and sessions[-1].log_format == "json":
+    if sessions and sessions[-1].logs_lines:
         with suppress(OSError):
-            sessions[-1].log.line("error", "bug", "", {"traceback": text})
+            sessions[-1].log.line("error", "bug", "", f"a bug: {type(error).__name__}", {"traceback": text})
     else:
         with suppress(OSError):
             click.echo(text, nl=False, err=True)

@@ -61,9 +61,12 @@ No transactions: it works on a standalone server. The order of fields in restore
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from pymongo.errors import DuplicateKeyError
 
 from dataops.errors import Blocked
 from dataops.model import Kept
@@ -76,6 +79,12 @@ Document = dict[str, Any]
 Expression = Any
 
 PREFIX = "dataops_stash_"
+
+HALVED = 1000
+"""How many documents make it worth while to work on a collection in two halves."""
+
+# stages that make of every document what they make of it alone
+_ONE_BY_ONE = {"$match", "$project", "$set", "$unset", "$replaceWith", "$lookup", "$unwind"}
 
 ABSENT: Expression = "$$REMOVE"
 """For `restore`: the migration removed the field; give it back only while it is still absent."""
@@ -164,13 +173,13 @@ class Stash:
             now = f"$$new.set.{field}" if value is WRITTEN else value
             was = f"$$new.was.{field}"  # a missing value makes $set remove the field
             back[field] = was if value is ANY else {"$cond": [{"$eq": [f"${field}", now]}, was, f"${field}"]}
-        self._aggregate(kept, [_merge(collection, [{"$set": back}], "discard")])
+        self.merge(kept, [], collection, [{"$set": back}])
 
     def restore_documents(self, collection: str, *, label: str = "") -> None:
         """Insert whole kept documents again, except where a document with that `_id` exists."""
         kept = self.name(collection, label)
         if kept in self._present:
-            self._aggregate(kept, [{"$replaceWith": "$was"}, _merge(collection, "keepExisting", "insert")])
+            self.copy(kept, [{"$replaceWith": "$was"}], collection)
 
     # ---- values that the migration computes
 
@@ -183,12 +192,14 @@ class Stash:
         label: str = "",
         latest: bool = False,
         once: bool = False,
+        whole: bool = False,
     ) -> None:
         """Fill the stash of `collection` with what `pipeline`, run on `source` (or `collection`), yields.
 
         It has to yield `{_id, was: {...}, set: {...}}`, `_id` being that of a document of `collection`, once
         each. Nothing else is changed: call `write` or `insert` then. See promises 1 and 2 for a second run.
-        Nothing is kept, not even that, where there is no source.
+        Nothing is kept, not even that, where there is no source. `whole` where the pipeline needs most of the
+        source: it is read as it lies, not by way of an index.
         """
         source = source or collection
         if source not in self._names():
@@ -200,7 +211,7 @@ class Stash:
             end = _merge(kept, "replace" if latest else "keepExisting", "insert")
         else:
             end = {"$out": kept}
-        self._aggregate(source, [*pipeline, end])
+        self._aggregate(source, [*pipeline, end], **({"hint": {"$natural": 1}} if whole else {}))
         self._present.add(kept)
 
     def add(self, collection: str, documents: Sequence[Document], *, label: str = "") -> None:
@@ -224,7 +235,7 @@ class Stash:
         kept = self.name(collection, label)
         if kept in self._present:
             flat = {"$replaceWith": {"$mergeObjects": ["$set", {"_id": "$_id"}]}}
-            self._aggregate(kept, [flat, _merge(collection, "merge", "discard")])
+            self.merge(kept, [flat], collection, "merge")
 
     def insert(self, collection: str, *, label: str = "") -> None:
         """Insert `set` with the planned `_id`, except where a document with that `_id` exists.
@@ -234,7 +245,7 @@ class Stash:
         kept = self.name(collection, label)
         if kept in self._present:
             whole = {"$replaceWith": {"$mergeObjects": [{"_id": "$_id"}, "$set", {"_id": "$_id"}]}}
-            self._aggregate(kept, [whole, _merge(collection, "keepExisting", "insert")])
+            self.copy(kept, [whole], collection)
 
     def remove(self, collection: str, only: Mapping[str, Any] | None = None, *, label: str = "") -> None:
         """Delete what `insert` inserted; with `only`, where it now matches that (*batches* of `_id`s)."""
@@ -244,6 +255,31 @@ class Stash:
         for batch in track(batches(self.db, kept, {}, [])):
             mine = {"_id": {"$in": [document["_id"] for document in batch]}}
             self.db[collection].delete_many({"$and": [mine, only]} if only else mine)
+
+    # ---- from one collection into another
+
+    def merge(self, source: str, pipeline: Sequence[Document], into: str, matched: str | list[Document]) -> None:
+        """Change documents of `into`: those whose `_id` `pipeline`, run on `source`, yields, where they exist.
+
+        `matched` is the `whenMatched` of $merge. "merge" is about half as dear as a pipeline: whatever can be
+        computed before should be. Big sources are worked on in two halves, see `_in_halves`.
+        """
+        end = _merge(into, matched, "discard")
+        self._in_halves(source, pipeline, lambda half: self._aggregate(source, [*half, *pipeline, end]))
+
+    def copy(self, source: str, pipeline: Sequence[Document], into: str) -> None:
+        """Insert what `pipeline`, run on `source`, yields, except where a document with that `_id` exists.
+
+        Big sources are worked on in two halves, see `_in_halves`.
+        """
+
+        def insert(half: Sequence[Document]) -> None:
+            try:
+                self._aggregate(source, [*half, *pipeline, _merge(into, "fail", "insert")])
+            except DuplicateKeyError:  # some are there, as after a stop: look at each, at twice the price
+                self._aggregate(source, [*half, *pipeline, _merge(into, "keepExisting", "insert")])
+
+        self._in_halves(source, pipeline, insert)
 
     # ---- collections
 
@@ -262,7 +298,7 @@ class Stash:
             return
         kept = self._open(collection, "")
         if kept in self._present:  # a second run, and the application has made it anew
-            self._aggregate(collection, [_merge(kept, "keepExisting", "insert")])
+            self.copy(collection, [], kept)
             self.db.drop_collection(collection)
         else:
             self.db[collection].rename(kept)
@@ -274,7 +310,7 @@ class Stash:
         if kept not in self._present:
             return
         if collection in self._names():
-            self._aggregate(kept, [_merge(collection, "keepExisting", "insert")])
+            self.copy(kept, [], collection)
         else:
             self.db[kept].rename(collection)
             self._present.discard(kept)
@@ -414,8 +450,27 @@ class Stash:
             return None
         return self.db[self.notebook].find_one({"_id": key})
 
-    def _aggregate(self, source: str, pipeline: Sequence[Mapping[str, Any]]) -> None:
-        for _ in self.db[source].aggregate(pipeline, allowDiskUse=True):
+    def _in_halves(self, source: str, pipeline: Sequence[Document], work: Callable[[Sequence[Document]], None]) -> None:
+        """Call `work` for the lower and the upper half of `source`, by `_id`, side by side: in half the time.
+
+        One connection alone keeps one core of the server busy with small updates. Two, never more: a server with
+        live applications has more to do. As a whole where halves are not worth it, or the pipeline joins documents.
+        """
+        stages = {next(iter(stage)) for stage in pipeline}
+        count = self.db[source].estimated_document_count() if stages <= _ONE_BY_ONE else 0
+        middle = None
+        if count >= HALVED:
+            middle = self.db[source].find_one({}, {"_id": 1}, sort=[("_id", 1)], skip=count // 2)
+        if middle is None:
+            work([])
+            return
+        halves = ({"$lt": middle["_id"]}, {"$not": {"$lt": middle["_id"]}})  # not $gte: that finds its own type only
+        with ThreadPoolExecutor(2) as pool:
+            for _ in pool.map(work, [[{"$match": {"_id": half}}] for half in halves]):
+                pass
+
+    def _aggregate(self, source: str, pipeline: Sequence[Mapping[str, Any]], **options: Any) -> None:
+        for _ in self.db[source].aggregate(pipeline, allowDiskUse=True, **options):
             pass
 
 

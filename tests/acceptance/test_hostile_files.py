@@ -65,7 +65,7 @@ def test_what_a_migration_prints_is_no_part_of_an_answer(two: Project, service: 
     answer = two("apply", "--yes", "--json", "--log-format", "json")
     assert answer.json["exit_code"] == 0
     lines = [json.loads(line) for line in answer.stderr.splitlines()]
-    printed = [line["message"] for line in lines if line["event"] == "printed"]
+    printed = [line["msg"] for line in lines if line["event"] == "printed"]
     assert {"to stdout", "to stderr", "on import"} <= set(printed)
     assert any("careful" in line for line in printed)
 

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 
 import psycopg
 import pytest
 
-from tests.projects import Project, ended
+from tests.projects import Project, await_line, ended
 from tests.terminal import Terminal
-
-
-def _await_line(process: subprocess.Popen[str], words: str) -> None:
-    assert process.stderr is not None
-    while words not in (line := process.stderr.readline()):
-        assert line, f"it ended without saying {words!r}"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -66,7 +59,7 @@ def test_the_second_signal_ends_a_step_that_does_not_listen_as_a_crash_would(two
     with two.running("apply", "--yes", "--json", "--service", service) as process:
         two.reached("x")
         process.send_signal(signal.SIGTERM)
-        _await_line(process, "stopping after the running steps")
+        await_line(process, "stopping after the running steps")
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         answer = ended(process, timeout=20)
@@ -86,7 +79,7 @@ def test_a_signal_between_two_tries_of_a_step_stops_there(two: Project, pg_url: 
     with psycopg.connect(pg_url) as reader:
         reader.execute("SELECT * FROM t_001")
         with two.running("apply", "--yes", "--service", "shop") as process:
-            _await_line(process, "attempt 2")
+            await_line(process, "attempt 2")
             began = time.monotonic()
             for _ in range(signals):
                 process.send_signal(signal.SIGTERM)
@@ -104,7 +97,7 @@ def test_a_step_that_fails_by_itself_after_the_first_signal_is_a_failure(two: Pr
     with two.running("apply", "--yes", "--service", service) as process:
         two.reached("x")
         process.send_signal(signal.SIGTERM)
-        _await_line(process, "stopping after the running steps")
+        await_line(process, "stopping after the running steps")
         two.go("x")
         assert ended(process).code == 1
 
@@ -117,7 +110,7 @@ def test_a_signal_while_waiting_for_the_lock_ends_the_wait(two: Project, command
     with two.running("apply", "--yes") as first:
         two.reached("x")
         with two.running(*command, *reason) as second:
-            _await_line(second, "waiting for the lock")
+            await_line(second, "waiting for the lock")
             second.send_signal(signal.SIGTERM)
             assert ended(second).code == 75
         two.go("x")
@@ -126,13 +119,13 @@ def test_a_signal_while_waiting_for_the_lock_ends_the_wait(two: Project, command
 
 def test_a_signal_ends_wait_and_the_wait_for_a_server(two: Project) -> None:
     with two.running("wait", "--timeout", "60s", "--json") as process:
-        _await_line(process, "pending")
+        await_line(process, "pending")
         process.send_signal(signal.SIGTERM)
         answer = ended(process)
         assert (answer.code, answer.json["exit_code"]) == (75, 75)
     nowhere = {"SHOP_URL": "postgres://u:p@127.0.0.1:1/x"}
     with two.running("apply", "--yes", "--wait", "60s", "--log-format", "json", env=nowhere) as process:
-        _await_line(process, "server_awaited")
+        await_line(process, "server_awaited")
         process.send_signal(signal.SIGINT)
         answer = ended(process)
     assert answer.code == 75

@@ -96,6 +96,15 @@ def test_a_service_is_a_paragraph(tmp_path: Path) -> None:
     assert found.service("voucher") is found.services[1]
 
 
+def test_a_timeout_of_0_is_no_limit_where_that_makes_sense(tmp_path: Path) -> None:
+    toml = TWO + "timeouts = { lock = 0, table_lock = '0s', statement = '0' }"
+    loaded = config.load(
+        project(tmp_path, toml), environ={"PG_CON": "postgres://db/x", "MONGODB_CON": "mongodb://db/x"}
+    )
+    timeouts = loaded.services[-1].timeouts
+    assert (timeouts.lock, timeouts.table_lock, timeouts.statement) == (0, 0, 0)
+
+
 def test_the_url_is_not_in_the_repr_of_a_service(tmp_path: Path) -> None:
     loaded = config.load(project(tmp_path), selected=["api-keys"], environ={"PG_CON": "postgres://u:s3cret@db/keys"})
     assert "s3cret" not in repr(loaded)
@@ -176,6 +185,11 @@ def test_toml_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
         (TWO + "timeouts = { lock = 'soon' }", "timeouts.lock: 'soon' is not a duration", "500ms, 60s, 2m or 1h"),
         (TWO + "timeouts = { lock = true }", "timeouts.lock: True is not a duration", "500ms"),
         (TWO + "timeouts = { lock = -1 }", "timeouts.lock: -1 is not a duration", "500ms"),
+        (TWO + "timeouts = { lease = '0s' }", "timeouts.lease: '0s' is too short", "at least 1 s;"),
+        (TWO + "timeouts = { lease = '900ms' }", "timeouts.lease: '900ms' is too short", "at least 1 s;"),
+        (TWO + "timeouts = { connect = 0 }", "timeouts.connect: 0 is too short", "at least 0.001 s;"),
+        (TWO + "timeouts = { table_lock = 0.0001 }", "timeouts.table_lock: 0.0001 is too short", "0.001 s, or 0"),
+        (TWO + "timeouts = { statement = '999d' }", "timeouts.statement: '999d' is too long", "at most 20 days"),
         (TWO + "depends_on = 'api'", "depends_on has to be a list of service names", ""),
         (TWO + "depends_on = [['api']]", "depends_on has to be a list of service names", ""),
         (TWO + "depends_on = ['apis']", "depends_on names 'apis'", "did you mean api?"),
@@ -541,3 +555,156 @@ def test_libpq_understands_what_we_hand_on(tmp_path: Path) -> None:
         "sslmode": "verify-full",
         "sslrootcert": "/etc/ca.pem",
     }
+
+
+# --- other tools
+
+
+def one(tmp_path: Path, *lines: str, adopt: str = "", mongo: bool = False, **options: Any) -> Service:
+    """The only service, `voucher`, with these lines in its table."""
+    for folder in ("mongo", "pg"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "adopt.toml").write_text(adopt)
+    ours = ['engine = "mongodb"', 'folder = "mongo"'] if mongo else ['engine = "postgresql"', 'folder = "pg"']
+    observed = any(line.startswith("observe") for line in lines)
+    toml = "[services.voucher]\n" + "\n".join([*lines, *([] if observed else ours)])
+    environ = {"VOUCHER_PG_CON": "postgres://db/v", "MONGODB_CON": "mongodb://db/v"}
+    return config.load(project(tmp_path, toml), environ=environ, **options).services[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "adopt", "mongo", "mirror"),
+    [
+        ("", "", False, ""),
+        ("mirror = false", "[sqlx]", False, ""),
+        ("mirror = true", "[sqlx]", False, "sqlx"),
+        ("mirror = true", "[knex]", False, "knex"),
+        ("mirror = true", "[knex]\n[django]", False, "knex"),  # django cannot be mirrored
+        ('mirror = "knex"', "[knex]\n[sqlx]", False, "knex"),
+        ('mirror = "sqlx"', "", False, "sqlx"),
+        ("mirror = true", "", True, "migrate-mongo"),
+        ('mirror = "migrate-mongo"', "", True, "migrate-mongo"),
+    ],
+)
+def test_mirror_is_of_the_tool_that_is_named_or_the_only_one_it_can_be(
+    tmp_path: Path, line: str, adopt: str, mongo: bool, mirror: str
+) -> None:
+    assert one(tmp_path, line, adopt=adopt, mongo=mongo).mirror == mirror
+
+
+@pytest.mark.parametrize(
+    ("line", "adopt", "mongo"),
+    [
+        ("mirror = true", "", False),
+        ("mirror = true", "[sqlx]\n[knex]", False),
+        ('mirror = "django"', "", False),
+        ('mirror = "migrate-mongo"', "", False),
+        ('mirror = "sqlx"', "", True),
+        ('mirror = "sqlxx"', "", False),
+        ('mirror = ["sqlx"]', "", False),
+        ("mirror = 1", "", False),
+        ('mirror = ""', "", False),
+    ],
+)
+def test_a_mirror_that_cannot_be_is_refused(tmp_path: Path, line: str, adopt: str, mongo: bool) -> None:
+    with pytest.raises(ConfigError, match="mirror"):
+        one(tmp_path, line, adopt=adopt, mongo=mongo)
+
+
+def test_beside_is_a_list_of_tools(tmp_path: Path) -> None:
+    assert one(tmp_path, 'beside = ["django", "goose"]').beside == ("django", "goose")
+
+
+@pytest.mark.parametrize("value", ['"django"', '["djnago"]', "[1]", "true", "{ django = true }"])
+def test_beside_of_anything_else_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match="beside"):
+        one(tmp_path, f"beside = {value}")
+
+
+def test_a_tool_that_nobody_knows_is_refused_in_adopt_toml_too(tmp_path: Path) -> None:
+    """Or its part would count for nothing, and nobody would notice."""
+    with pytest.raises(ConfigError, match=r"adopt.toml: 'knx' is not one of 'sqlx', 'knex'"):
+        one(tmp_path, adopt="[knx]")
+
+
+def test_adopt_toml_is_read_with_the_migrations_and_not_without(tmp_path: Path) -> None:
+    adopt = '[knex]\nretired = ["a.js"]'
+    assert one(tmp_path, adopt=adopt).namesakes["knex"].retired == ("a.js",)
+    assert one(tmp_path, adopt=adopt, with_files=False).namesakes == {}
+
+
+def test_an_observed_service_has_a_tool_and_no_folder(tmp_path: Path) -> None:
+    lines = ['observe = "pop"', 'expect = "2023"', 'url_env = "VOUCHER_PG_CON"', 'timeouts = { connect = "1s" }']
+    assert one(tmp_path, *lines, observed=True) == Service(
+        "voucher",
+        Kind.POSTGRESQL,
+        "postgres://db/v",
+        tmp_path,
+        observe="pop",
+        expect="2023",
+        timeouts=Timeouts(connect=1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind"),
+    [
+        (['observe = "migrate-mongo"'], Kind.MONGODB),
+        (['observe = "golang-migrate"'], Kind.POSTGRESQL),
+        (['observe = "golang-migrate"', 'engine = "mongodb"'], Kind.MONGODB),
+        (['observe = "knex"', 'engine = "postgresql"'], Kind.POSTGRESQL),
+    ],
+)
+def test_the_tool_says_what_kind_of_database_it_is(tmp_path: Path, lines: list[str], kind: Kind) -> None:
+    assert one(tmp_path, *lines, observed=True).kind is kind
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['observe = "popp"'],
+        ["observe = true"],
+        ['observe = ["pop"]'],
+        ['observe = ""'],
+        ['observe = "migrate-mongo"', 'engine = "postgresql"'],
+        ['observe = "knex"', 'engine = "mongodb"'],
+        ['observe = "knex"', 'folder = "pg"'],
+        ['observe = "knex"', "mirror = true"],
+        ['observe = "knex"', 'ahead = "allow"'],
+        ['observe = "knex"', 'expect = ""'],
+        ['observe = "knex"', "expect = 2023"],
+    ],
+)
+def test_an_observed_service_that_cannot_be_is_refused(tmp_path: Path, lines: list[str]) -> None:
+    with pytest.raises(ConfigError, match="voucher"):
+        one(tmp_path, *lines, observed=True)
+
+
+def test_expect_is_for_observed_services_only(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expect"):
+        one(tmp_path, 'expect = "2023"')
+
+
+OBSERVED = (
+    TWO
+    + """
+[services.kratos]
+observe = "pop"
+"""
+)
+
+
+def test_observed_services_count_only_where_they_are_asked_for(tmp_path: Path) -> None:
+    environ = {**WHOLE, "KRATOS_PG_CON": "postgres://db/kratos"}
+    found = config.load(project(tmp_path, OBSERVED), environ=WHOLE)  # without its variable
+    assert [service.name for service in found.services] == ["api", "api-keys"]
+    assert found.names == ("api", "api-keys", "kratos")
+    everything = config.load(project(tmp_path, OBSERVED), environ=environ, observed=True)
+    assert [service.name for service in everything.services] == ["api", "api-keys", "kratos"]
+    error = refused(tmp_path, OBSERVED, by=UsageError, environ=environ, selected=["kratos"])
+    assert "dataops status" in error.hint
+
+
+def test_nothing_depends_on_an_observed_service(tmp_path: Path) -> None:
+    depending = OBSERVED.replace('folder = "pg"', 'folder = "pg"\ndepends_on = ["kratos"]')
+    assert "kratos" in refused(tmp_path, depending).message

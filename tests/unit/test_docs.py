@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import io
+import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -253,8 +255,8 @@ def test_every_event_of_the_log_and_its_fields_are_in_docs_json() -> None:
     lines: list[tuple[str, dict[str, object]]] = []
 
     class Spy(JsonLog):
-        def line(self, level: str, event: str, service: str, fields: dict[str, object]) -> None:
-            lines.append((event, fields))
+        def line(self, level: str, event: str, service: str, text: str, fields: Mapping[str, object]) -> None:
+            lines.append((event, dict(fields)))
 
     spy = Spy(None, "run-2")  # type: ignore[arg-type]
     a_step = step(test_report.API, "n")
@@ -276,7 +278,10 @@ def test_every_event_of_the_log_and_its_fields_are_in_docs_json() -> None:
     rows = {}
     for cell, told in re.findall(r"^\| *(`.*?) *\| *(.*?) *\|$", text, re.MULTILINE):
         rows.update(dict.fromkeys(re.findall(r"`(\w+)`", cell), told))
-    everywhere = {"migration", "direction", "service", "run", "time", "level", "event"}
+    stream = io.StringIO()
+    JsonLog(stream, "run-2", trace={"trace_id": "0"})(events.LockTaken("api"))
+    everywhere = {"migration", "direction", *json.loads(stream.getvalue())}
+    assert everywhere <= set(rows)
     for name, found_fields in lines:
         assert name in rows, name
         for field in set(found_fields) - everywhere:

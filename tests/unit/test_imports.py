@@ -22,6 +22,7 @@ HOMES = {
     "sqlalchemy": {"backends/postgres"},
     "alembic": {"backends/postgres"},
     "psycopg": {"backends/postgres", "dev"},
+    "opentelemetry": {"tracing.py"},
 }
 
 
@@ -125,6 +126,7 @@ def test_asking_loads_no_more_than_the_drivers(
     code, modules = loaded(tmp_path, *arguments)
     assert code == expected
     never = {"alembic", "sqlalchemy", "rich", "pymongo_migrate", "dataops.dev", "unittest", "pytest"}
+    never |= {"opentelemetry", "dataops.tracing", "requests"}
     assert not never & modules
     assert {"psycopg", "pymongo"} & modules == ({"psycopg", "pymongo"} if drivers else set())
 

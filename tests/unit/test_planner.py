@@ -470,7 +470,16 @@ def test_rollback_refuses_a_file_that_does_not_parse_also_where_another_tool_app
 
 def test_rollback_refuses_a_database_that_is_ahead_even_where_applying_may_go_on() -> None:
     """a* -- (b)*   b stands on a, and nobody here can undo it"""
-    refused(DatabaseAhead, lambda: planner.plan_rollback([state("a* -- (b)*", ahead=Ahead.ALLOW)]))
+    error = refused(DatabaseAhead, lambda: planner.plan_rollback([state("a* -- (b)*", ahead=Ahead.ALLOW)]))
+    assert "allow" not in error.hint  # it would not help here
+
+
+def test_rollback_of_the_newest_run_never_means_an_adoption() -> None:
+    adopted = state("a* -- b*")
+    adopted = replace(adopted, applied=tuple(replace(one, adopted="sqlx", run="run-1") for one in adopted.applied))
+    refused(UsageError, lambda: planner.plan_rollback([adopted]))
+    refused(UsageError, lambda: planner.plan_rollback([adopted], run="run-1"))
+    assert [step.migration.id for step in planner.plan_rollback([adopted], steps=1).steps] == ["b"]
 
 
 def test_rollback_refuses_after_an_interruption() -> None:

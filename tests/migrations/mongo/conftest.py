@@ -15,6 +15,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from dataops.dev import MongoServer, mongodb_server
+from dataops.stash import mongo as stashes
 from tests.migrations.mongo.history import Document, Snapshot, files, insert
 from tests.migrations.mongo.wire import Wire
 from tests.seed import odd_shapes, seed
@@ -52,6 +53,14 @@ def mongo_standalone() -> Iterator[MongoServer]:
         with _in_memory():
             server = stack.enter_context(mongodb_server())
         yield server
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _halves_of_small_collections() -> Iterator[None]:
+    """What is done in two halves when a collection is big, is done so here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stashes, "HALVED", 8)
+        yield
 
 
 class Befores:

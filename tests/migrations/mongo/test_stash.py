@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from bson import Decimal128, Int64, ObjectId
+from bson import Decimal128, Int64, ObjectId, Timestamp
 from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
 
 from dataops.stash import mongo as stashes
 from dataops.stash.mongo import ABSENT, ANY, WRITTEN, StashPruned, applying, batches, list_kept, prune, undoing
@@ -115,6 +116,37 @@ def test_inserted_documents_are_known_again_and_others_stay(empty: Database[Docu
         stash.remove("c", {"name": "ours"})
     empty["c"].delete_one({"_id": 3})
     assert state(empty) == before
+
+
+IDS: list[Any] = [-1, Int64(2), 2.5, Decimal128("3"), "a", {"a": 1}, b"b", ObjectId(), True, Timestamp(1, 1)]
+
+
+def test_both_halves_together_are_the_whole_whatever_the_ids(empty: Database[Document]) -> None:
+    """Each document once: none is in no half, none in both."""
+    empty["c"].insert_many([{"_id": i} for i in IDS])
+    with applying(empty, NAME) as stash:
+        stash.copy("c", [{"$set": {"n": 0}}], "other")
+        stash.merge("c", [], "other", [{"$set": {"n": {"$add": ["$n", 1]}}}])
+        stash.merge("c", [{"$group": {"_id": 2}}], "other", [{"$set": {"n": {"$add": ["$n", 1]}}}])
+    found = {str(d["_id"]): d["n"] for d in empty["other"].find()}
+    assert found == {str(i): 2 if i == 2 else 1 for i in IDS}
+
+
+def test_what_is_there_already_is_not_inserted_again_and_nothing_is_left_out(empty: Database[Document]) -> None:
+    empty["c"].insert_many([{"_id": i, "f": "new"} for i in range(20)])
+    empty["other"].insert_many([{"_id": i, "f": "there"} for i in (3, 4, 17)])
+    with applying(empty, NAME) as stash:
+        stash.copy("c", [], "other")
+    there = {d["_id"]: d["f"] for d in empty["other"].find()}
+    assert there == {i: "there" if i in (3, 4, 17) else "new" for i in range(20)}
+
+
+def test_another_unique_index_still_refuses(empty: Database[Document]) -> None:
+    empty["c"].insert_many([{"_id": i, "f": i} for i in range(3)])
+    empty["other"].create_index("f", unique=True)
+    empty["other"].insert_one({"_id": "another", "f": 1})
+    with pytest.raises(DuplicateKeyError), applying(empty, NAME) as stash:
+        stash.copy("c", [], "other")
 
 
 def test_what_was_made_at_random_is_made_once(empty: Database[Document]) -> None:

@@ -1,0 +1,113 @@
+"""prove: every migration there and back, on servers of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dataops import ci, console, planner, report
+from dataops.cli.session import Session, checkout, command, document, reported, worst
+from dataops.cli.signals import signals
+from dataops.config import redact
+from dataops.errors import DataopsError, ExitCode, UsageError
+from dataops.executor import side_by_side
+from dataops.model import Migration, Service
+
+if TYPE_CHECKING:
+    from dataops.proof import Proof, Tell
+
+
+@command("prove")
+@click.option("--since", metavar="REV", help="Only from this migration on: an id, its beginning, or SERVICE/ID.")
+@click.option("--seed", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.py", help="Data to prove it on.")
+@click.option("--jobs", type=click.IntRange(min=1), help="How many services at once; by default all.")
+@click.option(
+    "--scratch",
+    "server",
+    metavar="URL",
+    envvar="DATAOPS_SCRATCH",
+    multiple=True,
+    help="A server to prove it on; one for each engine. By default one is started here.",
+)
+@reported
+def prove_command(
+    session: Session,
+    since: str | None,
+    seed: Path | None,
+    jobs: int | None,
+    server: tuple[str, ...],
+    form: str,
+    report_path: Path | None,
+) -> ExitCode:
+    """Apply, roll back and apply again every migration on a scratch database, and compare after each.
+
+    Needs no database of yours and no URL. Exit 8 if anything is not as it was before, 1 if a migration fails.
+
+    \b
+    Example:
+      dataops prove
+      dataops prove --service api --since 20240412030143 --seed tests/seed.py
+      dataops prove --format junit --report prove.xml
+    """
+    from dataops import proof
+    from dataops.scratch import Scratch
+
+    form = "json" if session.as_json else form
+    config = session.config(with_urls=False)
+    services, first = _since(config.services, since)
+    seeding = proof.Seeding(seed)
+    with signals(session) as stop, Scratch(session.author, servers=server, stop=stop) as scratch:
+        scratch.start(service.kind for service in services)
+        with session.running_files():
+            one = partial(
+                proof.prove,
+                scratch=scratch,
+                author=session.author,
+                since=first,
+                seeding=seeding,
+                tell=_teller(session),
+                stop=stop,
+            )
+            proofs = side_by_side(one, [service for service in services if service.migrations], jobs)
+    code = _code(proofs)
+
+    def text() -> str:
+        if form == "json":
+            return document({"services": [report.proof(one) for one in proofs]}, code)
+        return redact(ci.proof(form, proofs, checkout(config.path.parent)))
+
+    if not session.deliver(form, text, report_path):
+        session.console.data(console.proof_lines(proofs))
+    return code
+
+
+def _since(services: Sequence[Service], since: str | None) -> tuple[Sequence[Service], Migration | None]:
+    if since is None:
+        return services, None
+    service, migration = planner.target(services, since)
+    if migration is None:
+        raise UsageError("everything is since base", hint="leave out --since")
+    return [service], migration
+
+
+def _teller(session: Session) -> Tell:
+    def tell(service: str, migration: Migration, number: int, total: int) -> None:
+        text = f"{service}: {number} of {total}, {migration.id}"
+        if session.logs_lines:
+            fields = {"migration": migration.id, "number": number, "total": total}
+            session.log.line("info", "proving", service, text, fields)
+        else:
+            session.console.say(text)
+
+    return tell
+
+
+def _code(proofs: Sequence[Proof]) -> ExitCode:
+    errors: list[DataopsError] = [proof.error for proof in proofs if proof.error is not None]
+    if errors:
+        return worst(errors).exit_code
+    return ExitCode.DRIFT if any(proof.disproved for proof in proofs) else ExitCode.OK

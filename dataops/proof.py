@@ -1,0 +1,226 @@
+"""`dataops prove`: every migration there and back on a scratch database, by the code that migrates for real.
+
+Each migration alone: applied, rolled back (all is as it was before), applied again (all is as it was after). Then the
+whole way: rolled back to the beginning, applied again to the end. Catalogues are compared to the last comment, contents
+to the last field.
+
+A second database, the twin, is only ever applied to. What differs between the two is made anew each time (ids, times),
+and does not count when a migration is applied again.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from dataops import catalogue, contents, planner
+from dataops.catalogue import Catalogue
+from dataops.config import redact
+from dataops.contents import Contents
+from dataops.errors import DataopsError, MigrationFailed, Stopped, UsageError
+from dataops.executor import StopSignal, execute
+from dataops.model import Author, Direction, Migration, Plan, Service
+from dataops.scratch import Scratch, opened
+
+_BACK, _AGAIN = "rolled back", "applied again"
+
+Tell = Callable[[str, Migration, int, int], None]
+"""Called before each migration is proved: service, migration, its number, of how many."""
+
+
+@dataclass(frozen=True)
+class Disproved:
+    """What did not come out as it should. `migration` is "" for the whole way; `when` says after which movement."""
+
+    service: str
+    migration: str
+    when: str
+    difference: str
+
+    def __str__(self) -> str:
+        which = f"{self.service}/{self.migration}" if self.migration else f"{self.service}, the whole way"
+        return f"{which}, {self.when}: {self.difference}"
+
+
+@dataclass
+class Proof:
+    """What came of one service."""
+
+    service: Service
+    migrations: tuple[Migration, ...]
+    disproved: list[Disproved] = field(default_factory=list)
+    error: DataopsError | None = None
+    seeded: bool = False
+
+
+class Seeding:
+    """The functions of a seed file: `seed(service, database)` before the first migration that is proved, and
+    `seed_after(service, migration, database)` after each. Either may be missing.
+
+    `database` is a pymongo Database, or a psycopg Connection in autocommit.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Raises UsageError for a file that cannot be run or has neither function."""
+        self._module = _run(path) if path is not None else None
+        self._path = path
+
+    def before(self, service: Service) -> bool:
+        return self._call("seed", service, service.name)
+
+    def after(self, service: Service, migration: Migration) -> bool:
+        return self._call("seed_after", service, service.name, migration.id)
+
+    def _call(self, name: str, service: Service, *arguments: str) -> bool:
+        function = getattr(self._module, name, None)
+        if function is None:
+            return False
+        with opened(service) as backend, backend.handle() as database:
+            try:
+                function(*arguments, database)
+            except Exception as error:
+                raise UsageError(
+                    f"{self._path}: {name}({', '.join(map(repr, arguments))}) raised {type(error).__name__}: "
+                    f"{redact(str(error))}",
+                    service=service.name,
+                    hint="mend the seed file",
+                ) from error
+        return True
+
+
+def _run(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("dataops_seed", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise UsageError(f"{path} is not a Python file", hint="see docs/ci.md#prove")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"{path} cannot be run: {type(error).__name__}: {error}", hint="mend the seed file") from error
+    finally:
+        sys.path.remove(str(Path.cwd()))
+    if not any(callable(getattr(module, name, None)) for name in ("seed", "seed_after")):
+        raise UsageError(f"{path} has neither seed() nor seed_after()", hint="see docs/ci.md#prove")
+    return module
+
+
+@dataclass(frozen=True)
+class _Look:
+    catalogue: Catalogue
+    contents: Contents
+
+
+def prove(
+    service: Service,
+    scratch: Scratch,
+    author: Author,
+    *,
+    since: Migration | None,
+    seeding: Seeding,
+    tell: Tell,
+    stop: StopSignal,
+) -> Proof:
+    """Prove a service's migrations from `since` on (None: all of them). A failing migration is the proof's `error`.
+
+    Raises ServerUnavailable, UsageError (the seed file), Stopped.
+    """
+    chain = service.migrations
+    first = service.position[since.id] if since is not None else 0
+    proof = Proof(service, chain[first:])
+    with scratch.database(service) as trial, scratch.database(service) as twin:
+        for one in (trial, twin):
+            scratch.migrate(one, chain[first - 1] if first else None)
+            proof.seeded = seeding.before(one)
+        try:
+            _Prover(proof, trial, twin, author, seeding, tell, stop).run()
+        except MigrationFailed as error:
+            error.service = service.name
+            proof.error = error
+    return proof
+
+
+class _Prover:
+    def __init__(
+        self,
+        proof: Proof,
+        trial: Service,
+        twin: Service,
+        author: Author,
+        seeding: Seeding,
+        tell: Tell,
+        stop: StopSignal,
+    ) -> None:
+        self._proof = proof
+        self._trial = trial
+        self._twin = twin
+        self._author = author
+        self._seeding = seeding
+        self._tell = tell
+        self._stop = stop
+
+    def run(self) -> None:
+        start = before = self._look()
+        grown = False
+        for number, migration in enumerate(self._proof.migrations, 1):
+            self._tell(self._proof.service.name, migration, number, len(self._proof.migrations))
+            self._move(Direction.APPLY, migration)
+            self._move(Direction.APPLY, migration, of=self._twin)
+            after = self._look()
+            if migration.reversible:
+                self._move(Direction.ROLLBACK, migration)
+                self._compare(migration.id, _BACK, before, self._look())
+                self._move(Direction.APPLY, migration)
+                self._compare(migration.id, _AGAIN, after, self._look())
+            grown |= self._seeding.after(self._trial, migration)
+            self._seeding.after(self._twin, migration)
+            before = self._look()
+        if all(migration.reversible for migration in self._proof.migrations) and len(self._proof.migrations) > 1:
+            end = before
+            self._move(Direction.ROLLBACK, None)
+            # What was sown on the way is in tables of the beginning too: then only the catalogue can be as it was.
+            self._compare("", _BACK, start, self._look(), contents_too=not grown)
+            self._move(Direction.APPLY, self._proof.migrations[-1])
+            self._compare("", _AGAIN, end, self._look())
+
+    def _move(self, direction: Direction, migration: Migration | None, *, of: Service | None = None) -> None:
+        plan = self._plan(of or self._trial, direction, migration)
+        result = execute(plan, self._author, emit=lambda event: None, stop=self._stop)
+        if result.stopped:
+            raise Stopped("stopped while proving; nothing of yours was touched", service=self._trial.name)
+        for failure in result.failures:
+            error = failure.error
+            if isinstance(error, DataopsError):
+                raise MigrationFailed(error.message, migration=error.migration, hint=error.hint) from error
+            raise MigrationFailed(redact(str(error))) from error
+
+    def _plan(self, service: Service, direction: Direction, migration: Migration | None) -> Plan:
+        """Apply up to a migration, or roll back the one that is newest (None: everything that is proved)."""
+        with opened(service) as backend:
+            states = [backend.read()]
+        if direction is Direction.APPLY:
+            return planner.plan_apply(states, to=migration)
+        steps = 1 if migration is not None else len(self._proof.migrations)
+        return planner.plan_rollback(states, steps=steps)
+
+    def _look(self) -> _Look:
+        with opened(self._trial) as backend:
+            return _Look(backend.catalogue(complete=True), backend.contents())
+
+    def _compare(self, migration: str, when: str, wanted: _Look, found: _Look, *, contents_too: bool = True) -> None:
+        told = [str(difference) for difference in catalogue.compare(wanted.catalogue, found.catalogue)]
+        if contents_too:
+            changes = contents.compare(wanted.contents, found.contents)
+            if changes and when == _AGAIN:
+                with opened(self._twin) as backend:
+                    changes = contents.without_made_anew(changes, contents.compare(wanted.contents, backend.contents()))
+            told += map(str, changes)
+        name = self._proof.service.name
+        self._proof.disproved += [Disproved(name, migration, when, difference) for difference in told]
+
+
+__all__ = ["Disproved", "Proof", "Seeding", "Tell", "prove"]

@@ -1,0 +1,311 @@
+"""mirror = true: what our commands do, the other tool finds in its own record, and has nothing left to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import psycopg
+import pytest
+
+from dataops.dev import MongoServer, PostgresServer
+from tests.contract.test_records import KNEX, SQLX
+from tests.oldtools import OldTool
+from tests.projects import Project, ended
+from tests.servers import fresh_mongo, fresh_postgres
+
+A, B, C = "20240101", "20240102", "20240103"
+
+
+class Mirrored:
+    """A service `it` with A and B, both described, on an empty database; `old` is what is mirrored."""
+
+    def __init__(self, folder: Path, tool: str, url: str, scratch: str) -> None:
+        self.old = OldTool(tool, url)
+        self.project = Project(folder, {"DATAOPS_SCRATCH": scratch})
+        self.project.add("it", url, mirror=True, timeouts={"lease": "2s", "lock": "20s"})
+        self.project.table("it", A)
+        self.project.table("it", B)
+        self.describe(A, B)
+
+    def describe(self, *ids: str) -> None:
+        self.old.described(self.project, "it", *ids)
+
+    def mirrored(self) -> int:
+        row = self.project("status", "--json").json["services"][0]
+        return sum(int(found["applied"]) for found in row["foreign"])
+
+    def applied(self) -> int:
+        row = self.project("status", "--json").json["services"][0]
+        return int(row["applied"])
+
+
+@pytest.fixture(params=["sqlx", "knex", "migrate-mongo"])
+def it(
+    request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer, mongo: MongoServer
+) -> Iterator[Mirrored]:
+    if request.param == "migrate-mongo":
+        with fresh_mongo(mongo) as url:
+            yield Mirrored(tmp_path, request.param, url, mongo.url())
+        return
+    with fresh_postgres(postgres) as url:
+        yield Mirrored(tmp_path, request.param, url, postgres.url())
+
+
+def test_a_database_made_from_nothing_is_ready_for_the_other_tool(it: Mirrored) -> None:
+    answer = it.project("apply", "--yes")
+    assert (answer.code, it.old.record()) == (0, it.old.expected(A, B))
+    for command in (["status", "--check"], ["plan", "--detailed-exitcode"], ["apply", "--yes"], ["adopt"]):
+        assert (command, it.project(*command).code) == (command, 0)
+    assert it.old.record() == it.old.expected(A, B)
+
+
+@pytest.mark.parametrize(("tool", "theirs"), [("sqlx", SQLX), ("knex", KNEX)])
+def test_the_tables_are_made_as_the_other_tool_makes_them(
+    tmp_path: Path, pg_url: str, postgres: PostgresServer, tool: str, theirs: str
+) -> None:
+    one = Mirrored(tmp_path, tool, pg_url, postgres.url())
+    assert one.project("apply", "--yes", "--to", A).code == 0
+
+    def shape(connection: psycopg.Connection[object]) -> list[object]:
+        return connection.execute("""
+            SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+                   pg_get_expr(d.adbin, d.adrelid), a.attnum
+              FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+              LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+             WHERE pg_table_is_visible(c.oid) AND a.attnum > 0
+               AND (c.relname LIKE '\\_sqlx%' OR c.relname LIKE 'knex%')
+             ORDER BY 1, 6""").fetchall()
+
+    with fresh_postgres(postgres) as other, psycopg.connect(other) as connection:
+        connection.execute(theirs.encode())
+        expected = shape(connection)
+    with psycopg.connect(pg_url) as connection:
+        assert shape(connection) == expected
+        if tool == "knex":
+            assert connection.execute("SELECT index, is_locked FROM knex_migrations_lock").fetchall() == [(1, 0)]
+
+
+def test_apply_after_an_adoption_goes_on_in_the_other_record(it: Mirrored) -> None:
+    it.old.applies(A)
+    before = it.old.raw()
+    assert it.project("adopt", "--write").code == 0
+    assert it.old.raw() == before
+    assert it.project("apply", "--yes").code == 0
+    assert it.old.record() == it.old.expected(A, B, batches=(1, 2))
+    assert it.old.raw()[0] == before[0]
+
+
+def test_a_run_is_one_batch_of_knex(tmp_path: Path, pg_url: str, postgres: PostgresServer) -> None:
+    one = Mirrored(tmp_path, "knex", pg_url, postgres.url())
+    one.project.table("it", C)
+    assert one.project("apply", "--yes", "--steps", "2").code == 0
+    assert one.project("apply", "--yes").code == 0
+    assert one.old.record() == one.old.expected(A, B, C, batches=(1, 1, 2))
+
+
+def test_rollback_takes_the_row_away_and_apply_brings_it_back(it: Mirrored) -> None:
+    assert it.project("apply", "--yes").code == 0
+    assert it.project("rollback", "--yes", "--steps", "1").code == 0
+    assert (it.old.record(), it.applied()) == (it.old.expected(A), 1)
+    assert it.project("apply", "--yes").code == 0
+    assert it.project("rollback", "--yes", "--to", "it/base").code == 0
+    assert (it.old.record(), it.applied()) == ([], 0)
+    assert it.project("apply", "--yes").code == 0
+    assert len(it.old.record()) == 2
+
+
+def test_what_was_adopted_can_be_rolled_back_out_of_both_records(it: Mirrored) -> None:
+    it.old.applies(A, B)
+    assert it.project("adopt", "--write").code == 0
+    assert it.project("rollback", "--yes", "--steps", "1").code == 0
+    assert (it.old.record(), it.applied()) == (it.old.expected(A), 1)
+    assert it.project("status", "--check").code == 2
+    assert it.project("apply", "--yes").code == 0
+    assert it.old.record() == it.old.expected(A, B, batches=(1, 2))
+
+
+def test_a_failing_migration_is_in_neither_record(it: Mirrored) -> None:
+    it.project.file("it", C, "raise RuntimeError('no')")
+    it.describe(A, B, C)
+    assert it.project("apply", "--yes").code == 1
+    assert (it.old.record(), it.applied()) == (it.old.expected(A, B), 2)
+    it.project.file("it", C, "pass", parent=B)
+    assert it.project("apply", "--yes").code == 0
+    assert it.old.record() == it.old.expected(A, B, C, batches=(1, 1, 2))
+
+
+def test_a_failing_rollback_leaves_both_records(it: Mirrored) -> None:
+    it.project.file("it", C, "pass", "[][0]")
+    it.describe(A, B, C)
+    assert it.project("apply", "--yes").code == 0
+    assert it.project("rollback", "--yes", "--steps", "1").code == 1
+    assert (it.old.record(), it.applied()) == (it.old.expected(A, B, C), 3)
+
+
+def test_a_record_that_lacks_some_is_completed_even_when_nothing_is_left_to_apply(it: Mirrored) -> None:
+    """mirror was off for a while; or the process was killed between the two records of the last step."""
+    it.project.configure(it={"mirror": False})
+    assert it.project("apply", "--yes").code == 0
+    it.project.configure(it={"mirror": True})
+    assert it.project("apply", stdin="").code == 64  # to write there is asked for, too
+    assert it.project("apply", "--yes").code == 0
+    assert (it.old.record(), it.applied()) == (it.old.expected(A, B), 2)
+
+
+def test_a_record_that_lacks_some_is_completed_before_the_next_step(it: Mirrored) -> None:
+    it.old.applies(A)
+    assert it.project("adopt", "--write").code == 0
+    it.project.configure(it={"mirror": False})
+    assert it.project("apply", "--yes").code == 0
+    it.project.table("it", C)
+    it.describe(A, B, C)
+    it.project.configure(it={"mirror": True})
+    assert it.project("apply", "--yes").code == 0
+    assert it.old.record() == it.old.expected(A, B, C, batches=(1, 2, 3))
+
+
+@pytest.mark.parametrize("it", ["knex", "migrate-mongo"], indirect=True)
+def test_a_name_that_is_there_in_another_spelling_is_not_written_twice(it: Mirrored) -> None:
+    it.old.applies(A)
+    if it.old.tool == "knex":
+        with it.old.postgres() as connection:
+            connection.execute("UPDATE knex_migrations SET name = %s", [f"{A}.ts"])
+    else:
+        with it.old.mongo() as db:
+            db.changelog.update_one({}, {"$set": {"fileName": f"{A}.js"}})
+    assert it.project("adopt", "--write").code == 0
+    assert it.project("apply", "--yes").code == 0
+    assert len(it.old.record()) == 2
+    assert it.project("rollback", "--yes", "--to", "it/base").code == 0
+    assert it.old.record() == []
+
+
+@pytest.mark.parametrize("described", [(), (A,)])
+def test_sqlx_needs_to_know_what_its_row_has_to_say(
+    tmp_path: Path, pg_url: str, postgres: PostgresServer, described: tuple[str, ...]
+) -> None:
+    """Refused at the plan, before anything is touched: with a wrong row the service would not start."""
+    one = Mirrored(tmp_path, "sqlx", pg_url, postgres.url())
+    one.describe(*described)
+    for command in (["plan"], ["apply", "--yes"]):
+        answer = one.project(*command, "--json")
+        assert (answer.code, answer.json["error"]["kind"]) == (4, "ConfigError")
+        assert "adopt.toml" in answer.json["error"]["hint"]
+    with psycopg.connect(pg_url) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_class WHERE relname = 't_20240101'").fetchone() == (0,)
+    assert one.project("apply", "--yes", "--to", A).code == (0 if described else 4)
+
+
+def test_a_checksum_that_is_none_is_refused_at_the_plan(tmp_path: Path, pg_url: str, postgres: PostgresServer) -> None:
+    one = Mirrored(tmp_path, "sqlx", pg_url, postgres.url())
+    toml = tmp_path / "it" / "adopt.toml"
+    toml.write_text(toml.read_text().replace('checksum = "', 'checksum = "zz'))
+    assert one.project("plan").code == 4
+
+
+@pytest.mark.parametrize("it", ["sqlx", "knex"], indirect=True)
+def test_the_old_tool_that_was_quicker_is_not_overtaken(it: Mirrored) -> None:
+    """It applies B after we have looked and before our step: the step is refused, and nothing is done twice."""
+    it.project.file("it", C, "pass")
+    it.describe(A, B, C)
+    path = it.project.path("it", A)
+    path.write_text(path.read_text().replace('\n    op.execute("CREATE', "\n    here('a')\n    op.execute(\"CREATE"))
+    with it.project.running("apply", "--yes") as process:
+        it.project.reached("a")
+        with it.old.postgres() as connection:  # the record of knex is locked by us: write beside its lock
+            it.old.create()
+            if it.old.tool == "sqlx":
+                connection.execute("INSERT INTO _sqlx_migrations VALUES (%s, 'b', now(), true, %s, 1)", [int(B), b"x"])
+            else:
+                connection.execute("INSERT INTO knex_migrations (name, batch) VALUES (%s, 9)", [f"{B}.mjs"])
+        it.project.go("a")
+        answer = ended(process)
+    assert (answer.code, "dataops adopt" in answer.stderr) == (4, True)
+    assert it.applied() == 1
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_at_any_moment_the_next_run_heals_both_records(it: Mirrored, seed: int) -> None:
+    ids = [A, B, *(f"202402{day:02}" for day in range(1, 8))]
+    for parent, id_ in zip([None, *ids], ids, strict=False):
+        if it.old.tool == "migrate-mongo":
+            up = f"time.sleep(0.05)\ndb.t_{id_}.replace_one({{'_id': 1}}, {{'_id': 1}}, upsert=True)"
+            it.project.file("it", id_, up, f"db.t_{id_}.drop()", head="repeatable = True", parent=parent)
+        else:
+            it.project.file("it", id_, f"op.execute('CREATE TABLE t_{id_} ()')\ntime.sleep(0.05)", parent=parent)
+    it.describe(*ids)
+    random = Random(seed)
+    for _ in range(3):
+        with it.project.running("apply", "--yes") as process:
+            time.sleep(random.uniform(0.3, 1.3))  # the moment is the test, not a wait
+            process.kill()
+            process.wait()
+        # The second record may lack the last step, never have one that ours lacks.
+        assert it.mirrored() <= it.applied()
+    answer = it.project("apply", "--yes")
+    assert (answer.code, answer.stderr if answer.code else "") == (0, "")
+    assert [row[0] for row in it.old.record()] == [row[0] for row in it.old.expected(*ids)]
+    assert it.applied() == len(ids)
+
+
+def test_killed_between_the_two_records_of_the_last_step_an_apply_completes_the_second(
+    tmp_path: Path, mongo_url: str, mongo: MongoServer
+) -> None:
+    one = Mirrored(tmp_path, "migrate-mongo", mongo_url, mongo.url())
+    assert one.project("apply", "--yes").code == 0
+    one.old.takes_back(B, change=False)
+    assert one.project("plan", "--detailed-exitcode").code == 0
+    assert one.project("apply", "--yes").code == 0
+    assert one.old.record() == one.old.expected(A, B)
+
+
+def test_an_older_image_finds_the_database_ahead_and_not_moved_on(it: Mirrored) -> None:
+    assert it.project("apply", "--yes").code == 0
+    it.project.path("it", B).unlink()
+    it.describe(A)
+    for command in (["plan"], ["apply", "--yes"], ["status", "--check"], ["wait", "--timeout", "5s"]):
+        assert (command, it.project(*command).code) == (command, 9)
+    it.project.configure(it={"ahead": "allow"})
+    for command in (["plan"], ["apply", "--yes"], ["status", "--check"], ["wait", "--timeout", "5s"]):
+        assert (command, it.project(*command).code) == (command, 0)
+
+
+def test_a_concurrent_index_is_mirrored_too(tmp_path: Path, pg_url: str, postgres: PostgresServer) -> None:
+    """Outside of a transaction, and while a starting pod waits for sqlx's lock of nobody."""
+    one = Mirrored(tmp_path, "sqlx", pg_url, postgres.url())
+    index = f"op.execute('CREATE INDEX CONCURRENTLY ix ON t_{A} (id)')"
+    one.project.file("it", C, f"with op.get_context().autocommit_block():\n    {index}", "op.execute('DROP INDEX ix')")
+    one.describe(A, B, C)
+    assert one.project("apply", "--yes").code == 0
+    assert one.old.record() == one.old.expected(A, B, C)
+    assert one.project("rollback", "--yes", "--steps", "1").code == 0
+    assert one.old.record() == one.old.expected(A, B)
+
+
+def test_a_knex_that_is_running_is_waited_for(tmp_path: Path, pg_url: str, postgres: PostgresServer) -> None:
+    one = Mirrored(tmp_path, "knex", pg_url, postgres.url())
+    one.old.create()
+    with one.old.postgres() as connection:
+        connection.execute("UPDATE knex_migrations_lock SET is_locked = 1")
+        with one.project.running("apply", "--yes") as process:
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'dataops/%'"
+            deadline = time.monotonic() + 20
+            while connection.execute(waiting).fetchone() == (0,) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert process.poll() is None
+            connection.execute("UPDATE knex_migrations_lock SET is_locked = 0")
+            assert ended(process).code == 0
+    assert one.old.record() == one.old.expected(A, B)
+
+
+def test_a_tool_that_never_ends_is_given_up_on(tmp_path: Path, pg_url: str, postgres: PostgresServer) -> None:
+    one = Mirrored(tmp_path, "knex", pg_url, postgres.url())
+    one.project.configure(it={"timeouts": {"lock": "300ms"}})
+    one.old.create()
+    with one.old.postgres() as connection:
+        connection.execute("UPDATE knex_migrations_lock SET is_locked = 1")
+    assert one.project("apply", "--yes").code == 3
+    assert (one.old.record(), one.applied()) == ([], 0)

@@ -1,0 +1,96 @@
+"""adopt.toml: what other tools call our migrations. A slip is told with file and place, and never counts half."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dataops import files
+from dataops.errors import ConfigError, ExitCode
+from dataops.model import Known, Namesakes
+from tests.unit.sample import migration
+
+OURS = [migration("20240101"), migration("20240102", "20240101")]
+
+
+def said(folder: Path, content: str | bytes) -> dict[str, Namesakes]:
+    (folder / "adopt.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    return files.namesakes("voucher", folder, OURS)
+
+
+def test_without_the_file_nothing_is_said(tmp_path: Path) -> None:
+    assert files.namesakes("voucher", tmp_path, OURS) == {}
+
+
+def test_each_tool_has_its_part(tmp_path: Path) -> None:
+    content = """
+        [sqlx.migrations."20240101"]
+        description = "one"
+        checksum = "ab"
+        earlier = ["cd", "ef"]
+
+        [knex]
+        extension = ".mjs"
+        retired = ["old.ts"]
+        migrations."20240102" = { name = "two.ts", also = ["deux.ts"] }
+
+        [goose]
+    """
+    assert said(tmp_path, content) == {
+        "sqlx": Namesakes("sqlx", migrations={"20240101": Known("", (), "one", "ab", ("cd", "ef"))}),
+        "knex": Namesakes("knex", ".mjs", ("old.ts",), {"20240102": Known("two.ts", ("deux.ts",))}),
+        "goose": Namesakes("goose"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("knex = 1", "[knex] has to be a table"),
+        ("[knex]\nextensions = '.js'", "[knex]: unknown key 'extensions'"),
+        ("[knex]\nextension = 1", "[knex]: extension has to be a text"),
+        ("[knex]\nextension = 'mjs'", "[knex]: extension has to begin with a dot"),
+        ("[knex]\nretired = 'a'", "[knex]: retired has to be a list of texts"),
+        ("[knex]\nretired = [1]", "[knex]: retired has to be a list of texts"),
+        ("[knex]\nretired = [['a']]", "[knex]: retired has to be a list of texts"),
+        ("[knex]\nmigrations = []", "[knex]: migrations has to be a table"),
+        ("[knex.migrations]\n20240101 = 'x'", "[knex] 20240101 has to be a table"),
+        ("[knex.migrations.20240103]", "[knex]: there is no migration 20240103"),
+        ("[knex.migrations.20240101]\nnom = 'x'", "[knex] 20240101: unknown key 'nom'"),
+        ("[knex.migrations.20240101]\nname = ['x']", "[knex] 20240101: name has to be a text"),
+        ("[knex.migrations.20240101]\nalso = 'x'", "[knex] 20240101: also has to be a list of texts"),
+        ("[sqlx.migrations.20240101]\nchecksum = 12", "[sqlx] 20240101: checksum has to be a text"),
+        ("[sqlx.migrations.20240101]\nearlier = [12]", "[sqlx] 20240101: earlier has to be a list of texts"),
+        ("[knex.migrations]\n20240101.name = 'x'\n20240102.also = ['x']", "x is said of 20240101 and of 20240102"),
+    ],
+)
+def test_a_slip_is_told_with_its_place(tmp_path: Path, content: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        said(tmp_path, content)
+    assert caught.value.exit_code is ExitCode.INVALID
+    assert caught.value.message.startswith(str(tmp_path / "adopt.toml"))
+    assert told in caught.value.message
+
+
+def test_a_wrong_id_is_answered_with_near_ones(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        said(tmp_path, "[knex.migrations.20240103]")
+    assert "20240102" in caught.value.hint
+
+
+@pytest.mark.parametrize("content", ["[knex\n", "\n[knex]\nextension = .mjs\n", "[knex]\n[knex]\n"])
+def test_what_is_no_toml_is_told_with_its_line(tmp_path: Path, content: str) -> None:
+    with pytest.raises(ConfigError, match=r"adopt.toml:\d:"):
+        said(tmp_path, content)
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="adopt.toml"):
+        said(tmp_path, b"[knex]\nretired = ['\xff']")
+
+
+def test_a_folder_of_that_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "adopt.toml").mkdir()
+    with pytest.raises(ConfigError, match="Is a directory"):
+        files.namesakes("voucher", tmp_path, OURS)
