@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dataops.cli.session import Session
+from dataops.config import redact
 from dataops.errors import CannotWrite, DataopsError
 from dataops.events import Warned
 from dataops.executor import look
@@ -70,10 +71,16 @@ def telemetry(session: Session, command: str, path: Path | None, *, run: bool = 
             yield observed
     except BaseException as error:
         ended = error
+        collector.failed(error)
         raise
     finally:
         session.sinks = []
-        _measure(collector, observed, ended, run=run)
+        try:
+            _measure(collector, observed, ended, run=run)
+        except Exception as error:  # noqa: BLE001  what was done stands, whatever keeps us from looking at it again
+            _warn(session, f"not measured: {type(error).__name__}: {redact(str(error))}")
+        if run:
+            collector.ended(observed.services)
         if traced is not None:
             traced.close(collector.values, ended)
         if path is not None:
@@ -81,14 +88,10 @@ def telemetry(session: Session, command: str, path: Path | None, *, run: bool = 
 
 
 def _measure(collector: Collector, observed: Observed, ended: BaseException | None, *, run: bool) -> None:
-    if not run:
-        collector.saw(observed.services, observed.outcomes or ())
-        return
-    if ended is not None:
-        collector.failed(ended)
-    if ended is None or isinstance(ended, Exception):  # anything else is somebody in a hurry
-        collector.saw(observed.services, look(observed.services, emit=lambda event: None))
-    collector.ended(observed.services)
+    if run and (ended is None or isinstance(ended, Exception)):  # anything else is somebody in a hurry
+        observed.outcomes = look(observed.services, emit=lambda event: None)
+    if observed.outcomes is not None:
+        collector.saw(observed.services, observed.outcomes)
 
 
 def _write(session: Session, path: Path, collector: Collector) -> None:

@@ -159,6 +159,14 @@ def test_a_run_arrives_at_a_collector_as_one_trace(two: Project, form: str) -> N
     assert received.metrics["dataops_applied_migrations"].gauge.data_points[0].as_double == 3
 
 
+def test_status_sends_metrics_and_is_no_trace(two: Project) -> None:
+    with receiver() as received:
+        assert two("status", "--json", env={"OTEL_EXPORTER_OTLP_ENDPOINT": received.url}).code == 0
+    assert received.spans == {}
+    pending = received.metrics["dataops_pending_migrations"].gauge.data_points
+    assert {attributes(one)["service"]: one.as_double for one in pending} == {"shop": 2, "bank": 2}
+
+
 def test_without_a_parent_the_trace_is_new_and_in_each_line_too(two: Project) -> None:
     with receiver() as received:
         answer = two("apply", "--yes", "--log-format", "json", env={"OTEL_EXPORTER_OTLP_ENDPOINT": received.url})

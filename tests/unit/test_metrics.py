@@ -10,6 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dataops import events, metrics, planner
+from dataops.cli import telemetry as telemetry_module
+from dataops.cli.session import Session
 from dataops.errors import CannotWrite, LockNotObtained, MigrationFailed, Stopped, Unreachable, UsageError
 from dataops.metrics import METRICS, Collector, series
 from dataops.model import Direction, Failure, ForeignRecord, ForeignRow, Happened, Kind, Result
@@ -309,3 +311,18 @@ def test_a_file_that_cannot_be_written_in_the_end_leaves_nothing_behind(tmp_path
     with pytest.raises(CannotWrite):
         write(tmp_path / "x", (series("run_duration_seconds", command="apply"), 1))
     assert os.listdir(tmp_path) == ["x"]
+
+
+def test_what_keeps_us_from_looking_again_changes_nothing_of_what_was_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> list[object]:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(telemetry_module, "look", broken)
+    session = Session(as_json=False, verbose=False, log_format="text", config_path=None, environment=None, selected=())
+    monkeypatch.chdir(tmp_path)
+    with telemetry_module.telemetry(session, "apply", tmp_path / "x.prom") as observed:
+        observed.services = [VOUCHER.service]
+    assert capsys.readouterr().err == "warning: not measured: RuntimeError: no\n"
+    assert {name for name, _ in read(tmp_path / "x.prom")} >= {"dataops_last_success_timestamp_seconds"}
