@@ -28,7 +28,18 @@ FILE_NAME = "dataops.toml"
 DEFAULT_MONGO_DATABASE = "galoy"
 
 _URL_KEYS = {"url_env", "env_prefix", "database"}
-_SERVICE_KEYS = {"engine", "folder", "depends_on", "timeouts", "ahead", "pooler", "mirror", "beside", "ignore", *_URL_KEYS}
+_SERVICE_KEYS = {
+    "engine",
+    "folder",
+    "depends_on",
+    "timeouts",
+    "ahead",
+    "pooler",
+    "mirror",
+    "beside",
+    "ignore",
+    *_URL_KEYS,
+}
 _OBSERVED_KEYS = {"observe", "engine", "expect", "timeouts", *_URL_KEYS}
 _LEAST_SECONDS = {"connect": 0.001, "lock": 0.001, "table_lock": 0.001, "statement": 0.001, "lease": 1.0}
 _MAY_BE_ZERO = {"lock", "table_lock", "statement"}

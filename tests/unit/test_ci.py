@@ -19,7 +19,7 @@ from tests.unit.sample import state
 XSD = xmlschema.XMLSchema(Path(__file__).parents[1] / "lint" / "data" / "junit-10.xsd")
 ROOT = Path.cwd()
 NOW = state("a* -- b -- c!")
-LOOKED = [
+LOOKED: list[ci.Looked] = [
     (NOW.service, NOW, None),
     (replace(NOW.service, name="down"), Unreachable("no answer | at all", service="down", hint="is it up?"), None),
 ]

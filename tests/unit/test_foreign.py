@@ -598,6 +598,23 @@ def test_a_row_for_sqlx_that_nobody_can_know_is_refused_at_the_plan() -> None:
     refused(ConfigError, lambda: planner.plan_apply([at]))
 
 
+def test_an_apply_without_a_step_completes_a_record_that_lacks_some() -> None:
+    lacking = beside("a* -- b*", record("knex", "a.ts"), mirror="knex")
+    plan = planner.plan_apply([lacking])
+    assert (plan.steps, planner.to_complete(plan)) == ((), ("voucher",))
+    assert planner.to_complete(planner.plan_rollback([lacking], steps=1)) == ()
+    whole = replace(lacking, foreign=(record("knex", "a.ts", "b.ts"),))
+    assert planner.to_complete(planner.plan_apply([whole])) == ()
+    assert (
+        planner.to_complete(planner.plan_apply([replace(lacking, service=replace(lacking.service, mirror=""))])) == ()
+    )
+
+
+def test_what_sqlx_would_have_to_find_is_asked_of_what_is_applied_already_too() -> None:
+    at = beside("1_a* -- 2_b", mirror="sqlx", said=Namesakes("sqlx", migrations={"2_b": Known(checksum="ab" * 48)}))
+    assert "1_a" in refused(ConfigError, lambda: planner.plan_apply([at])).message
+
+
 def test_what_the_mirror_lacks_is_told_oldest_first() -> None:
     at = beside("a* -- b* -- c* -- d", record("knex", "b.ts"), record("sqlx", "a"), mirror="knex")
     assert [migration.id for migration in foreign.unmirrored(at)] == ["a", "c"]

@@ -218,9 +218,13 @@ class MongoBackend:
                 ) from error
             raise
         applied = step.direction is Direction.APPLY
+        # The mirrored record may lack what ours has, which the next run adds, but never have what ours lacks: that
+        # would look as if the other tool had moved on.
+        if self.service.mirror and not applied:
+            self._mirror(step.migration, applied=False)
         self._record_natively(step.migration.id, applied=applied)
-        if self.service.mirror:
-            self._mirror(step.migration, applied=applied)
+        if self.service.mirror and applied:
+            self._mirror(step.migration, applied=True)
         seconds = round(time.monotonic() - before, 3)
         self.write(replace(done, seconds=seconds))
         return seconds
@@ -283,7 +287,7 @@ class MongoBackend:
                 self._mirror(migration, applied=True)
 
     def _mirror(self, migration: Migration, *, applied: bool) -> None:
-        """The document that migrate-mongo would have. After ours: what a kill leaves out, the next run adds."""
+        """The document that migrate-mongo would have."""
         with self._explaining():
             there = records.names_there(self._asking(), self.service, migration)
             self._still_held()
