@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -76,9 +78,15 @@ def _standard_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    """For commands that only look: there is nothing to finish. Others have `signals`."""
+    raise AtOnce
+
+
 def main() -> NoReturn:
     """The installed command. Leaves without the half second for which pymongo would hold the interpreter."""
     _standard_streams()
+    signal.signal(signal.SIGTERM, _leave)  # else the first process of a container would not even hear it
     code = run()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # told already

@@ -61,11 +61,12 @@ No transactions: it works on a standalone server. The order of fields in restore
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
 from dataops.errors import Blocked
@@ -211,7 +212,7 @@ class Stash:
             end = _merge(kept, "replace" if latest else "keepExisting", "insert")
         else:
             end = {"$out": kept}
-        self._aggregate(source, [*pipeline, end], **({"hint": {"$natural": 1}} if whole else {}))
+        self._aggregate(source, [*pipeline, end], {"$natural": 1} if whole else None)
         self._present.add(kept)
 
     def add(self, collection: str, documents: Sequence[Document], *, label: str = "") -> None:
@@ -264,22 +265,17 @@ class Stash:
         `matched` is the `whenMatched` of $merge. "merge" is about half as dear as a pipeline: whatever can be
         computed before should be. Big sources are worked on in two halves, see `_in_halves`.
         """
-        end = _merge(into, matched, "discard")
-        self._in_halves(source, pipeline, lambda half: self._aggregate(source, [*half, *pipeline, end]))
+        self._in_halves(source, pipeline, _merge(into, matched, "discard"))
 
     def copy(self, source: str, pipeline: Sequence[Document], into: str) -> None:
         """Insert what `pipeline`, run on `source`, yields, except where a document with that `_id` exists.
 
         Big sources are worked on in two halves, see `_in_halves`.
         """
-
-        def insert(half: Sequence[Document]) -> None:
-            try:
-                self._aggregate(source, [*half, *pipeline, _merge(into, "fail", "insert")])
-            except DuplicateKeyError:  # some are there, as after a stop: look at each, at twice the price
-                self._aggregate(source, [*half, *pipeline, _merge(into, "keepExisting", "insert")])
-
-        self._in_halves(source, pipeline, insert)
+        try:
+            self._in_halves(source, pipeline, _merge(into, "fail", "insert"))
+        except DuplicateKeyError:  # some are there, as after a stop: look at each, at twice the price
+            self._in_halves(source, pipeline, _merge(into, "keepExisting", "insert"))
 
     # ---- collections
 
@@ -450,27 +446,32 @@ class Stash:
             return None
         return self.db[self.notebook].find_one({"_id": key})
 
-    def _in_halves(self, source: str, pipeline: Sequence[Document], work: Callable[[Sequence[Document]], None]) -> None:
-        """Call `work` for the lower and the upper half of `source`, by `_id`, side by side: in half the time.
+    def _in_halves(self, source: str, pipeline: Sequence[Document], end: Document) -> None:
+        """Run `pipeline` and `end` on the lower and on the upper half of `source`, by `_id`, side by side.
 
-        One connection alone keeps one core of the server busy with small updates. Two, never more: a server with
-        live applications has more to do. As a whole where halves are not worth it, or the pipeline joins documents.
+        That takes little more than half the time: one connection keeps one core of the server busy with small
+        updates. Two, never more, because live applications need the others. As a whole where halves are not worth
+        it, or where the pipeline joins documents.
         """
+        whole = [*pipeline, end]
         stages = {next(iter(stage)) for stage in pipeline}
         count = self.db[source].estimated_document_count() if stages <= _ONE_BY_ONE else 0
         middle = None
         if count >= HALVED:
             middle = self.db[source].find_one({}, {"_id": 1}, sort=[("_id", 1)], skip=count // 2)
         if middle is None:
-            work([])
+            self._aggregate(source, whole)
             return
+        # in the order in which documents lie, here and where they are written: ObjectIds grow with time, others do not
+        order = {"_id": 1} if isinstance(middle["_id"], ObjectId) else {"$natural": 1}
         halves = ({"$lt": middle["_id"]}, {"$not": {"$lt": middle["_id"]}})  # not $gte: that finds its own type only
         with ThreadPoolExecutor(2) as pool:
-            for _ in pool.map(work, [[{"$match": {"_id": half}}] for half in halves]):
-                pass
+            runs = [pool.submit(self._aggregate, source, [{"$match": {"_id": half}}, *whole], order) for half in halves]
+        for run in runs:
+            run.result()
 
-    def _aggregate(self, source: str, pipeline: Sequence[Mapping[str, Any]], **options: Any) -> None:
-        for _ in self.db[source].aggregate(pipeline, allowDiskUse=True, **options):
+    def _aggregate(self, source: str, pipeline: Sequence[Mapping[str, Any]], hint: Document | None = None) -> None:
+        for _ in self.db[source].aggregate(pipeline, allowDiskUse=True, **({"hint": hint} if hint else {})):
             pass
 
 

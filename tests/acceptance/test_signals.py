@@ -47,6 +47,16 @@ def test_a_signal_while_the_plan_is_made_ends_the_command_at_once(two: Project, 
     assert two("history").stdout == ""
 
 
+@pytest.mark.parametrize("command", [["plan"], ["plan", "--json"]])
+def test_sigterm_ends_a_command_that_only_looks(two: Project, command: list[str]) -> None:
+    """By its own hand, with 75: the first process of a container would not even hear a signal that nobody handles."""
+    two.file("bank", "003", "pathlib.Path('planning').touch(); time.sleep(8)", head="import pathlib")
+    with two.running(*command) as process:
+        two.reached("planning")
+        process.send_signal(signal.SIGTERM)
+        assert ended(process, timeout=5).code == 75
+
+
 @pytest.mark.parametrize("service", ["shop", "bank"])
 def test_the_second_signal_ends_a_step_that_does_not_listen_as_a_crash_would(two: Project, service: str) -> None:
     """The step sleeps in Python: no server can interrupt that. It counts as crashed, and is decided as such."""

@@ -145,6 +145,11 @@ def test_adopt_toml_has_the_last_word() -> None:
     assert owners(ours, record("sqlx", "first.ts")) == ({}, ["first.ts"])  # it speaks of knex only
 
 
+def test_what_is_retired_is_not_ours_whatever_it_looks_like() -> None:
+    ours = replace(service("1_a -- 2_b"), namesakes={"sqlx": Namesakes("sqlx", retired=("1",))})
+    assert owners(ours, record("sqlx", "1", "2")) == ({"2_b": ["2"]}, [])
+
+
 def test_golang_migrate_stands_at_one_number_and_has_all_below() -> None:
     ours = service("1_a -- 2_b -- 3_c -- 10_d")
     assert owners(ours, record("golang-migrate", "3")) == ({"1_a": ["1_a"], "2_b": ["2_b"], "3_c": ["3"]}, [])
