@@ -91,7 +91,7 @@ class OldTool:
         """Every row, whole, oldest first; without times and keys of the database's own making."""
         if self.tool == "migrate-mongo":
             with self.mongo() as db:
-                found = list(db.changelog.find({}, {"_id": 0}).sort("_id", 1))
+                found = list(db.changelog.find({}, {"_id": 0}).sort("appliedAt", 1))
                 assert all(isinstance(one.pop("appliedAt"), datetime) for one in found)
                 return [tuple(one.items()) for one in found]
         with self.postgres() as connection:
@@ -108,7 +108,7 @@ class OldTool:
         """Everything there is of its record, to see that nobody has touched it."""
         if self.tool == "migrate-mongo":
             with self.mongo() as db:
-                return list(db.changelog.find().sort("_id", 1))
+                return list(db.changelog.find().sort("appliedAt", 1))
         with self.postgres() as connection:
             return connection.execute(f"SELECT xmin::text, t.* FROM {self.table} t ORDER BY 2".encode()).fetchall()
 

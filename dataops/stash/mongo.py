@@ -471,7 +471,8 @@ class Stash:
             run.result()
 
     def _aggregate(self, source: str, pipeline: Sequence[Mapping[str, Any]], hint: Document | None = None) -> None:
-        for _ in self.db[source].aggregate(pipeline, allowDiskUse=True, **({"hint": hint} if hint else {})):
+        options: dict[str, Any] = {"hint": hint} if hint else {}
+        for _ in self.db[source].aggregate(pipeline, allowDiskUse=True, **options):
             pass
 
 

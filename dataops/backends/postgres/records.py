@@ -196,7 +196,7 @@ def _knex_held_off(cursor: psycopg.Cursor[DictRow]) -> bool:
     if found is None:  # then knex makes one, and waits for nobody
         return True
     cursor.execute("SAVEPOINT knex")
-    mine = cursor.execute("SELECT is_locked FROM knex_migrations_lock FOR UPDATE").fetchall()
+    mine = cursor.execute("SELECT is_locked FROM knex_migrations_lock FOR UPDATE SKIP LOCKED").fetchall()
     rows = cursor.execute("SELECT count(*) AS number FROM knex_migrations_lock").fetchone()
     if rows and len(mine) == rows["number"] and all(row["is_locked"] != 1 for row in mine):
         return True
