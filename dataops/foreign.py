@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fnmatch import fnmatchcase
 
 from dataops.errors import (
     ConfigError,
@@ -143,7 +144,7 @@ class _Identities:
     def __init__(self, service: Service, namesakes: Namesakes) -> None:
         self._by_name: dict[str, str] = {}
         self._by_number: dict[str, str | None] = {}
-        self._retired = {_bare(name) for name in namesakes.retired}
+        self._retired = tuple(_bare(name) for name in namesakes.retired)
         for migration in service.migrations:
             known = namesakes.migrations.get(migration.id, Known())
             mirrored = migration.path.stem + namesakes.extension
@@ -155,7 +156,7 @@ class _Identities:
 
     def __call__(self, row: ForeignRow) -> str | None:
         for name in map(_bare, row.names):
-            if name in self._retired:
+            if self._is_retired(name):
                 return None
             found = self._by_name.get(name) or (self._by_number.get(_significant(name)) if name.isdigit() else None)
             if found is not None:
@@ -163,7 +164,11 @@ class _Identities:
         return None
 
     def retired(self, row: ForeignRow) -> bool:
-        return any(_bare(name) in self._retired for name in row.names)
+        return any(self._is_retired(_bare(name)) for name in row.names)
+
+    def _is_retired(self, name: str) -> bool:
+        """`auth.*` is all of an application's, as Django names them."""
+        return any(fnmatchcase(name, pattern) for pattern in self._retired)
 
 
 def _rows(service: Service, record: ForeignRecord) -> Iterable[ForeignRow]:

@@ -88,8 +88,11 @@ class Backend(Protocol):
     def handle(self) -> AbstractContextManager[Any]:
         """The driver's own: a pymongo Database, a psycopg Connection in autocommit. For scratch databases."""
 
-    def imitate(self, other: Backend) -> None:
-        """In an empty database: make what `other` has and no migration accounts for. Only collections come so."""
+    def imitate(self, other: Backend, *, strictly: bool) -> None:
+        """In an empty database: make what `other` has and no migration accounts for. Only collections come so.
+
+        `strictly`: also what may refuse the documents that migrations insert, which is unique indexes.
+        """
 
     def adopt(
         self, record: ForeignRecord | None, entries: Sequence[Entry], at: Mapping[str, datetime], head: str | None

@@ -310,7 +310,6 @@ def test_a_mongodb_whose_history_would_still_change_it_is_not_adopted(it: Legacy
         assert it.adopt("--write")["differences"] == []
 
 
-@pytest.mark.xfail(strict=True, reason="copy_shell leaves out `unique`, so the history cannot make the index again")
 @on_mongo
 def test_a_unique_index_that_the_history_has_made_is_no_obstacle(it: Legacy) -> None:
     with_an_index(it, unique=True)

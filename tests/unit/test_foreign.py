@@ -383,6 +383,12 @@ def test_a_record_that_its_tool_holds_is_refused_as_held() -> None:
     assert "knex migrate:unlock" in error.hint
 
 
+def test_a_retired_name_may_be_all_of_an_applications() -> None:
+    ours = replace(service("0001_initial"), namesakes={"django": Namesakes("django", retired=("auth.*",))})
+    rows = record("django", row("auth.0001_initial", "0001_initial"), row("shop.0001_initial", "0001_initial"))
+    assert owners(ours, rows) == ({"0001_initial": ["shop.0001_initial"]}, [])
+
+
 def test_history_that_is_only_retired_is_an_early_one_and_not_somebody_elses() -> None:
     said = Namesakes("migrate-mongo", retired=("old.ts",))
     found = examined("a -- b", record("migrate-mongo", "old.ts"), said)

@@ -155,11 +155,11 @@ class MongoBackend:
         with self._client("dataops") as client:
             yield self._database(client)
 
-    def imitate(self, other: Backend) -> None:
+    def imitate(self, other: Backend, *, strictly: bool) -> None:
         """Collections and indexes come and go with the application too: a migration only changes what it finds."""
         assert isinstance(other, MongoBackend)
         with self._explaining():
-            catalogue.copy_shell(other._asking(), self._asking())
+            catalogue.copy_shell(other._asking(), self._asking(), unique=strictly)
 
     # Doing
 

@@ -41,18 +41,20 @@ def read(db: Database[Document]) -> Catalogue:
     return Catalogue(objects, marks=marks)
 
 
-def copy_shell(source: Database[Document], target: Database[Document]) -> None:
+def copy_shell(source: Database[Document], target: Database[Document], *, unique: bool) -> None:
     """Make the same collections and indexes in `target`, without a document.
 
-    But nothing that could refuse what a migration writes or removes: the documents of years ago were others.
+    But nothing that could refuse what a migration writes or removes: the documents of years ago were others. Indexes
+    are `unique` only where that is asked for.
     """
+    left_out = ("v", "ns") if unique else ("v", "ns", "unique")
     for info in sorted(collections(source), key=lambda info: bool(info["type"] == "view")):
         options = {key: value for key, value in info.get("options", {}).items() if not key.startswith(_STRICT)}
         target.command({"create": info["name"], **options})
         if info["type"] != "collection":
             continue
         indexes = [  # one without a collation has none, whatever its collection has by default
-            {"collation": {"locale": "simple"}} | {key: index[key] for key in index if key not in ("v", "ns", "unique")}
+            {"collation": {"locale": "simple"}} | {key: index[key] for key in index if key not in left_out}
             for index in source[info["name"]].list_indexes()
             if index["name"] != "_id_"
         ]

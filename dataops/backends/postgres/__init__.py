@@ -145,7 +145,7 @@ class PostgresBackend:
             plain.row_factory = tuple_row
             yield plain
 
-    def imitate(self, other: Backend) -> None:
+    def imitate(self, other: Backend, *, strictly: bool) -> None:
         """Nothing: every table comes from a migration."""
 
     # Doing
