@@ -77,40 +77,26 @@ BOTH = ("account_path", "accounts", OLD_PATH, OLD_ACCOUNTS)
 
 def book_by_wallet(db: Database[dict[str, Any]], stash: Stash) -> None:
     stash.lookup_index(LEDGER, "account_path")
-    backup = {
-        OLD_PATH: unless_there(OLD_PATH, "account_path"),
-        OLD_ACCOUNTS: unless_there(OLD_ACCOUNTS, "accounts"),
+    entries = {"from": LEDGER, "localField": "text", "foreignField": "account_path", "as": "entry"}
+    by_wallet = {
+        "_id": "$entry._id",
+        "account_path": ["Liabilities", "$walletId"],
+        "accounts": {"$concat": ["Liabilities:", "$walletId"]},
     }
-    wallet = "$$new.walletId"
-    by_wallet = {"account_path": ["Liabilities", wallet], "accounts": {"$concat": ["Liabilities:", wallet]}}
-    db["users"].aggregate(
-        [
-            *OWNERS,
-            {
-                "$lookup": {
-                    "from": LEDGER,
-                    "localField": "text",
-                    "foreignField": "account_path",
-                    "as": "entry",
-                }
-            },
-            {"$unwind": "$entry"},  # streams: the entries of one user need not fit into a document
-            {"$project": {"_id": "$entry._id", "walletId": 1}},
-            {
-                "$merge": {
-                    "into": LEDGER,
-                    "whenMatched": [{"$set": backup}, {"$set": by_wallet}],
-                    "whenNotMatched": "discard",
-                }
-            },
-        ],
-        allowDiskUse=True,
-    )
-    db[LEDGER].update_many({"account_path": "Liabilities", OLD_PATH: {"$exists": False}}, [{"$set": backup}])
+    # $unwind streams: the entries of one user need not fit into a document
+    booked = [*OWNERS, {"$lookup": entries}, {"$unwind": "$entry"}, {"$project": by_wallet | backup("$entry.")}]
+    stash.merge("users", booked, LEDGER, "merge")
+    others = {"account_path": "Liabilities", OLD_PATH: {"$exists": False}}
+    db[LEDGER].update_many(others, [{"$set": backup("$")}], hint={"$natural": 1})  # few of all with "Liabilities"
 
 
-def unless_there(field: str, source: str) -> dict[str, Any]:
-    return {"$cond": [{"$eq": [{"$type": f"${field}"}, "missing"]}, f"${source}", f"${field}"]}
+def backup(entry: str) -> dict[str, Any]:
+    """What is there already stays."""
+
+    def unless_there(old: str, now: str) -> dict[str, Any]:
+        return {"$cond": [{"$eq": [{"$type": entry + old}, "missing"]}, entry + now, entry + old]}
+
+    return {OLD_PATH: unless_there(OLD_PATH, "account_path"), OLD_ACCOUNTS: unless_there(OLD_ACCOUNTS, "accounts")}
 
 
 def name_wallets_of_invoices(stash: Stash) -> None:
@@ -159,14 +145,7 @@ def book_by_user(db: Database[dict[str, Any]], stash: Stash) -> None:
     if db[exceptions].find_one({}, {"_id": 1}) is None:
         db[LEDGER].update_many(ours, back)
         return
-    db[LEDGER].aggregate(
-        [
-            {"$match": ours},
-            {"$project": {"_id": 1}},
-            {"$lookup": {"from": exceptions, "localField": "_id", "foreignField": "_id", "as": "kept"}},
-            {"$match": {"kept": []}},
-            {"$merge": {"into": LEDGER, "whenMatched": back, "whenNotMatched": "discard"}},
-        ],
-        allowDiskUse=True,
-    )
+    kept = {"from": exceptions, "localField": "_id", "foreignField": "_id", "as": "kept"}
+    others = [{"$match": ours}, {"$project": {"_id": 1}}, {"$lookup": kept}, {"$match": {"kept": []}}]
+    stash.merge(LEDGER, others, LEDGER, back)
     stash.restore(LEDGER, dict.fromkeys(BOTH, ANY))

@@ -26,7 +26,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from dataops.stash.mongo import applying, undoing
+from dataops.stash.mongo import Stash, applying, undoing
 
 name = "20220111173335-separate-wallet-collection"
 dependencies = ["20211209211641-use-walletid-for-ledger"]
@@ -57,30 +57,27 @@ def upgrade(db: Database[dict[str, Any]]) -> None:
             "currency": {"$literal": "BTC"},
             "onchain": {"$cond": [{"$isArray": "$onchain"}, "$onchain", []]},
         }
-        keep = {"into": "wallets", "whenMatched": "keepExisting", "whenNotMatched": "insert"}
-        db["users"].aggregate([{"$match": HAS_ID}, *without, {"$project": wallet}, {"$merge": keep}])
+        stash.copy("users", [{"$match": HAS_ID}, *without, {"$project": wallet}], "wallets")
 
 
 def downgrade(db: Database[dict[str, Any]]) -> None:
     with undoing(db, name) as stash:
-        carry_addresses_back(db)
+        carry_addresses_back(stash)
         db["wallets"].delete_many(OURS)
         stash.restore("users", {"defaultWalletId": "$walletId"})
         stash.drop_created("wallets")
 
 
-def carry_addresses_back(db: Database[dict[str, Any]]) -> None:
+def carry_addresses_back(stash: Stash) -> None:
     """Only what the user lacks, so that where the application added nothing, nothing changes (nor does a null)."""
     known = {"$cond": [{"$isArray": "$onchain"}, "$onchain", []]}
     fresh = {"$filter": {"input": "$$new.onchain", "cond": {"$not": [{"$in": ["$$this", known]}]}}}
     room = {"$in": [{"$type": "$onchain"}, ["array", "null", "missing"]]}
     more = {"$and": [room, {"$gt": [{"$size": fresh}, 0]}]}
     append = {"$set": {"onchain": {"$cond": [more, {"$concatArrays": [known, fresh]}, "$onchain"]}}}
-    db["wallets"].aggregate(
-        [
-            {"$match": OURS | {"onchain.0": {"$exists": True}}},
-            {"$match": {"$expr": {"$isArray": "$onchain"}}},
-            {"$project": {"_id": "$_accountId", "onchain": 1}},
-            {"$merge": {"into": "users", "whenMatched": [append], "whenNotMatched": "discard"}},
-        ]
-    )
+    addresses: list[dict[str, Any]] = [
+        {"$match": OURS | {"onchain.0": {"$exists": True}}},
+        {"$match": {"$expr": {"$isArray": "$onchain"}}},
+        {"$project": {"_id": "$_accountId", "onchain": 1}},
+    ]
+    stash.merge("wallets", addresses, "users", [append])

@@ -50,7 +50,7 @@ HASH: dict[str, Any] = {"hash": {"$type": "string", "$ne": ""}, "$expr": {"$eq":
 def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
         stash.lookup_index(LEDGER, "hash")
-        stash.plan(LEDGER, [*alone(), {"$unionWith": {"coll": LEDGER, "pipeline": by_hash()}}])
+        stash.plan(LEDGER, [*by_hash(), {"$unionWith": {"coll": LEDGER, "pipeline": alone()}}], whole=True)
         stash.write(LEDGER)
 
 

@@ -40,8 +40,9 @@ def upgrade(db: Database[dict[str, Any]]) -> None:
         stash.lookup_index(LEDGER, "_journal")
         stash.lookup_index("wallets", "id")
         roles = {"role": {"$in": ["dealer", "funder", "bankowner"]}}
+        # dataops: ignore[M001] the bank has a handful of users of its own, however many customers there are
         internal = [user["_id"] for user in db["users"].find(roles, {"_id": 1})]
-        stash.plan(LEDGER, self_trades(internal))
+        stash.plan(LEDGER, self_trades(internal), whole=True)
         stash.write(LEDGER)
 
 

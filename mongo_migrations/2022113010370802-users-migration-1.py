@@ -33,7 +33,7 @@ from typing import Any
 from pymongo.database import Database
 
 from dataops.progress import track
-from dataops.stash.mongo import applying, batches, undoing
+from dataops.stash.mongo import Stash, applying, batches, undoing
 
 name = "2022113010370802-users-migration-1"
 dependencies = ["2022110622030802-users-to-account"]
@@ -63,23 +63,20 @@ def upgrade(db: Database[dict[str, Any]]) -> None:
         known = {"$ne": [{"$ifNull": ["$kratosUserId", ""]}, ""]}
         user_id = {"$cond": [known, "$kratosUserId", "$$REMOVE"]}
         first = {"$min": fields | {"createdAt": "$created_at", "userId": user_id}}
-        db["accounts"].aggregate(
-            [
-                {"$match": {"$or": [LOGS_IN, BANKS_OWN]}},
-                # the smallest of documents is the one with the smallest first field
-                {"$group": {"_id": {"$cond": [known, "$kratosUserId", "$_id"]}, "first": first}},
-                {"$replaceWith": "$first"},
-                {"$set": {"phone": {"$ifNull": ["$phone", "$$REMOVE"]}}},
-                *without,
-                {"$merge": {"into": "users", "whenMatched": "keepExisting", "whenNotMatched": "insert"}},
-            ],
-            allowDiskUse=True,
-        )
+        users: list[dict[str, Any]] = [
+            {"$match": {"$or": [LOGS_IN, BANKS_OWN]}},
+            # the smallest of documents is the one with the smallest first field
+            {"$group": {"_id": {"$cond": [known, "$kratosUserId", "$_id"]}, "first": first}},
+            {"$replaceWith": "$first"},
+            {"$set": {"phone": {"$ifNull": ["$phone", "$$REMOVE"]}}},
+            *without,
+        ]
+        stash.copy("accounts", users, "users")
 
 
 def downgrade(db: Database[dict[str, Any]]) -> None:
     with undoing(db, name) as stash:
-        carry_changes_back(db)
+        carry_changes_back(stash)
         for batch in track(batches(db, "accounts", {}, [], BATCH)):
             db["users"].delete_many({"_id": {"$in": [account["_id"] for account in batch]}})
         stash.drop_created("users")
@@ -95,16 +92,11 @@ def no_user(field: str) -> list[dict[str, Any]]:
     ]
 
 
-def carry_changes_back(db: Database[dict[str, Any]]) -> None:
+def carry_changes_back(stash: Stash) -> None:
     """Only what differs, so that where the application changed nothing, nothing changes (nor does a null)."""
     back = {}
     for field, source in MOVED.items():
         now, theirs = f"${source}", f"$$new.{field}"
         same = {"$eq": [{"$ifNull": [now, None]}, {"$ifNull": [theirs, None]}]}
         back[source] = {"$cond": [same, now, theirs]}
-    db["users"].aggregate(
-        [
-            {"$project": dict.fromkeys(MOVED, 1)},
-            {"$merge": {"into": "accounts", "whenMatched": [{"$set": back}], "whenNotMatched": "discard"}},
-        ]
-    )
+    stash.merge("users", [{"$project": dict.fromkeys(MOVED, 1)}], "accounts", [{"$set": back}])

@@ -49,7 +49,7 @@ FIELDS = (
 
 def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
-        stash.plan(LEDGER, amounts())
+        stash.plan(LEDGER, amounts(), whole=True)
         stash.write(LEDGER)
 
 
@@ -91,7 +91,6 @@ def amounts() -> list[dict[str, Any]]:
         {"$project": {"entry": 1, "set": values}},
         {"$unwind": "$entry"},
         {"$project": {"_id": "$entry._id", "was": "$entry.was", "set": 1}},
-        {"$sort": {"_id": 1}},  # so that the entries are then written in the order in which they lie
     ]
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from dataops.stash.mongo import ABSENT, applying, undoing
+from dataops.stash.mongo import ABSENT, Stash, applying, undoing
 
 name = "20230709103710-deleted-phone-to-array"
 dependencies = ["20230630133505-moving-ip-collection"]
@@ -38,7 +38,7 @@ def upgrade(db: Database[dict[str, Any]]) -> None:
         stash.lookup_index("accounts", "kratosUserId")
         stash.plan("accounts", closings(), "users")
         if stash.has("accounts"):
-            change(db, stash.name("accounts"), {"$cond": [closed(), "$statusHistory", close("$statusHistory")]})
+            change(stash, {"$cond": [closed(), "$statusHistory", close("$statusHistory")]})
         stash.keep("users", PHONE, ["deletedPhone", "deletedPhones"], latest=True)
         phones = {"$concatArrays": [as_list("$deletedPhones"), ["$deletedPhone"]]}
         db["users"].update_many(PHONE, [{"$set": {"deletedPhones": phones}}, {"$unset": "deletedPhone"}])
@@ -52,7 +52,7 @@ def downgrade(db: Database[dict[str, Any]]) -> None:
             untouched = {"$eq": ["$statusHistory", close("$$new.was.statusHistory")]}
             others = {"$filter": {"input": "$statusHistory", "cond": {"$ne": ["$$this", "$$new.set.closing"]}}}
             added = {"$cond": [closed(), others, "$statusHistory"]}
-            change(db, stash.name("accounts"), {"$cond": [untouched, "$$new.was.statusHistory", added]})
+            change(stash, {"$cond": [untouched, "$$new.was.statusHistory", added]})
 
 
 def closings() -> list[dict[str, Any]]:
@@ -88,12 +88,6 @@ def closed() -> dict[str, Any]:
     return {"$in": ["$$new.set.closing", as_list("$statusHistory")]}
 
 
-def change(db: Database[dict[str, Any]], stash: str, history: dict[str, Any]) -> None:
+def change(stash: Stash, history: dict[str, Any]) -> None:
     """Set the statusHistory of every account in the stash to an expression over the account and the stash."""
-    merge = {
-        "into": "accounts",
-        "on": "_id",
-        "whenMatched": [{"$set": {"statusHistory": history}}],
-        "whenNotMatched": "discard",
-    }
-    db[stash].aggregate([{"$merge": merge}])
+    stash.merge(stash.name("accounts"), [], "accounts", [{"$set": {"statusHistory": history}}])

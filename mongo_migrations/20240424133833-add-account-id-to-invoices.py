@@ -29,7 +29,7 @@ repeatable = True
 def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
         stash.lookup_index("wallets", "id")
-        stash.plan("invoiceusers", owners())
+        stash.plan("invoiceusers", owners(), whole=True)
         stash.write("invoiceusers")
 
 
