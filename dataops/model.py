@@ -193,7 +193,7 @@ class Service:
     mirror: str = ""
     beside: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
-    namesakes: Mapping[str, Namesakes] = field(default_factory=dict, repr=False)
+    namesakes: Mapping[str, Namesakes] = field(default_factory=dict, repr=False, hash=False)
 
     @cached_property
     def by_id(self) -> dict[str, Migration]:

@@ -72,8 +72,8 @@ class Seeding:
     def before(self, service: Service) -> bool:
         return self._call("seed", service, service.name)
 
-    def after(self, service: Service, migration: Migration) -> bool:
-        return self._call("seed_after", service, service.name, migration.id)
+    def after(self, service: Service, migration: Migration) -> None:
+        self._call("seed_after", service, service.name, migration.id)
 
     def _call(self, name: str, service: Service, *arguments: str) -> bool:
         function = getattr(self._module, name, None)
@@ -176,9 +176,10 @@ class _Prover:
                 self._compare(migration.id, _BACK, before, self._look())
                 self._move(Direction.APPLY, migration)
                 self._compare(migration.id, _AGAIN, after, self._look())
-            grown |= self._seeding.after(self._trial, migration)
-            self._seeding.after(self._twin, migration)
+            for one in (self._trial, self._twin):
+                self._seeding.after(one, migration)
             before = self._look()
+            grown |= before.contents != after.contents
         if all(migration.reversible for migration in self._proof.migrations) and len(self._proof.migrations) > 1:
             end = before
             self._move(Direction.ROLLBACK, None)

@@ -20,6 +20,8 @@ What each call is for (everything happens on the server, except where it says *b
     plan(coll, pipeline, source), write  the same                      values computed out of other documents
     add(coll, documents), write          the same                      values made in Python (*batches*)
     plan or add, then insert(coll)       remove(coll)                  new documents, known again by `_id`
+    merge(source, pipeline, coll, ...)   the same                      changes that carry their own way back
+    copy(source, pipeline, coll)         delete_many, by `_id`         new documents that can be told by their `_id`
     created(coll)                        drop_created(coll)            a collection that we bring into being
     take(coll)                           give_back(coll)               a dropped collection, whole: a rename
     drop_index, create_index             restore_indexes()             index definitions, all options
