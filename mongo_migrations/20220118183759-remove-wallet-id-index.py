@@ -32,7 +32,7 @@ def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
         stash.keep("users", ANY_OF_THEM, FIELDS, latest=True)
         stash.drop_index("users", "walletId_1")
-        db["users"].update_many(ANY_OF_THEM, {"$unset": dict.fromkeys(FIELDS, "")})
+        stash.update("users", ANY_OF_THEM, {"$unset": dict.fromkeys(FIELDS, "")})
 
 
 def downgrade(db: Database[dict[str, Any]]) -> None:

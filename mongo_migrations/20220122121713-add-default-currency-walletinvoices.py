@@ -28,7 +28,7 @@ NONE = {"currency": None, "$nor": [{"currency": {"$type": "array"}}]}  # None fi
 def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
         stash.keep("invoiceusers", NONE, ["currency"], latest=True)
-        db["invoiceusers"].update_many(NONE, {"$set": {"currency": "BTC"}})
+        stash.update("invoiceusers", NONE, {"$set": {"currency": "BTC"}})
 
 
 def downgrade(db: Database[dict[str, Any]]) -> None:

@@ -42,7 +42,7 @@ log = logging.getLogger(f"dataops.migrations.{name}")
 def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
         stash.keep("lnpayments", TO_CONVERT, [FIELD], latest=True)
-        db["lnpayments"].update_many(TO_CONVERT, [{"$set": {FIELD: number(f"${FIELD}")}}])
+        stash.update("lnpayments", TO_CONVERT, [{"$set": {FIELD: number(f"${FIELD}")}}])
     if left := db["lnpayments"].count_documents({FIELD: {"$type": "string"}}):
         log.warning("%s lightning payments have a %s that is no number; they keep it", left, FIELD)
 

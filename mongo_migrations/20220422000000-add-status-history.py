@@ -35,7 +35,7 @@ def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
         was_and_set = {"was": {"statusHistory": "$statusHistory"}, "set": {"statusHistory": IMPORTED}}
         stash.plan("users", [{"$match": NONE}, {"$project": was_and_set}], latest=True)
-        db["users"].update_many(NONE, [{"$set": {"statusHistory": IMPORTED}}])
+        stash.update("users", NONE, [{"$set": {"statusHistory": IMPORTED}}])
 
 
 def downgrade(db: Database[dict[str, Any]]) -> None:

@@ -31,7 +31,7 @@ ANY_OF_THEM = {"$or": [{field: {"$exists": True}} for field in FIELDS]}
 def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
         stash.keep("accounts", ANY_OF_THEM, FIELDS, latest=True)
-        db["accounts"].update_many(ANY_OF_THEM, {"$unset": dict.fromkeys(FIELDS, "")})
+        stash.update("accounts", ANY_OF_THEM, {"$unset": dict.fromkeys(FIELDS, "")})
 
 
 def downgrade(db: Database[dict[str, Any]]) -> None:

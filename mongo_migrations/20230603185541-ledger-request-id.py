@@ -32,7 +32,7 @@ OLD, NEW = "new_address_request_id", "request_id"
 def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
         stash.keep(LEDGER, {OLD: {"$exists": True}}, [OLD, NEW], latest=True)
-        db[LEDGER].update_many({OLD: {"$exists": True}}, {"$rename": {OLD: NEW}})
+        stash.update(LEDGER, {OLD: {"$exists": True}}, {"$rename": {OLD: NEW}})
 
 
 def downgrade(db: Database[dict[str, Any]]) -> None:

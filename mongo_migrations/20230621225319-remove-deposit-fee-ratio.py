@@ -26,7 +26,7 @@ repeatable = True
 def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
         stash.keep("accounts", {"depositFeeRatio": {"$exists": True}}, ["depositFeeRatio"], latest=True)
-        db["accounts"].update_many({"depositFeeRatio": {"$exists": True}}, {"$unset": {"depositFeeRatio": ""}})
+        stash.update("accounts", {"depositFeeRatio": {"$exists": True}}, {"$unset": {"depositFeeRatio": ""}})
 
 
 def downgrade(db: Database[dict[str, Any]]) -> None:

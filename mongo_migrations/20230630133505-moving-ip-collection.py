@@ -44,7 +44,7 @@ def upgrade(db: Database[dict[str, Any]]) -> None:
         stash.plan("accountips", rows(db), "accounts")
         stash.insert("accountips")
         stash.keep("accounts", OLD, ["lastIPs", "lastConnection"], latest=True)
-        db["accounts"].update_many(OLD, {"$unset": {"lastIPs": "", "lastConnection": ""}})
+        stash.update("accounts", OLD, {"$unset": {"lastIPs": "", "lastConnection": ""}})
 
 
 def downgrade(db: Database[dict[str, Any]]) -> None:

@@ -28,7 +28,7 @@ UNMARKED = {"processingCompleted": {"$exists": False}}
 def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
         stash.keep("invoiceusers", UNMARKED, ["processingCompleted"])
-        db["invoiceusers"].update_many(UNMARKED, {"$set": {"processingCompleted": True}})
+        stash.update("invoiceusers", UNMARKED, {"$set": {"processingCompleted": True}})
 
 
 def downgrade(db: Database[dict[str, Any]]) -> None:

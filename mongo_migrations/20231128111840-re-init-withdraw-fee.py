@@ -26,7 +26,7 @@ repeatable = True
 def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
         stash.keep("accounts", {"withdrawFee": {"$exists": True}}, ["withdrawFee"], latest=True)
-        db["accounts"].update_many({"withdrawFee": {"$exists": True}}, {"$unset": {"withdrawFee": ""}})
+        stash.update("accounts", {"withdrawFee": {"$exists": True}}, {"$unset": {"withdrawFee": ""}})
 
 
 def downgrade(db: Database[dict[str, Any]]) -> None:

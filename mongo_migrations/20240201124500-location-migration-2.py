@@ -28,7 +28,7 @@ PLACES = {"$or": [{"title": {"$exists": True}}, {"coordinates": {"$exists": True
 def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
         stash.keep("accounts", PLACES, ["title", "coordinates"], latest=True)
-        db["accounts"].update_many(PLACES, {"$unset": {"title": "", "coordinates": ""}})
+        stash.update("accounts", PLACES, {"$unset": {"title": "", "coordinates": ""}})
 
 
 def downgrade(db: Database[dict[str, Any]]) -> None:

@@ -33,7 +33,7 @@ def upgrade(db: Database[dict[str, Any]]) -> None:
             stash.keep(INVOICES, {MARK: {"$exists": True}}, [ID, MARK])
             stash.note("marked before", True)
         given = {ID: "$_id", MARK: {"$literal": True}}
-        db[INVOICES].update_many({ID: {"$exists": False}}, [{"$set": given}])
+        stash.update(INVOICES, {ID: {"$exists": False}}, [{"$set": given}])
 
 
 def downgrade(db: Database[dict[str, Any]]) -> None:

@@ -18,7 +18,7 @@ _WRITES = {*SINGLE_WRITES, *INDEXES, "insert_many", "bulk_write", "drop", "renam
 _UPDATES = {"update_one", "update_many", "find_one_and_update", "UpdateOne", "UpdateMany"}
 _DELETES = {"delete_one", "delete_many", "find_one_and_delete", "DeleteOne", "DeleteMany"}
 _STASH_KEEPS = {"keep", "plan", "add", "take"}
-_STASH_WRITES = {"write", "insert", "remove", "take", "give_back", "drop_index", "create_index", "restore"}
+_STASH_WRITES = {"write", "insert", "remove", "take", "give_back", "drop_index", "create_index", "restore", "update"}
 _CHANGES = {
     "$set", "$unset", "$inc", "$push", "$pull", "$pullAll", "$mul", "$rename", "$addToSet", "$pop", "$min", "$max",
     "$currentDate",
@@ -173,6 +173,8 @@ class _Rules(Reader):
             if what != "plan":
                 self.part.written |= other
                 self._unset(call, argument(call, 3, "matched"), other)
+        if what == "update":
+            self._update(call, names, first=1)
         if what in _STASH_KEEPS:
             fields = argument(call, 2, "fields") if what == "keep" else None
             kept = self.scope.names.texts(fields) if fields is not None else None
@@ -252,9 +254,9 @@ class _Rules(Reader):
 
     # ---- updates
 
-    def _update(self, call: ast.Call, on: frozenset[str]) -> None:
+    def _update(self, call: ast.Call, on: frozenset[str], *, first: int = 0) -> None:
         names = self.scope.names
-        asked, update = argument(call, 0, "filter"), argument(call, 1, "update")
+        asked, update = argument(call, first, "filter", "match"), argument(call, first + 1, "update")
         changed: set[str] = set()
         again: set[str] = set()
         stages = names.node(update)

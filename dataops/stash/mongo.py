@@ -20,6 +20,7 @@ What each call is for (everything happens on the server, except where it says *b
     plan(coll, pipeline, source), write  the same                      values computed out of other documents
     add(coll, documents), write          the same                      values made in Python (*batches*)
     plan or add, then insert(coll)       remove(coll)                  new documents, known again by `_id`
+    update(coll, match, update)          the same                      `update_many`, on big collections faster
     merge(source, pipeline, coll, ...)   the same                      changes that carry their own way back
     copy(source, pipeline, coll)         delete_many, by `_id`         new documents that can be told by their `_id`
     created(coll)                        drop_created(coll)            a collection that we bring into being
@@ -66,6 +67,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
@@ -85,6 +87,19 @@ PREFIX = "dataops_stash_"
 
 HALVED = 1000
 """How many documents make it worth while to work on a collection in two halves."""
+
+_whole: ContextVar[bool] = ContextVar("whole", default=False)
+
+
+@contextmanager
+def undivided() -> Iterator[None]:
+    """In here nothing is worked on in halves: for a plan, which is read by people."""
+    token = _whole.set(True)
+    try:
+        yield
+    finally:
+        _whole.reset(token)
+
 
 # stages that make of every document what they make of it alone
 _ONE_BY_ONE = {"$match", "$project", "$set", "$unset", "$replaceWith", "$lookup", "$unwind"}
@@ -259,20 +274,32 @@ class Stash:
             mine = {"_id": {"$in": [document["_id"] for document in batch]}}
             self.db[collection].delete_many({"$and": [mine, only]} if only else mine)
 
-    # ---- from one collection into another
+    # ---- in two halves
+
+    def update(self, collection: str, match: Document, update: Document | list[Document]) -> None:
+        """`update_many`. Big collections are worked on in two halves, see `_halves`."""
+        change = self.db[collection].update_many
+        halves = self._halves(collection)
+        if not halves:
+            change(match, update)
+            return
+        with ThreadPoolExecutor(2) as pool:
+            runs = [pool.submit(change, {"$and": [half, match]}, update, hint=order) for half, order in halves]
+        for run in runs:
+            run.result()
 
     def merge(self, source: str, pipeline: Sequence[Document], into: str, matched: str | list[Document]) -> None:
         """Change documents of `into`: those whose `_id` `pipeline`, run on `source`, yields, where they exist.
 
         `matched` is the `whenMatched` of $merge. "merge" costs a fifth to two fifths less than a pipeline there, so
-        what can be computed before should be. Big sources are worked on in two halves, see `_in_halves`.
+        what can be computed before should be. Big sources are worked on in two halves, see `_halves`.
         """
         self._in_halves(source, pipeline, _merge(into, matched, "discard"))
 
     def copy(self, source: str, pipeline: Sequence[Document], into: str) -> None:
         """Insert what `pipeline`, run on `source`, yields, except where a document with that `_id` exists.
 
-        Big sources are worked on in two halves, see `_in_halves`.
+        Big sources are worked on in two halves, see `_halves`.
         """
         try:
             self._in_halves(source, pipeline, _merge(into, "fail", "insert"))
@@ -449,28 +476,35 @@ class Stash:
         return self.db[self.notebook].find_one({"_id": key})
 
     def _in_halves(self, source: str, pipeline: Sequence[Document], end: Document) -> None:
-        """Run `pipeline` and `end` on the lower and on the upper half of `source`, by `_id`, side by side.
-
-        That takes little more than half the time: one connection keeps one core of the server busy with small
-        updates. Two, never more, because live applications need the others. As a whole where halves are not worth
-        it, or where the pipeline joins documents.
-        """
+        """Run `pipeline` and `end` on both halves; as a whole where the pipeline joins documents."""
         whole = [*pipeline, end]
-        stages = {next(iter(stage)) for stage in pipeline}
-        count = self.db[source].estimated_document_count() if stages <= _ONE_BY_ONE else 0
-        middle = None
-        if count >= HALVED:
-            middle = self.db[source].find_one({}, {"_id": 1}, sort=[("_id", 1)], skip=count // 2)
-        if middle is None:
+        halves = self._halves(source) if {next(iter(stage)) for stage in pipeline} <= _ONE_BY_ONE else ()
+        if not halves:
             self._aggregate(source, whole)
             return
-        # in the order in which documents lie, here and where they are written: ObjectIds grow with time, others do not
-        order = {"_id": 1} if isinstance(middle["_id"], ObjectId) else {"$natural": 1}
-        halves = ({"$lt": middle["_id"]}, {"$not": {"$lt": middle["_id"]}})  # not $gte: that finds its own type only
         with ThreadPoolExecutor(2) as pool:
-            runs = [pool.submit(self._aggregate, source, [{"$match": {"_id": half}}, *whole], order) for half in halves]
+            runs = [pool.submit(self._aggregate, source, [{"$match": half}, *whole], order) for half, order in halves]
         for run in runs:
             run.result()
+
+    def _halves(self, source: str) -> tuple[tuple[Document, Document], ...]:
+        """The lower and the upper half by `_id`, each with a hint, to be worked on side by side.
+
+        That takes little more than half the time: one connection keeps one core of the server busy with small
+        updates. Two, never more, because live applications need the others. None where halves are not worth it,
+        and while a plan is made, which shows one command.
+        """
+        count = 0 if _whole.get() else self.db[source].estimated_document_count()
+        if count < HALVED:
+            return ()
+        middle = self.db[source].find_one({}, {"_id": 1}, sort=[("_id", 1)], skip=count // 2)
+        if middle is None:
+            return ()
+        # in the order in which documents lie, here and where they are written: ObjectIds grow with time, others do not
+        order = {"_id": 1} if isinstance(middle["_id"], ObjectId) else {"$natural": 1}
+        lower = {"_id": {"$lt": middle["_id"]}}
+        upper = {"_id": {"$not": {"$lt": middle["_id"]}}}  # not $gte: that finds its own type only
+        return ((lower, order), (upper, order))
 
     def _aggregate(self, source: str, pipeline: Sequence[Mapping[str, Any]], hint: Document | None = None) -> None:
         options: dict[str, Any] = {"hint": hint} if hint else {}

@@ -31,6 +31,7 @@ from pymongo.database import Database
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
 from dataops.errors import DataopsError
+from dataops.stash.mongo import undivided
 
 Document = dict[str, Any]
 
@@ -106,7 +107,8 @@ def _run(recorder: _Recorder, name: str, migrate: Callable[[Database[Document]],
             url, serverSelectionTimeoutMS=3000, heartbeatFrequencyMS=60_000, tz_aware=False
         )
         try:
-            migrate(client.get_database(name))
+            with undivided():
+                migrate(client.get_database(name))
         except DataopsError as error:
             refused.append(error)
         except (Exception, SystemExit) as error:  # noqa: BLE001
