@@ -18,13 +18,14 @@ from pathlib import Path
 from types import ModuleType
 
 from dataops import catalogue, contents, planner
+from dataops.backends import opened
 from dataops.catalogue import Catalogue
 from dataops.config import redact
 from dataops.contents import Contents
 from dataops.errors import DataopsError, MigrationFailed, Stopped, UsageError
 from dataops.executor import StopSignal, execute
 from dataops.model import Author, Direction, Migration, Plan, Service
-from dataops.scratch import Scratch, opened
+from dataops.scratch import Scratch
 
 _BACK, _AGAIN = "rolled back", "applied again"
 

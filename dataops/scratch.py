@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from dataops import planner
-from dataops.backends import Backend, connect
+from dataops.backends import Backend, opened
 from dataops.catalogue import Catalogue, imitated
 from dataops.config import redact
 from dataops.errors import DataopsError, MigrationFailed, ServerUnavailable, Stopped, UsageError
@@ -156,16 +156,6 @@ def _dropped(server: str, name: str) -> Iterator[None]:
     dev.drop_database(server, name)
 
 
-@contextmanager
-def opened(service: Service) -> Iterator[Backend]:
-    """A backend, closed afterwards."""
-    backend = connect(service)
-    try:
-        yield backend
-    finally:
-        backend.close()
-
-
 def _kind(url: str) -> Kind:
     scheme = urlsplit(url).scheme
     for kind, schemes in ((Kind.POSTGRESQL, ("postgres", "postgresql")), (Kind.MONGODB, ("mongodb", "mongodb+srv"))):
@@ -177,4 +167,4 @@ def _kind(url: str) -> Kind:
     )
 
 
-__all__ = ["PREFIX", "Scratch", "opened"]
+__all__ = ["PREFIX", "Scratch"]

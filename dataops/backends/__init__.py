@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -137,6 +137,16 @@ def connect(service: Service) -> Backend:
     return MongoBackend(service)
 
 
+@contextmanager
+def opened(service: Service) -> Iterator[Backend]:
+    """A backend, closed afterwards."""
+    backend = connect(service)
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
 def settled(look: Callable[[], State]) -> State:
     """A state in which a step that is *started* and has no lock holder is really dead, not just ending.
 
@@ -172,4 +182,4 @@ def load_module(service: Service, migration: Migration) -> types.ModuleType:
     return module
 
 
-__all__ = ["Backend", "connect", "load_module", "settled"]
+__all__ = ["Backend", "connect", "load_module", "opened", "settled"]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from dataops import adoption, console, foreign, planner, report
-from dataops.cli.session import Session, command, opened, worst
+from dataops.backends import opened
+from dataops.cli.session import Session, command, scratch_option, worst
 from dataops.cli.signals import signals
 from dataops.errors import DataopsError, ExitCode, UsageError
 from dataops.executor import StopSignal, look
@@ -27,14 +28,7 @@ def _checked(function: click.decorators.FC) -> click.decorators.FC:
             click.option("--write", is_flag=True, help="Record it. Without this, only look."),
             click.option("--accept-differences", "accept", is_flag=True, help="Record it although they differ."),
             click.option("--reason", default="", help="Why you accept them; it is recorded."),
-            click.option(
-                "--scratch",
-                "server",
-                metavar="URL",
-                envvar="DATAOPS_SCRATCH",
-                multiple=True,
-                help="A server to build the comparison on; one for each engine. By default one is started here.",
-            ),
+            scratch_option,
         ]
     ):
         function = option(function)

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from dataops import ci, console, foreign, planner, report
-from dataops.cli.session import Session, checkout, command, document, duration, opened, reported, worst
+from dataops.backends import opened
+from dataops.cli.session import Session, checkout, command, document, duration, reported, worst
 from dataops.cli.signals import signals
 from dataops.cli.telemetry import metrics_option, telemetry
 from dataops.config import redact
@@ -44,7 +45,7 @@ def status_command(
       dataops status --check --service api --json
       dataops status --check --format junit --report status.xml
     """
-    form = "json" if session.as_json else form
+    form = session.form(form)
     config = session.config(observed=True)
     services = config.services
     with telemetry(session, "status", metrics_file, run=False) as observed:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from dataops import ci, console, planfile, planner, report
+from dataops.backends import opened
 from dataops.cli import termination
 from dataops.cli.backup import Backup, backup_of, backup_options
 from dataops.cli.session import (
@@ -18,7 +19,6 @@ from dataops.cli.session import (
     document,
     duration,
     only_with,
-    opened,
     reported,
 )
 from dataops.cli.signals import signals
@@ -27,6 +27,20 @@ from dataops.config import redact
 from dataops.errors import DataopsError, ExitCode, StalePlan, Stopped, UsageError
 from dataops.executor import StopSignal, execute, read_all, resolve, side_by_side
 from dataops.model import Direction, Migration, Plan, Rendering, Result, Service, State, Step
+
+
+def _of_a_run(function: click.decorators.FC) -> click.decorators.FC:
+    """The options of a command that runs steps."""
+    for option in (
+        metrics_option,
+        backup_options,
+        click.option("--jobs", type=click.IntRange(min=1), help="How many services at once; by default all."),
+        click.option(
+            "--lock-timeout", callback=duration, metavar="2m", help="How long to wait for another run's lock."
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 @command("plan")
@@ -59,7 +73,7 @@ def plan_command(
       dataops plan --direction rollback --to voucher/20240520210910
       dataops plan --format markdown --report plan.md
     """
-    form = "json" if session.as_json else form
+    form = session.form(form)
     session.as_json = form == "json" and report_path is None
     config = session.config()
     services = config.services
@@ -102,10 +116,7 @@ def plan_command(
 @click.option(
     "--wait", "wait_seconds", callback=duration, metavar="60s", help="Wait for servers that do not answer yet."
 )
-@click.option("--lock-timeout", callback=duration, metavar="2m", help="How long to wait for another run's lock.")
-@click.option("--jobs", type=click.IntRange(min=1), help="How many services at once; by default all.")
-@backup_options
-@metrics_option
+@_of_a_run
 def apply_command(
     session: Session,
     planned: Path | None,
@@ -151,10 +162,7 @@ def apply_command(
 @click.option("--run", "run_id", metavar="ID", help="Undo this run, on every service it touched; see dataops history.")
 @click.option("--to", metavar="REV", help="Undo everything after this migration; SERVICE/base for everything.")
 @click.option("--steps", type=click.IntRange(min=1), help="Undo the newest so many migrations.")
-@click.option("--lock-timeout", callback=duration, metavar="2m", help="How long to wait for another run's lock.")
-@click.option("--jobs", type=click.IntRange(min=1), help="How many services at once; by default all.")
-@backup_options
-@metrics_option
+@_of_a_run
 def rollback_command(
     session: Session,
     yes: bool,

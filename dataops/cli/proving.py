@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dataops import ci, console, planner, report
-from dataops.cli.session import Session, checkout, command, document, reported, worst
+from dataops.cli.session import Session, checkout, command, document, reported, scratch_option, worst
 from dataops.cli.signals import signals
 from dataops.config import redact
 from dataops.errors import DataopsError, ExitCode, UsageError
@@ -25,14 +25,7 @@ if TYPE_CHECKING:
 @click.option("--since", metavar="REV", help="Only from this migration on: an id, its beginning, or SERVICE/ID.")
 @click.option("--seed", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.py", help="Data to prove it on.")
 @click.option("--jobs", type=click.IntRange(min=1), help="How many services at once; by default all.")
-@click.option(
-    "--scratch",
-    "server",
-    metavar="URL",
-    envvar="DATAOPS_SCRATCH",
-    multiple=True,
-    help="A server to prove it on; one for each engine. By default one is started here.",
-)
+@scratch_option
 @reported
 def prove_command(
     session: Session,
@@ -56,7 +49,7 @@ def prove_command(
     from dataops import proof
     from dataops.scratch import Scratch
 
-    form = "json" if session.as_json else form
+    form = session.form(form)
     config = session.config(with_urls=False)
     services, first = _since(config.services, since)
     seeding = proof.Seeding(seed)

@@ -17,12 +17,10 @@ from typing import Any
 import click
 
 from dataops import __version__, ci, config, console, logs, report
-from dataops.backends import Backend, connect
 from dataops.cli import termination
 from dataops.errors import Bug, CannotWrite, ConfigError, DataopsError, ExitCode, Stopped, UsageError
 from dataops.events import Broadcast, Emit, Event
 from dataops.logs import JsonLog
-from dataops.model import Service
 
 
 @dataclass
@@ -80,6 +78,12 @@ class Session:
         """The one object of `--json`."""
         self.console.answer(document(content, code))
 
+    def form(self, chosen: str) -> str:
+        """What `--format` and `--json` come to. Raises UsageError where they contradict each other."""
+        if self.as_json and chosen not in ("table", "json"):
+            raise UsageError(f"--json and --format {chosen} exclude each other", hint="--json is --format json")
+        return "json" if self.as_json else chosen
+
     def deliver(self, form: str, text: Callable[[], str], path: Path | None) -> bool:
         """Answer in that form. False when people are still to be told: it went to a file, or is none of these."""
         if form == "table":
@@ -111,6 +115,18 @@ class Session:
                 self.log.line("info", "printed", "", line, {})
         else:
             self.console.say(line)
+
+
+def scratch_option(function: click.decorators.FC) -> click.decorators.FC:
+    """Where to build databases of our own (dataops.scratch)."""
+    return click.option(
+        "--scratch",
+        "server",
+        metavar="URL",
+        envvar="DATAOPS_SCRATCH",
+        multiple=True,
+        help="A server for databases of our own; one for each engine. By default one is started here.",
+    )(function)
 
 
 def reported(function: click.decorators.FC) -> click.decorators.FC:
@@ -246,15 +262,6 @@ def consent(question: str) -> None:
         )
     if not click.confirm(question, err=True):
         raise Stopped("not confirmed; nothing was done", hint="")
-
-
-@contextmanager
-def opened(service: Service) -> Iterator[Backend]:
-    backend = connect(service)
-    try:
-        yield backend
-    finally:
-        backend.close()
 
 
 def only_with(given: object, option: str, other: str, *, negative: bool = False) -> None:

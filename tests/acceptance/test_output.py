@@ -181,3 +181,9 @@ def test_every_refusal_with_json_is_one_object(two: Project) -> None:
         assert answer.json["exit_code"] == answer.code
         assert answer.json["error"]["message"]
         assert "Traceback" not in answer.stderr
+
+
+def test_two_forms_of_one_answer_exclude_each_other(two: Project) -> None:
+    for command in (["plan"], ["status"]):
+        assert two(*command, "--json", "--format", "junit").code == 64
+        assert two(*command, "--json", "--format", "json").code == 0

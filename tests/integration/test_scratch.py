@@ -16,12 +16,13 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from dataops import config, contents
+from dataops.backends import opened
 from dataops.catalogue import compare
 from dataops.dev import MongoServer, PostgresServer, create_database, programs
 from dataops.errors import MigrationFailed, PermissionDenied, ServerUnavailable, Stopped, UsageError
 from dataops.executor import StopSignal
 from dataops.model import Author, Kind, Service
-from dataops.scratch import PREFIX, Scratch, opened
+from dataops.scratch import PREFIX, Scratch
 from tests.projects import Project, ended, until
 from tests.servers import ROOT, fresh_name
 
