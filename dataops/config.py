@@ -1,4 +1,4 @@
-"""Which services there are and how to reach them: dataops.toml and the environment. Redaction lives here.
+"""Which services there are and how to reach them: dataops.toml and the environment.
 
 A URL comes from a named environment in the file (`--env compose`) or from the process's environment, where every
 variable NAME may instead be NAME_FILE, the path of a mounted secret. A variable that is missing is an error that
@@ -8,7 +8,6 @@ names it, never a silent localhost.
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import re
 import socket
@@ -18,15 +17,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote, unquote_plus
+from urllib.parse import quote_plus
 
-from dataops import __version__, files, foreign
+from dataops import __version__, kinds
+from dataops.durations import parse_duration
 from dataops.errors import ConfigError, UsageError
-from dataops.model import Ahead, Author, Kind, Service, Timeouts
+from dataops.files import aliases, chain
+from dataops.kinds import Kind
+from dataops.model import Ahead, Author, Service, Timeouts
+from dataops.othertools import match
+from dataops.redaction import redact
+from dataops.text import near
+from dataops.urls import DEFAULT_MONGO_DATABASE, _checked, _with_database
 
 FILE_NAME = "dataops.toml"
-DEFAULT_MONGO_DATABASE = "galoy"
-
 _URL_KEYS = {"url_env", "env_prefix", "database"}
 _SERVICE_KEYS = {
     "engine",
@@ -45,7 +49,6 @@ _LEAST_SECONDS = {"connect": 0.001, "lock": 0.001, "table_lock": 0.001, "stateme
 _MAY_BE_ZERO = {"lock", "table_lock", "statement"}
 _MOST_SECONDS = 20 * 86400.0  # PostgreSQL counts milliseconds in 31 bits
 _TIMEOUT_KEYS = set(_LEAST_SECONDS)
-_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True)
@@ -58,65 +61,6 @@ class Config:
 
     def service(self, name: str) -> Service:
         return next(service for service in self.services if service.name == name)
-
-
-class Redactor:
-    """Takes secrets out of any text that may reach a person, a log, a file or a database."""
-
-    def __init__(self) -> None:
-        self._secrets: set[str] = set()
-
-    def learn(self, url: str) -> None:
-        """Remember the password of a URL, in every spelling in which a driver might repeat it."""
-        self._secrets |= secrets_in(url)
-
-    def __call__(self, text: str) -> str:
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        text = re.sub(r"(://[^\s/@:]*):[^\s/]*@", r"\1:***@", text)
-        return re.sub(r"(?i)\b((?:ssl)?password\s*=\s*)('[^']*'|[^\s&,;'\"]+)", r"\1***", text)
-
-    def within(self, content: Any) -> Any:
-        """The same document without secrets in any of its texts: what is written out stays well-formed."""
-        if isinstance(content, str):
-            return self(content)
-        if isinstance(content, Mapping):
-            return {key: self.within(value) for key, value in content.items()}
-        return [self.within(value) for value in content] if isinstance(content, (list, tuple)) else content
-
-
-redact = Redactor()
-
-
-def secrets_in(url: str) -> set[str]:
-    """The password parts of a URL: as written, decoded and encoded.
-
-    A password that should have been escaped and was not (it holds @, : or /) is taken apart by drivers in unforeseen
-    places, so that its pieces count as secrets too.
-    """
-    authority = url.partition("://")[2]
-    before_query = authority.partition("?")[0]
-    userinfo = before_query.rpartition("@")[0] or authority.rpartition("@")[0]
-    written = userinfo.partition(":")[2]
-    found = {written, unquote(written), unquote_plus(written)}
-    found |= {piece for piece in re.split(r"[@:/?#\[\]]", written) if len(piece) > 3}
-    query = re.findall(r"(?i)[?&](?:ssl)?password=([^&]*)", url)
-    found |= {form for value in query for form in (value, unquote(value))}
-    found |= {escape(value) for value in found for escape in (quote, quote_plus, lambda text: quote(text, safe=""))}
-    # As Python and JSON write texts: a traceback, a driver's message or a document may hold it so.
-    found |= {repr(value)[1:-1] for value in found} | {ascii(value)[1:-1] for value in found}
-    found |= {json.dumps(value)[1:-1] for value in found} | {
-        json.dumps(value, ensure_ascii=False)[1:-1] for value in found
-    }
-    return {value for value in found if value and value.lower() not in {"password", "user", "postgres"}}
-
-
-def seconds(text: object, where: str = "duration") -> float:
-    """`500ms`, `60s`, `2m`, `1h`, or a plain number of seconds. Raises ConfigError."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)\s*", str(text))
-    if not match or isinstance(text, bool):
-        raise ConfigError(f"{where}: {text!r} is not a duration", hint="write 500ms, 60s, 2m or 1h")
-    return float(match[1]) * _UNITS[match[2]]
 
 
 def author() -> Author:
@@ -166,7 +110,7 @@ def load(
     _only(table, {"services", "environments"}, str(path))
     for name in selected:
         if name not in services:
-            raise UsageError(f"there is no service {name}", hint=files.near(name, services))
+            raise UsageError(f"there is no service {name}", hint=near(name, services))
     watched = {name for name in services if "observe" in _table(services[name], f"{path}: [services.{name}]")}
     if not observed and (stray := sorted(watched & set(selected))):
         raise UsageError(
@@ -196,7 +140,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _only(table: Mapping[str, Any], known: set[str], where: str) -> None:
     for key in table:
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}", hint=files.near(key, sorted(known)))
+            raise ConfigError(f"{where}: unknown key {key!r}", hint=near(key, sorted(known)))
 
 
 def _service(
@@ -217,10 +161,10 @@ def _service(
             expect=_text(table, "expect", where) if "expect" in table else "",
         )
     folder = path.parent / _text(table, "folder", where)
-    migrations = files.load(name, kind, folder) if with_files else ()
-    namesakes = files.namesakes(name, folder, migrations) if with_files else {}
+    migrations = chain.load(name, kind, folder) if with_files else ()
+    namesakes = aliases.namesakes(name, folder, migrations) if with_files else {}
     for tool in namesakes:
-        _one_of(foreign.TOOLS, tool, f"{folder / files.ADOPT_FILE}")
+        _one_of(match.TOOLS, tool, f"{folder / aliases.ADOPT_FILE}")
     return Service(
         name=name,
         kind=kind,
@@ -246,7 +190,7 @@ def _timeouts(table: Mapping[str, Any], where: str) -> Timeouts:
 
 def _timeout(key: str, value: object, where: str) -> float:
     """0 is a word of its own: no limit, or, of `lock`, not to wait. Of the others it would make no sense."""
-    given, least = seconds(value, where), _LEAST_SECONDS[key]
+    given, least = parse_duration(value, where), _LEAST_SECONDS[key]
     if (given or key not in _MAY_BE_ZERO) and given < least:
         also = ", or 0" if key in _MAY_BE_ZERO else ""
         raise ConfigError(
@@ -262,7 +206,7 @@ def _mirror(table: Mapping[str, Any], kind: Kind, namesakes: Collection[str], wh
     value = table.get("mirror", False)
     if value is False:
         return ""
-    possible = [tool for tool, of in foreign.MIRRORED.items() if of is kind]
+    possible = [tool for tool, of in match.MIRRORED.items() if of is kind]
     if value is not True:
         return _one_of(possible, value, f"{where}: mirror")
     described = [tool for tool in possible if tool in namesakes] or possible
@@ -282,7 +226,7 @@ def _tools(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     value = table.get(key, [])
     if not isinstance(value, list):
         raise ConfigError(f"{where}: {key} has to be a list of tools", hint=f'for example {key} = ["django"]')
-    return tuple(_one_of(foreign.TOOLS, tool, f"{where}: {key}") for tool in value)
+    return tuple(_one_of(match.TOOLS, tool, f"{where}: {key}") for tool in value)
 
 
 def _table(value: object, where: str) -> Mapping[str, Any]:
@@ -312,14 +256,10 @@ def _choice(enum: type[Ahead], value: object, where: str) -> Ahead:
 def _kind(table: Mapping[str, Any], where: str) -> Kind:
     tool = table.get("observe")
     if "observe" not in table:
-        return Kind(_one_of([kind.value for kind in Kind], table.get("engine"), f"{where}: engine"))
-    _one_of(foreign.TOOLS, tool, f"{where}: observe")
-    kinds = [
-        kind.value
-        for kind, tools in ((Kind.POSTGRESQL, foreign.POSTGRES_TOOLS), (Kind.MONGODB, foreign.MONGO_TOOLS))
-        if tool in tools
-    ]
-    return Kind(_one_of(kinds, table.get("engine", kinds[0]), f"{where}: engine"))
+        return kinds.named(_one_of([kind.name for kind in kinds.known()], table.get("engine"), f"{where}: engine"))
+    _one_of(match.TOOLS, tool, f"{where}: observe")
+    possible = [kind.name for kind in match.TOOLS[str(tool)]]
+    return kinds.named(_one_of(possible, table.get("engine", possible[0]), f"{where}: engine"))
 
 
 def _all_before(path: Path, services: Mapping[str, Any], watched: Collection[str]) -> dict[str, tuple[str, ...]]:
@@ -354,7 +294,7 @@ def _depends_on(path: Path, name: str, services: Mapping[str, Any]) -> list[str]
         raise ConfigError(f"{where}: depends_on has to be a list of service names")
     for other in depends_on:
         if other not in services or other == name:
-            raise ConfigError(f"{where}: depends_on names {other!r}", hint=files.near(other, set(services) - {name}))
+            raise ConfigError(f"{where}: depends_on names {other!r}", hint=near(other, set(services) - {name}))
     return depends_on
 
 
@@ -367,7 +307,7 @@ def _urls(
 ) -> dict[str, str]:
     services = table["services"]
     urls: dict[str, str] = {}
-    postgres = [name for name in chosen if _kind(services[name], name) is Kind.POSTGRESQL]
+    postgres = [name for name in chosen if not _kind(services[name], name).url_in_parts]
     named = _environment(path, table, environment) if environment else None
     for name in chosen:
         where = f"{path}: [services.{name}]"
@@ -380,7 +320,7 @@ def _urls(
                     hint=f'write {name} = "..." under [environments.{environment}] in {path.name}, or use --service',
                 )
             url, source = named[name], f"[environments.{environment}] {name}"
-        elif kind is Kind.POSTGRESQL:
+        elif not kind.url_in_parts:
             url, source = _postgres_url(name, settings, environ, alone=len(postgres) == 1)
         else:
             url, source = _mongo_url(settings, environ)
@@ -392,7 +332,7 @@ def _urls(
 def _environment(path: Path, table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     environments = _table(table.get("environments", {}), f"{path}: [environments]")
     if name not in environments:
-        raise UsageError(f"there is no environment {name} in {path}", hint=files.near(name, environments))
+        raise UsageError(f"there is no environment {name} in {path}", hint=near(name, environments))
     return _table(environments[name], f"{path}: [environments.{name}]")
 
 
@@ -450,30 +390,3 @@ def _mongo_url(settings: Mapping[str, Any], environ: Mapping[str, str]) -> tuple
         if "@" not in rest.partition("/")[0]:
             address = f"{scheme}://{quote_plus(user)}:{quote_plus(password)}@{rest}"
     return _with_database(address, database), f"{prefix}_ADDRESS"
-
-
-def _with_database(url: str, database: str) -> str:
-    """Put the database into a mongodb URL that names none. The last @ ends the credentials."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return url
-    address, question, options = rest.partition("?")
-    credentials, at, hosts = address.rpartition("@")
-    host, _, path = hosts.partition("/")
-    return f"{scheme}://{credentials}{at}{host}/{path or quote_plus(database)}{question}{options}"
-
-
-def _checked(kind: Kind, url: str, source: str, database: str) -> str:
-    allowed = ("postgres://", "postgresql://") if kind is Kind.POSTGRESQL else ("mongodb://", "mongodb+srv://")
-    if not url.startswith(allowed):
-        raise ConfigError(
-            f"{source} is not a {kind.value} URL: it has to begin with {' or '.join(allowed)}",
-            hint="the value itself is not shown, it may hold a password",
-        )
-    rest = url.partition("://")[2]
-    if not re.fullmatch(r"([^@/?#]*@)?[^@?]*(\?([^@]*|[^@=]*=.*))?", rest):
-        raise ConfigError(
-            f"{source}: the user or the password holds characters that have to be escaped",
-            hint="write %40 for @, %3A for :, %2F for /, %3F for ?, %23 for #, %25 for %",
-        )
-    return url if kind is Kind.POSTGRESQL else _with_database(url, database or DEFAULT_MONGO_DATABASE)

@@ -11,13 +11,7 @@ from pathlib import Path
 
 from dataops import source
 from dataops.errors import BrokenFile
-
-
-class Kind(enum.Enum):
-    """A kind of database."""
-
-    MONGODB = "mongodb"
-    POSTGRESQL = "postgresql"
+from dataops.kinds import Kind
 
 
 class Direction(enum.Enum):
@@ -92,7 +86,7 @@ class Migration:
     @property
     def atomic(self) -> bool:
         """Whether the step and its record happen together or not at all."""
-        return self.kind is Kind.POSTGRESQL and not self.facts.autocommit
+        return self.kind.transactional and not self.facts.autocommit
 
     @property
     def repeatable(self) -> bool:

@@ -17,14 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from dataops import catalogue, contents, planner
+from dataops import catalogue, contents
 from dataops.backends import opened
 from dataops.catalogue import Catalogue
-from dataops.config import redact
 from dataops.contents import Contents
 from dataops.errors import DataopsError, MigrationFailed, Stopped, UsageError
-from dataops.executor import StopSignal, execute
 from dataops.model import Author, Direction, Migration, Plan, Service
+from dataops.planning import planner
+from dataops.redaction import redact
+from dataops.run.executor import execute
+from dataops.run.stop import StopSignal
 from dataops.scratch import Scratch
 
 _BACK, _AGAIN = "rolled back", "applied again"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from dataops.errors import CannotWrite, UsageError
-from dataops.model import Kind, Service
+from dataops.files import chain
+from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE
+from dataops.model import Service
 
 _ALEMBIC = '''"""{title}
 
@@ -51,24 +54,31 @@ def downgrade(db: Database[dict[str, Any]]) -> None:
 '''
 
 
+@dataclass(frozen=True)
+class _Template:
+    text: str
+    separator: str
+    no_parent: str
+
+
+_TEMPLATES = {ALEMBIC: _Template(_ALEMBIC, "_", "None"), PYMONGO_MIGRATE: _Template(_MONGO, "-", "")}
+
+
 def new(service: Service, message: str, now: datetime) -> Path:
     """Write the file and return its path. Its parent is the newest migration. Raises UsageError, CannotWrite."""
     title = " ".join(message.split())
-    slug = re.sub(r"[^a-z0-9]+", "_" if service.kind is Kind.POSTGRESQL else "-", title.lower()).strip("_-")[:60]
+    template = _TEMPLATES[service.kind.format]
+    slug = re.sub(r"[^a-z0-9]+", template.separator, title.lower()).strip("_-")[:60]
     if not slug:
-        raise UsageError("the message is empty", hint='say what it does: dataops new api-keys "add last_used_by"')
+        raise UsageError("the message is empty", hint='say what it does: dataops new SERVICE "add last_used_by"')
     stamp = now.strftime("%Y%m%d%H%M%S")
-    parent = service.migrations[-1].id if service.migrations else None
-    if service.kind is Kind.POSTGRESQL:
-        path = service.folder / "versions" / f"{stamp}_{slug}.py"
-        text = _ALEMBIC.format(title=_quoted(title), id=stamp, parent=f'"{parent}"' if parent else None)
-        taken = stamp in service.by_id
-    else:
-        path = service.folder / f"{stamp}-{slug}.py"
-        text = _MONGO.format(title=_quoted(title), id=path.stem, parent=f'"{parent}"' if parent else "")
-        taken = path.stem in service.by_id
-    if taken or path.exists():
+    name = f"{stamp}{template.separator}{slug}"
+    id_ = name if service.kind.format.id_is_file_name else stamp
+    path = chain.place_of(service.kind, service.folder) / f"{name}.py"
+    parent = f'"{service.migrations[-1].id}"' if service.migrations else template.no_parent
+    if id_ in service.by_id or path.exists():
         raise UsageError(f"{path} exists already", service=service.name, hint="wait a second and try again")
+    text = template.text.format(title=_quoted(title), id=id_, parent=parent)
     try:
         path.write_text(text)
     except OSError as error:

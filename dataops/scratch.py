@@ -20,15 +20,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
-from dataops import planner
+from dataops import kinds
 from dataops.backends import Backend, opened
 from dataops.catalogue import Catalogue, imitated
-from dataops.config import redact
 from dataops.errors import DataopsError, MigrationFailed, ServerUnavailable, Stopped, UsageError
-from dataops.executor import StopSignal, execute
-from dataops.model import Author, Kind, Migration, Service
+from dataops.kinds import Kind
+from dataops.model import Author, Migration, Service
+from dataops.planning import planner
+from dataops.redaction import redact
+from dataops.run.executor import execute
+from dataops.run.stop import StopSignal
 
 if TYPE_CHECKING:
     from dataops.dev import MongoServer, PostgresServer
@@ -46,7 +48,7 @@ class Scratch:
         self._stop = stop or StopSignal()
         self._numbers = itertools.count(1)
         self._scope = ExitStack()
-        self._pool = ThreadPoolExecutor(max_workers=len(Kind))
+        self._pool = ThreadPoolExecutor(max_workers=len(kinds.known()))
         self._servers: dict[Kind, Future[PostgresServer | MongoServer]] = {}
         for url in servers:
             redact.learn(url)
@@ -74,7 +76,7 @@ class Scratch:
         try:
             return self._imitation(service, to, live, strictly=True, complete=complete)
         except MigrationFailed:
-            if service.kind is not Kind.MONGODB:
+            if not service.kind.application_creates:
                 raise
             # A unique index of today may refuse what a migration of years ago inserted.
             return self._imitation(service, to, live, strictly=False, complete=complete)
@@ -129,7 +131,7 @@ class Scratch:
             raise ServerUnavailable(
                 f"no server to build a comparison on: {error.message}",
                 service=service.name,
-                hint=f"--scratch URL names a {service.kind.value} server where a database may be created; "
+                hint=f"--scratch URL names a {service.kind.name} server where a database may be created; "
                 "or pip install 'dataops[embedded]'",
             ) from error
         return server.create_database(name) if isinstance(server, dev.PostgresServer) else server.url(name)
@@ -137,9 +139,7 @@ class Scratch:
     def _start(self, kind: Kind) -> PostgresServer | MongoServer:
         from dataops import dev
 
-        if kind is Kind.POSTGRESQL:
-            return self._scope.enter_context(dev.postgres_server(stand_in=True))
-        return self._scope.enter_context(dev.mongodb_server(replica_set=True))
+        return self._scope.enter_context(dev.scratch_server(kind))
 
 
 @contextmanager
@@ -157,14 +157,13 @@ def _dropped(server: str, name: str) -> Iterator[None]:
 
 
 def _kind(url: str) -> Kind:
-    scheme = urlsplit(url).scheme
-    for kind, schemes in ((Kind.POSTGRESQL, ("postgres", "postgresql")), (Kind.MONGODB, ("mongodb", "mongodb+srv"))):
-        if scheme in schemes:
-            return kind
-    raise UsageError(
-        "--scratch is not the URL of a PostgreSQL or MongoDB server",
-        hint="it begins with postgres:// or mongodb://; the value itself is not shown, it may hold a password",
-    )
+    kind = kinds.of_url(url)
+    if kind is None:
+        raise UsageError(
+            "--scratch is not the URL of a PostgreSQL or MongoDB server",
+            hint="it begins with postgres:// or mongodb://; the value itself is not shown, it may hold a password",
+        )
+    return kind
 
 
 __all__ = ["PREFIX", "Scratch"]

@@ -14,9 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-ALEMBIC_NAMES = ("revision", "down_revision")
-MONGO_NAMES = ("name", "dependencies")
-
 
 class Unreadable(ValueError):
     """The text is not a migration; the message says why, `line` where."""

@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 from dataops import config
-from dataops.model import Kind, Migration, Service
+from dataops.kinds import MONGODB
+from dataops.model import Migration, Service
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "blink-history.md"
@@ -46,7 +47,7 @@ def row(number: int, migration: Migration) -> str:
 
 
 def section(service: Service) -> str:
-    engine = "MongoDB" if service.kind is Kind.MONGODB else "PostgreSQL"
+    engine = "MongoDB" if service.kind is MONGODB else "PostgreSQL"
     rows = [row(number, migration) for number, migration in enumerate(service.migrations, start=1)]
     return "\n".join(
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +11,6 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from dataops.catalogue import Catalogue
-from dataops.config import redact
 from dataops.contents import Contents
 from dataops.errors import BrokenFile
 from dataops.model import (
@@ -20,7 +20,6 @@ from dataops.model import (
     Happened,
     Holder,
     Kept,
-    Kind,
     Migration,
     Rendering,
     Service,
@@ -28,6 +27,7 @@ from dataops.model import (
     Step,
 )
 from dataops.progress import Report
+from dataops.redaction import redact
 
 Waiting = Callable[[Holder | None], None]
 StillHeld = Callable[[], None]
@@ -128,13 +128,8 @@ class Backend(Protocol):
 
 def connect(service: Service) -> Backend:
     """The backend for a service. Imports its driver only now; connects only when asked something."""
-    if service.kind is Kind.POSTGRESQL:
-        from dataops.backends.postgres import PostgresBackend
-
-        return PostgresBackend(service)
-    from dataops.backends.mongo import MongoBackend
-
-    return MongoBackend(service)
+    backend: Backend = importlib.import_module(service.kind.module).connect(service)
+    return backend
 
 
 @contextmanager

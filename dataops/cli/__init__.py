@@ -13,11 +13,11 @@ from typing import NoReturn
 
 import click
 
-from dataops import console, report
 from dataops.cli import adopting, asking, changing, dev, lint, new, proving, stash, termination  # noqa: F401  each brings its commands
 from dataops.cli.session import document, main_group, sessions, tell, tell_bug, unwritable
 from dataops.cli.signals import AtOnce
 from dataops.errors import DataopsError, ExitCode, Stopped, UsageError
+from dataops.show import json, terminal
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +43,7 @@ def _run(given: list[str]) -> int:
         termination.note(f"error: {error.format_message()}")
         if "--json" in given:  # as long as there is no session
             wrong = UsageError(error.format_message(), hint="see --help")
-            console.Console().answer(document(report.error(wrong), wrong.exit_code))
+            terminal.Console().answer(document(json.error(wrong), wrong.exit_code))
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt, AtOnce):
         tell(Stopped("interrupted; nothing was done", hint=""))

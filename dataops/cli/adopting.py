@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataops import adoption, console, foreign, planner, report
 from dataops.backends import opened
 from dataops.cli.session import Session, command, scratch_option, worst
 from dataops.cli.signals import signals
 from dataops.errors import DataopsError, ExitCode, UsageError
-from dataops.executor import StopSignal, look
-from dataops.foreign import Adoption
 from dataops.model import Service
+from dataops.othertools import examine, match
+from dataops.othertools.examine import Adoption
+from dataops.planning.target import BASE, find_target
+from dataops.run import adopting
+from dataops.run.reading import look
+from dataops.run.stop import StopSignal
+from dataops.show import json, terminal
 
 if TYPE_CHECKING:
     from dataops.scratch import Scratch
@@ -47,7 +51,7 @@ class _Outcome:
 
 
 @command("adopt")
-@click.option("--from", "tool", type=click.Choice(foreign.TOOLS), help="Whose record, where there is more than one.")
+@click.option("--from", "tool", type=click.Choice(match.TOOLS), help="Whose record, where there is more than one.")
 @_checked
 def adopt_command(
     session: Session, tool: str | None, write: bool, accept: bool, reason: str, server: tuple[str, ...]
@@ -74,11 +78,11 @@ def adopt_command(
             try:
                 if isinstance(state, DataopsError):
                     raise state
-                outcome.found = adoption.survey(state, tool)
+                outcome.found = adopting.survey(state, tool)
                 if outcome.found is not None:
                     if not session.as_json:
-                        session.console.data(console.adoption_lines(outcome.found))
-                    foreign.refuse_unfit(outcome.found, everyone)
+                        session.console.data(terminal.adoption_lines(outcome.found))
+                    examine.refuse_unfit(outcome.found, everyone)
                     _adopt(session, outcome, scratch, write=write, accepted=reason if accept else "", stop=stop)
             except DataopsError as error:
                 error.service = error.service or outcome.service.name
@@ -99,16 +103,16 @@ def _adopt(
         with session.running_files(only_planned=True):
             expected = scratch.catalogue(service, found.head, backend)
         if write:
-            outcome.differences = adoption.take_over(
+            outcome.differences = adopting.take_over(
                 backend, session.author, found, expected, accepted=accepted, emit=session.sink(), stop=stop
             )
             outcome.written = outcome.differences is not None
             if not outcome.written:  # another run did it meanwhile
-                outcome.found = adoption.survey(backend.read(), found.record.tool)
+                outcome.found = adopting.survey(backend.read(), found.record.tool)
             return
-        outcome.differences = adoption.check(backend, expected, found.differences)
+        outcome.differences = adopting.check(backend, expected, found.differences)
     if not accepted:
-        adoption.refuse_differences(service, outcome.differences, found.head.id if found.head else planner.BASE)
+        adopting.refuse_differences(service, outcome.differences, found.head.id if found.head else BASE)
 
 
 @command("baseline", services=False)
@@ -135,7 +139,7 @@ def baseline_command(
 
     _refuse_silent(accept=accept, reason=reason)
     service = session.config(selected=[service_name]).services[0]
-    _, target = planner.target([service], f"{service_name}/{to}")
+    _, target = find_target([service], f"{service_name}/{to}")
     if target is None:
         raise UsageError("a database at base needs no baseline", hint="dataops apply")
     outcome = _Outcome(service)
@@ -144,12 +148,12 @@ def baseline_command(
         Scratch(session.author, servers=server, stop=stop) as scratch,
         opened(service) as backend,
     ):
-        adoption.refuse_baseline(backend.read(), target)
+        adopting.refuse_baseline(backend.read(), target)
         with session.running_files(only_planned=True):
             expected = scratch.catalogue(service, target, backend)
         accepted = reason if accept else ""
         if write:
-            outcome.differences = adoption.baseline(
+            outcome.differences = adopting.baseline(
                 backend,
                 session.author,
                 target,
@@ -160,12 +164,12 @@ def baseline_command(
                 stop=stop,
             )
         else:
-            outcome.differences = adoption.check(backend, expected)
+            outcome.differences = adopting.check(backend, expected)
             if not accepted:
-                adoption.refuse_differences(service, outcome.differences, target.id)
+                adopting.refuse_differences(service, outcome.differences, target.id)
     upto = service.migrations[: service.position[target.id] + 1]
     if session.as_json:
-        answer = report.baseline(session.author.run, service.name, upto, outcome.differences, written=write)
+        answer = json.baseline(session.author.run, service.name, upto, outcome.differences, written=write)
         session.answer(answer, ExitCode.OK)
         return ExitCode.OK
     _tell_differences(session, outcome)
@@ -197,7 +201,7 @@ def _tell_differences(session: Session, outcome: _Outcome) -> None:
 
 
 def _tell_written(session: Session, service: Service, count: int, *, written: bool) -> None:
-    what = console.counted(count, "migration")
+    what = terminal.counted(count, "migration")
     if written:
         session.console.data([(f"{service.name}: {what} recorded (run {session.author.run})", "green")])
     else:
@@ -209,6 +213,6 @@ def _end(session: Session, outcomes: Sequence[_Outcome]) -> ExitCode:
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     code = worst(errors).exit_code if errors else ExitCode.OK
     if session.as_json:
-        rows = [report.adoption(o.service.name, o.found, o.differences, o.error, written=o.written) for o in outcomes]
+        rows = [json.adoption(o.service.name, o.found, o.differences, o.error, written=o.written) for o in outcomes]
         session.answer({"run": session.author.run, "services": rows}, code)
     return code

@@ -9,12 +9,10 @@ from typing import Any
 
 import click
 
-from dataops import ci, console, foreign, planner, report
 from dataops.backends import opened
 from dataops.cli.session import Session, checkout, command, document, duration, reported, worst
 from dataops.cli.signals import signals
 from dataops.cli.telemetry import metrics_option, telemetry
-from dataops.config import redact
 from dataops.errors import (
     DatabaseAhead,
     DataopsError,
@@ -24,8 +22,12 @@ from dataops.errors import (
     UsageError,
     WaitTimedOut,
 )
-from dataops.executor import look, side_by_side
 from dataops.model import Ahead, Service, State
+from dataops.othertools import watch
+from dataops.planning import checks, recovery
+from dataops.redaction import redact
+from dataops.run.reading import look, side_by_side
+from dataops.show import json, pipeline, terminal
 
 _WAIT_PAUSE = 1.0
 
@@ -57,13 +59,13 @@ def status_command(
 
     def text() -> str:
         if form == "json":
-            return document({"services": [report.status(s.name, state, p) for s, state, p in looked]}, code)
-        return redact(ci.status(form, looked, checkout(config.path.parent), check=check))
+            return document({"services": [json.status(s.name, state, p) for s, state, p in looked]}, code)
+        return redact(pipeline.status(form, looked, checkout(config.path.parent), check=check))
 
     if session.deliver(form, text, report_path):
         return code
-    drawn = [console.status_row(s.name, state, p) for s, state, p in looked]
-    session.console.table(console.STATUS_HEADERS, [row for row, _ in drawn], [style for _, style in drawn])
+    drawn = [terminal.status_row(s.name, state, p) for s, state, p in looked]
+    session.console.table(terminal.STATUS_HEADERS, [row for row, _ in drawn], [style for _, style in drawn])
     for state, problem in zip(states, problems, strict=True):
         wrong = state if isinstance(state, DataopsError) else problem
         if wrong is not None:
@@ -95,9 +97,9 @@ def history_command(session: Session, run_id: str | None, limit: int) -> None:
     if run_id and not shown:
         raise UsageError(f"no entry of run {run_id}", hint="see dataops history")
     if session.as_json:
-        session.answer(report.history(shown), ExitCode.OK)
+        session.answer(json.history(shown), ExitCode.OK)
     elif shown:
-        session.console.table(console.HISTORY_HEADERS, console.history_rows(shown))
+        session.console.table(terminal.HISTORY_HEADERS, terminal.history_rows(shown))
     else:
         session.console.say("nothing yet")
 
@@ -141,7 +143,7 @@ def wait_command(session: Session, timeout: float, allow_ahead: bool) -> ExitCod
                 raise worst(waiting)
             stop.pause(_WAIT_PAUSE)
         if session.as_json:
-            rows = [report.status(s.name, state, None) for s, state in zip(services, states, strict=True)]
+            rows = [json.status(s.name, state, None) for s, state in zip(services, states, strict=True)]
             session.answer({"services": rows}, ExitCode.OK)
     return ExitCode.OK
 
@@ -149,10 +151,10 @@ def wait_command(session: Session, timeout: float, allow_ahead: bool) -> ExitCod
 def _problem(state: State) -> DataopsError | None:
     """What would refuse an apply now, or what is wrong with a database that we only observe."""
     if state.service.observe:
-        return foreign.watch(state).problem
+        return watch.watch(state).problem
     try:
-        planner.check(state)
-        planner.refuse_interrupted(state)
+        checks.check(state)
+        recovery.refuse_interrupted(state)
     except DataopsError as error:
         return error
     return None
@@ -171,7 +173,7 @@ def _status_code(
 
 
 def _unfinished(state: State) -> str:
-    return foreign.watch(state).waiting if state.service.observe else ""
+    return watch.watch(state).waiting if state.service.observe else ""
 
 
 def _waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsError | None:
@@ -181,19 +183,19 @@ def _waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsEr
             raise state
         return state
     if state.service.observe:
-        watched = foreign.watch(state)
+        watched = watch.watch(state)
         if watched.problem is not None:
             raise watched.problem
         return WaitTimedOut(watched.waiting, service=state.service.name) if watched.waiting else None
     if state.ahead and not state.pending and (allow_ahead or state.service.ahead is Ahead.ALLOW):
         return None
     try:
-        planner.check(state)
-        planner.refuse_interrupted(state)
+        checks.check(state)
+        recovery.refuse_interrupted(state)
     except (DatabaseAhead, EditedAfterApply):
         raise
     except DataopsError as error:
         return error
     if state.pending:
-        return WaitTimedOut(f"{console.counted(len(state.pending), 'migration')} pending", service=state.service.name)
+        return WaitTimedOut(f"{terminal.counted(len(state.pending), 'migration')} pending", service=state.service.name)
     return None

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from dataops import ci, console, planfile, planner, report
 from dataops.backends import opened
 from dataops.cli import termination
 from dataops.cli.backup import Backup, backup_of, backup_options
@@ -23,10 +22,16 @@ from dataops.cli.session import (
 )
 from dataops.cli.signals import signals
 from dataops.cli.telemetry import metrics_option, telemetry
-from dataops.config import redact
 from dataops.errors import DataopsError, ExitCode, StalePlan, Stopped, UsageError
-from dataops.executor import StopSignal, execute, read_all, resolve, side_by_side
 from dataops.model import Direction, Migration, Plan, Rendering, Result, Service, State, Step
+from dataops.planning import planfile, planner
+from dataops.planning.target import find_target
+from dataops.redaction import redact
+from dataops.run.executor import execute
+from dataops.run.reading import read_all, side_by_side
+from dataops.run.stop import StopSignal
+from dataops.run.under_lock import resolve
+from dataops.show import json, pipeline, terminal
 
 
 def _of_a_run(function: click.decorators.FC) -> click.decorators.FC:
@@ -85,8 +90,8 @@ def plan_command(
             planned = _plan_apply(services, session, to=to, steps=steps)
         renderings = _render(planned, session, everything=form != "table")
     except DataopsError as error:
-        if form in ci.FORMATS:
-            refused = redact(ci.refusal(form, "dataops plan", error))
+        if form in pipeline.FORMATS:
+            refused = redact(pipeline.refusal(form, "dataops plan", error))
             session.deliver(form, lambda: refused, report_path)
         raise
     if out is not None:
@@ -95,11 +100,11 @@ def plan_command(
 
     def text() -> str:
         if form == "json":
-            return document({**report.plan(planned, renderings), "saved": str(out) if out else None}, code)
-        return redact(ci.plan(form, planned, renderings, checkout(config.path.parent)))
+            return document({**json.plan(planned, renderings), "saved": str(out) if out else None}, code)
+        return redact(pipeline.plan(form, planned, renderings, checkout(config.path.parent)))
 
     if not session.deliver(form, text, report_path):
-        session.console.data(console.plan_lines(planned, renderings, verbose=session.verbose))
+        session.console.data(terminal.plan_lines(planned, renderings, verbose=session.verbose))
         if out is not None:
             session.console.say(f"Saved to {out}; apply exactly this with: dataops apply {out}")
     return code
@@ -211,7 +216,7 @@ def resolve_command(session: Session, step: str, applied: bool | None, reason: s
     if not slash:
         raise UsageError(f"{step} is not SERVICE/REV", hint="for example api-keys/20231103084227")
     service = session.config(selected=[name]).services[0]
-    _, migration = planner.target([service], f"{name}/{rest}")
+    _, migration = find_target([service], f"{name}/{rest}")
     if migration is None:
         raise UsageError(f"{rest} is not a migration")
     with signals(session) as stop, opened(service) as backend:
@@ -243,7 +248,7 @@ def _plan_apply(
 ) -> Plan:
     target: Migration | None = None
     if to is not None:
-        service, target = planner.target(services, to)
+        service, target = find_target(services, to)
         if target is None:
             raise UsageError("nothing is applied up to base", hint="to undo: dataops rollback --to base")
         services = [service]
@@ -258,7 +263,7 @@ def _plan_rollback(
         raise UsageError("--run, --to and --steps exclude each other", hint="say how far in one way")
     target: Migration | None = None
     if to is not None:
-        service, target = planner.target(services, to)
+        service, target = find_target(services, to)
         services = [service]
     states = read_all(services, emit=session.sink())
     return planner.plan_rollback(states, run=run, to=target, to_base=to is not None and target is None, steps=steps)
@@ -270,7 +275,7 @@ def _render(plan: Plan, session: Session, *, everything: bool = False) -> dict[s
     Of a rollback always all: a step whose stash was pruned refuses here, before anything is undone.
     """
     everything = everything or session.verbose or session.as_json or plan.direction is Direction.ROLLBACK
-    limit = None if everything else console.SHOWN_STEPS
+    limit = None if everything else terminal.SHOWN_STEPS
     states = [state for state in plan.states if plan.of(state.service.name)]
 
     def render(state: State) -> dict[str, Rendering]:
@@ -292,7 +297,7 @@ def _carry_out(
     jobs: int | None,
 ) -> ExitCode:
     renderings = _render(plan, session)
-    session.console.talk(console.plan_lines(plan, renderings, verbose=session.verbose))
+    session.console.talk(terminal.plan_lines(plan, renderings, verbose=session.verbose))
     if stop():
         raise Stopped("stopped before the first step; nothing was done")
     if plan.steps and backup is not None:
@@ -308,11 +313,11 @@ def _carry_out(
     else:
         result = Result(run=session.author.run, plan=plan)
     code = _result_code(result)
-    termination.note(*(line for line, _ in console.result_lines(result)))
+    termination.note(*(line for line, _ in terminal.result_lines(result)))
     if session.as_json:
-        session.answer(report.result(result, renderings), code)
+        session.answer(json.result(result, renderings), code)
     elif plan.steps:
-        lines = console.result_lines(result)
+        lines = terminal.result_lines(result)
         session.console.talk(lines[:-1])
         session.console.data(lines[-1:])
         if result.stopped:
@@ -326,7 +331,7 @@ def _carry_out(
 
 def _ask(plan: Plan) -> None:
     verb = "Apply" if plan.direction is Direction.APPLY else "Roll back"
-    consent(f"{verb} {console.counted(len(plan.steps), 'migration')}?")
+    consent(f"{verb} {terminal.counted(len(plan.steps), 'migration')}?")
 
 
 def _result_code(result: Result) -> ExitCode:

@@ -26,7 +26,7 @@ def lint_command(session: Session, base: str | None, form: str, out: Path | None
       dataops lint --format sarif --out lint.sarif
     """
     from dataops import lint
-    from dataops.lint import formats
+    from dataops.show import lint as formats
 
     if session.as_json and form not in ("text", "json") and out is None:
         raise UsageError(f"--json and --format {form} cannot both go to stdout", hint="give the second a file: --out")

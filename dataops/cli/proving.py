@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataops import ci, console, planner, report
 from dataops.cli.session import Session, checkout, command, document, reported, scratch_option, worst
 from dataops.cli.signals import signals
-from dataops.config import redact
 from dataops.errors import DataopsError, ExitCode, UsageError
-from dataops.executor import side_by_side
 from dataops.model import Migration, Service
+from dataops.planning.target import find_target
+from dataops.redaction import redact
+from dataops.run.reading import side_by_side
+from dataops.show import json, pipeline, terminal
 
 if TYPE_CHECKING:
     from dataops.proof import Proof, Tell
@@ -70,18 +71,18 @@ def prove_command(
 
     def text() -> str:
         if form == "json":
-            return document({"services": [report.proof(one) for one in proofs]}, code)
-        return redact(ci.proof(form, proofs, checkout(config.path.parent)))
+            return document({"services": [json.proof(one) for one in proofs]}, code)
+        return redact(pipeline.proof(form, proofs, checkout(config.path.parent)))
 
     if not session.deliver(form, text, report_path):
-        session.console.data(console.proof_lines(proofs))
+        session.console.data(terminal.proof_lines(proofs))
     return code
 
 
 def _since(services: Sequence[Service], since: str | None) -> tuple[Sequence[Service], Migration | None]:
     if since is None:
         return services, None
-    service, migration = planner.target(services, since)
+    service, migration = find_target(services, since)
     if migration is None:
         raise UsageError("everything is since base", hint="leave out --since")
     return [service], migration

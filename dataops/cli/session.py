@@ -16,11 +16,15 @@ from typing import Any
 
 import click
 
-from dataops import __version__, ci, config, console, logs, report
+from dataops import __version__, config
 from dataops.cli import termination
+from dataops.durations import parse_duration
 from dataops.errors import Bug, CannotWrite, ConfigError, DataopsError, ExitCode, Stopped, UsageError
 from dataops.events import Broadcast, Emit, Event
-from dataops.logs import JsonLog
+from dataops.redaction import redact
+from dataops.show import json as answers
+from dataops.show import log, pipeline, terminal
+from dataops.show.log import JsonLog
 
 
 @dataclass
@@ -36,9 +40,9 @@ class Session:
 
     def __post_init__(self) -> None:
         self.author = config.author()
-        self.console = console.Console(quiet=self.logs_lines)
+        self.console = terminal.Console(quiet=self.logs_lines)
         self.log = JsonLog(
-            sys.stderr, self.author.run, words=self.log_format == "tracing", trace=logs.parent(os.environ)
+            sys.stderr, self.author.run, words=self.log_format == "tracing", trace=log.parent(os.environ)
         )
         self.sinks: list[Emit] = []
 
@@ -88,7 +92,7 @@ class Session:
         """Answer in that form. False when people are still to be told: it went to a file, or is none of these."""
         if form == "table":
             if path is not None:
-                raise UsageError("--report goes only with --format", hint=f"for example --format {ci.FORMATS[0]}")
+                raise UsageError("--report goes only with --format", hint=f"for example --format {pipeline.FORMATS[0]}")
             return False
         if path is None:
             self.console.answer(text())
@@ -102,7 +106,7 @@ class Session:
 
         Of files that are `only_planned` it is dropped: they tell of effects that they did not have.
         """
-        printed = console.Printed((lambda line: None) if only_planned else self._printed)
+        printed = terminal.Printed((lambda line: None) if only_planned else self._printed)
         try:
             with redirect_stdout(printed), redirect_stderr(printed):
                 yield
@@ -134,7 +138,7 @@ def reported(function: click.decorators.FC) -> click.decorators.FC:
     form = click.option(
         "--format",
         "form",
-        type=click.Choice(["table", "json", *ci.FORMATS]),
+        type=click.Choice(["table", "json", *pipeline.FORMATS]),
         default="table",
         help="How to answer: for people, programs, GitHub, test reports, pull requests.",
     )
@@ -164,7 +168,7 @@ def write_report(path: Path, text: str) -> None:
 
 
 def document(content: dict[str, Any], code: int) -> str:
-    document = config.redact.within({**content, "exit_code": int(code)})
+    document = redact.within({**content, "exit_code": int(code)})
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -173,7 +177,7 @@ def duration(context: click.Context, parameter: click.Parameter, value: str | No
     if value is None:
         return None
     try:
-        return config.seconds(value)
+        return parse_duration(value)
     except ConfigError as error:
         raise click.BadParameter(f"{value!r} is not a duration: write 500ms, 60s, 2m or 1h") from error
 
@@ -297,21 +301,21 @@ def worst(errors: Sequence[DataopsError]) -> DataopsError:
 def tell(error: DataopsError, given: Sequence[str] = ()) -> None:
     """In every form that was asked for. `given` is the command line, for those that have no session."""
     session = sessions[-1] if sessions else None
-    shown = session.console if session else console.Console()
+    shown = session.console if session else terminal.Console()
     termination.note(f"error: {error}", f"hint: {error.hint}" if error.hint else "")
     if session.as_json if session else "--json" in given:
-        shown.answer(document(report.error(error), error.exit_code))
+        shown.answer(document(answers.error(error), error.exit_code))
     if session is not None and session.logs_lines:
         session.log.error(error)
     shown.error(error)
 
 
 def tell_bug(error: Exception) -> None:
-    text = config.redact("".join(traceback.format_exception(error)))
+    text = redact("".join(traceback.format_exception(error)))
     if sessions and sessions[-1].logs_lines:
         with suppress(OSError):
             sessions[-1].log.line("error", "bug", "", f"a bug: {type(error).__name__}", {"traceback": text})
     else:
         with suppress(OSError):
             click.echo(text, nl=False, err=True)
-    tell(Bug(f"this is a bug in dataops: {type(error).__name__}: {config.redact(str(error))}"))
+    tell(Bug(f"this is a bug in dataops: {type(error).__name__}: {redact(str(error))}"))

@@ -16,7 +16,7 @@ from dataops.cli import termination
 from dataops.cli.session import Session, tell
 from dataops.errors import Stopped
 from dataops.events import Emit, StopRequested
-from dataops.executor import StopSignal
+from dataops.run.stop import StopSignal
 
 _ASK_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _LEAVE_SECONDS = 2.0  # from a signal with nothing to finish until we leave, whatever the main thread does

@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 
 import click
 
-from dataops import console, report
 from dataops.backends import opened
 from dataops.cli.session import Session, command, consent, duration, main_group
 from dataops.cli.signals import signals
 from dataops.errors import ExitCode
-from dataops.executor import prune, side_by_side
 from dataops.model import Kept, Service
+from dataops.run.reading import side_by_side
+from dataops.run.under_lock import prune
+from dataops.show import json, terminal
 
 
 @main_group.group("stash")
@@ -37,10 +38,10 @@ def stash_list_command(session: Session) -> None:
     """
     found = _kept(session.config().services)
     if session.as_json:
-        session.answer({"kept": [report.kept(service.name, kept) for service, kept in found]}, ExitCode.OK)
+        session.answer({"kept": [json.kept(service.name, kept) for service, kept in found]}, ExitCode.OK)
     elif found:
         session.console.table(
-            console.STASH_HEADERS, console.stash_rows((service.name, kept) for service, kept in found)
+            terminal.STASH_HEADERS, terminal.stash_rows((service.name, kept) for service, kept in found)
         )
     else:
         session.console.say("nothing is put aside")
@@ -63,7 +64,7 @@ def stash_prune_command(session: Session, older_than: float, yes: bool) -> None:
         if kept.at is not None and kept.at.timestamp() < limit
     ]
     if not session.as_json:
-        rows = console.stash_rows((service.name, kept) for service, kept in found)
+        rows = terminal.stash_rows((service.name, kept) for service, kept in found)
         session.console.talk([("  ".join(row), "") for row in rows] or [("nothing is that old", "")])
     if found and not yes:
         consent(f"Drop these {len(found)}? They cannot be brought back.")
@@ -73,7 +74,7 @@ def stash_prune_command(session: Session, older_than: float, yes: bool) -> None:
             with opened(service) as backend:
                 prune(backend, session.author, migrations, emit=session.sink(), stop=stop)
     if session.as_json:
-        session.answer({"pruned": [report.kept(service.name, kept) for service, kept in found]}, ExitCode.OK)
+        session.answer({"pruned": [json.kept(service.name, kept) for service, kept in found]}, ExitCode.OK)
     elif found:
         session.console.data([(f"{len(found)} dropped", "")])
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import click
 
 from dataops.cli.session import Session
-from dataops.config import redact
 from dataops.errors import CannotWrite, DataopsError
 from dataops.events import Warned
-from dataops.executor import look
 from dataops.model import Service, State
+from dataops.redaction import redact
+from dataops.run.reading import look
 from dataops.statements import listening
 
 if TYPE_CHECKING:
-    from dataops.metrics import Collector
+    from dataops.show.prometheus import Collector
 
 
 @dataclass
@@ -49,16 +49,16 @@ def telemetry(session: Session, command: str, path: Path | None, *, run: bool = 
     if path is None and not any(name.startswith("OTEL_") for name in os.environ):
         yield Observed()
         return
-    from dataops import metrics, tracing
+    from dataops.show import otel, prometheus
 
     if path is not None:
-        metrics.refuse_unwritable(path)
-    traced = tracing.start(command, session.author, os.environ, lambda text: _warn(session, text), spans=run)
+        prometheus.refuse_unwritable(path)
+    traced = otel.start(command, session.author, os.environ, lambda text: _warn(session, text), spans=run)
     observed = Observed()
     if path is None and traced is None:
         yield observed
         return
-    collector = metrics.Collector(command)
+    collector = prometheus.Collector(command)
     session.sinks = [collector]
     hearers = [collector.statement]
     if traced is not None:
@@ -95,14 +95,14 @@ def _measure(collector: Collector, observed: Observed, ended: BaseException | No
 
 
 def _write(session: Session, path: Path, collector: Collector) -> None:
-    from dataops import metrics
+    from dataops.show import prometheus
 
     try:
         names = session.config(with_urls=False, with_files=False, observed=True).names
     except DataopsError:
         names = None
     try:
-        metrics.write(path, collector.values, names)
+        prometheus.write(path, collector.values, names)
     except CannotWrite as error:
         _warn(session, error.message)
 

@@ -10,8 +10,8 @@ import os
 import stat
 from contextlib import suppress
 
-from dataops.config import redact
 from dataops.errors import ExitCode
+from dataops.redaction import redact
 
 DEFAULT = "/dev/termination-log"
 _LONGEST = 4096  # bytes; what is longer is cut by Kubernetes

@@ -17,11 +17,12 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dataops import kinds
 from dataops.dev import supervisor
 from dataops.dev.databases import create_database, drop_database
 from dataops.dev.servers import (
@@ -49,6 +50,7 @@ __all__ = [
     "drop_database",
     "mongodb_server",
     "postgres_server",
+    "scratch_server",
     "up",
     "urls",
 ]
@@ -70,6 +72,17 @@ class Running:
     servers: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...] = ()
     fresh: bool = False
+
+
+def scratch_server(kind: kinds.Kind) -> contextlib.AbstractContextManager[PostgresServer | MongoServer]:
+    """A server of that kind for databases to compare with. Raises ServerUnavailable for a kind that we cannot start."""
+    starters: Mapping[kinds.Kind, Callable[[], contextlib.AbstractContextManager[PostgresServer | MongoServer]]] = {
+        kinds.POSTGRESQL: lambda: postgres_server(stand_in=True),
+        kinds.MONGODB: lambda: mongodb_server(replica_set=True),
+    }
+    if kind not in starters:
+        raise ServerUnavailable(f"dataops cannot start a {kind.title} server by itself")
+    return starters[kind]()
 
 
 def default_folder() -> Path:

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE
 from dataops.lint import history, ignores, mongo
 from dataops.lint.ignores import Ignore
 from dataops.lint.rules import RULES, Finding, Rule, Severity
-from dataops.model import Kind, Service
+from dataops.model import Service
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def lint(services: Sequence[Service], *, base: str | None = None, ask_squawk: bo
     """
     reads = [history.read(service) for service in services]
     bases = [history.Base(base, read.service.folder) if base else None for read in reads]
-    if ask_squawk and any(service.kind is Kind.POSTGRESQL for service in services):
+    if ask_squawk and any(service.kind.format is ALEMBIC for service in services):
         from dataops.lint import squawk
 
         squawk.program()
@@ -59,7 +60,7 @@ def _one(
     read: history.Read, base: history.Base | None, ask_squawk: bool
 ) -> tuple[list[Finding], list[tuple[Finding, Ignore]]]:
     name = read.service.name
-    findings = [*read.broken, *history.chain(read), *history.each(read), *_content(read, ask_squawk)]
+    findings = [*read.broken, *history.one_chain(read), *history.each(read), *_content(read, ask_squawk)]
     if base is not None:
         findings += history.against(read, base)
     comments: dict[Path, list[Ignore]] = {}
@@ -84,7 +85,7 @@ def _one(
 
 
 def _content(read: history.Read, ask_squawk: bool) -> Iterator[Finding]:
-    if read.service.kind is Kind.MONGODB:
+    if read.service.kind.format is PYMONGO_MIGRATE:
         for migration in read.migrations:
             yield from mongo.check(read.service.name, migration)
     elif read.migrations:

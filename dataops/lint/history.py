@@ -15,10 +15,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataops import files, source
+from dataops import source
 from dataops.errors import BrokenFile, DataopsError, UsageError
+from dataops.files import chain
 from dataops.lint.rules import RULES, Finding
-from dataops.model import Kind, Migration, Service
+from dataops.model import Migration, Service
+from dataops.text import near
 
 LIBRARIES = {"alembic", "sqlalchemy", "pymongo", "bson", "dataops"}
 """What a migration may import beside Python's own: what the migrations of every service stand on anyway."""
@@ -39,11 +41,11 @@ def read(service: Service) -> Read:
     migrations: list[Migration] = []
     broken: list[Finding] = []
     texts: dict[Path, bytes] = {}
-    for path in files.paths(service.name, service.kind, service.folder):
+    for path in chain.paths(service.name, service.kind, service.folder):
         try:
             texts[path] = path.read_bytes()
             source.parse(texts[path])
-            migrations.append(files.read(service.name, service.kind, path))
+            migrations.append(chain.read(service.name, service.kind, path))
         except source.Unreadable as error:
             broken.append(Finding(RULES["H001"], path, error.line or 1, str(error), service.name))
         except OSError as error:
@@ -57,7 +59,7 @@ def read(service: Service) -> Read:
     return Read(service, tuple(migrations), tuple(broken), texts)
 
 
-def chain(read: Read) -> Iterator[Finding]:
+def one_chain(read: Read) -> Iterator[Finding]:
     """One base, one head, one child each; ids in the order of their times."""
     by_id: dict[str, Migration] = {}
     for migration in read.migrations:
@@ -69,7 +71,7 @@ def chain(read: Read) -> Iterator[Finding]:
         children.setdefault(migration.parent, []).append(migration)
         parent = by_id.get(migration.parent or "")
         if migration.parent is not None and parent is None and not _may_be_broken(migration.parent, read):
-            hint = files.near(migration.parent, [id_ for id_ in by_id if id_ != migration.id])
+            hint = near(migration.parent, [id_ for id_ in by_id if id_ != migration.id])
             yield _at_identity(read, "H005", migration, f"its parent {migration.parent} does not exist", hint)
         if parent is not None and _time(migration.id) < _time(parent.id):
             yield _at_identity(read, "H008", migration, f"{migration.id} is older than its parent {parent.id}")
@@ -213,7 +215,7 @@ class Base:
         blobs = {
             os.fsdecode(name): about.split()[2] for about, name in entries if about.split()[1] == b"blob"
         }  # fmt: skip
-        wanted = {Path(name).name: blob for name, blob in blobs.items() if files.is_migration(Path(name).name)}
+        wanted = {Path(name).name: blob for name, blob in blobs.items() if chain.is_migration(Path(name).name)}
         answer = self._git("cat-file", "--batch", given=b"".join(blob + b"\n" for blob in wanted.values())) or b""
         found, at = {}, 0
         for name in wanted:
@@ -241,7 +243,7 @@ _DEEPEN = "git fetch --unshallow; in GitHub Actions: actions/checkout with fetch
 def against(read: Read, base: Base) -> Iterator[Finding]:
     """What was edited or removed since, and what has come there meanwhile in the same place as ours."""
     service = read.service
-    place = files.place_of(service.kind, service.folder)
+    place = chain.place_of(service.kind, service.folder)
     stood = _migrations(service, place, base.texts(place, newest=False))
     ours = {migration.id: migration for migration in read.migrations}
     broken = {finding.path.name for finding in read.broken}
@@ -269,16 +271,15 @@ def against(read: Read, base: Base) -> Iterator[Finding]:
 def _migrations(service: Service, place: Path, texts: dict[str, bytes]) -> dict[str, Migration]:
     """Those that can be read; the others are nothing that ours could be compared with."""
     found = {}
+    written = service.kind.format
     for name, text in texts.items():
         try:
             source.parse(text)
-            id_, parent = source.identity(
-                text, source.ALEMBIC_NAMES if service.kind is Kind.POSTGRESQL else source.MONGO_NAMES
-            )
+            id_, parent = source.identity(text, (written.id_variable, written.parent_variable))
         except source.Unreadable:
             continue
         path = place / name
-        if service.kind is Kind.MONGODB:
+        if written.id_is_file_name:
             id_, parent = path.stem, parent[0] if isinstance(parent, Sequence) and parent else None
         if id_ is not None and (parent is None or isinstance(parent, str)):
             found[id_] = Migration(id_, parent, path, service.kind, text)
@@ -313,4 +314,4 @@ def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-__all__ = ["Base", "Read", "against", "chain", "each", "read"]
+__all__ = ["Base", "Read", "against", "each", "one_chain", "read"]

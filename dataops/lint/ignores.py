@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dataops.files import near
 from dataops.lint.rules import RULES, Finding
+from dataops.text import near
 
 _DIRECTIVE = re.compile(r"#\s*dataops:\s*(ignore\b.*)", re.IGNORECASE)
 _FORM = re.compile(r"ignore(-file)?\[([^\[\]]*)\]\s*[:\u2013\u2014-]*\s*(.*)")

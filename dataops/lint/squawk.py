@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from dataops.backends.postgres import runner
-from dataops.config import redact
 from dataops.errors import BrokenFile, ConfigError
 from dataops.lint.rules import RULES, Finding, Rule
 from dataops.model import Direction, Migration, Service, Step
+from dataops.redaction import redact
 
 PG_VERSION = "14"
 """The oldest server that dataops supports."""

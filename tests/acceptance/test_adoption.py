@@ -20,10 +20,12 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
-from dataops import dev, files, scratch
+from dataops import dev, scratch
 from dataops.dev import MongoServer, PostgresServer
 from dataops.errors import ExitCode, ServerUnavailable
-from dataops.model import Author, Kind
+from dataops.files import chain
+from dataops.kinds import MONGODB, POSTGRESQL, Kind
+from dataops.model import Author
 from dataops.scratch import Scratch
 from tests.contract.test_records import DBMATE, DJANGO, GOLANG, KNEX, SQLX
 from tests.oldtools import AT, OldTool, checksum
@@ -540,7 +542,7 @@ def test_a_scratch_server_on_which_no_database_may_be_made_is_told(it: Legacy) -
         assert "CREATEDB" in it.adopt("--scratch", url, code=10)["problem"]["hint"]
 
 
-@only("kind", list(Kind))
+@only("kind", [POSTGRESQL, MONGODB])
 def test_without_any_server_to_build_on_it_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch, kind: Kind) -> None:
     def none(*_: object, **__: object) -> object:
         raise ServerUnavailable("no such program on this machine")
@@ -555,7 +557,7 @@ def test_without_any_server_to_build_on_it_says_how_to_name_one(monkeypatch: pyt
     ):
         pass
     assert caught.value.exit_code is ExitCode.UNREACHABLE
-    assert "--scratch URL" in caught.value.hint and kind.value in caught.value.hint
+    assert "--scratch URL" in caught.value.hint and kind.name in caught.value.hint
 
 
 @only("it", ["sqlx", "migrate-mongo"], indirect=True)
@@ -912,7 +914,7 @@ class Blink:
 
     def _chain(self, service: str, head: str) -> list[str]:
         folder = ROOT / "pg_migrations" / FOLDERS[service]
-        ids = [migration.id for migration in files.load(service, Kind.POSTGRESQL, folder)]
+        ids = [migration.id for migration in chain.load(service, POSTGRESQL, folder)]
         return ids[: ids.index(head) + 1]
 
     def _forget_mongo(self) -> None:

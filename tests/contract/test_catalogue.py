@@ -21,14 +21,15 @@ from dataops.backends.mongo.contents import elements
 from dataops.catalogue import compare
 from dataops.dev import MongoServer, PostgresServer
 from dataops.errors import PermissionDenied
-from dataops.model import Kind, Service
+from dataops.kinds import MONGODB, POSTGRESQL
+from dataops.model import Service
 from tests.servers import fresh_name, fresh_postgres
 
 Mongo = Database[dict[str, Any]]
 
 
 def service(url: str) -> Service:
-    kind = Kind.POSTGRESQL if url.startswith("postgres") else Kind.MONGODB
+    kind = POSTGRESQL if url.startswith("postgres") else MONGODB
     return Service("it", kind, url, Path("nowhere"))
 
 

@@ -20,8 +20,9 @@ from dataops.backends import opened
 from dataops.catalogue import compare
 from dataops.dev import MongoServer, PostgresServer, create_database, programs
 from dataops.errors import MigrationFailed, PermissionDenied, ServerUnavailable, Stopped, UsageError
-from dataops.executor import StopSignal
-from dataops.model import Author, Kind, Service
+from dataops.kinds import MONGODB, POSTGRESQL
+from dataops.model import Author, Service
+from dataops.run.stop import StopSignal
 from dataops.scratch import PREFIX, Scratch
 from tests.projects import Project, ended, until
 from tests.servers import ROOT, fresh_name
@@ -35,7 +36,7 @@ AUTHOR = Author(run="20261124T093000-aaaaaa", actor="ana", host="pod-1", version
 def scratch() -> Iterator[Scratch]:
     """On servers of its own, for all of these tests."""
     with Scratch(AUTHOR) as scratch:
-        scratch.start(Kind)
+        scratch.start([POSTGRESQL, MONGODB])
         yield scratch
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dataops import lint
+from dataops.kinds import MONGODB, POSTGRESQL, Kind
 from dataops.lint import Finding, Report
-from dataops.model import Kind, Service
+from dataops.model import Service
 
 
 def mongo_file(upgrade: str, downgrade: str = "pass", *, more: str = "", id_: str = "20240101000000-a") -> str:
@@ -50,8 +51,8 @@ def postgres_file(
     return "\n".join(lines) + "\n"
 
 
-def project(folder: Path, files: Mapping[str, str | bytes], kind: Kind = Kind.MONGODB) -> Service:
-    place = folder / "versions" if kind is Kind.POSTGRESQL else folder
+def project(folder: Path, files: Mapping[str, str | bytes], kind: Kind = MONGODB) -> Service:
+    place = folder / "versions" if kind is POSTGRESQL else folder
     place.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (place / name).write_bytes(content.encode() if isinstance(content, str) else content)
@@ -63,7 +64,7 @@ def lint_mongo(folder: Path, content: str) -> Report:
 
 
 def lint_postgres(folder: Path, content: str, *, ask_squawk: bool = True) -> Report:
-    return lint.lint([project(folder, {"a.py": content}, Kind.POSTGRESQL)], ask_squawk=ask_squawk)
+    return lint.lint([project(folder, {"a.py": content}, POSTGRESQL)], ask_squawk=ask_squawk)
 
 
 def told(findings: Report | tuple[Finding, ...]) -> list[str]:

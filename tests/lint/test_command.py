@@ -11,7 +11,7 @@ import pytest
 
 from dataops import cli
 from dataops.errors import ExitCode
-from dataops.model import Kind
+from dataops.kinds import POSTGRESQL
 from tests.lint.samples import mongo_file, postgres_file, project
 
 CONFIG = """
@@ -30,7 +30,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project without a fault, and us in it. There are no URLs."""
     (tmp_path / "dataops.toml").write_text(CONFIG)
     project(tmp_path / "api", {"20240101000000-a.py": mongo_file("db.create_collection('a')")})
-    project(tmp_path / "voucher", {"a.py": postgres_file("op.execute('SELECT 1')")}, Kind.POSTGRESQL)
+    project(tmp_path / "voucher", {"a.py": postgres_file("op.execute('SELECT 1')")}, POSTGRESQL)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -39,7 +39,7 @@ def spoil(place: Path) -> None:
     """A finding in each service, and a broken file beside each."""
     project(place / "api", {"20240101000000-a.py": mongo_file("db.users.drop()"), "broken.py": "def ("})
     broken = postgres_file("print('loud')\nop.drop_table('t')")
-    project(place / "voucher", {"a.py": broken, "b.py": "a = '\n"}, Kind.POSTGRESQL)
+    project(place / "voucher", {"a.py": broken, "b.py": "a = '\n"}, POSTGRESQL)
 
 
 WRONG = [

@@ -13,9 +13,10 @@ import pytest
 import xmlschema
 
 from dataops import lint
-from dataops.formats import Annotation, Case, Failed, github, junit
-from dataops.lint import RULES, Finding, Ignore, Report, Rule, Severity, formats
-from dataops.model import Kind
+from dataops.kinds import POSTGRESQL
+from dataops.lint import RULES, Finding, Ignore, Report, Rule, Severity
+from dataops.show import lint as formats
+from dataops.show.formats import Annotation, Case, Failed, github, junit
 from tests.lint.samples import mongo_file, postgres_file, project
 
 DATA = Path(__file__).with_name("data")
@@ -201,7 +202,7 @@ def test_real_findings_are_valid_in_every_form(
 ) -> None:
     services = [
         project(tmp_path / "m", {"20240101000000-a.py": mongo_file("db.users.drop()"), "b.py": "def ("}),
-        project(tmp_path / "p", {"a.py": postgres_file("op.execute('selec 1')")}, Kind.POSTGRESQL),
+        project(tmp_path / "p", {"a.py": postgres_file("op.execute('selec 1')")}, POSTGRESQL),
     ]
     report = lint.lint(services)
     assert {finding.rule.severity for finding in report.findings} == {Severity.ERROR}

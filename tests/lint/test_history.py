@@ -10,11 +10,11 @@ import pytest
 
 from dataops import lint
 from dataops.errors import ConfigError, ExitCode, UsageError
+from dataops.kinds import MONGODB, POSTGRESQL
 from dataops.lint import Report
-from dataops.model import Kind
 from tests.lint.samples import mongo_file, postgres_file, project, told
 
-PG, MONGO = Kind.POSTGRESQL, Kind.MONGODB
+PG, MONGO = POSTGRESQL, MONGODB
 
 
 def pg(folder: Path, files: Mapping[str, str | bytes], base: str | None = None) -> Report:

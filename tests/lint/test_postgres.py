@@ -11,8 +11,8 @@ import pytest
 
 from dataops import lint
 from dataops.errors import ConfigError
+from dataops.kinds import POSTGRESQL
 from dataops.lint import squawk
-from dataops.model import Kind
 from tests.lint.samples import lint_postgres, postgres_file, project, told
 
 CONCURRENTLY = "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (c)"
@@ -103,7 +103,7 @@ def test_every_broken_migration_is_told_and_the_others_are_read(tmp_path: Path) 
         "d.py": postgres_file("op.drop_column('t', 'c')", id_="20240104000000", parent="20240103000000"),
         "e.py": postgres_file("pass", id_="20240105000000", parent="20240104000000").replace("def upgrade", "def up"),
     }
-    report = lint.lint([project(tmp_path, files, Kind.POSTGRESQL)])
+    report = lint.lint([project(tmp_path, files, POSTGRESQL)])
     assert [f"{finding.path.name}:{finding.line} {finding.rule.code}" for finding in report.findings] == [
         "a.py:10 P001",
         "b.py:7 P002",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dataops import config
+from dataops.redaction import redact
 
 
 @pytest.fixture(autouse=True)
 def _nothing_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config.redact, "_secrets", set())
+    monkeypatch.setattr(redact, "_secrets", set())

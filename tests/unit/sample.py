@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from dataops.kinds import POSTGRESQL, Kind
 from dataops.model import (
     Ahead,
     Applied,
@@ -21,7 +22,6 @@ from dataops.model import (
     Happened,
     Holder,
     Identity,
-    Kind,
     Migration,
     Plan,
     Service,
@@ -37,7 +37,7 @@ HOLDER = Holder(run="run-9", who="bob@pod-2", since=NOW)
 def text(id_: str, parent: str | None, kind: Kind, marks: str = "") -> str:
     """A whole migration file."""
     lines = [f'"""Do {id_}."""']
-    if kind is Kind.POSTGRESQL:
+    if kind is POSTGRESQL:
         lines += ["from alembic import op", f"revision = {id_!r}", f"down_revision = {parent!r}"]
         up = f'op.execute("CREATE TABLE {id_} ()")'
         if "~" in marks:
@@ -50,12 +50,12 @@ def text(id_: str, parent: str | None, kind: Kind, marks: str = "") -> str:
         lines.append("repeatable = True")
     if "!" in marks:
         lines += ["reversible = False", f'irreversible_because = "{id_} throws things away"']
-    argument = "" if kind is Kind.POSTGRESQL else "db"
+    argument = "" if kind is POSTGRESQL else "db"
     lines += [f"def upgrade({argument}):\n    {up}", f"def downgrade({argument}):\n    {down}", ""]
     return "\n".join(lines)
 
 
-def migration(id_: str, parent: str | None = None, *, kind: Kind = Kind.POSTGRESQL, marks: str = "") -> Migration:
+def migration(id_: str, parent: str | None = None, *, kind: Kind = POSTGRESQL, marks: str = "") -> Migration:
     return Migration(id_, parent, Path(f"{id_}.py"), kind, text(id_, parent, kind, marks).encode())
 
 
@@ -63,7 +63,7 @@ def service(
     picture: str,
     *,
     name: str = "voucher",
-    kind: Kind = Kind.POSTGRESQL,
+    kind: Kind = POSTGRESQL,
     depends_on: tuple[str, ...] = (),
     ahead: Ahead = Ahead.REFUSE,
 ) -> Service:
@@ -72,7 +72,7 @@ def service(
         if "(" not in marks:
             parent = migrations[-1].id if migrations else None
             migrations.append(migration(id_, parent, kind=kind, marks=marks))
-    url = "postgresql://nobody@nowhere/nothing" if kind is Kind.POSTGRESQL else "mongodb://nowhere/nothing"
+    url = "postgresql://nobody@nowhere/nothing" if kind is POSTGRESQL else "mongodb://nowhere/nothing"
     return Service(name, kind, url, Path("pg"), tuple(migrations), depends_on=depends_on, ahead=ahead)
 
 
@@ -80,7 +80,7 @@ def state(
     picture: str,
     *,
     name: str = "voucher",
-    kind: Kind = Kind.POSTGRESQL,
+    kind: Kind = POSTGRESQL,
     depends_on: tuple[str, ...] = (),
     ahead: Ahead = Ahead.REFUSE,
     last: Entry | None = None,
@@ -108,7 +108,7 @@ def state(
     return State(
         service=made,
         identity=identity or Identity("PostgreSQL system 1", f"{name} (oid 5)", f"db:5432/{name}"),
-        server="PostgreSQL 15.1" if kind is Kind.POSTGRESQL else "MongoDB 7.0.6, standalone",
+        server="PostgreSQL 15.1" if kind is POSTGRESQL else "MongoDB 7.0.6, standalone",
         applied=tuple(applied),
         unknown=tuple(unknown),
         last=last,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dataops import files
 from dataops.errors import ConfigError, ExitCode
+from dataops.files import aliases
 from dataops.model import Known, Namesakes
 from tests.unit.sample import migration
 
@@ -16,11 +16,11 @@ OURS = [migration("20240101"), migration("20240102", "20240101")]
 
 def said(folder: Path, content: str | bytes) -> dict[str, Namesakes]:
     (folder / "adopt.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
-    return files.namesakes("voucher", folder, OURS)
+    return aliases.namesakes("voucher", folder, OURS)
 
 
 def test_without_the_file_nothing_is_said(tmp_path: Path) -> None:
-    assert files.namesakes("voucher", tmp_path, OURS) == {}
+    assert aliases.namesakes("voucher", tmp_path, OURS) == {}
 
 
 def test_each_tool_has_its_part(tmp_path: Path) -> None:
@@ -93,4 +93,4 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
 def test_a_folder_of_that_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "adopt.toml").mkdir()
     with pytest.raises(ConfigError, match="Is a directory"):
-        files.namesakes("voucher", tmp_path, OURS)
+        aliases.namesakes("voucher", tmp_path, OURS)

@@ -11,16 +11,17 @@ import pytest
 from pymongo.errors import OperationFailure
 from sqlalchemy.exc import DBAPIError
 
-from dataops import config
 from dataops.backends import connect, load_module, settled
 from dataops.backends.mongo import MongoBackend
 from dataops.backends.postgres import PostgresBackend
 from dataops.errors import BrokenFile, ConfigError
-from dataops.model import Happened, Kind, Service, State
+from dataops.kinds import MONGODB
+from dataops.model import Happened, Service, State
+from dataops.redaction import redact
 from tests.unit.sample import HOLDER, entry, migration, service, state
 
 PG = service("a")
-MONGO = service("a", kind=Kind.MONGODB)
+MONGO = service("a", kind=MONGODB)
 
 
 def test_connecting_reaches_no_server_and_closing_twice_is_fine() -> None:
@@ -131,7 +132,7 @@ def test_a_postgresql_error_names_the_servers_class_and_the_statement() -> None:
 
 
 def test_a_secret_that_would_be_cut_in_two_is_gone_before_the_cut() -> None:
-    config.redact.learn("postgres://someone:hunter2hunter2@db/x")
+    redact.learn("postgres://someone:hunter2hunter2@db/x")
     for length in range(440, 520):
         assert "hunter" not in MongoBackend(MONGO).error_text(ValueError("x" * length + "hunter2hunter2"))
     for length in range(270, 310):
@@ -155,7 +156,7 @@ def test_a_secret_that_would_be_cut_in_two_is_gone_before_the_cut() -> None:
     ids=lambda one: one.url,
 )
 def test_a_url_that_no_driver_takes_is_refused_without_a_piece_of_it(one: Service) -> None:
-    config.redact.learn(one.url)
+    redact.learn(one.url)
     backend = connect(one)
     with pytest.raises(ConfigError) as caught:
         backend.read()

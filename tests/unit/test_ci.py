@@ -10,16 +10,17 @@ from xml.etree import ElementTree
 import pytest
 import xmlschema
 
-from dataops import ci, planner
 from dataops.errors import HistoryError, Unreachable
 from dataops.model import Direction, Plan, Rendering
+from dataops.planning import planner
 from dataops.proof import Disproved, Proof
+from dataops.show import pipeline
 from tests.unit.sample import state
 
 XSD = xmlschema.XMLSchema(Path(__file__).parents[1] / "lint" / "data" / "junit-10.xsd")
 ROOT = Path.cwd()
 NOW = state("a* -- b -- c!")
-LOOKED: list[ci.Looked] = [
+LOOKED: list[pipeline.Looked] = [
     (NOW.service, NOW, None),
     (replace(NOW.service, name="down"), Unreachable("no answer | at all", service="down", hint="is it up?"), None),
 ]
@@ -36,7 +37,7 @@ def plan() -> tuple[Plan, dict[str, Rendering]]:
 
 def test_junit_of_a_status_is_valid_and_has_a_case_for_each_migration() -> None:
     for check, failed in ((True, ["b", "c", "database"]), (False, ["database"])):
-        text = ci.status("junit", LOOKED, ROOT, check=check)
+        text = pipeline.status("junit", LOOKED, ROOT, check=check)
         XSD.validate(text)
         cases = ElementTree.fromstring(text).iter("testcase")
         assert [case.get("name") for case in cases if case.find("failure") is not None] == failed
@@ -45,7 +46,7 @@ def test_junit_of_a_status_is_valid_and_has_a_case_for_each_migration() -> None:
 
 
 def test_junit_of_a_plan_is_valid_and_says_what_would_run() -> None:
-    text = ci.plan("junit", *plan(), ROOT)
+    text = pipeline.plan("junit", *plan(), ROOT)
     XSD.validate(text)
     cases = list(ElementTree.fromstring(text).iter("testcase"))
     assert [case.get("name") for case in cases] == ["b", "c"]
@@ -58,7 +59,7 @@ GRAMMAR = re.compile(r"::(error|warning|notice)( (file|line|title)=[^,:\n]*(,(fi
 
 @pytest.mark.parametrize("check", [True, False])
 def test_annotations_are_on_the_migration_files(check: bool) -> None:
-    lines = ci.status("github", LOOKED, ROOT, check=check).splitlines()
+    lines = pipeline.status("github", LOOKED, ROOT, check=check).splitlines()
     assert all(GRAMMAR.fullmatch(line) for line in lines)
     level = "error" if check else "notice"
     assert [line.partition("::")[2].partition("::")[0] for line in lines] == [
@@ -69,14 +70,14 @@ def test_annotations_are_on_the_migration_files(check: bool) -> None:
 
 
 def test_a_risky_step_is_a_warning() -> None:
-    lines = ci.plan("github", *plan(), ROOT).splitlines()
+    lines = pipeline.plan("github", *plan(), ROOT).splitlines()
     assert all(GRAMMAR.fullmatch(line) for line in lines)
     assert [line.split()[0] for line in lines] == ["::notice", "::warning"]
     assert "IRREVERSIBLE" in lines[1]
 
 
 def test_markdown_of_a_plan_is_for_a_reviewer() -> None:
-    text = ci.plan("markdown", *plan(), ROOT)
+    text = pipeline.plan("markdown", *plan(), ROOT)
     assert text.startswith("### Plan: 2 to apply in 1 service (1 irreversible)\n")
     assert "| 2 | voucher | `c` | Do c. | IRREVERSIBLE: c throws things away, opaque, puts data aside |" in text
     assert "````sql\nCREATE TABLE b ();\nCOMMENT ON TABLE b IS '```'\n````" in text
@@ -87,22 +88,22 @@ def test_markdown_of_a_plan_is_for_a_reviewer() -> None:
 def test_markdown_never_grows_over_what_github_takes() -> None:
     planned, renderings = plan()
     huge = {key: replace(rendering, commands=("x" * 50_000,)) for key, rendering in renderings.items()}
-    text = ci.plan("markdown", planned, huge, ROOT)
+    text = pipeline.plan("markdown", planned, huge, ROOT)
     assert len(text) < 65_536
     assert "The commands of 1 more" in text
 
 
 def test_markdown_of_a_status_escapes_what_would_break_its_table() -> None:
-    text = ci.status("markdown", [*LOOKED, (replace(NOW.service, name="bad"), NOW, WRONG)], ROOT, check=True)
+    text = pipeline.status("markdown", [*LOOKED, (replace(NOW.service, name="bad"), NOW, WRONG)], ROOT, check=True)
     assert "no answer \\| at all" in text
     assert "- [ ] voucher: `b` Do b." in text
     assert ":x: edited" in text
     assert "- bad: put it back" in text
 
 
-@pytest.mark.parametrize("form", ci.FORMATS)
+@pytest.mark.parametrize("form", pipeline.FORMATS)
 def test_a_refusal_is_told_in_every_format(form: str) -> None:
-    text = ci.refusal(form, "dataops plan", WRONG)
+    text = pipeline.refusal(form, "dataops plan", WRONG)
     assert "edited" in text
     if form == "junit":
         XSD.validate(text)
@@ -113,20 +114,20 @@ def test_a_refusal_is_told_in_every_format(form: str) -> None:
 def test_what_was_not_proved_is_told_where_it_belongs() -> None:
     lost = Disproved("voucher", "b", "rolled back", "column t.note: missing here")
     proof = Proof(NOW.service, NOW.service.migrations, [lost, replace(lost, migration="")], seeded=True)
-    text = ci.proof("junit", [proof], ROOT)
+    text = pipeline.proof("junit", [proof], ROOT)
     XSD.validate(text)
     failed = [
         case.get("name") for case in ElementTree.fromstring(text).iter("testcase") if case.find("failure") is not None
     ]
     assert failed == ["b", "the whole way"]
-    lines = ci.proof("github", [proof], ROOT).splitlines()
+    lines = pipeline.proof("github", [proof], ROOT).splitlines()
     assert all(GRAMMAR.fullmatch(line) for line in lines)
     assert "file=b.py" in lines[0]
     assert "file=" not in lines[1]
-    assert "| voucher | 3 | yes | :x: 2 |" in ci.proof("markdown", [proof], ROOT)
+    assert "| voucher | 3 | yes | :x: 2 |" in pipeline.proof("markdown", [proof], ROOT)
 
 
 def test_a_rollback_is_told_as_one() -> None:
     planned = planner.plan_rollback([state("a* -- b*")], steps=1)
     assert planned.direction is Direction.ROLLBACK
-    assert "| to roll back |" in ci.plan("markdown", planned, {}, ROOT)
+    assert "| to roll back |" in pipeline.plan("markdown", planned, {}, ROOT)

@@ -13,8 +13,10 @@ from psycopg import conninfo
 from pymongo.uri_parser import parse_uri
 
 from dataops import __version__, config
+from dataops.durations import parse_duration
 from dataops.errors import ConfigError, DataopsError, ExitCode, UsageError
-from dataops.model import Ahead, Kind, Service, Timeouts
+from dataops.kinds import MONGODB, POSTGRESQL, Kind
+from dataops.model import Ahead, Service, Timeouts
 
 TWO = """
 [services.api]
@@ -87,10 +89,10 @@ def test_a_service_is_a_paragraph(tmp_path: Path) -> None:
     path = project(tmp_path, toml)
     environ = {"MONGODB_CON": "mongodb://db/galoy", "V": "postgresql://db/voucher"}
     api = Service(
-        "api", Kind.MONGODB, environ["MONGODB_CON"], tmp_path / "mongo", depends_on=("voucher",), ahead=Ahead.ALLOW
+        "api", MONGODB, environ["MONGODB_CON"], tmp_path / "mongo", depends_on=("voucher",), ahead=Ahead.ALLOW
     )
     timeouts = Timeouts(connect=0.5, lock=120, table_lock=3, statement=3600, lease=1.5)
-    voucher = Service("voucher", Kind.POSTGRESQL, environ["V"], tmp_path / "pg", timeouts=timeouts, session_pooler=True)
+    voucher = Service("voucher", POSTGRESQL, environ["V"], tmp_path / "pg", timeouts=timeouts, session_pooler=True)
     found = config.load(path, environ=environ)
     assert found == config.Config(path, (api, voucher), ("api", "voucher"))
     assert found.service("voucher") is found.services[1]
@@ -242,13 +244,13 @@ def test_a_service_depends_also_on_what_those_that_it_depends_on_depend_on(tmp_p
     [("500ms", 0.5), ("60s", 60), ("2m", 120), ("1h", 3600), ("1d", 86400), ("7", 7), (" 1.5 s ", 1.5), (3, 3), (0, 0)],
 )
 def test_durations(text: object, seconds: float) -> None:
-    assert config.seconds(text) == seconds
+    assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1s", "1 week", "1m30s", "1e3", "nan", "inf", None, True, [1]])
 def test_what_is_no_duration_is_refused(text: object) -> None:
     with pytest.raises(ConfigError, match="is not a duration"):
-        config.seconds(text)
+        parse_duration(text)
 
 
 # --- named environments
@@ -637,7 +639,7 @@ def test_an_observed_service_has_a_tool_and_no_folder(tmp_path: Path) -> None:
     lines = ['observe = "pop"', 'expect = "2023"', 'url_env = "VOUCHER_PG_CON"', 'timeouts = { connect = "1s" }']
     assert one(tmp_path, *lines, observed=True) == Service(
         "voucher",
-        Kind.POSTGRESQL,
+        POSTGRESQL,
         "postgres://db/v",
         tmp_path,
         observe="pop",
@@ -649,10 +651,10 @@ def test_an_observed_service_has_a_tool_and_no_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "kind"),
     [
-        (['observe = "migrate-mongo"'], Kind.MONGODB),
-        (['observe = "golang-migrate"'], Kind.POSTGRESQL),
-        (['observe = "golang-migrate"', 'engine = "mongodb"'], Kind.MONGODB),
-        (['observe = "knex"', 'engine = "postgresql"'], Kind.POSTGRESQL),
+        (['observe = "migrate-mongo"'], MONGODB),
+        (['observe = "golang-migrate"'], POSTGRESQL),
+        (['observe = "golang-migrate"', 'engine = "mongodb"'], MONGODB),
+        (['observe = "knex"', 'engine = "postgresql"'], POSTGRESQL),
     ],
 )
 def test_the_tool_says_what_kind_of_database_it_is(tmp_path: Path, lines: list[str], kind: Kind) -> None:

@@ -8,20 +8,24 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dataops import config, console, events, planner
-from dataops.console import Console, plan_lines, result_lines, status_row
+from dataops import events
 from dataops.errors import DatabaseAhead, DataopsError, LockNotObtained, MigrationFailed, Unreachable
-from dataops.model import Ahead, Direction, Failure, Happened, Kept, Kind, Plan, Rendering, Result, State
+from dataops.kinds import MONGODB
+from dataops.model import Ahead, Direction, Failure, Happened, Kept, Plan, Rendering, Result, State
+from dataops.planning import planner
+from dataops.redaction import redact
+from dataops.show import terminal
+from dataops.show.terminal import Console, plan_lines, result_lines, status_row
 from tests.unit.sample import HOLDER, NOW, entry, state, step
 
 
-def text(lines: list[console.Line]) -> str:
+def text(lines: list[terminal.Line]) -> str:
     return "\n".join(line for line, _ in lines) + "\n"
 
 
 # --- a plan
 
-API = state("m* -- n+ -- o", name="api", kind=Kind.MONGODB)
+API = state("m* -- n+ -- o", name="api", kind=MONGODB)
 VOUCHER = state("a* -- b -- c~! -- d", depends_on=("api",))
 PLAN = planner.plan_apply([API, VOUCHER])
 LONG = "CREATE TABLE b (\n    " + ",\n    ".join(f"column_{at} INT" for at in range(20)) + "\n)"
@@ -132,7 +136,7 @@ Plan: nothing to apply
 def test_of_a_very_long_plan_the_beginning_and_the_end_are_shown() -> None:
     now = state(" -- ".join(f"r{at:03}" for at in range(130)))
     lines = text(plan_lines(planner.plan_apply([now]), {}, verbose=False)).splitlines()
-    assert sum(line.startswith("  + ") for line in lines) == console.SHOWN_STEPS == 100
+    assert sum(line.startswith("  + ") for line in lines) == terminal.SHOWN_STEPS == 100
     assert "  … and 30 more, up to r129 (-v shows all)" in lines
     assert lines[-1] == "Plan: 130 to apply in 1 service"
     verbose = text(plan_lines(planner.plan_apply([now]), {}, verbose=True)).splitlines()
@@ -245,14 +249,14 @@ def test_a_row_of_status(now: State, problem: DataopsError | None, row: list[str
 def test_a_row_of_a_service_that_cannot_be_reached() -> None:
     row, style = status_row("voucher", Unreachable("cannot connect to db:5432/voucher", service="voucher"), None)
     assert (row, style) == (["voucher", "?", "?", "?", "", "", "", "cannot connect to db:5432/voucher"], "red")
-    assert len(row) == len(console.STATUS_HEADERS)
+    assert len(row) == len(terminal.STATUS_HEADERS)
 
 
 def test_rows_of_history() -> None:
     done = replace(LAST, seconds=1.234)
     failed = replace(entry("c", Happened.FAILED, Direction.ROLLBACK), at=None, error="ValueError: no")
     resolved = replace(entry("c", Happened.RESOLVED), reason="looked at it")
-    assert console.history_rows([("api", done), ("voucher", failed), ("voucher", resolved)]) == [
+    assert terminal.history_rows([("api", done), ("voucher", failed), ("voucher", resolved)]) == [
         ["2026-11-24 09:30:00", "api", "b", "apply", "succeeded", "1.23", "run-8", "bob@pod-2", ""],
         ["", "voucher", "c", "rollback", "failed", "", "run-8", "bob@pod-2", "ValueError: no"],
         ["2026-11-24 09:30:00", "voucher", "c", "apply", "resolved", "", "run-8", "bob@pod-2", "looked at it"],
@@ -263,10 +267,10 @@ def test_rows_of_the_stash() -> None:
     sizes = [(0, "0 B"), (1023, "1023 B"), (2048, "2 kB"), (5 * 1024**2, "5 MB"), (3 * 1024**3, "3.0 GB")]
     for size, shown in sizes:
         kept = Kept("n", "dataops_stash_n.users", "users", 1234, size, NOW)
-        assert console.stash_rows([("api", kept)]) == [
+        assert terminal.stash_rows([("api", kept)]) == [
             ["api", "n", "users", "dataops_stash_n.users", "1,234", shown, "2026-11-24 09:30:00"]
         ]
-    assert console.stash_rows([("api", Kept("n", "p", "s", 0, 0, None))])[0][-1] == "unknown"
+    assert terminal.stash_rows([("api", Kept("n", "p", "s", 0, 0, None))])[0][-1] == "unknown"
 
 
 # --- events as lines
@@ -307,7 +311,7 @@ STEP = step(VOUCHER, "b")
     ids=lambda value: type(value).__name__ if isinstance(value, events.Event) else "",
 )
 def test_an_event_is_a_line_or_none(event: events.Event, line: str | None) -> None:
-    found = console.event_line(event)
+    found = terminal.event_line(event)
     assert (found[0] if found else None) == line
 
 
@@ -318,7 +322,7 @@ def test_every_event_has_a_line_or_is_left_out_on_purpose() -> None:
         event = kind()
         if "step" in kind.__dataclass_fields__:
             object.__setattr__(event, "step", STEP)
-        if console.event_line(event) is None:
+        if terminal.event_line(event) is None:
             without.add(kind)
     assert without == silent
 
@@ -375,7 +379,7 @@ def test_a_table_is_as_wide_as_it_has_to_be_and_no_line_ends_in_blanks() -> None
 
 
 def test_nothing_that_is_written_has_a_secret() -> None:
-    config.redact.learn("postgres://someone:hunter2@db/x")
+    redact.learn("postgres://someone:hunter2@db/x")
     streams = Streams()
     streams.console.data([("data hunter2", "")])
     streams.console.table(("a",), [["cell hunter2"]])
@@ -458,7 +462,7 @@ def test_a_terminal_shows_a_bar_for_a_long_step_and_clears_it(monkeypatch: pytes
 
 def test_what_migrations_print_is_told_by_whole_lines() -> None:
     told: list[str] = []
-    printed = console.Printed(told.append)
+    printed = terminal.Printed(told.append)
     print("one", file=printed)
     printed.write("two, ")
     printed.write("and its end\nthree")

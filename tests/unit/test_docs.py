@@ -14,12 +14,13 @@ from pathlib import Path
 import click
 import pytest
 
-from dataops import cli, config, events, report
+from dataops import cli, config, events
 from dataops.backends.postgres import sql
 from dataops.config import Config
 from dataops.errors import ExitCode, Unreachable
-from dataops.logs import JsonLog
 from dataops.model import Entry, Happened, Kept, Result, Timeouts
+from dataops.show import json as answers
+from dataops.show.log import JsonLog
 from tests.unit import test_report
 from tests.unit.sample import step
 
@@ -214,17 +215,16 @@ def fields(content: object) -> set[str]:
 
 
 def test_every_field_of_an_answer_is_in_docs_json() -> None:
-    answers = section(JSON, "Answers")
-    known = names_in_tables(answers)
+    known = names_in_tables(section(JSON, "Answers"))
     api = test_report.API
     of_reports = fields(
         [
             test_report.PLANNED,
             test_report.ENTRY,
-            report.status("api", api, None),
-            report.status("api", Unreachable("no"), None),
-            report.kept("api", Kept("n", "p", "s", 0, 0, None)),
-            report.result(Result("r", test_report.PLAN), {}),
+            answers.status("api", api, None),
+            answers.status("api", Unreachable("no"), None),
+            answers.kept("api", Kept("n", "p", "s", 0, 0, None)),
+            answers.result(Result("r", test_report.PLAN), {}),
         ]
     )
     of_commands: set[str] = set()
@@ -239,7 +239,7 @@ def test_every_field_of_an_answer_is_in_docs_json() -> None:
 
 
 def test_every_field_of_a_plan_file_is_in_docs_json() -> None:
-    source = (ROOT / "dataops" / "planfile.py").read_bytes()
+    source = (ROOT / "dataops" / "planning" / "planfile.py").read_bytes()
     written: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef) and node.name in ("save", "_service"):

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from dataops import files
 from dataops.errors import BrokenFile, ConfigError, DataopsError, ExitCode, HistoryError, UsageError
-from dataops.model import Kind, Migration
+from dataops.files import chain
+from dataops.kinds import MONGODB, POSTGRESQL, Kind
+from dataops.model import Migration
+from dataops.text import near
 from tests.unit.sample import migration, text
 
-PG, MONGO = Kind.POSTGRESQL, Kind.MONGODB
+PG, MONGO = POSTGRESQL, MONGODB
 
 
 def folder(tmp_path: Path, content: Mapping[str, str | bytes], kind: Kind = PG) -> Path:
@@ -25,7 +27,7 @@ def folder(tmp_path: Path, content: Mapping[str, str | bytes], kind: Kind = PG) 
     return tmp_path
 
 
-def chain(tmp_path: Path, parents: Mapping[str, str | None], kind: Kind = PG) -> Path:
+def write_chain(tmp_path: Path, parents: Mapping[str, str | None], kind: Kind = PG) -> Path:
     """One file for each id, named in the reverse of their order, so that names say nothing about it."""
     names = {id_: f"{id_}.py" if kind is MONGO else f"{99 - at}_{id_}.py" for at, id_ in enumerate(parents)}
     return folder(tmp_path, {names[id_]: text(id_, parent, kind) for id_, parent in parents.items()}, kind)
@@ -33,7 +35,7 @@ def chain(tmp_path: Path, parents: Mapping[str, str | None], kind: Kind = PG) ->
 
 def refused(by: type[DataopsError], place: Path, kind: Kind = PG) -> DataopsError:
     with pytest.raises(by) as caught:
-        files.load("voucher", kind, place)
+        chain.load("voucher", kind, place)
     assert type(caught.value) is by
     assert caught.value.service == "voucher"
     assert caught.value.exit_code is ExitCode.INVALID
@@ -44,50 +46,50 @@ def refused(by: type[DataopsError], place: Path, kind: Kind = PG) -> DataopsErro
 # --- the chain
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", [POSTGRESQL, MONGODB])
 def test_the_order_is_that_of_the_parents_and_not_of_the_names(tmp_path: Path, kind: Kind) -> None:
     """z -- m -- a"""
-    loaded = files.load("voucher", kind, chain(tmp_path, {"z": None, "m": "z", "a": "m"}, kind))
+    loaded = chain.load("voucher", kind, write_chain(tmp_path, {"z": None, "m": "z", "a": "m"}, kind))
     assert [(m.id, m.parent, m.kind) for m in loaded] == [("z", None, kind), ("m", "z", kind), ("a", "m", kind)]
 
 
 def test_ids_with_more_digits_are_not_later(tmp_path: Path) -> None:
     """20221010162913 -- 2022110622030802 -- 20230106142545: as numbers, the middle one would be the last."""
     ids = ["20221010162913-a", "2022110622030802-b", "20230106142545-c"]
-    place = chain(tmp_path, dict(zip(ids, [None, *ids[:-1]], strict=True)), MONGO)
-    assert [m.id for m in files.load("api", MONGO, place)] == ids
+    place = write_chain(tmp_path, dict(zip(ids, [None, *ids[:-1]], strict=True)), MONGO)
+    assert [m.id for m in chain.load("api", MONGO, place)] == ids
 
 
 def test_a_file_is_kept_as_it_is(tmp_path: Path) -> None:
-    (one,) = files.load("voucher", PG, folder(tmp_path, {"a_first.py": text("a", None, PG)}))
+    (one,) = chain.load("voucher", PG, folder(tmp_path, {"a_first.py": text("a", None, PG)}))
     assert one == Migration("a", None, tmp_path / "versions" / "a_first.py", PG, text("a", None, PG).encode())
     assert one.title == "Do a."
 
 
 def test_a_folder_without_migrations_is_an_empty_chain(tmp_path: Path) -> None:
     place = folder(tmp_path, {"__init__.py": "raise 1", "README.md": "", ".hidden.py": "(", "__main__.py": "("})
-    assert files.load("voucher", PG, place) == ()
+    assert chain.load("voucher", PG, place) == ()
 
 
 def test_loading_runs_no_code(tmp_path: Path) -> None:
-    loaded = files.load("voucher", PG, folder(tmp_path, {"a.py": text("a", None, PG) + "\nraise SystemExit\n"}))
+    loaded = chain.load("voucher", PG, folder(tmp_path, {"a.py": text("a", None, PG) + "\nraise SystemExit\n"}))
     assert [m.id for m in loaded] == ["a"]
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", [POSTGRESQL, MONGODB])
 def test_two_heads_are_refused_and_named(tmp_path: Path, kind: Kind) -> None:
     """a -- b
     └── c
     """
-    error = refused(HistoryError, chain(tmp_path, {"a": None, "b": "a", "c": "a"}, kind), kind)
+    error = refused(HistoryError, write_chain(tmp_path, {"a": None, "b": "a", "c": "a"}, kind), kind)
     names = "97_c.py and 98_b.py" if kind is PG else "b.py and c.py"
     assert error.message == f"two heads: {names} both come after a"
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", [POSTGRESQL, MONGODB])
 def test_two_first_migrations_are_refused_and_named(tmp_path: Path, kind: Kind) -> None:
     """a -- b    c"""
-    error = refused(HistoryError, chain(tmp_path, {"a": None, "b": "a", "c": None}, kind), kind)
+    error = refused(HistoryError, write_chain(tmp_path, {"a": None, "b": "a", "c": None}, kind), kind)
     assert error.message == f"two first migrations: {'97_c.py and 99_a.py' if kind is PG else 'a.py and c.py'}"
 
 
@@ -97,7 +99,7 @@ def test_a_diamond_is_refused(tmp_path: Path) -> None:
     a -- b -- d
     └─── c ───┘
     """
-    place = chain(tmp_path, {"a": None, "b": "a", "c": "a"}, MONGO)
+    place = write_chain(tmp_path, {"a": None, "b": "a", "c": "a"}, MONGO)
     (place / "d.py").write_text('dependencies = ["b", "c"]\n')
     assert "dependencies names 2 parents" in refused(HistoryError, place, MONGO).message
 
@@ -110,14 +112,14 @@ def test_a_merge_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("parents", [{"a": "c", "b": "a", "c": "b"}, {"x": None, "a": "b", "b": "a"}, {"a": "a"}])
 def test_a_cycle_is_refused_and_its_files_named(tmp_path: Path, parents: dict[str, str | None]) -> None:
     """c -- a -- b -- c    x    a -- b -- a    a -- a"""
-    error = refused(HistoryError, chain(tmp_path, parents, MONGO), MONGO)
+    error = refused(HistoryError, write_chain(tmp_path, parents, MONGO), MONGO)
     members = ", ".join(f"{id_}.py" for id_ in parents if id_ != "x")
     assert error.message == f"a cycle: {members} never reach a first migration"
 
 
 def test_a_missing_parent_is_refused_with_near_names(tmp_path: Path) -> None:
     """a1 -- (a2) -- a3"""
-    error = refused(HistoryError, chain(tmp_path, {"20240101": None, "20240103": "20240102"}, MONGO), MONGO)
+    error = refused(HistoryError, write_chain(tmp_path, {"20240101": None, "20240103": "20240102"}, MONGO), MONGO)
     assert error.message == "20240103.py: its parent 20240102 does not exist"
     assert error.hint == "did you mean 20240101?"
 
@@ -169,7 +171,7 @@ def test_a_parent_of_a_strange_type_is_refused(tmp_path: Path, parent: str) -> N
 
 def test_a_mongodb_migration_needs_no_name_and_may_give_its_parents_as_a_tuple(tmp_path: Path) -> None:
     place = folder(tmp_path, {"a.py": "dependencies = ()\n", "b.py": "dependencies = ('a',)\n"}, MONGO)
-    assert [(m.id, m.parent) for m in files.load("api", MONGO, place)] == [("a", None), ("b", "a")]
+    assert [(m.id, m.parent) for m in chain.load("api", MONGO, place)] == [("a", None), ("b", "a")]
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
@@ -185,7 +187,7 @@ def test_a_folder_that_ends_in_py_is_named(tmp_path: Path) -> None:
     assert "a.py: Is a directory" in refused(BrokenFile, place).message
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", [POSTGRESQL, MONGODB])
 def test_a_missing_folder_is_named(tmp_path: Path, kind: Kind) -> None:
     error = refused(ConfigError, tmp_path / "nowhere", kind)
     assert error.message == f"the folder {tmp_path}/nowhere{'/versions' if kind is PG else ''} does not exist"
@@ -199,7 +201,7 @@ HISTORY = [migration(id_) for id_ in ("20240101", "20240102", "2024010203")]
 
 @pytest.mark.parametrize(("wanted", "found"), [("20240101", 0), ("20240102", 1), ("2024010203", 2), ("202401020", 2)])
 def test_find_takes_an_id_or_its_beginning(wanted: str, found: int) -> None:
-    assert files.find("voucher", HISTORY, wanted) is HISTORY[found]
+    assert chain.find("voucher", HISTORY, wanted) is HISTORY[found]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +214,7 @@ def test_find_takes_an_id_or_its_beginning(wanted: str, found: int) -> None:
 )
 def test_find_refuses_with_near_names(wanted: str, message: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
-        files.find("voucher", HISTORY, wanted)
+        chain.find("voucher", HISTORY, wanted)
     assert caught.value.message == message
     assert hint in caught.value.hint
 
@@ -226,4 +228,4 @@ def test_find_refuses_with_near_names(wanted: str, message: str, hint: str) -> N
     ],
 )
 def test_near_names(names: list[str], hint: str) -> None:
-    assert files.near("api-", names) == hint
+    assert near("api-", names) == hint

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from dataops import foreign, planner
 from dataops.errors import (
     Blocked,
     ConfigError,
@@ -27,8 +26,11 @@ from dataops.errors import (
     PermissionDenied,
     UsageError,
 )
-from dataops.foreign import Adoption, Finding
-from dataops.model import Ahead, ForeignRecord, ForeignRow, Kind, Known, Namesakes, Outcome, Service, State
+from dataops.kinds import POSTGRESQL
+from dataops.model import Ahead, ForeignRecord, ForeignRow, Known, Namesakes, Outcome, Service, State
+from dataops.othertools import drift, examine, match, mirror, watch
+from dataops.othertools.examine import Adoption, Finding
+from dataops.planning import planner
 from tests.unit.sample import NOW, service, state
 
 HALF, FAILED = Outcome.HALF_DONE, Outcome.FAILED
@@ -56,7 +58,7 @@ def beside(
 
 
 def owners(of: Service, found: ForeignRecord) -> tuple[dict[str, list[str]], list[str]]:
-    ours, others = foreign.by_migration(of, found)
+    ours, others = match.by_migration(of, found)
     return {id_: [one.name for one in rows] for id_, rows in ours.items()}, [one.name for one in others]
 
 
@@ -65,7 +67,7 @@ def findings(adoption: Adoption) -> dict[str, str]:
 
 
 def examined(picture: str, found: ForeignRecord, said: Namesakes | None = None, adopted: str = "") -> Adoption:
-    return foreign.examine(beside(picture, found, said=said, adopted=adopted), found)
+    return examine.examine(beside(picture, found, said=said, adopted=adopted), found)
 
 
 def refused(by: type[DataopsError], what: Callable[[], object]) -> DataopsError:
@@ -174,7 +176,7 @@ def test_what_is_there_is_adopted_and_what_is_newer_is_left() -> None:
     assert found.head is not None and found.head.id == "b"
     assert [line.at for line in found.lines] == [NOW, NOW + timedelta(minutes=1), None]
     assert (found.nothing_to_do, found.differences) == (False, ())
-    foreign.refuse_unfit(found)
+    examine.refuse_unfit(found)
 
 
 def test_the_lines_come_in_the_order_of_our_history_then_what_is_left() -> None:
@@ -198,7 +200,7 @@ def test_out_of_order_is_what_was_applied_after_a_later_one() -> None:
         "c": "applied there after d",
     }
     assert found.head is not None and found.head.id == "d"
-    foreign.refuse_unfit(found)
+    examine.refuse_unfit(found)
 
 
 def test_two_of_one_moment_are_in_order_and_those_without_a_time_too() -> None:
@@ -212,14 +214,14 @@ def test_what_is_recorded_here_already_is_left_alone() -> None:
     found = examined("a* -- b* -- c", record("knex", "a.ts", "b.ts"))
     assert findings(found) == {"a": "recorded here already", "b": "recorded here already", "c": "missing there"}
     assert found.nothing_to_do
-    foreign.refuse_unfit(found)
+    examine.refuse_unfit(found)
 
 
 def test_what_dataops_applied_and_the_other_does_not_have_is_ours() -> None:
     found = examined("a* -- b*", record("knex", "a.ts"))
     assert findings(found) == {"a": "recorded here already", "b": "recorded here already"}
     assert (found.nothing_to_do, found.head and found.head.id) == (True, "b")
-    foreign.refuse_unfit(found)
+    examine.refuse_unfit(found)
 
 
 def test_what_was_adopted_and_taken_back_there_is_struck_newest_first() -> None:
@@ -227,14 +229,14 @@ def test_what_was_adopted_and_taken_back_there_is_struck_newest_first() -> None:
     assert findings(found) == {"a": "recorded here already", "b": "taken back there", "c": "taken back there"}
     assert [line.name for line in found.to_strike] == ["c", "b"]
     assert (found.nothing_to_do, found.head and found.head.id) == (False, "a")
-    foreign.refuse_unfit(found)
+    examine.refuse_unfit(found)
 
 
 def test_an_emptied_record_takes_back_all_that_was_adopted() -> None:
     found = examined("a* -- b*", record("knex"), adopted="knex")
     assert [line.name for line in found.to_strike] == ["b", "a"]
     assert found.head is None
-    foreign.refuse_unfit(found)
+    examine.refuse_unfit(found)
 
 
 def test_what_was_adopted_from_another_tool_is_not_taken_back_by_this_one() -> None:
@@ -247,7 +249,7 @@ def test_the_same_file_twice_is_adopted_once_and_said() -> None:
     found = examined("a -- b", record("migrate-mongo", "a.ts", "a.ts", "b.ts", "a.js"))
     assert [(line.name, line.note) for line in found.to_record] == [("a", "3 times there"), ("b", "")]
     assert found.lines[0].at == NOW  # the first time counts
-    foreign.refuse_unfit(found)
+    examine.refuse_unfit(found)
 
 
 def test_another_name_there_is_told() -> None:
@@ -288,12 +290,12 @@ def test_a_changed_file_that_is_recorded_already_is_no_difference_any_more() -> 
 
 def test_the_reason_names_tool_time_and_place_and_is_read_back() -> None:
     found = examined("a -- b", record("migrate-mongo", "b.ts", row("a.ts")))
-    texts = [foreign.reason(found.record, line) for line in found.lines]
+    texts = [examine.reason(found.record, line) for line in found.lines]
     assert texts == [
         "migrate-mongo: applied there at a time that is not recorded, by the record the_table_of_migrate-mongo",
         "migrate-mongo: applied there at 2026-11-24 09:30:00 UTC, by the record the_table_of_migrate-mongo",
     ]
-    assert [foreign.adopted_from(text) for text in texts] == ["migrate-mongo"] * 2
+    assert [examine.adopted_from(text) for text in texts] == ["migrate-mongo"] * 2
 
 
 # --- which record
@@ -301,24 +303,24 @@ def test_the_reason_names_tool_time_and_place_and_is_read_back() -> None:
 
 def test_the_only_record_is_chosen_and_one_that_is_beside_does_not_count() -> None:
     knex, django = record("knex", "a"), record("django", "x")
-    assert foreign.choose(beside("a", knex), None) is knex
-    assert foreign.choose(beside("a", django, knex, beside=("django",)), None) is knex
-    assert foreign.choose(beside("a", django, knex), "knex") is knex
+    assert examine.choose(beside("a", knex), None) is knex
+    assert examine.choose(beside("a", django, knex, beside=("django",)), None) is knex
+    assert examine.choose(beside("a", django, knex), "knex") is knex
 
 
 def test_two_records_have_to_be_told_apart_by_a_person() -> None:
-    error = refused(UsageError, lambda: foreign.choose(beside("a", record("knex", "a"), record("goose", "1")), None))
+    error = refused(UsageError, lambda: examine.choose(beside("a", record("knex", "a"), record("goose", "1")), None))
     assert "--from knex" in error.hint and 'beside = ["goose"]' in error.hint
 
 
 @pytest.mark.parametrize("records", [[], [record("goose", "1")]])
 def test_a_record_that_is_not_there_is_not_found(records: list[ForeignRecord]) -> None:
-    error = refused(HistoryError, lambda: foreign.choose(beside("a", *records), "knex"))
+    error = refused(HistoryError, lambda: examine.choose(beside("a", *records), "knex"))
     assert ("goose" in error.message) is bool(records)
 
 
 def test_no_record_at_all_points_to_apply_and_baseline() -> None:
-    error = refused(HistoryError, lambda: foreign.choose(beside("a"), None))
+    error = refused(HistoryError, lambda: examine.choose(beside("a"), None))
     assert "dataops apply" in error.hint and "dataops baseline voucher --to" in error.hint
 
 
@@ -326,7 +328,7 @@ def test_no_record_at_all_points_to_apply_and_baseline() -> None:
 
 
 def unfit(adoption: Adoption, by: type[DataopsError], *others: Service) -> DataopsError:
-    return refused(by, lambda: foreign.refuse_unfit(adoption, others))
+    return refused(by, lambda: examine.refuse_unfit(adoption, others))
 
 
 @pytest.mark.parametrize("outcome", [FAILED, HALF])
@@ -365,7 +367,7 @@ def test_ahead_is_not_adopted_even_where_ahead_is_allowed() -> None:
     """Nobody could say what the check should expect."""
     at = beside("a -- b", record("sqlx", "a", "b", "c"))
     allowed = replace(at, service=replace(at.service, ahead=Ahead.ALLOW))
-    unfit(foreign.examine(allowed, allowed.foreign[0]), HistoryError)
+    unfit(examine.examine(allowed, allowed.foreign[0]), HistoryError)
 
 
 def test_a_hole_is_refused() -> None:
@@ -393,8 +395,8 @@ def test_history_that_is_only_retired_is_an_early_one_and_not_somebody_elses() -
     said = Namesakes("migrate-mongo", retired=("old.ts",))
     found = examined("a -- b", record("migrate-mongo", "old.ts"), said)
     assert findings(found) == {"a": "missing there", "b": "missing there", "old.ts": "retired"}
-    foreign.refuse_unfit(found)
-    foreign.refuse_moved_on(found.state)
+    examine.refuse_unfit(found)
+    drift.refuse_moved_on(found.state)
 
 
 def test_what_needs_a_person_most_is_told_first() -> None:
@@ -414,7 +416,7 @@ def test_what_needs_a_person_most_is_told_first() -> None:
         if by is not None:
             unfit(adoption, by)
         else:
-            foreign.refuse_unfit(adoption)
+            examine.refuse_unfit(adoption)
 
 
 # --- living beside
@@ -422,14 +424,14 @@ def test_what_needs_a_person_most_is_told_first() -> None:
 
 def test_records_that_agree_differ_in_nothing() -> None:
     at = beside("a* -- b*", record("knex", "a.ts", "b.ts"), adopted="knex")
-    assert foreign.drifted(at, at.foreign[0]) == foreign.Drifted(at.foreign[0])
-    foreign.refuse_moved_on(at)
+    assert drift.drifted(at, at.foreign[0]) == drift.Drifted(at.foreign[0])
+    drift.refuse_moved_on(at)
 
 
 def test_both_sides_of_a_drift_are_told() -> None:
     at = beside("a* -- b* -- c -- d", record("knex", "a.ts", "c.ts", "x.ts"), adopted="knex")
-    found = foreign.drifted(at, at.foreign[0])
-    assert found == foreign.Drifted(at.foreign[0], ("c",), ("x.ts",), ("b",), ("b",))
+    found = drift.drifted(at, at.foreign[0])
+    assert found == drift.Drifted(at.foreign[0], ("c",), ("x.ts",), ("b",), ("b",))
 
 
 @pytest.mark.parametrize(
@@ -468,7 +470,7 @@ def test_a_record_that_cannot_be_read_refuses_a_plan() -> None:
 def test_what_dataops_applied_beside_the_other_tool_is_no_reason_to_stop() -> None:
     at = beside("a* -- b* -- c", record("knex", "a"))
     assert [step.migration.id for step in planner.plan_apply([at]).steps] == ["c"]
-    assert foreign.drifted(at, at.foreign[0]).behind == ("b",)
+    assert drift.drifted(at, at.foreign[0]).behind == ("b",)
 
 
 def test_an_empty_record_refuses_nothing() -> None:
@@ -479,7 +481,7 @@ def test_an_empty_record_refuses_nothing() -> None:
 def test_what_both_records_have_and_this_code_does_not_is_ahead_and_not_moved_on(rows: list[str]) -> None:
     """1_a* -- 2_b* -- (3_c)*: a newer image applied 3_c and mirrored it; this one is older."""
     at = beside("1_a* -- 2_b* -- (3_c)*", record("knex", *rows))
-    assert foreign.drifted(at, at.foreign[0]).unknown == ()
+    assert drift.drifted(at, at.foreign[0]).unknown == ()
     refused(DatabaseAhead, lambda: planner.plan_apply([at]))
     allowed = replace(at, service=replace(at.service, ahead=Ahead.ALLOW))
     assert planner.plan_apply([allowed]).steps == ()
@@ -527,10 +529,10 @@ def test_an_adoption_is_no_run_that_a_bare_rollback_would_undo() -> None:
 # --- observing
 
 
-def watching(found: ForeignRecord | None, expect: str = "") -> foreign.Watched:
+def watching(found: ForeignRecord | None, expect: str = "") -> watch.Watched:
     made = state("a")
-    observed = Service("kratos", Kind.POSTGRESQL, "", Path("."), observe=found.tool if found else "pop", expect=expect)
-    return foreign.watch(replace(made, service=observed, applied=(), foreign=(found,) if found else ()))
+    observed = Service("kratos", POSTGRESQL, "", Path("."), observe=found.tool if found else "pop", expect=expect)
+    return watch.watch(replace(made, service=observed, applied=(), foreign=(found,) if found else ()))
 
 
 def test_a_database_that_is_migrated_is_waited_for_no_longer() -> None:
@@ -573,9 +575,9 @@ def test_what_no_waiting_mends_is_a_problem() -> None:
 
 
 def test_another_tools_record_in_the_same_database_is_not_the_one_we_observe() -> None:
-    observed = Service("kratos", Kind.POSTGRESQL, "", Path("."), observe="pop")
+    observed = Service("kratos", POSTGRESQL, "", Path("."), observe="pop")
     at = replace(state("a"), service=observed, applied=(), foreign=(record("sqlx", row("1", outcome=FAILED)),))
-    assert foreign.watch(at).record is None
+    assert watch.watch(at).record is None
 
 
 # --- the mirror
@@ -589,21 +591,21 @@ def mirroring(tool: str, known: Mapping[str, Known] | None = None, extension: st
 def test_the_row_for_knex_and_migrate_mongo_is_the_file_with_its_extension() -> None:
     for tool in ("knex", "migrate-mongo"):
         a, b = mirroring(tool).migrations
-        assert foreign.mirrored(mirroring(tool, extension=".mjs"), a).name == "20240101_a.mjs"
-        assert foreign.mirrored(mirroring(tool), b).name == "b.js"
-        assert foreign.mirrored(mirroring(tool, {"b": Known(name="other.ts")}, ".mjs"), b).name == "other.ts"
+        assert mirror.mirrored(mirroring(tool, extension=".mjs"), a).name == "20240101_a.mjs"
+        assert mirror.mirrored(mirroring(tool), b).name == "b.js"
+        assert mirror.mirrored(mirroring(tool, {"b": Known(name="other.ts")}, ".mjs"), b).name == "other.ts"
 
 
 def test_the_row_for_sqlx_is_the_number_and_what_adopt_toml_says() -> None:
     ours = mirroring("sqlx", {"20240101_a": Known(description="create a", checksum="ab" * 48)})
-    assert foreign.mirrored(ours, ours.migrations[0]) == Known("20240101", description="create a", checksum="ab" * 48)
+    assert mirror.mirrored(ours, ours.migrations[0]) == Known("20240101", description="create a", checksum="ab" * 48)
 
 
 def test_a_row_for_sqlx_that_nobody_can_know_is_refused_at_the_plan() -> None:
     """Without its checksum, or without a number, the service would not start."""
     described = mirroring("sqlx", {"20240101_a": Known(checksum="ab"), "b": Known(checksum="cd" * 48)})
     for of, migration in ((mirroring("sqlx"), 0), (described, 1)):
-        error = refused(ConfigError, lambda of=of, at=migration: foreign.mirrored(of, of.migrations[at]))  # type: ignore[misc]
+        error = refused(ConfigError, lambda of=of, at=migration: mirror.mirrored(of, of.migrations[at]))  # type: ignore[misc]
         assert (error.exit_code, "adopt.toml" in error.hint) == (ExitCode.INVALID, True)
     at = replace(state("20240101_a* -- b"), service=described)
     refused(ConfigError, lambda: planner.plan_apply([at]))
@@ -628,4 +630,4 @@ def test_what_sqlx_would_have_to_find_is_asked_of_what_is_applied_already_too() 
 
 def test_what_the_mirror_lacks_is_told_oldest_first() -> None:
     at = beside("a* -- b* -- c* -- d", record("knex", "b.ts"), record("sqlx", "a"), mirror="knex")
-    assert [migration.id for migration in foreign.unmirrored(at)] == ["a", "c"]
+    assert [migration.id for migration in mirror.unmirrored(at)] == ["a", "c"]

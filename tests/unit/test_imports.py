@@ -15,14 +15,14 @@ FILES = sorted((ROOT / "dataops").rglob("*.py"))
 
 HOMES = {
     "click": {"cli"},
-    "rich": {"console.py"},
+    "rich": {"show/terminal.py"},
     "pymongo": {"backends/mongo", "dev", "stash"},
     "bson": {"backends/mongo", "dev", "stash"},
     "pymongo_migrate": {"backends/mongo"},
     "sqlalchemy": {"backends/postgres"},
     "alembic": {"backends/postgres"},
     "psycopg": {"backends/postgres", "dev"},
-    "opentelemetry": {"tracing.py"},
+    "opentelemetry": {"show/otel.py"},
 }
 
 
@@ -126,7 +126,7 @@ def test_asking_loads_no_more_than_the_drivers(
     code, modules = loaded(tmp_path, *arguments)
     assert code == expected
     never = {"alembic", "sqlalchemy", "rich", "pymongo_migrate", "dataops.dev", "unittest", "pytest"}
-    never |= {"opentelemetry", "dataops.tracing", "requests"}
+    never |= {"opentelemetry", "dataops.show.otel", "requests"}
     assert not never & modules
     assert {"psycopg", "pymongo"} & modules == ({"psycopg", "pymongo"} if drivers else set())
 

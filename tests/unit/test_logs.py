@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from dataops import config, events, planner
+from dataops import events
 from dataops.errors import LockNotObtained
-from dataops.logs import JsonLog, parent
 from dataops.model import Failure, Result
+from dataops.planning import planner
+from dataops.redaction import redact
+from dataops.show.log import JsonLog, parent
 from tests.unit.sample import state, step
 
 NOW = datetime(2026, 11, 24, 9, 30, 0, 123456, tzinfo=UTC)
@@ -215,7 +217,7 @@ def test_an_error_is_a_line_with_its_hint_and_exit_code() -> None:
 def test_a_line_has_no_secret_and_is_json_whatever_the_password(password: str) -> None:
     from urllib.parse import quote
 
-    config.redact.learn(f"postgres://someone:{quote(password, safe='')}@db/x")
+    redact.learn(f"postgres://someone:{quote(password, safe='')}@db/x")
     (found,) = logged(events.StepFailed("voucher", STEP, 10.0, f"cannot log in with {password}!"))
     assert password not in found["error"].replace("***", "")
     assert found["seconds"] == 10.0

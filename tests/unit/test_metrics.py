@@ -9,20 +9,23 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dataops import events, metrics, planner
+from dataops import events
 from dataops.cli import telemetry as telemetry_module
 from dataops.cli.session import Session
 from dataops.errors import CannotWrite, LockNotObtained, MigrationFailed, Stopped, Unreachable, UsageError
-from dataops.metrics import METRICS, Collector, series
-from dataops.model import Direction, Failure, ForeignRecord, ForeignRow, Happened, Kind, Result
+from dataops.kinds import MONGODB
+from dataops.model import Direction, Failure, ForeignRecord, ForeignRow, Happened, Result
+from dataops.planning import planner
+from dataops.show import prometheus
+from dataops.show.prometheus import METRICS, Collector, series
 from dataops.statements import Statement
 from tests.unit.sample import HOLDER, NOW, entry, state, step
 
 VOUCHER = state("a* -- b* -- c -- d")
-API = state("a*~ -- b~", name="api", kind=Kind.MONGODB, last=entry("b", Happened.STARTED), holder=None)
+API = state("a*~ -- b~", name="api", kind=MONGODB, last=entry("b", Happened.STARTED), holder=None)
 
 
-def measured(*told: events.Event | Statement) -> dict[metrics.Series, float]:
+def measured(*told: events.Event | Statement) -> dict[prometheus.Series, float]:
     collector = Collector("apply")
     for one in told:
         if isinstance(one, Statement):
@@ -195,7 +198,7 @@ def test_the_text_is_what_prometheus_reads() -> None:
         series("lock_wait_seconds", service='a"b\\c\nd'): 0.25,
         series("run_timestamp_seconds", command="apply"): 1795516351.44064,
     }
-    text = metrics.text(values)
+    text = prometheus.text(values)
     assert samples(text) == {(name, frozenset(labels)): value for (name, labels), value in values.items()}
     for family in text_string_to_metric_families(text):
         known = {metric.name.removesuffix("_total"): metric for metric in METRICS}
@@ -212,8 +215,10 @@ def test_names_are_as_prometheus_wants_them() -> None:
 # --- the file
 
 
-def write(path: Path, *pairs: tuple[metrics.Series, float], names: tuple[str, ...] | None = ("api", "voucher")) -> None:
-    metrics.write(path, dict(pairs), names)
+def write(
+    path: Path, *pairs: tuple[prometheus.Series, float], names: tuple[str, ...] | None = ("api", "voucher")
+) -> None:
+    prometheus.write(path, dict(pairs), names)
 
 
 def read(path: Path) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -299,10 +304,10 @@ def test_a_file_that_cannot_be_written_is_found_before_anything_is_done(tmp_path
     os.mkfifo(fifo)
     for path in (tmp_path, tmp_path / "none" / "x", Path("/dev/null"), fifo, Path("/proc/x")):
         with pytest.raises(CannotWrite, match="the metrics cannot be written") as caught:
-            metrics.refuse_unwritable(path)
+            prometheus.refuse_unwritable(path)
         assert caught.value.exit_code == 10
         assert "nothing was done" in caught.value.hint
-    metrics.refuse_unwritable(tmp_path / "new.prom")
+    prometheus.refuse_unwritable(tmp_path / "new.prom")
     assert os.listdir(tmp_path) == ["fifo"]
 
 

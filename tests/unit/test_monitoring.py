@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from dataops.metrics import METRICS, Collector
-from dataops.model import Happened, Kind
+from dataops.kinds import MONGODB
+from dataops.model import Happened
+from dataops.show.prometheus import METRICS, Collector
 from tests.unit.sample import entry, state
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,7 +70,7 @@ def test_expressions_group_by_labels_that_the_metrics_have() -> None:
 def test_the_page_has_every_metric_and_its_labels() -> None:
     rows = dict(re.findall(r"^\| `(dataops_\w+)` \| (.*?) \|", PAGE, re.MULTILINE))
     assert set(rows) == NAMES
-    seen = [state("a* -- b~", last=entry("b", Happened.STARTED)), state("a*", name="api", kind=Kind.MONGODB)]
+    seen = [state("a* -- b~", last=entry("b", Happened.STARTED)), state("a*", name="api", kind=MONGODB)]
     collector = Collector("apply")
     collector.saw([one.service for one in seen], seen)
     collector.ended([one.service for one in seen])

@@ -13,15 +13,17 @@ from typing import Any
 
 import pytest
 
-from dataops import __version__, planfile, planner
+from dataops import __version__
 from dataops.errors import CannotWrite, DataopsError, EditedAfterApply, ExitCode, StalePlan, UsageError
-from dataops.model import Direction, Identity, Kind, Plan, State
+from dataops.kinds import MONGODB
+from dataops.model import Direction, Identity, Plan, State
+from dataops.planning import planfile, planner
 from tests.unit.sample import edited, state, step
 
 API = state(
     "m* -- n+",
     name="api",
-    kind=Kind.MONGODB,
+    kind=MONGODB,
     identity=Identity("replica set rs0 65f0", "galoy", "a:27017,b:27017/galoy", frozenset({"aa", "bb"})),
 )
 VOUCHER = state("a* -- b -- c")
@@ -75,7 +77,7 @@ def test_the_format_is_what_docs_json_says(tmp_path: Path) -> None:
                 },
                 "applied": ["m"],
                 "files": {one.id: one.checksum for one in API.service.migrations},
-                "fingerprint": planner.fingerprint(API),
+                "fingerprint": planfile.fingerprint(API),
             },
             "voucher": {
                 "identity": {
@@ -86,7 +88,7 @@ def test_the_format_is_what_docs_json_says(tmp_path: Path) -> None:
                 },
                 "applied": ["a"],
                 "files": {one.id: one.checksum for one in VOUCHER.service.migrations},
-                "fingerprint": planner.fingerprint(VOUCHER),
+                "fingerprint": planfile.fingerprint(VOUCHER),
             },
         },
         "steps": [["api", "n"], ["voucher", "b"], ["voucher", "c"]],

@@ -8,7 +8,6 @@ from datetime import timedelta
 
 import pytest
 
-from dataops import planner
 from dataops.errors import (
     Blocked,
     BrokenFile,
@@ -23,8 +22,11 @@ from dataops.errors import (
     StalePlan,
     UsageError,
 )
-from dataops.model import Ahead, Direction, Happened, Identity, Kind, Plan, State
-from dataops.planner import Recovery
+from dataops.kinds import MONGODB, POSTGRESQL, Kind
+from dataops.model import Ahead, Direction, Happened, Identity, Plan, State
+from dataops.planning import checks, planfile, planner, recovery
+from dataops.planning.recovery import Recovery
+from dataops.planning.target import find_target
 from tests.unit.sample import HOLDER, NOW, edited, entry, service, state, step, steps
 
 APPLY, ROLLBACK = Direction.APPLY, Direction.ROLLBACK
@@ -47,75 +49,75 @@ def refused(by: type[DataopsError], what: Callable[[], object]) -> DataopsError:
 @pytest.mark.parametrize("kind", ["atomic", "repeatable", "neither"])
 @pytest.mark.parametrize("reached", [True, False], ids=["recorded", "not recorded"])
 def test_a_step_that_has_an_end_is_no_interruption(last: Happened | None, kind: str, reached: bool) -> None:
-    found = planner.recover(
+    found = recovery.recover(
         entry("a", last) if last else None, reached=reached, atomic=kind == "atomic", repeatable=kind == "repeatable"
     )
     assert found is Recovery.GO_ON
 
 
-def recovery(picture: str, *, kind: Kind = Kind.POSTGRESQL, direction: Direction = APPLY, id_: str = "b") -> Recovery:
+def recovered(picture: str, *, kind: Kind = POSTGRESQL, direction: Direction = APPLY, id_: str = "b") -> Recovery:
     """Of a run that said *started* for `id_` and nothing after it."""
     now = state(picture, kind=kind, last=entry(id_, STARTED, direction))
-    return Recovery.GO_ON if planner.interrupted(now, locked=True) is None else Recovery.INTERRUPTED
+    return Recovery.GO_ON if recovery.interrupted(now, locked=True) is None else Recovery.INTERRUPTED
 
 
 def test_crash_in_an_atomic_step_that_is_recorded_goes_on() -> None:
     """a* -- b* -- c   apply b: started"""
-    assert recovery("a* -- b* -- c") is Recovery.GO_ON
+    assert recovered("a* -- b* -- c") is Recovery.GO_ON
 
 
 def test_crash_in_an_atomic_step_that_is_not_recorded_goes_on() -> None:
     """a* -- b -- c   apply b: started. The transaction is gone."""
-    assert recovery("a* -- b -- c") is Recovery.GO_ON
+    assert recovered("a* -- b -- c") is Recovery.GO_ON
 
 
 def test_crash_in_a_step_that_is_neither_but_recorded_goes_on() -> None:
     """a* -- b~* -- c   apply b: started. The record is written last, so b is complete."""
-    assert recovery("a* -- b~* -- c") is Recovery.GO_ON
-    assert recovery("a* -- b* -- c", kind=Kind.MONGODB) is Recovery.GO_ON
+    assert recovered("a* -- b~* -- c") is Recovery.GO_ON
+    assert recovered("a* -- b* -- c", kind=MONGODB) is Recovery.GO_ON
 
 
 def test_crash_in_a_step_that_is_neither_and_not_recorded_is_an_interruption() -> None:
     """a* -- b~ -- c   apply b: started. Nobody knows how far it came."""
-    assert recovery("a* -- b~ -- c") is Recovery.INTERRUPTED
-    assert recovery("a* -- b -- c", kind=Kind.MONGODB) is Recovery.INTERRUPTED
+    assert recovered("a* -- b~ -- c") is Recovery.INTERRUPTED
+    assert recovered("a* -- b -- c", kind=MONGODB) is Recovery.INTERRUPTED
 
 
 def test_crash_in_a_repeatable_step_that_is_recorded_goes_on() -> None:
     """a* -- b+* -- c   apply b: started"""
-    assert recovery("a* -- b+* -- c", kind=Kind.MONGODB) is Recovery.GO_ON
+    assert recovered("a* -- b+* -- c", kind=MONGODB) is Recovery.GO_ON
 
 
 def test_crash_in_a_repeatable_step_that_is_not_recorded_goes_on() -> None:
     """a* -- b+ -- c   apply b: started. It is run again."""
-    assert recovery("a* -- b+ -- c", kind=Kind.MONGODB) is Recovery.GO_ON
+    assert recovered("a* -- b+ -- c", kind=MONGODB) is Recovery.GO_ON
 
 
 def test_crash_in_a_rollback_is_judged_by_whether_the_record_is_gone() -> None:
     """a* -- b~   rollback b: started (gone)    a* -- b~*   rollback b: started (still there)"""
-    assert recovery("a* -- b~", direction=ROLLBACK) is Recovery.GO_ON
-    assert recovery("a* -- b~*", direction=ROLLBACK) is Recovery.INTERRUPTED
-    assert recovery("a* -- b*", direction=ROLLBACK) is Recovery.GO_ON
-    assert recovery("a* -- b+*", direction=ROLLBACK, kind=Kind.MONGODB) is Recovery.GO_ON
+    assert recovered("a* -- b~", direction=ROLLBACK) is Recovery.GO_ON
+    assert recovered("a* -- b~*", direction=ROLLBACK) is Recovery.INTERRUPTED
+    assert recovered("a* -- b*", direction=ROLLBACK) is Recovery.GO_ON
+    assert recovered("a* -- b+*", direction=ROLLBACK, kind=MONGODB) is Recovery.GO_ON
 
 
 def test_crash_in_a_step_whose_file_is_missing_is_an_interruption_unless_recorded() -> None:
     """a* -- (b)   apply b: started    a* -- (b)*   apply b: started"""
-    assert recovery("a* -- (b)") is Recovery.INTERRUPTED
-    assert recovery("a* -- (b)*") is Recovery.GO_ON
+    assert recovered("a* -- (b)") is Recovery.INTERRUPTED
+    assert recovered("a* -- (b)*") is Recovery.GO_ON
 
 
 def test_a_step_that_somebody_is_running_now_is_not_an_interruption_except_under_our_own_lock() -> None:
     """a* -- b~   apply b: started, and the lock is held"""
     last = entry("b", STARTED)
     now = state("a* -- b~", last=last, holder=HOLDER)
-    assert planner.interrupted(now) is None
-    assert planner.interrupted(now, locked=True) == last
+    assert recovery.interrupted(now) is None
+    assert recovery.interrupted(now, locked=True) == last
 
 
 def test_an_interruption_names_the_two_commands_to_choose_from() -> None:
     """a* -- b~   apply b: started"""
-    error = refused(InterruptedStep, lambda: planner.refuse_interrupted(state("a* -- b~", last=entry("b", STARTED))))
+    error = refused(InterruptedStep, lambda: recovery.refuse_interrupted(state("a* -- b~", last=entry("b", STARTED))))
     assert (error.service, error.migration, error.exit_code) == ("voucher", "b", ExitCode.INTERRUPTED)
     for answer in ("--applied", "--not-applied"):
         assert f"dataops resolve voucher/b {answer} --reason" in error.hint
@@ -126,14 +128,14 @@ def test_an_interruption_names_the_two_commands_to_choose_from() -> None:
 def test_a_broken_file_of_a_started_step_is_named_rather_than_a_traceback() -> None:
     """a* -- b   apply b: started, and b does not parse any more"""
     now = edited(state("a* -- b", last=entry("b", STARTED)), "b", b"def upgrade(:\n")
-    assert "b.py:1" in refused(BrokenFile, lambda: planner.refuse_interrupted(now)).message
+    assert "b.py:1" in refused(BrokenFile, lambda: recovery.refuse_interrupted(now)).message
 
 
 # --- what a crash left out of the journal
 
 
 def test_closing_writes_nothing_after_an_end() -> None:
-    assert [planner.closing(state("a*", last=last)) for last in (None, entry("a", SUCCEEDED), entry("a", FAILED))] == [
+    assert [recovery.closing(state("a*", last=last)) for last in (None, entry("a", SUCCEEDED), entry("a", FAILED))] == [
         None,
         None,
         None,
@@ -144,14 +146,14 @@ def test_closing_writes_succeeded_where_the_record_shows_the_step() -> None:
     """a* -- b*   apply b: started"""
     last = entry("b", STARTED)
     reason = "found done in the native record after a crash"
-    assert planner.closing(state("a* -- b*", last=last)) == replace(last, event=SUCCEEDED, reason=reason)
+    assert recovery.closing(state("a* -- b*", last=last)) == replace(last, event=SUCCEEDED, reason=reason)
 
 
 def test_closing_writes_failed_where_the_record_does_not_show_the_step() -> None:
     """a* -- b*   rollback b: started"""
     last = entry("b", STARTED, ROLLBACK)
     error = "the process died before the end; not recorded as done"
-    assert planner.closing(state("a* -- b*", last=last)) == replace(last, event=FAILED, error=error)
+    assert recovery.closing(state("a* -- b*", last=last)) == replace(last, event=FAILED, error=error)
 
 
 # --- files and records that make one history, and those that do not
@@ -159,43 +161,43 @@ def test_closing_writes_failed_where_the_record_does_not_show_the_step() -> None
 
 @pytest.mark.parametrize("picture", ["", "a", "a*", "a* -- b* -- c", "a* -- b* -- c*"])
 def test_check_accepts_what_is_applied_from_the_first_on(picture: str) -> None:
-    planner.check(state(picture))
+    checks.check(state(picture))
 
 
 def test_check_refuses_a_gap_and_names_what_is_missing() -> None:
     """a* -- b -- c*"""
-    error = refused(OutOfOrder, lambda: planner.check(state("a* -- b -- c*")))
+    error = refused(OutOfOrder, lambda: checks.check(state("a* -- b -- c*")))
     assert (error.service, error.migration, error.exit_code) == ("voucher", "b", ExitCode.INVALID)
     assert "dataops resolve voucher/b --applied" in error.hint
 
 
 def test_check_refuses_a_database_that_is_ahead() -> None:
     """a* -- b* -- (c)* -- (d)*"""
-    error = refused(DatabaseAhead, lambda: planner.check(state("a* -- b* -- (c)* -- (d)*")))
+    error = refused(DatabaseAhead, lambda: checks.check(state("a* -- b* -- (c)* -- (d)*")))
     assert (error.service, error.migration, error.exit_code) == ("voucher", "d", ExitCode.AHEAD)
 
 
 def test_check_accepts_a_database_that_is_ahead_where_the_service_says_so() -> None:
-    planner.check(state("a* -- b* -- (c)*", ahead=Ahead.ALLOW))
+    checks.check(state("a* -- b* -- (c)*", ahead=Ahead.ALLOW))
 
 
 @pytest.mark.parametrize("ahead", list(Ahead))
 def test_check_refuses_unknown_migrations_beside_pending_ones_whatever_the_policy(ahead: Ahead) -> None:
     """a* -- b beside (x)*: a file was removed, or two branches met in one database"""
-    error = refused(OutOfOrder, lambda: planner.check(state("a* -- b -- (x)*", ahead=ahead)))
+    error = refused(OutOfOrder, lambda: checks.check(state("a* -- b -- (x)*", ahead=ahead)))
     assert (error.migration, error.exit_code) == ("x", ExitCode.INVALID)
 
 
 def test_check_refuses_a_journal_that_believes_more_than_the_record() -> None:
     """a* -- b, and the journal says b was applied"""
-    error = refused(HistoryError, lambda: planner.check(replace(state("a* -- b"), claims={"a": True, "b": True})))
+    error = refused(HistoryError, lambda: checks.check(replace(state("a* -- b"), claims={"a": True, "b": True})))
     assert (error.migration, error.exit_code) == ("b", ExitCode.INVALID)
     assert "dataops resolve voucher/b --not-applied" in error.hint
 
 
 def test_check_refuses_a_journal_that_believes_less_than_the_record() -> None:
     """a* -- b*, and the journal says b was rolled back"""
-    error = refused(HistoryError, lambda: planner.check(replace(state("a* -- b*"), claims={"a": True, "b": False})))
+    error = refused(HistoryError, lambda: checks.check(replace(state("a* -- b*"), claims={"a": True, "b": False})))
     assert error.migration == "b"
     assert "dataops resolve voucher/b --applied" in error.hint
 
@@ -204,7 +206,7 @@ def test_check_refuses_code_edited_after_apply_and_names_the_file() -> None:
     """a* -- b*, and b does something else now"""
     before = state("a* -- b*")
     text = before.service.by_id["b"].text.replace(b"CREATE TABLE b", b"CREATE TABLE bb")
-    error = refused(EditedAfterApply, lambda: planner.check(edited(before, "b", text)))
+    error = refused(EditedAfterApply, lambda: checks.check(edited(before, "b", text)))
     assert (error.service, error.migration, error.exit_code) == ("voucher", "b", ExitCode.INVALID)
     assert "b.py" in error.message
 
@@ -213,17 +215,17 @@ def test_check_accepts_comments_docstrings_and_formatting_edited_after_apply() -
     before = state("a* -- b*")
     text = before.service.by_id["b"].text.replace(b'"""Do b."""', b'"""Another title."""\n\n# and a comment\n')
     assert text != before.service.by_id["b"].text
-    planner.check(edited(before, "b", text))
+    checks.check(edited(before, "b", text))
 
 
 def test_check_cannot_tell_edits_of_what_another_tool_applied() -> None:
     """a* -- b*, b by `alembic upgrade` before there was a journal"""
-    planner.check(edited(state("a* -- b*", runs={"b": None}), "b", b"something = 'else'\n"))
+    checks.check(edited(state("a* -- b*", runs={"b": None}), "b", b"something = 'else'\n"))
 
 
 def test_check_names_an_applied_file_that_does_not_parse_any_more() -> None:
     before = state("a* -- b*")
-    assert "b.py:2" in refused(BrokenFile, lambda: planner.check(edited(before, "b", b"\ndef upgrade(:\n"))).message
+    assert "b.py:2" in refused(BrokenFile, lambda: checks.check(edited(before, "b", b"\ndef upgrade(:\n"))).message
 
 
 # --- what --to means
@@ -245,7 +247,7 @@ SERVICES = [service("a1 -- a2 -- a20", name="api"), service("b1 -- a2b", name="v
     ],
 )
 def test_target_finds_an_id_its_beginning_or_one_of_a_named_service(wanted: str, found: tuple[str, str | None]) -> None:
-    of, migration = planner.target(SERVICES, wanted)
+    of, migration = find_target(SERVICES, wanted)
     assert (of.name, migration.id if migration else None) == found
 
 
@@ -262,13 +264,13 @@ def test_target_finds_an_id_its_beginning_or_one_of_a_named_service(wanted: str,
     ],
 )
 def test_target_refuses_with_near_names(wanted: str, message: str, hint: str) -> None:
-    error = refused(UsageError, lambda: planner.target(SERVICES, wanted))
+    error = refused(UsageError, lambda: find_target(SERVICES, wanted))
     assert message in error.message
     assert hint in error.hint
 
 
 def test_target_base_needs_no_service_where_there_is_one() -> None:
-    assert planner.target(SERVICES[:1], "base") == (SERVICES[0], None)
+    assert find_target(SERVICES[:1], "base") == (SERVICES[0], None)
 
 
 # --- plan apply
@@ -346,7 +348,7 @@ def test_two_services_in_one_database_are_refused() -> None:
     one = Identity("PostgreSQL system 1", "pg (oid 5)", "db:5431/pg")
     same = replace(one, address="127.0.0.1:5431/pg")
     states = [state("a", name="api", identity=one), state("b", name="voucher", identity=same)]
-    error = refused(ConfigError, lambda: planner.refuse_same_database(states))
+    error = refused(ConfigError, lambda: checks.refuse_same_database(states))
     assert "api and voucher" in error.message
 
 
@@ -355,7 +357,7 @@ def test_two_services_with_a_collection_in_common_are_refused() -> None:
     one = Identity("standalone at localhost:27017", "galoy", "localhost:27017/galoy", frozenset({"aa", "bb"}))
     same = replace(one, server="standalone at db:27017", address="db:27017/galoy", marks=frozenset({"bb", "cc"}))
     states = [state("a", name="api", identity=one), state("b", name="other", identity=same)]
-    refused(ConfigError, lambda: planner.refuse_same_database(states))
+    refused(ConfigError, lambda: checks.refuse_same_database(states))
 
 
 def test_two_databases_of_one_server_are_two() -> None:
@@ -367,7 +369,7 @@ def test_two_databases_of_one_server_are_two() -> None:
         state("c", name="three", identity=Identity("standalone at a:27017", "galoy", "a:27017/galoy")),
         state("d", name="four", identity=Identity("standalone at b:27017", "galoy", "b:27017/galoy")),
     ]
-    planner.refuse_same_database(states)
+    checks.refuse_same_database(states)
 
 
 # --- plan rollback
@@ -589,9 +591,9 @@ def test_a_record_grows_and_shrinks_only_at_its_end(
 ) -> None:
     now = state(picture)
     if in_the_way is None:
-        planner.check_resolvable(now, now.service.by_id[id_], applied=applied)
+        checks.check_resolvable(now, now.service.by_id[id_], applied=applied)
     else:
-        error = refused(UsageError, lambda: planner.check_resolvable(now, now.service.by_id[id_], applied=applied))
+        error = refused(UsageError, lambda: checks.check_resolvable(now, now.service.by_id[id_], applied=applied))
         assert error.message.startswith(f"{in_the_way} ")
 
 
@@ -606,7 +608,7 @@ def test_the_fingerprint_does_not_change_with_what_no_plan_relies_on() -> None:
         replace(before, server="PostgreSQL 16.0", identity=replace(before.identity, address="other:1/voucher")),
         edited(before, "b", text + b"\n# a comment\n"),
     ]
-    assert {planner.fingerprint(one) for one in same} == {planner.fingerprint(before)}
+    assert {planfile.fingerprint(one) for one in same} == {planfile.fingerprint(before)}
 
 
 def test_the_fingerprint_changes_with_what_a_plan_relies_on() -> None:
@@ -620,7 +622,7 @@ def test_the_fingerprint_changes_with_what_a_plan_relies_on() -> None:
         state("a* -- b -- (c)*"),
         edited(before, "b", before.service.by_id["b"].text.replace(b"CREATE TABLE b", b"CREATE TABLE c")),
     ]
-    assert len({planner.fingerprint(one) for one in different}) == len(different)
+    assert len({planfile.fingerprint(one) for one in different}) == len(different)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from dataops import config
-from dataops.config import Redactor, secrets_in
+from dataops.redaction import Redactor, redact, secrets_in
 
 ALPHABET = string.ascii_letters + string.digits + string.punctuation.replace("*", "") + " äß€😀"
 
@@ -145,4 +145,4 @@ def test_what_the_configuration_reads_is_learned(tmp_path: Path) -> None:
         "PG_CON": "postgres://someone:open%20sesame@db/x",
     }
     config.load(tmp_path / "dataops.toml", environ=environ)
-    assert config.redact("mon go/sesame, mon+go%2Fsesame, open sesame, open%20sesame") == "***, ***, ***, ***"
+    assert redact("mon go/sesame, mon+go%2Fsesame, open sesame, open%20sesame") == "***, ***, ***, ***"

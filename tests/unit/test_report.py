@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dataops import planner, report
 from dataops.errors import DatabaseAhead, MigrationFailed, Unreachable
-from dataops.model import Failure, Happened, Kept, Kind, Rendering, Result
+from dataops.kinds import MONGODB
+from dataops.model import Failure, Happened, Kept, Rendering, Result
+from dataops.planning import planner
+from dataops.show import json
 from tests.unit.sample import HOLDER, NOW, entry, state, step
 
-API = state("m* -- n+", name="api", kind=Kind.MONGODB)
+API = state("m* -- n+", name="api", kind=MONGODB)
 VOUCHER = state("a -- b~!")
 PLAN = planner.plan_apply([API, VOUCHER])
 RENDERING = Rendering(("insert n {}",), notes=("n: 5 documents",), puts_aside=("n: 5 documents",))
@@ -94,7 +96,7 @@ RENDERINGS = {"api/n": RENDERING, "voucher/a": Rendering(opaque="it asks")}
 
 
 def test_a_plan() -> None:
-    assert report.plan(PLAN, RENDERINGS) == PLANNED
+    assert json.plan(PLAN, RENDERINGS) == PLANNED
 
 
 def test_a_result() -> None:
@@ -108,7 +110,7 @@ def test_a_result() -> None:
         left=(step(VOUCHER, "b"),),
         seconds=1.23456,
     )
-    assert report.result(done, RENDERINGS) == {
+    assert json.result(done, RENDERINGS) == {
         "run": "run-2",
         "direction": "apply",
         "done": ["api/n"],
@@ -156,7 +158,7 @@ ENTRY = {
 
 def test_the_status_of_a_service() -> None:
     now = state("a* -- b~ -- c", last=entry("b", Happened.STARTED))
-    assert report.status("voucher", now, DatabaseAhead("no", service="voucher", migration="b", hint="h")) == {
+    assert json.status("voucher", now, DatabaseAhead("no", service="voucher", migration="b", hint="h")) == {
         "service": "voucher",
         "engine": "postgresql",
         "server": "PostgreSQL 15.1",
@@ -175,18 +177,18 @@ def test_the_status_of_a_service() -> None:
 
 
 def test_the_status_of_a_service_that_is_ahead_or_empty_or_locked() -> None:
-    ahead = report.status("voucher", state("a* -- (b)* -- (c)*", holder=HOLDER), None)
+    ahead = json.status("voucher", state("a* -- (b)* -- (c)*", holder=HOLDER), None)
     assert (ahead["revision"], ahead["ahead"], ahead["locked_by"]) == (
         "c",
         ["b", "c"],
         "bob@pod-2 (run run-9) since 2026-11-24 09:30:00 UTC",
     )
-    empty = report.status("voucher", state("a"), None)
+    empty = json.status("voucher", state("a"), None)
     assert (empty["revision"], empty["last"], empty["interrupted"], empty["problem"]) == (None, None, None, None)
 
 
 def test_the_status_of_a_service_that_cannot_be_reached() -> None:
-    assert report.status("voucher", Unreachable("no answer", service="voucher", hint="h"), None) == {
+    assert json.status("voucher", Unreachable("no answer", service="voucher", hint="h"), None) == {
         "service": "voucher",
         "reachable": False,
         "error": {"kind": "Unreachable", "message": "no answer", "hint": "h", "service": "voucher", "migration": None},
@@ -196,7 +198,7 @@ def test_the_status_of_a_service_that_cannot_be_reached() -> None:
 
 def test_history() -> None:
     failed = replace(entry("b", Happened.FAILED), at=None, seconds=1.5, error="ValueError: no", reason="why")
-    assert report.history([("voucher", entry("b", Happened.STARTED)), ("api", failed)]) == {
+    assert json.history([("voucher", entry("b", Happened.STARTED)), ("api", failed)]) == {
         "entries": [
             ENTRY,
             {
@@ -213,7 +215,7 @@ def test_history() -> None:
 
 
 def test_what_is_kept() -> None:
-    assert report.kept("api", Kept("n", "dataops_stash_n.users", "users", 5, 1024, NOW)) == {
+    assert json.kept("api", Kept("n", "dataops_stash_n.users", "users", 5, 1024, NOW)) == {
         "service": "api",
         "migration": "n",
         "of": "users",

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dataops import cli, config
+from dataops import cli
 from dataops.cli import termination
 from dataops.errors import ExitCode
+from dataops.redaction import redact
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,7 +64,7 @@ def test_they_are_cut_at_what_kubernetes_reads(log: Path, letter: str) -> None:
 
 
 def test_they_hold_no_secret(log: Path) -> None:
-    config.redact.learn("postgres://someone:hunter2@db/x")
+    redact.learn("postgres://someone:hunter2@db/x")
     termination.note("error: hunter2")
     termination.write(1)
     assert "hunter2" not in log.read_text()

@@ -17,16 +17,20 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from dataops import config, events, metrics, planner, tracing
+from dataops import events
 from dataops.errors import LockNotObtained
-from dataops.metrics import series
-from dataops.model import Failure, Identity, Kind, Result
+from dataops.kinds import MONGODB
+from dataops.model import Failure, Identity, Result
+from dataops.planning import planner
+from dataops.redaction import redact
+from dataops.show import otel, prometheus
+from dataops.show.prometheus import series
 from dataops.statements import Statement
 from tests.otlp import Received, attributes, receiver
 from tests.unit.sample import AUTHOR, state, step
 
 VOUCHER = state("a* -- b -- c")
-API = state("a~ -- b~", name="api", kind=Kind.MONGODB, identity=Identity("x", "x", "db-1:27017,db-2:27018/galoy"))
+API = state("a~ -- b~", name="api", kind=MONGODB, identity=Identity("x", "x", "db-1:27017,db-2:27018/galoy"))
 PLAN = planner.plan_apply([VOUCHER, API])
 B, C = step(VOUCHER, "b"), step(VOUCHER, "c")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -44,17 +48,17 @@ def memory() -> InMemorySpanExporter:
 
 
 @pytest.fixture
-def traced(memory: InMemorySpanExporter, warnings: list[str]) -> tracing.Telemetry:
+def traced(memory: InMemorySpanExporter, warnings: list[str]) -> otel.Telemetry:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(memory))
-    return tracing.Telemetry("apply", AUTHOR, PARENT, warnings.append, provider=provider, exporters=[])
+    return otel.Telemetry("apply", AUTHOR, PARENT, warnings.append, provider=provider, exporters=[])
 
 
 def spans(memory: InMemorySpanExporter) -> dict[str, ReadableSpan]:
     return {span.name: span for span in memory.get_finished_spans()}
 
 
-def whole_run(traced: tracing.Telemetry) -> None:
+def whole_run(traced: otel.Telemetry) -> None:
     """Voucher's b, then its c fails; api waits for its lock and finds nothing left."""
     for event in (
         events.RunStarted(run="run-2", steps=4, plan=PLAN),
@@ -77,9 +81,7 @@ def whole_run(traced: tracing.Telemetry) -> None:
         traced(event)
 
 
-def test_a_run_is_a_trace_of_its_services_and_migrations(
-    traced: tracing.Telemetry, memory: InMemorySpanExporter
-) -> None:
+def test_a_run_is_a_trace_of_its_services_and_migrations(traced: otel.Telemetry, memory: InMemorySpanExporter) -> None:
     whole_run(traced)
     traced.close({})
     found = spans(memory)
@@ -98,7 +100,7 @@ def test_a_run_is_a_trace_of_its_services_and_migrations(
 
 
 def test_attributes_are_those_of_the_conventions_for_databases(
-    traced: tracing.Telemetry, memory: InMemorySpanExporter
+    traced: otel.Telemetry, memory: InMemorySpanExporter
 ) -> None:
     whole_run(traced)
     traced.close({})
@@ -142,7 +144,7 @@ def test_attributes_are_those_of_the_conventions_for_databases(
 
 
 def test_what_happens_in_between_is_an_event_of_the_innermost_span(
-    traced: tracing.Telemetry, memory: InMemorySpanExporter
+    traced: otel.Telemetry, memory: InMemorySpanExporter
 ) -> None:
     traced(events.ServerAwaited("voucher", reason="refused"))
     whole_run(traced)
@@ -159,7 +161,7 @@ def test_what_happens_in_between_is_an_event_of_the_innermost_span(
 
 
 def test_a_failed_step_fails_its_span_its_service_and_its_run(
-    traced: tracing.Telemetry, memory: InMemorySpanExporter
+    traced: otel.Telemetry, memory: InMemorySpanExporter
 ) -> None:
     whole_run(traced)
     traced.close({})
@@ -175,7 +177,7 @@ def test_a_failed_step_fails_its_span_its_service_and_its_run(
     assert found["apply voucher/b"].status.status_code is StatusCode.UNSET
 
 
-def test_a_run_that_is_refused_is_a_trace_too(traced: tracing.Telemetry, memory: InMemorySpanExporter) -> None:
+def test_a_run_that_is_refused_is_a_trace_too(traced: otel.Telemetry, memory: InMemorySpanExporter) -> None:
     traced(events.RunStarted(run="run-2", steps=4, plan=PLAN))
     traced(events.LockAwaited("voucher", holder="bob"))
     traced.close({}, LockNotObtained("held by bob", service="voucher"))
@@ -185,7 +187,7 @@ def test_a_run_that_is_refused_is_a_trace_too(traced: tracing.Telemetry, memory:
 
 
 def test_statements_are_events_of_the_migration_at_the_time_when_they_began(
-    traced: tracing.Telemetry, memory: InMemorySpanExporter
+    traced: otel.Telemetry, memory: InMemorySpanExporter
 ) -> None:
     traced(events.RunStarted(run="run-2", steps=4, plan=PLAN))
     traced.statement(Statement("voucher", "SELECT", text="before there is a migration"))
@@ -214,8 +216,8 @@ def test_statements_are_events_of_the_migration_at_the_time_when_they_began(
     ]
 
 
-def test_no_secret_is_in_a_span(traced: tracing.Telemetry, memory: InMemorySpanExporter) -> None:
-    config.redact.learn("postgres://someone:hunter2@db/x")
+def test_no_secret_is_in_a_span(traced: otel.Telemetry, memory: InMemorySpanExporter) -> None:
+    redact.learn("postgres://someone:hunter2@db/x")
     traced(events.RunStarted(run="run-2", steps=4, plan=PLAN))
     traced(events.Warned("voucher", message="hunter2"))
     traced(events.StepStarted("voucher", B))
@@ -227,8 +229,8 @@ def test_no_secret_is_in_a_span(traced: tracing.Telemetry, memory: InMemorySpanE
         assert "hunter2" not in span.to_json()
 
 
-def test_memory_stays_flat_however_many_statements_and_reports_there_are(traced: tracing.Telemetry) -> None:
-    collector = metrics.Collector("apply")
+def test_memory_stays_flat_however_many_statements_and_reports_there_are(traced: otel.Telemetry) -> None:
+    collector = prometheus.Collector("apply")
     traced(events.RunStarted(run="run-2", steps=4, plan=PLAN))
     traced(events.StepStarted("voucher", B))
 
@@ -258,15 +260,15 @@ def _the_sdk_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[
     for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_EXPORTER", "OTEL_SERVICE_NAME"):
         monkeypatch.delenv(name, raising=False)
     yield
-    tracing._hear_problems(lambda text: None)
+    otel._hear_problems(lambda text: None)
 
 
 def start(
     monkeypatch: pytest.MonkeyPatch, warnings: list[str], environ: Mapping[str, str], *, spans: bool = True
-) -> tracing.Telemetry | None:
+) -> otel.Telemetry | None:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    return tracing.start("apply", AUTHOR, environ, warnings.append, spans=spans)
+    return otel.start("apply", AUTHOR, environ, warnings.append, spans=spans)
 
 
 @pytest.mark.parametrize(
@@ -385,7 +387,7 @@ def test_the_standard_name_of_the_service_goes_before_ours(
 def test_a_collector_that_does_not_work_costs_a_line_and_a_few_seconds(
     monkeypatch: pytest.MonkeyPatch, warnings: list[str], case: str
 ) -> None:
-    monkeypatch.setattr(tracing, "FLUSH_SECONDS", 1.0)
+    monkeypatch.setattr(otel, "FLUSH_SECONDS", 1.0)
     hold = threading.Event()
     with receiver(hold=hold if case == "silent" else None, status=500) as received:
         url = "http://127.0.0.1:1" if case == "refused" else received.url
@@ -404,7 +406,7 @@ def test_a_collector_that_does_not_work_costs_a_line_and_a_few_seconds(
 def test_the_sdks_own_complaints_do_not_reach_stderr(
     monkeypatch: pytest.MonkeyPatch, warnings: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(tracing, "FLUSH_SECONDS", 0.5)
+    monkeypatch.setattr(otel, "FLUSH_SECONDS", 0.5)
     traced = start(monkeypatch, warnings, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})
     assert traced is not None
     traced.close({})
@@ -423,10 +425,10 @@ def test_the_console_exporter_writes_where_talk_goes(
 
 
 def test_a_service_at_a_socket_or_without_a_port_has_an_address(
-    traced: tracing.Telemetry, memory: InMemorySpanExporter
+    traced: otel.Telemetry, memory: InMemorySpanExporter
 ) -> None:
     def told(address: str) -> dict[str, Any]:
-        return tracing._database(replace(VOUCHER, identity=Identity("x", "x", address)))
+        return otel._database(replace(VOUCHER, identity=Identity("x", "x", address)))
 
     assert told("/run/pg:5432/voucher")["server.address"] == "/run/pg"
     assert told("cluster.example.net/galoy") == {

@@ -30,12 +30,10 @@ from pymongo.errors import (
 from pymongo.read_preferences import ReadPreference
 from pymongo.uri_parser import parse_uri
 
-from dataops import foreign
 from dataops.backends import Backend, Retrying, StillHeld, Waiting, load_module, settled
 from dataops.backends.mongo import catalogue, contents, lease, records
 from dataops.backends.mongo.listener import Listener
 from dataops.catalogue import Catalogue
-from dataops.config import redact
 from dataops.contents import Contents
 from dataops.errors import (
     ConfigError,
@@ -62,7 +60,9 @@ from dataops.model import (
     State,
     Step,
 )
+from dataops.othertools import examine, mirror
 from dataops.progress import Report, reporting
+from dataops.redaction import redact
 from dataops.stash import mongo as stash
 from dataops.statements import listened
 
@@ -294,7 +294,7 @@ class MongoBackend:
             if not applied:
                 self._asking()[records.CHANGELOG].delete_many({"fileName": {"$in": there}})
             elif not there:
-                name = foreign.mirrored(self.service, migration).name
+                name = mirror.mirrored(self.service, migration).name
                 self._held().write(records.CHANGELOG, {"fileName": name}, at="appliedAt")
 
     def prune(self, migration: str, entry: Entry) -> None:
@@ -584,8 +584,13 @@ def _entry(document: Mapping[str, Any]) -> Entry:
 def _applied(id_: str, at: Any, entry: Mapping[str, Any] | None) -> Applied:
     if entry is None or entry["direction"] != Direction.APPLY.value:
         return Applied(id_, at)
-    tool = foreign.adopted_from(entry["reason"]) if entry["event"] == Happened.ADOPTED.value else ""
+    tool = examine.adopted_from(entry["reason"]) if entry["event"] == Happened.ADOPTED.value else ""
     return Applied(id_, entry["at"], entry["checksum"] or None, entry["raw_checksum"] or None, entry["run"], tool)
 
 
-__all__ = ["MongoBackend"]
+def connect(service: Service) -> Backend:
+    """The database of one service; see dataops.backends."""
+    return MongoBackend(service)
+
+
+__all__ = ["MongoBackend", "connect"]

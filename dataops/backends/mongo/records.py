@@ -9,8 +9,8 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from dataops import foreign
 from dataops.model import ForeignRecord, ForeignRow, Migration, Outcome, Service
+from dataops.othertools import match
 
 CHANGELOG = "changelog"
 _CHANGELOG_LOCK = "changelog_lock"
@@ -25,14 +25,14 @@ def read(db: Database[Document], collections: Collection[str]) -> tuple[ForeignR
     """Every record there is among these collections. One that this user may not read says so."""
     records = []
     for tool, place, look in (
-        (foreign.MIGRATE_MONGO, CHANGELOG, _migrate_mongo),
-        (foreign.GOLANG_MIGRATE, _SCHEMA_MIGRATIONS, _golang_migrate),
+        (match.MIGRATE_MONGO, CHANGELOG, _migrate_mongo),
+        (match.GOLANG_MIGRATE, _SCHEMA_MIGRATIONS, _golang_migrate),
     ):
         if place not in collections:
             continue
         try:
             rows = tuple(look(db))
-            locked = _locked(db) if tool == foreign.MIGRATE_MONGO and _CHANGELOG_LOCK in collections else ""
+            locked = _locked(db) if tool == match.MIGRATE_MONGO and _CHANGELOG_LOCK in collections else ""
         except OperationFailure as error:
             if error.code != _UNAUTHORIZED:
                 raise
@@ -70,7 +70,7 @@ def names_there(db: Database[Document], service: Service, migration: Migration) 
     """The file names under which migrate-mongo has it."""
     found = []
     for row in _migrate_mongo(db):
-        ours, _ = foreign.by_migration(service, ForeignRecord(foreign.MIGRATE_MONGO, CHANGELOG, (row,)))
+        ours, _ = match.by_migration(service, ForeignRecord(match.MIGRATE_MONGO, CHANGELOG, (row,)))
         if migration.id in ours:
             found.append(row.name)
     return found

@@ -26,7 +26,6 @@ from psycopg.rows import DictRow, dict_row, tuple_row
 from dataops.backends import Backend, Retrying, StillHeld, Waiting, settled
 from dataops.backends.postgres import catalogue, contents, records, sql
 from dataops.catalogue import Catalogue
-from dataops.config import redact
 from dataops.contents import Contents
 from dataops.errors import (
     ConfigError,
@@ -38,7 +37,6 @@ from dataops.errors import (
     Stopped,
     Unreachable,
 )
-from dataops.foreign import adopted_from
 from dataops.model import (
     Applied,
     Author,
@@ -55,7 +53,9 @@ from dataops.model import (
     State,
     Step,
 )
+from dataops.othertools.examine import adopted_from
 from dataops.progress import Report, reporting
+from dataops.redaction import redact
 from dataops.stash.postgres import SCHEMA_PREFIX
 
 MINIMUM_VERSION = 140000
@@ -629,3 +629,8 @@ def _holder(row: DictRow) -> Holder:
     run, _, who = str(row["application_name"] or "").removeprefix("dataops/").partition(" ")
     where = f"process {row['pid']}" + (f" from {row['client']}" if row["client"] else "")
     return Holder(run=run or "unknown", who=f"{who}, {where}" if who else where, since=row["since"])
+
+
+def connect(service: Service) -> Backend:
+    """The database of one service; see dataops.backends."""
+    return PostgresBackend(service)

@@ -23,10 +23,11 @@ from psycopg.rows import DictRow
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
-from dataops import config, planner
+from dataops import config
 from dataops.backends.postgres import PostgresBackend, as_dbapi, journal_row, sql, with_seconds
 from dataops.errors import DataopsError
 from dataops.model import Author, Direction, Entry, Happened, Migration, Service, State
+from dataops.planning import checks, recovery
 
 
 def run(service_name: str) -> None:
@@ -73,9 +74,9 @@ def _do(backend: PostgresBackend, environment: EnvironmentContext) -> None:
     timeout = backend.service.timeouts.lock
     with backend.lock(author, timeout=timeout, waiting=lambda _: None, stop=lambda: False):
         before = backend.read()
-        planner.check(before)
-        planner.refuse_interrupted(before, locked=True)
-        ended = planner.closing(before)
+        checks.check(before)
+        recovery.refuse_interrupted(before, locked=True)
+        ended = recovery.closing(before)
         if ended is not None:
             backend.write(ended)
         raw = backend.connection

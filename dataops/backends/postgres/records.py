@@ -16,9 +16,10 @@ from typing import Any
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from dataops import foreign
 from dataops.errors import HistoryError, LockNotObtained, StalePlan
 from dataops.model import ForeignRecord, ForeignRow, Migration, Outcome, Service
+from dataops.othertools import match
+from dataops.othertools import mirror as rows
 
 _APPLIED = "NULL::text AS other, 'applied' AS outcome, '' AS checksum"
 
@@ -38,14 +39,14 @@ class _Table:
 
 
 _TABLES: Mapping[str, _Table] = {
-    foreign.SQLX: _Table(
+    match.SQLX: _Table(
         "_sqlx_migrations",
         frozenset({"version", "description", "installed_on", "success", "checksum"}),
         "SELECT version::text AS name, NULL::text AS other, installed_on AS at, encode(checksum, 'hex') AS checksum,"
         "       CASE WHEN success THEN 'applied' ELSE 'failed' END AS outcome"
         "  FROM _sqlx_migrations ORDER BY installed_on, version",
     ),
-    foreign.KNEX: _Table(
+    match.KNEX: _Table(
         "knex_migrations",
         frozenset({"id", "name", "batch", "migration_time"}),
         f"SELECT name, {_APPLIED}, migration_time AS at FROM knex_migrations ORDER BY id",
@@ -84,7 +85,7 @@ _TABLES: Mapping[str, _Table] = {
         "SELECT app || '.' || name AS name, name AS other, 'applied' AS outcome, '' AS checksum, applied AS at"
         "  FROM django_migrations ORDER BY id",
     ),
-    foreign.GOLANG_MIGRATE: _Table(
+    match.GOLANG_MIGRATE: _Table(
         "schema_migrations",
         frozenset({"version", "dirty"}),
         "SELECT version::text AS name, NULL::text AS other, NULL::timestamptz AS at, '' AS checksum,"
@@ -105,7 +106,7 @@ _TABLES: Mapping[str, _Table] = {
         "    FROM goose_db_version WHERE version_id > 0 ORDER BY version_id, id DESC) newest"
         " WHERE is_applied ORDER BY id",
     ),
-    foreign.POP: _Table(
+    match.POP: _Table(
         "schema_migration",
         frozenset({"version", "version_self"}),
         f"SELECT version AS name, {_APPLIED}, NULL::timestamptz AS at FROM schema_migration ORDER BY version",
@@ -120,7 +121,7 @@ SELECT c.relname AS name, has_table_privilege(c.oid, 'SELECT') AS readable,
  WHERE c.relname = ANY (%s) AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)
  GROUP BY c.oid, c.relname
 """
-_LOCK_TABLES = {foreign.KNEX: "knex_migrations_lock", "liquibase": "databasechangeloglock"}
+_LOCK_TABLES = {match.KNEX: "knex_migrations_lock", "liquibase": "databasechangeloglock"}
 TABLES = tuple(sorted({table.name for table in _TABLES.values()} | set(_LOCK_TABLES.values())))
 
 
@@ -177,12 +178,12 @@ def hold_off(connection: psycopg.Connection[Any], tool: str, *, seconds: float) 
 
 def _held_off(connection: psycopg.Connection[Any], tool: str) -> bool:
     with connection.cursor(row_factory=dict_row) as cursor:
-        if tool == foreign.SQLX:
+        if tool == match.SQLX:
             row = cursor.execute(
                 "SELECT pg_try_advisory_xact_lock(%s) AS got", [sqlx_lock_key(connection.info.dbname)]
             ).fetchone()
             return bool(row and row["got"])
-        if tool == foreign.KNEX:
+        if tool == match.KNEX:
             return _knex_held_off(cursor)
         return True
 
@@ -192,7 +193,7 @@ def _knex_held_off(cursor: psycopg.Cursor[DictRow]) -> bool:
 
     A lock of ours on a row that says 1 is given back at once: knex could not write its 0 there.
     """
-    found = cursor.execute(_PRESENT, [[_LOCK_TABLES[foreign.KNEX]]]).fetchone()
+    found = cursor.execute(_PRESENT, [[_LOCK_TABLES[match.KNEX]]]).fetchone()
     if found is None:  # then knex makes one, and waits for nobody
         return True
     cursor.execute("SAVEPOINT knex")
@@ -222,7 +223,7 @@ def refuse_changed(connection: psycopg.Connection[Any], record: ForeignRecord, s
 # --- the mirror
 
 _CREATE = {
-    foreign.SQLX: """
+    match.SQLX: """
         CREATE TABLE IF NOT EXISTS _sqlx_migrations (
             version BIGINT PRIMARY KEY,
             description TEXT NOT NULL,
@@ -231,7 +232,7 @@ _CREATE = {
             checksum BYTEA NOT NULL,
             execution_time BIGINT NOT NULL
         )""",
-    foreign.KNEX: """
+    match.KNEX: """
         CREATE TABLE IF NOT EXISTS knex_migrations (
             id serial PRIMARY KEY, name varchar(255), batch integer, migration_time timestamptz
         );
@@ -248,7 +249,7 @@ def create_mirror(connection: psycopg.Connection[Any], tool: str) -> None:
 
 def next_batch(connection: psycopg.Connection[Any], tool: str) -> int:
     """One number for all that a run of ours does, as knex counts its own runs."""
-    if tool != foreign.KNEX:
+    if tool != match.KNEX:
         return 0
     with connection.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute("SELECT coalesce(max(batch), 0) + 1 AS batch FROM knex_migrations").fetchone()
@@ -258,7 +259,7 @@ def next_batch(connection: psycopg.Connection[Any], tool: str) -> int:
 def refuse_done_there(connection: psycopg.Connection[Any], service: Service, migration: Migration) -> None:
     """Raise HistoryError when the mirrored tool has applied it between our look and our lock."""
     for record in read(connection):
-        if record.tool == service.mirror and migration.id in foreign.by_migration(service, record)[0]:
+        if record.tool == service.mirror and migration.id in match.by_migration(service, record)[0]:
             raise HistoryError(
                 f"{record.tool} has applied {migration.id} meanwhile",
                 service=service.name,
@@ -280,8 +281,8 @@ def mirror(
 
     Raises ConfigError where it cannot be known.
     """
-    name = foreign.mirrored(service, migration)
-    if service.mirror == foreign.SQLX:
+    name = rows.mirrored(service, migration)
+    if service.mirror == match.SQLX:
         if not applied:
             connection.execute("DELETE FROM _sqlx_migrations WHERE version = %s", [int(name.name)])
             return
@@ -308,7 +309,7 @@ def _knex_names(connection: psycopg.Connection[Any]) -> list[str]:
 
 
 def _same(service: Service, migration: Migration, name: str) -> bool:
-    ours, _ = foreign.by_migration(service, ForeignRecord(service.mirror, "", (ForeignRow((name,)),)))
+    ours, _ = match.by_migration(service, ForeignRecord(service.mirror, "", (ForeignRow((name,)),)))
     return migration.id in ours
 
 

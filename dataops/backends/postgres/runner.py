@@ -32,8 +32,8 @@ from sqlalchemy.pool import StaticPool
 
 from dataops.backends import load_module
 from dataops.backends.postgres import as_dbapi
-from dataops.config import redact
 from dataops.model import Direction, Rendering, Service, Step
+from dataops.redaction import redact
 from dataops.statements import Statement, listened, tell, without_values
 
 _PUTS_ASIDE = re.compile(

@@ -16,8 +16,9 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.pool import StaticPool
 
-from dataops import files
-from dataops.model import Direction, Kind, Migration
+from dataops.files import chain
+from dataops.kinds import POSTGRESQL
+from dataops.model import Direction, Migration
 
 Db = psycopg.Connection[Any]  # always in autocommit, except while it migrates
 
@@ -25,8 +26,7 @@ FOLDERS = {"api-keys": "api_keys", "notifications": "notifications", "voucher": 
 ROOT = Path(__file__).resolve().parents[3]
 
 CHAINS = {
-    service: files.load(service, Kind.POSTGRESQL, ROOT / "pg_migrations" / folder)
-    for service, folder in FOLDERS.items()
+    service: chain.load(service, POSTGRESQL, ROOT / "pg_migrations" / folder) for service, folder in FOLDERS.items()
 }
 EVERY_FILE = [(service, migration.id) for service, chain in CHAINS.items() for migration in chain]
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dataops import foreign, planner
 from dataops.errors import DataopsError
 from dataops.model import Entry, ForeignRecord, Kept, Migration, Plan, Rendering, Result, State, Step
+from dataops.othertools import drift, examine, watch
+from dataops.planning import planner, recovery
 
 if TYPE_CHECKING:
     from dataops.proof import Proof
@@ -69,7 +70,7 @@ def status(name: str, state: State | DataopsError, problem: DataopsError | None)
         return {"service": name, "reachable": False, **error(state)}
     if state.service.observe:
         return _watched(state)
-    entry = planner.interrupted(state)
+    entry = recovery.interrupted(state)
     return {
         **_database(state),
         "reachable": True,
@@ -86,7 +87,7 @@ def status(name: str, state: State | DataopsError, problem: DataopsError | None)
 
 
 def _watched(state: State) -> Json:
-    watched = foreign.watch(state)
+    watched = watch.watch(state)
     return {
         **_database(state),
         "reachable": True,
@@ -100,7 +101,7 @@ def _watched(state: State) -> Json:
 
 
 def _foreign(state: State, record: ForeignRecord) -> Json:
-    found = foreign.drifted(state, record)
+    found = drift.drifted(state, record)
     return {
         "tool": record.tool,
         "place": record.place,
@@ -114,7 +115,7 @@ def _foreign(state: State, record: ForeignRecord) -> Json:
 
 def adoption(
     name: str,
-    found: foreign.Adoption | None,
+    found: examine.Adoption | None,
     differences: Sequence[str] | None,
     problem: DataopsError | None,
     *,
@@ -203,7 +204,7 @@ def _known(problem: Exception) -> DataopsError:
 def _database(state: State) -> Json:
     return {
         "service": state.service.name,
-        "engine": state.service.kind.value,
+        "engine": state.service.kind.name,
         "server": state.server,
         "address": state.identity.address,
     }

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dataops import foreign, planner
 from dataops.backends import Backend
 from dataops.catalogue import Catalogue, Difference, compare
 from dataops.errors import DatabaseAhead, DifferencesFound, HistoryError, StalePlan
 from dataops.events import Emit
-from dataops.executor import StopSignal, locked
-from dataops.foreign import Adoption, Line
 from dataops.model import Author, Direction, Entry, Happened, Migration, Service, State
+from dataops.othertools import examine, match
+from dataops.othertools.examine import Adoption, Line
+from dataops.planning import recovery
+from dataops.planning.target import BASE
+from dataops.run.stop import StopSignal
+from dataops.run.under_lock import locked
 
 
 def survey(state: State, wanted: str | None) -> Adoption | None:
@@ -24,7 +27,7 @@ def survey(state: State, wanted: str | None) -> Adoption | None:
 
     `wanted` names the tool. Raises UsageError, HistoryError, DatabaseAhead, InterruptedStep.
     """
-    planner.refuse_interrupted(state)
+    recovery.refuse_interrupted(state)
     if state.unknown:
         raise DatabaseAhead(
             f"the database is ahead of this code: it has {state.unknown[-1]}, which no file here describes",
@@ -33,13 +36,13 @@ def survey(state: State, wanted: str | None) -> Adoption | None:
         )
     if wanted is None and state.applied and all(record.tool in state.service.beside for record in state.foreign):
         return None
-    return foreign.examine(state, foreign.choose(state, wanted))
+    return examine.examine(state, examine.choose(state, wanted))
 
 
 def refuse_baseline(state: State, to: Migration) -> None:
     """A baseline is for a database with no record at all. Raises HistoryError, InterruptedStep."""
     service = state.service
-    planner.refuse_interrupted(state)
+    recovery.refuse_interrupted(state)
     if state.applied or state.unknown:
         newest = state.unknown[-1] if state.unknown else state.applied[-1].id
         raise HistoryError(
@@ -49,7 +52,7 @@ def refuse_baseline(state: State, to: Migration) -> None:
             f"dataops resolve {service.name}/{to.id} --applied",
         )
     for record in state.foreign:
-        if record.tool not in service.beside and foreign.by_migration(service, record)[0]:
+        if record.tool not in service.beside and match.by_migration(service, record)[0]:
             raise HistoryError(
                 f"{record.tool} has a record of this database ({record.place})",
                 service=service.name,
@@ -98,8 +101,8 @@ def take_over(
     service, record = backend.service, adoption.record
     with locked(backend, author, emit=emit, stop=stop):
         state = backend.read()
-        planner.refuse_interrupted(state, locked=True)
-        now = foreign.examine(state, foreign.choose(state, record.tool))
+        recovery.refuse_interrupted(state, locked=True)
+        now = examine.examine(state, examine.choose(state, record.tool))
         if now.record == record and now.nothing_to_do:
             return None
         if now.record != record or _recordable(now) != _recordable(adoption):
@@ -107,9 +110,9 @@ def take_over(
         head = now.head.id if now.head else None
         differences = check(backend, expected, now.differences)
         if not accepted:
-            refuse_differences(service, differences, head or planner.BASE)
-        struck = [_entry(author, line, Direction.ROLLBACK, foreign.reason(record, line)) for line in now.to_strike]
-        made = [_entry(author, line, Direction.APPLY, foreign.reason(record, line)) for line in now.to_record]
+            refuse_differences(service, differences, head or BASE)
+        struck = [_entry(author, line, Direction.ROLLBACK, examine.reason(record, line)) for line in now.to_strike]
+        made = [_entry(author, line, Direction.APPLY, examine.reason(record, line)) for line in now.to_record]
         entries = _accepting([*struck, *made], differences, accepted)
         backend.adopt(record, entries, {line.name: line.at for line in now.to_record if line.at}, head)
         return differences
@@ -133,7 +136,7 @@ def baseline(
         differences = check(backend, expected)
         if not accepted:
             refuse_differences(service, differences, to.id)
-        text = f"{foreign.BASELINE}: {reason or 'it was there before dataops'}"
+        text = f"{examine.BASELINE}: {reason or 'it was there before dataops'}"
         upto = service.migrations[: service.position[to.id] + 1]
         entries = [author.entry(m, Direction.APPLY, Happened.ADOPTED, reason=text) for m in upto]
         backend.adopt(None, _accepting(entries, differences, accepted), {}, to.id)

@@ -1,21 +1,19 @@
-"""Runs a plan: lock, confirm under the lock, then step, step, step. What stands, stands, and is told.
+"""Runs a plan: lock, confirm under the lock, then step, step, step.
 
-First every service of the plan is locked, in the plan's order, and confirmed: nothing starts while any of them might
-refuse. Then services run side by side, each its own steps in order and after those it depends on. One failure stops the
-whole run at the next step.
+First every service of the plan is locked, in the order of their names, and confirmed: nothing starts while any of them
+might refuse. Then services run side by side, each its own steps in order and after those it depends on. One failure
+stops the whole run at the next step. Steps that succeeded stay applied, and the result lists them.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TypeVar
 
-from dataops import foreign, planner
 from dataops.backends import Backend, StillHeld, connect, load_module
 from dataops.errors import DataopsError, LockLost, MigrationFailed, Stopped, Unreachable
 from dataops.events import (
@@ -25,7 +23,6 @@ from dataops.events import (
     NothingLeft,
     RunFinished,
     RunStarted,
-    ServerAwaited,
     StepFailed,
     StepFinished,
     StepProgressed,
@@ -33,106 +30,13 @@ from dataops.events import (
     StepStarted,
     StillRunning,
 )
-from dataops.model import Author, Direction, Entry, Failure, Happened, Plan, Result, Service, State, Step
+from dataops.model import Author, Direction, Failure, Happened, Plan, Result, Service, Step
+from dataops.othertools import mirror
+from dataops.planning import planner, recovery
+from dataops.run.reading import _WAKE_SECONDS, side_by_side
+from dataops.run.stop import StopSignal
 
-_READ_PAUSE = 0.5
-_WAKE_SECONDS = 0.5
 _TELL_SECONDS = 60.0
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-class StopSignal:
-    """Asked to stop? Once: at the next safe point. Twice: now."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self._abort: Callable[[], None] | None = None
-        self._aborted = False
-
-    def __call__(self) -> bool:
-        return self._event.is_set()
-
-    @property
-    def working(self) -> bool:
-        """Whether something has begun that has safe points to stop at. Until then, anywhere is one."""
-        return self._abort is not None
-
-    @property
-    def aborted(self) -> bool:
-        return self._aborted
-
-    def stop(self) -> None:
-        self._event.set()
-
-    def on_abort(self, abort: Callable[[], None]) -> None:
-        self._abort = abort
-
-    def abort(self) -> None:
-        self._aborted = True
-        self._event.set()
-        if self._abort is not None:
-            self._abort()
-
-    def pause(self, seconds: float) -> None:
-        """Sleep, but not longer than until somebody says stop."""
-        self._event.wait(seconds)
-
-
-def read_all(
-    services: Sequence[Service], *, emit: Emit, wait_seconds: float = 0.0, stop: StopSignal | None = None
-) -> list[State]:
-    """Read every service, side by side. Raises the first error in the order of `services`.
-
-    With `wait_seconds`, a server that cannot be reached is tried again for so long.
-    """
-    outcomes = look(services, emit=emit, wait_seconds=wait_seconds, stop=stop)
-    for outcome in outcomes:
-        if isinstance(outcome, DataopsError):
-            raise outcome
-    return [outcome for outcome in outcomes if isinstance(outcome, State)]
-
-
-def look(
-    services: Sequence[Service], *, emit: Emit, wait_seconds: float = 0.0, stop: StopSignal | None = None
-) -> list[State | DataopsError]:
-    """Like `read_all`, but an error stands for its own service only."""
-    deadline = time.monotonic() + wait_seconds
-
-    def one(service: Service) -> State | DataopsError:
-        told = False
-        while True:
-            backend = connect(service)
-            try:
-                return backend.read()
-            except Unreachable as error:
-                if time.monotonic() >= deadline or (stop is not None and stop()):
-                    return error
-                if not told:
-                    emit(ServerAwaited(service.name, reason=error.message))
-                    told = True
-            except DataopsError as error:
-                return error
-            finally:
-                backend.close()
-            (stop or StopSignal()).pause(_READ_PAUSE)
-
-    return side_by_side(one, services)
-
-
-def side_by_side(work: Callable[[T], R], items: Sequence[T], jobs: int | None = None) -> list[R]:
-    """Map in threads; the results in order."""
-    if len(items) < 2 or jobs == 1:
-        return [work(item) for item in items]
-    pool = ThreadPoolExecutor(max_workers=min(jobs or len(items), len(items)))
-    try:
-        made = [pool.submit(work, item) for item in items]
-        # Wake up now and then: a signal that comes just before a wait begins is only seen at its end.
-        while wait(made, timeout=_WAKE_SECONDS).not_done:
-            pass
-        return [future.result() for future in made]
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # only a signal leaves any unfinished; they end with us
 
 
 def execute(
@@ -221,11 +125,11 @@ class _Execution:
         left = planner.confirm(self._plan, state)
         for step in left:
             load_module(service, step.migration)  # a file that cannot be imported stops the run before it begins
-        ended = planner.closing(state)
+        ended = recovery.closing(state)
         if ended is not None:
             backend.write(ended)
         if service.mirror:
-            backend.mirror(foreign.unmirrored(state))
+            backend.mirror(mirror.unmirrored(state))
         if not left and self._plan.of(service.name):
             self._emit(NothingLeft(service.name))
         return left
@@ -398,62 +302,5 @@ class _Running:
             emit(StillRunning(self.step.service, self.step, seconds, self.done, self.total, self.unit))
 
 
-@contextmanager
-def locked(backend: Backend, author: Author, *, emit: Emit, stop: StopSignal) -> Iterator[StillHeld]:
-    """The lock of one database, for work that is not a plan's. The second signal aborts what runs in it."""
-    service = backend.service
-    stop.on_abort(backend.abort)
-    with backend.lock(
-        author,
-        timeout=service.timeouts.lock,
-        waiting=lambda holder: emit(LockAwaited(service.name, holder=str(holder or "somebody"))),
-        stop=stop,
-    ) as still_held:
-        yield still_held
-
-
-def resolve(
-    backend: Backend, author: Author, step: Step, *, applied: bool, reason: str, emit: Emit, stop: StopSignal
-) -> None:
-    """Record a person's answer, under the lock. Raises UsageError when the record would lose its order."""
-    with locked(backend, author, emit=emit, stop=stop):
-        planner.check_resolvable(backend.read(), step.migration, applied=applied)
-        direction = Direction.APPLY if applied else Direction.ROLLBACK
-        entry = author.entry(step.migration, direction, Happened.RESOLVED, reason=reason)
-        backend.resolve(entry, applied=applied)
-
-
-def prune(backend: Backend, author: Author, migrations: Sequence[str], *, emit: Emit, stop: StopSignal) -> None:
-    """Drop what these migrations have put aside, under the lock, each journalled. Raises InterruptedStep."""
-    service = backend.service
-    with locked(backend, author, emit=emit, stop=stop) as still_held:
-        state = backend.read()
-        planner.refuse_interrupted(state, locked=True)  # it may need what it put aside; and our entry would hide it
-        ended = planner.closing(state)
-        if ended is not None:
-            backend.write(ended)
-        for id_ in migrations:
-            still_held()
-            direction = Direction.APPLY if id_ in state.applied_ids else Direction.ROLLBACK
-            migration = service.by_id.get(id_)
-            checksum, raw = (migration.checksum, migration.raw_checksum) if migration else ("", "")
-            entry = Entry(
-                run=author.run,
-                migration=id_,
-                direction=direction,
-                event=Happened.PRUNED,
-                actor=author.actor,
-                host=author.host,
-                version=author.version,
-                checksum=checksum,
-                raw_checksum=raw,
-                reason="what it had put aside was pruned",
-            )
-            backend.prune(id_, entry)
-
-
 def _done(step: Step) -> str:
     return "applied" if step.direction is Direction.APPLY else "rolled back"
-
-
-__all__ = ["StopSignal", "execute", "locked", "look", "prune", "read_all", "resolve", "side_by_side"]

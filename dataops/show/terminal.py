@@ -15,11 +15,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
-from dataops import events, foreign, planner
-from dataops.config import redact
+from dataops import events
 from dataops.errors import DataopsError
 from dataops.events import counted as counted
 from dataops.model import Applied, Direction, Entry, Happened, Kept, Plan, Rendering, Result, State, Step
+from dataops.othertools import drift, examine, watch
+from dataops.planning import planner, recovery
+from dataops.redaction import redact
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -292,7 +294,7 @@ def status_row(name: str, state: State | DataopsError, problem: DataopsError | N
 
 
 def _watched_row(name: str, state: State) -> tuple[list[str], str]:
-    watched = foreign.watch(state)
+    watched = watch.watch(state)
     record, newest = watched.record, watched.newest
     at = newest.at if newest else None
     words = watched.problem.message if watched.problem else watched.waiting or "up to date"
@@ -332,7 +334,7 @@ def proof_lines(proofs: Sequence[Proof]) -> list[Line]:
     return lines
 
 
-def adoption_lines(found: foreign.Adoption) -> list[Line]:
+def adoption_lines(found: examine.Adoption) -> list[Line]:
     """What the other tool's record says, one line a migration."""
     state, record = found.state, found.record
     rows = counted(len(record.rows), "row")
@@ -349,13 +351,13 @@ def adoption_lines(found: foreign.Adoption) -> list[Line]:
 
 
 _FINDING_STYLES = {
-    foreign.Finding.ADOPTED: "green",
-    foreign.Finding.RECORDED: "dim",
-    foreign.Finding.RETIRED: "dim",
-    foreign.Finding.MISSING: "",
-    foreign.Finding.FAILED: "bold red",
-    foreign.Finding.HALF_DONE: "bold red",
-    foreign.Finding.UNKNOWN: "bold red",
+    examine.Finding.ADOPTED: "green",
+    examine.Finding.RECORDED: "dim",
+    examine.Finding.RETIRED: "dim",
+    examine.Finding.MISSING: "",
+    examine.Finding.FAILED: "bold red",
+    examine.Finding.HALF_DONE: "bold red",
+    examine.Finding.UNKNOWN: "bold red",
 }
 
 
@@ -368,9 +370,9 @@ def _condition(state: State, problem: DataopsError | None) -> str:
     words += [
         f"{record.tool} is {len(behind)} behind"
         for record in state.foreign
-        if record.tool == state.service.mirror and (behind := foreign.drifted(state, record).behind)
+        if record.tool == state.service.mirror and (behind := drift.drifted(state, record).behind)
     ]
-    entry = planner.interrupted(state)
+    entry = recovery.interrupted(state)
     if entry:
         words.append(f"interrupted: {entry.direction.value} {entry.migration}")
     elif problem and not state.ahead:

@@ -1,24 +1,21 @@
 """Migration files on disk, read without being run and put into one chain per service.
 
-Order is by parents, never by comparing the numbers in names: Blink's names mix 14- and 16-digit prefixes, and
-pymongo-migrate's own order is wrong for a diamond. So there is one base, one head and one child each, or an error
-that names the files. Beside them may lie an adopt.toml: what other tools call the same migrations.
+Order is by parents, never by comparing the numbers in names: ids may mix 14 and 16 digits, and pymongo-migrate orders a
+diamond wrongly. So each service has one first migration, one newest one, and one child
+for each of the others, or there is an error that names the files.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from dataops import source
 from dataops.errors import BrokenFile, ConfigError, HistoryError, UsageError
-from dataops.model import Kind, Known, Migration, Namesakes, broken
-
-ADOPT_FILE = "adopt.toml"
+from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE, FileFormat, Kind
+from dataops.model import Migration, broken
+from dataops.text import near
 
 
 def load(service: str, kind: Kind, folder: Path) -> tuple[Migration, ...]:
@@ -38,7 +35,7 @@ def load(service: str, kind: Kind, folder: Path) -> tuple[Migration, ...]:
 
 def place_of(kind: Kind, folder: Path) -> Path:
     """Where the files of a service's folder are."""
-    return folder / "versions" if kind is Kind.POSTGRESQL else folder
+    return folder / kind.format.folder
 
 
 def paths(service: str, kind: Kind, folder: Path) -> list[Path]:
@@ -61,7 +58,7 @@ def is_migration(name: str) -> bool:
 
 def read(service: str, kind: Kind, path: Path) -> Migration:
     """One file, on its own. Raises BrokenFile, or HistoryError for one with several parents."""
-    return (_read_alembic if kind is Kind.POSTGRESQL else _read_mongo)(service, path)
+    return _READERS[kind.format](service, kind, path)
 
 
 def find(service: str, migrations: Iterable[Migration], wanted: str) -> Migration:
@@ -80,73 +77,9 @@ def find(service: str, migrations: Iterable[Migration], wanted: str) -> Migratio
     raise UsageError(f"there is no migration {wanted}", service=service, hint=near(wanted, [m.id for m in migrations]))
 
 
-def namesakes(service: str, folder: Path, migrations: Iterable[Migration]) -> dict[str, Namesakes]:
-    """What the adopt.toml in `folder` says, by tool; nothing where there is none. Raises ConfigError."""
-    path = folder / ADOPT_FILE
+def _identity(service: str, path: Path, text: bytes, written: FileFormat) -> tuple[str | None, object]:
     try:
-        table = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}", service=service) from error
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        raise ConfigError(f"{path}:{line[1] if line else '?'}: {error}", service=service) from error
-    ids = {migration.id for migration in migrations}
-    found = {}
-    for tool, about in table.items():
-        where = f"{path}: [{tool}]"
-        _fields(about, {"extension": str, "retired": list, "migrations": dict}, where)
-        if not about.get("extension", ".").startswith("."):
-            raise ConfigError(f"{where}: extension has to begin with a dot", service=service, hint='for example ".mjs"')
-        names: dict[str, str] = {}
-        known = {}
-        for id_, said in about.get("migrations", {}).items():
-            if id_ not in ids:
-                raise ConfigError(f"{where}: there is no migration {id_}", service=service, hint=near(id_, ids))
-            _fields(said, _KNOWN_FIELDS, f"{where} {id_}")
-            values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in said.items()}
-            known[id_] = Known(**values)
-            for name in (known[id_].name, *known[id_].also):
-                if name and names.setdefault(name, id_) != id_:
-                    raise ConfigError(
-                        f"{where}: {name} is said of {names[name]} and of {id_}",
-                        service=service,
-                        hint="a name can mean one migration only",
-                    )
-        found[tool] = Namesakes(tool, about.get("extension", ""), tuple(about.get("retired", ())), known)
-    return found
-
-
-_KNOWN_FIELDS = {"name": str, "also": list, "description": str, "checksum": str, "earlier": list}
-
-
-def _fields(table: object, known: Mapping[str, type], where: str) -> None:
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where} has to be a table", hint="see docs/adopting.md#adopttoml")
-    for key, value in table.items():
-        if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}", hint=near(key, known))
-        items: list[Any] = value if isinstance(value, list) else []
-        if not isinstance(value, known[key]) or not all(isinstance(item, str) for item in items):
-            kind = {"str": "text", "list": "list of texts"}.get(known[key].__name__, "table")
-            raise ConfigError(f"{where}: {key} has to be a {kind}")
-
-
-def near(wanted: str, names: Iterable[str]) -> str:
-    """A hint with the names that look like `wanted`, or the last ones there are."""
-    import difflib  # only needed when something is wrong
-
-    names = list(names)
-    close = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"there are: {', '.join(names[-5:])}" if names else "there are none yet"
-
-
-def _identity(service: str, path: Path, text: bytes, names: tuple[str, str]) -> tuple[str | None, object]:
-    try:
-        return source.identity(text, names)
+        return source.identity(text, (written.id_variable, written.parent_variable))
     except source.Unreadable as error:
         raise broken(path, error, service) from error
 
@@ -159,9 +92,9 @@ def _read_bytes(service: str, path: Path) -> bytes:
         raise BrokenFile(f"{path}: {error.strerror}", service=service, hint="make the file readable") from error
 
 
-def _read_alembic(service: str, path: Path) -> Migration:
+def _read_alembic(service: str, kind: Kind, path: Path) -> Migration:
     text = _read_bytes(service, path)
-    revision, parent = _identity(service, path, text, source.ALEMBIC_NAMES)
+    revision, parent = _identity(service, path, text, kind.format)
     if revision is None:
         raise BrokenFile(f"{path}: it does not say revision = ...", service=service, hint="see `dataops new --help`")
     if not (parent is None or isinstance(parent, str)):
@@ -170,12 +103,12 @@ def _read_alembic(service: str, path: Path) -> Migration:
             service=service,
             hint="dataops keeps one chain per service: give each file exactly one parent",
         )
-    return Migration(id=revision, parent=parent, path=path, kind=Kind.POSTGRESQL, text=text)
+    return Migration(id=revision, parent=parent, path=path, kind=kind, text=text)
 
 
-def _read_mongo(service: str, path: Path) -> Migration:
+def _read_mongo(service: str, kind: Kind, path: Path) -> Migration:
     text = _read_bytes(service, path)
-    name, parents = _identity(service, path, text, source.MONGO_NAMES)
+    name, parents = _identity(service, path, text, kind.format)
     if name not in (None, path.stem):
         raise BrokenFile(
             f"{path}: name is {name!r}, but pymongo-migrate wants the file's own name, {path.stem!r}",
@@ -192,7 +125,10 @@ def _read_mongo(service: str, path: Path) -> Migration:
             service=service,
             hint="dataops keeps one chain per service: give each file exactly one parent",
         )
-    return Migration(id=path.stem, parent=parents[0] if parents else None, path=path, kind=Kind.MONGODB, text=text)
+    return Migration(id=path.stem, parent=parents[0] if parents else None, path=path, kind=kind, text=text)
+
+
+_READERS = {ALEMBIC: _read_alembic, PYMONGO_MIGRATE: _read_mongo}
 
 
 def _chain(service: str, found: dict[str, Migration]) -> tuple[Migration, ...]:

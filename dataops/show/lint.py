@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 from dataops import __version__
-from dataops.config import redact
-from dataops.formats import Annotation, Case, Failed, github, junit
 from dataops.lint import Report
 from dataops.lint.rules import RULES, Finding, Rule, Severity
+from dataops.redaction import redact
+from dataops.show.formats import Annotation, Case, Failed, github, junit
 
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow"}

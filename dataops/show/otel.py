@@ -20,10 +20,10 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from dataops import __version__, events
-from dataops.config import redact
 from dataops.errors import DataopsError
-from dataops.metrics import METRICS, Series
 from dataops.model import Author, State, Step
+from dataops.redaction import redact
+from dataops.show.prometheus import METRICS, Series
 from dataops.statements import Statement
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def _database(state: State) -> dict[str, Any]:
     """By the conventions: which system, which database, where. Of several hosts the first."""
     address, _, name = state.identity.address.rpartition("/")
     host, colon, port = address.split(",")[0].rpartition(":")
-    told: dict[str, Any] = {"db.system.name": state.service.kind.value, "db.namespace": name}
+    told: dict[str, Any] = {"db.system.name": state.service.kind.name, "db.namespace": name}
     told["server.address"] = host if colon else port
     if colon and port.isdigit():
         told["server.port"] = int(port)

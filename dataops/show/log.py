@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 from dataops import events
-from dataops.config import redact
 from dataops.errors import DataopsError
+from dataops.redaction import redact
 
 _LEVELS = {
     events.StepFailed: "error",

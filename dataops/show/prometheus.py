@@ -14,9 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataops import __version__, events, foreign, planner
+from dataops import __version__, events
 from dataops.errors import CannotWrite, DataopsError, MigrationFailed, Stopped
 from dataops.model import Happened, Service, State
+from dataops.othertools import watch
+from dataops.planning import recovery
 from dataops.statements import Statement
 
 
@@ -124,7 +126,7 @@ class Collector:
     def saw(self, services: Sequence[Service], outcomes: Sequence[State | DataopsError]) -> None:
         """What each service's database says, or why it does not."""
         for service, outcome in zip(services, outcomes, strict=True):
-            labels = {"service": service.name, "engine": service.kind.value}
+            labels = {"service": service.name, "engine": service.kind.name}
             self.values[series("reachable", **labels)] = isinstance(outcome, State)
             if isinstance(outcome, State):
                 self._say(outcome, labels)
@@ -135,12 +137,12 @@ class Collector:
             self.values[series(name, **labels)] = value
 
         if state.service.observe:
-            record = foreign.watch(state).record
+            record = watch.watch(state).record
             say("applied_migrations", len(record.rows) if record else 0)
             return
         say("applied_migrations", len(state.applied) + len(state.unknown))
         say("pending_migrations", len(state.pending))
-        say("interrupted", planner.interrupted(state) is not None)
+        say("interrupted", recovery.interrupted(state) is not None)
         say("ahead", state.ahead)
         say("locked", state.holder is not None)
         times = [applied.at for applied in state.applied]
@@ -158,7 +160,7 @@ class Collector:
             self.values[series("lock_wait_seconds", service=name)] = time.monotonic() - since
         if self._well:
             for service in services:
-                labels = {"service": service.name, "engine": service.kind.value}
+                labels = {"service": service.name, "engine": service.kind.name}
                 self.values[series("last_success_timestamp_seconds", **labels)] = now
 
 

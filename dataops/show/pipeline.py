@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataops import foreign, formats, planner
 from dataops.errors import DataopsError
-from dataops.formats import Annotation, Case, Failed
-from dataops.model import Direction, Kind, Migration, Plan, Rendering, Service, State, Step
+from dataops.model import Direction, Migration, Plan, Rendering, Service, State, Step
+from dataops.othertools import watch
+from dataops.planning import planner
+from dataops.show import formats
+from dataops.show.formats import Annotation, Case, Failed
 
 if TYPE_CHECKING:
     from dataops.proof import Proof
@@ -84,7 +86,7 @@ def _status_cases(one: Looked, *, check: bool) -> Iterable[Case]:
         yield Case(service.name, "database", failed)
         return
     if service.observe:
-        watched = foreign.watch(state)
+        watched = watch.watch(state)
         late = (Failed("waiting", watched.waiting),) if check and watched.waiting else ()
         newest = watched.newest.name if watched.newest else "none"
         yield Case(service.name, f"{service.observe}: {newest}", failed or late, said=watched.waiting)
@@ -108,7 +110,7 @@ def _status_notes(one: Looked, root: Path, *, check: bool) -> Iterable[Annotatio
         return
     level = "error" if check else "notice"
     if service.observe:
-        waiting = foreign.watch(state).waiting
+        waiting = watch.watch(state).waiting
         if waiting:
             yield Annotation(level, waiting, title=service.name)
     for migration in state.pending:
@@ -130,7 +132,7 @@ def _status_markdown(looked: Sequence[Looked]) -> str:
             rows.append([service.name, "?", "?", "?", f":x: {wrong}"])
             continue
         if service.observe:
-            watched = foreign.watch(state)
+            watched = watch.watch(state)
             said = f":x: {wrong.message}" if wrong else watched.waiting or ":white_check_mark:"
             count = len(watched.record.rows) if watched.record else 0
             newest = f"`{watched.newest.name}`" if watched.newest else "none"
@@ -214,7 +216,7 @@ def _row(at: int, step: Step, renderings: Mapping[str, Rendering]) -> list[str]:
 def _folded(step: Step, rendering: Rendering | None) -> str:
     if rendering is None:
         return ""
-    language = "sql" if step.migration.kind is Kind.POSTGRESQL else "js"
+    language = step.migration.kind.language
     commands = ";\n".join(rendering.commands) or (
         "-- not known without running it" if rendering.opaque else "-- no commands"
     )

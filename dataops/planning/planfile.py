@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataops import __version__, planner
+from dataops import __version__
 from dataops.errors import CannotWrite, StalePlan, UsageError
 from dataops.model import Direction, Identity, Plan, State, Step
+from dataops.planning import checks, planfile, planner
 
 FORMAT = 1
 
@@ -79,7 +80,7 @@ def hold(saved: SavedPlan, states: Sequence[State]) -> Plan:
     changes = [change for state in states for change in _changes(saved.services[state.service.name], state)]
     if changes:
         raise StalePlan(f"{saved.path} is stale: " + "; ".join(changes))
-    planner.refuse_same_database(states)
+    checks.refuse_same_database(states)
     by_name = {state.service.name: state for state in states}
     steps = tuple(
         Step(service, by_name[service].service.by_id[migration], saved.direction) for service, migration in saved.steps
@@ -99,8 +100,8 @@ def _service(state: State) -> dict[str, Any]:
             "marks": sorted(state.identity.marks),
         },
         "applied": [applied.id for applied in state.applied],
-        "files": {m.id: planner.checksum_of(state.service, m) for m in state.service.migrations},
-        "fingerprint": planner.fingerprint(state),
+        "files": {m.id: checks.checksum_of(state.service, m) for m in state.service.migrations},
+        "fingerprint": planfile.fingerprint(state),
     }
 
 
@@ -110,9 +111,9 @@ def _changes(saved: dict[str, Any], state: State) -> list[str]:
     if state.identity.name != was.name:
         return [f"{name}: planned for {_where(was)}, this is {_where(state.identity)}"]
     same_marks = state.identity.still(was)
-    if same_marks and saved["fingerprint"] == planner.fingerprint(state):
+    if same_marks and saved["fingerprint"] == planfile.fingerprint(state):
         return []
-    now = {m.id: planner.checksum_of(state.service, m) for m in state.service.migrations}
+    now = {m.id: checks.checksum_of(state.service, m) for m in state.service.migrations}
     told = [
         f"{name}: {id_} has been edited" for id_ in now if id_ in saved["files"] and now[id_] != saved["files"][id_]
     ]
@@ -132,3 +133,15 @@ def _where(identity: Identity) -> str:
 
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint(state: State) -> str:
+    """A digest of everything that a saved plan relies on in one service, except the database's identity."""
+    digest = hashlib.sha256()
+    for migration in state.service.migrations:
+        digest.update(f"{migration.id} {checks.checksum_of(state.service, migration)}\n".encode())
+    for applied in state.applied:
+        digest.update(f"applied {applied.id}\n".encode())
+    for id_ in state.unknown:
+        digest.update(f"unknown {id_}\n".encode())
+    return digest.hexdigest()

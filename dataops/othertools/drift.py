@@ -1,0 +1,125 @@
+"""How another tool's record and ours differ after an adoption, and what that refuses. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dataops.errors import (
+    DataopsError,
+    HistoryError,
+)
+from dataops.model import (
+    ForeignRecord,
+    ForeignRow,
+    Migration,
+    Outcome,
+    State,
+)
+from dataops.othertools.match import (
+    _bare,
+    _failed,
+    _leading_number,
+    _not_ours,
+    _significant,
+    by_migration,
+    refuse_unreadable,
+)
+
+
+@dataclass(frozen=True)
+class Drifted:
+    """How another tool's record and ours differ. `ours` are migrations of ours, `unknown` names of theirs."""
+
+    record: ForeignRecord
+    moved_on: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    taken_back: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
+
+
+def drifted(state: State, record: ForeignRecord) -> Drifted:
+    """Set beside each other. `behind`: what the other tool would still want to run."""
+    ours, others = by_migration(state.service, record)
+    adopted_there = [applied.id for applied in state.applied if applied.adopted == record.tool]
+    return Drifted(
+        record,
+        moved_on=tuple(m.id for m in state.service.migrations if m.id in ours and m.id not in state.applied_ids),
+        unknown=tuple(row.name for row in others if not _ahead(state, row)),
+        taken_back=tuple(id_ for id_ in adopted_there if id_ not in ours),
+        behind=tuple(applied.id for applied in state.applied if applied.id not in ours),
+    )
+
+
+def _ahead(state: State, row: ForeignRow) -> bool:
+    """Whether our own record has it too: newer code than this applied it, and mirrored it."""
+    numbers = {_significant(_leading_number(id_)) for id_ in state.unknown}
+    names = [_bare(name) for name in row.names]
+    return any(name in state.unknown or (name.isdigit() and _significant(name) in numbers) for name in names)
+
+
+def refuse_moved_on(state: State) -> None:
+    """Raise what another tool's record has against an apply or a rollback of ours.
+
+    HistoryError while that record knows more or less than was adopted, InterruptedStep for a failed migration in it,
+    PermissionDenied when it cannot be read.
+    """
+    for record in state.foreign:
+        if record.tool in state.service.beside:
+            continue
+        refuse_unreadable(state.service, record)
+        for row in record.rows:
+            if row.outcome is not Outcome.APPLIED:
+                raise _failed(state.service, record, row.name, row.outcome.value)
+        difference = _difference(state, record)
+        if difference is not None:
+            raise difference
+
+
+def _difference(state: State, record: ForeignRecord) -> DataopsError | None:
+    service = state.service
+    found = drifted(state, record)
+    again = f"dataops adopt --service {service.name}"
+    if found.unknown and not by_migration(service, record)[0] and not found.taken_back:
+        return _not_ours(service, record, ()) if not state.applied else None
+    if found.moved_on:
+        first, more = found.moved_on[0], len(found.moved_on) - 1
+        verb = "has moved on" if state.applied else f"has migrated this database ({record.place})"
+        return HistoryError(
+            f"{record.tool} {verb}: it has applied {first}" + (f" and {more} more" if more else ""),
+            service=service.name,
+            migration=first,
+            hint=f"take it over: {again}",
+        )
+    if found.unknown:
+        return HistoryError(
+            f"{record.tool} has moved on: it has applied {', '.join(found.unknown[:3])}, which no file here describes",
+            service=service.name,
+            migration=found.unknown[0],
+            hint=f"use the code that knows it, or write its file here, then: {again}",
+        )
+    if found.taken_back:
+        return HistoryError(
+            f"{record.tool} has taken back {found.taken_back[-1]}, which was adopted from it",
+            service=service.name,
+            migration=found.taken_back[-1],
+            hint=f"follow it: {again}; once {record.tool} is retired, drop its record {record.place}",
+        )
+    return None
+
+
+def refuse_unmirrored_rollback(state: State, migrations: Iterable[Migration]) -> None:
+    """An adopted migration that we undo has to be struck from the other record too. Raises HistoryError."""
+    for record in state.foreign:
+        if record.tool in state.service.beside or record.tool == state.service.mirror:
+            continue
+        ours, _ = by_migration(state.service, record)
+        for migration in migrations:
+            if migration.id in ours:
+                raise HistoryError(
+                    f"{record.tool} has {migration.id} in its record too, and would go on believing that it is applied",
+                    service=state.service.name,
+                    migration=migration.id,
+                    hint=f"set mirror = true under [services.{state.service.name}], so that its record follows; "
+                    f"or, once {record.tool} is retired, drop {record.place}",
+                )

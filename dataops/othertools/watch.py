@@ -1,0 +1,58 @@
+"""Databases that only another tool migrates: where they stand by that tool's record. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dataops.errors import (
+    DataopsError,
+    PermissionDenied,
+)
+from dataops.model import (
+    ForeignRecord,
+    ForeignRow,
+    Outcome,
+    State,
+)
+from dataops.othertools.match import GOLANG_MIGRATE, _bare, _failed, _leading_number, _significant, refuse_unreadable
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Where a service stands that we only observe. `waiting` says what is still missing, `problem` what is wrong."""
+
+    record: ForeignRecord | None
+    newest: ForeignRow | None = None
+    waiting: str = ""
+    problem: DataopsError | None = None
+
+
+def watch(state: State) -> Watched:
+    """What the record of the tool that migrates it says. Raises nothing."""
+    service = state.service
+    record = next((found for found in state.foreign if found.tool == service.observe), None)
+    if record is None:
+        return Watched(None, waiting=f"{service.observe} has no record here yet")
+    try:
+        refuse_unreadable(service, record)
+    except PermissionDenied as error:
+        return Watched(record, problem=error)
+    newest = record.rows[-1] if record.rows else None
+    for row in record.rows:
+        if row.outcome is not Outcome.APPLIED:
+            return Watched(record, newest, problem=_failed(service, record, row.name, row.outcome.value))
+    if record.locked:
+        return Watched(record, newest, waiting=f"{record.tool} is migrating, or was killed: {record.locked}")
+    if not record.rows:
+        return Watched(record, waiting=f"{record.tool} has applied nothing yet")
+    if service.expect and not any(_reaches(record, row, service.expect) for row in record.rows):
+        return Watched(record, newest, waiting=f"{service.expect} is not applied yet")
+    return Watched(record, newest)
+
+
+def _reaches(record: ForeignRecord, row: ForeignRow, expected: str) -> bool:
+    names = {_bare(name) for name in row.names}
+    numbers = {_significant(_leading_number(name)) for name in names}
+    if record.tool == GOLANG_MIGRATE and row.name.isdigit() and expected.isdigit():
+        return int(row.name) >= int(expected)
+    return _bare(expected) in names or (expected.isdigit() and _significant(expected) in numbers)

@@ -1,0 +1,1 @@
+"""From what databases say to a plan, or a refusal. Pure: no I/O, no clock."""

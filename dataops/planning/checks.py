@@ -1,0 +1,151 @@
+"""What has to be true of files and records before anything is planned, or a refusal that names the remedy. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dataops.errors import (
+    Blocked,
+    BrokenFile,
+    ConfigError,
+    DatabaseAhead,
+    EditedAfterApply,
+    HistoryError,
+    OutOfOrder,
+    UsageError,
+)
+from dataops.model import Ahead, Applied, Migration, Service, State
+from dataops.othertools import drift
+from dataops.planning.recovery import interrupted, refuse_interrupted
+
+
+def check(state: State) -> None:
+    """Refuse files and records that do not make one history.
+
+    Raises HistoryError, DatabaseAhead; of another tool's record also InterruptedStep and PermissionDenied.
+    """
+    service = state.service
+    drift.refuse_moved_on(state)
+    if state.unknown:
+        newest = state.unknown[-1]
+        if state.pending:
+            raise OutOfOrder(
+                f"{newest} is applied but has no file here, while {state.pending[0].id} is pending",
+                service=service.name,
+                migration=newest,
+                hint="the file was removed, or this code and the database come from different branches: "
+                "use the code that knows both",
+            )
+        if service.ahead is Ahead.REFUSE:
+            more = f" and {len(state.unknown) - 1} more" if len(state.unknown) > 1 else ""
+            raise DatabaseAhead(
+                f"the database is ahead of this code: it has {newest}{more}, which no file here describes",
+                service=service.name,
+                migration=newest,
+            )
+    for gap, migration in enumerate(service.migrations[: len(state.applied)]):
+        if migration.id != state.applied[gap].id:
+            raise OutOfOrder(
+                f"{state.applied[gap].id} is applied, but {migration.id}, which comes before it, is not",
+                service=service.name,
+                migration=migration.id,
+                hint="if it was run by hand: "
+                f'dataops resolve {service.name}/{migration.id} --applied --reason "..."; '
+                "if the file is new, give it a parent after the last applied one",
+            )
+    _refuse_disagreement(state)
+    for applied in state.applied:
+        refuse_edited(service, applied)
+
+
+def refuse_edited(service: Service, applied: Applied) -> None:
+    """Raise EditedAfterApply when the file's code is not the code that was applied."""
+    migration = service.by_id[applied.id]
+    if applied.checksum is None or applied.raw_checksum == migration.raw_checksum:
+        return
+    if checksum_of(service, migration) != applied.checksum:
+        raise EditedAfterApply(
+            f"{migration.path} was edited after it had been applied",
+            service=service.name,
+            migration=migration.id,
+        )
+
+
+def checksum_of(service: Service, migration: Migration) -> str:
+    """The semantic checksum. Raises BrokenFile for a file that does not parse."""
+    try:
+        return migration.checksum
+    except BrokenFile as error:
+        error.service = service.name
+        raise
+
+
+def check_resolvable(state: State, migration: Migration, *, applied: bool) -> None:
+    """A record may grow or shrink only at its end. Raises UsageError, naming what stands in the way.
+
+    While a step is interrupted, only that one can be resolved: raises InterruptedStep.
+    """
+    entry = interrupted(state, locked=True)
+    if entry is not None and entry.migration != migration.id:
+        refuse_interrupted(state, locked=True)
+    at = state.service.position[migration.id]
+    ids = state.applied_ids
+    if applied:
+        missing = [m.id for m in state.service.migrations[:at] if m.id not in ids]
+        if missing:
+            raise UsageError(
+                f"{missing[0]} comes before {migration.id} and is not applied",
+                service=state.service.name,
+                hint="resolve or apply that one first",
+            )
+    else:
+        above = [m.id for m in state.service.migrations[at + 1 :] if m.id in ids]
+        if above:
+            raise UsageError(
+                f"{above[-1]} is applied after {migration.id}",
+                service=state.service.name,
+                hint="roll back or resolve that one first",
+            )
+
+
+def refuse_same_database(states: Sequence[State]) -> None:
+    """Two services in one database would share one record. Raises ConfigError."""
+    for at, state in enumerate(states):
+        for other in states[:at]:
+            one, two = state.identity, other.identity
+            if (one.server, one.database) == (two.server, two.database) or one.marks & two.marks:
+                raise ConfigError(
+                    f"{other.service.name} and {state.service.name} are the same database ({one.address})",
+                    hint="two histories cannot share one record: correct one of the two URLs",
+                )
+
+
+def _refuse_disagreement(state: State) -> None:
+    known = state.applied_ids | set(state.unknown)
+    for id_, applied in state.claims.items():
+        if applied is (id_ in known):
+            continue
+        journal, native = ("applied", "not applied") if applied else ("rolled back", "applied")
+        answer = "--not-applied" if applied else "--applied"
+        raise HistoryError(
+            f"the journal says that {id_} is {journal}, the native record says it is {native}",
+            service=state.service.name,
+            migration=id_,
+            hint="somebody changed the record with another tool; if the native record is right: "
+            f'dataops resolve {state.service.name}/{id_} {answer} --reason "..."',
+        )
+
+
+def _refuse_lossy(state: State, chosen: Sequence[Applied]) -> None:
+    """What another tool applied may have thrown something away that nobody put aside. Raises Blocked."""
+    service = state.service
+    for applied in chosen:
+        if applied.adopted and service.by_id[applied.id].facts.puts_aside:
+            raise Blocked(
+                f"{applied.id} was applied by {applied.adopted}, not by dataops: what it threw away was not put aside "
+                "and cannot be given back",
+                service=service.name,
+                migration=applied.id,
+                hint=f"nothing was rolled back; stop there: --to {applied.id}, or restore a backup",
+            )
+    drift.refuse_unmirrored_rollback(state, [service.by_id[applied.id] for applied in chosen])

@@ -1,0 +1,236 @@
+"""States and a target in, a plan out, or a refusal that names the migration and the remedy. Pure: no I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from dataops.errors import (
+    Blocked,
+    DatabaseAhead,
+    OutOfOrder,
+    StalePlan,
+    UsageError,
+)
+from dataops.model import Ahead, Applied, Direction, Migration, Plan, Service, State, Step
+from dataops.othertools import mirror
+from dataops.planning.checks import _refuse_lossy, check, refuse_same_database
+from dataops.planning.recovery import refuse_interrupted
+from dataops.text import near
+
+T = TypeVar("T")
+
+
+def plan_apply(states: Sequence[State], *, to: Migration | None = None, steps: int | None = None) -> Plan:
+    """Everything pending, in the order of dependencies, up to `to` (of the only service) and at most `steps` in all.
+
+    Raises HistoryError, DatabaseAhead, InterruptedStep. A target that is applied already is an empty plan: applying
+    never goes backwards.
+    """
+    states = _ordered(states)
+    refuse_same_database(states)
+    planned: list[Step] = []
+    for state in states:
+        check(state)
+        refuse_interrupted(state)
+        wanted: Iterable[Migration] = state.pending
+        if to is not None:
+            limit = state.service.position[to.id]
+            wanted = [m for m in state.pending if state.service.position[m.id] <= limit]
+        if state.service.mirror:
+            wanted = list(wanted)
+            for migration in (*mirror.unmirrored(state), *wanted):
+                mirror.mirrored(state.service, migration)
+        planned += [Step(state.service.name, migration, Direction.APPLY) for migration in wanted]
+    return Plan(Direction.APPLY, tuple(planned[:steps]), tuple(states))
+
+
+def to_complete(plan: Plan) -> tuple[str, ...]:
+    """The services whose mirrored record lacks something that is applied: an apply adds it, even without a step."""
+    if plan.direction is Direction.ROLLBACK:
+        return ()
+    return tuple(s.service.name for s in plan.states if s.service.mirror and mirror.unmirrored(s))
+
+
+def plan_rollback(
+    states: Sequence[State],
+    *,
+    run: str | None = None,
+    to: Migration | None = None,
+    to_base: bool = False,
+    steps: int | None = None,
+) -> Plan:
+    """What undoing would do, newest first, proved possible: every file unedited, every step reversible.
+
+    Exactly one way to say how far: `run` (a run's steps on every service it touched), `to` (which stays) or `to_base`
+    (both of the only service), `steps` (the newest so many over all services); with none of them, the newest run.
+    Raises HistoryError, DatabaseAhead, InterruptedStep, Blocked, UsageError.
+    """
+    states = _ordered(states)
+    refuse_same_database(states)
+    for state in states:
+        try:
+            check(replace(state, service=replace(state.service, ahead=Ahead.REFUSE)))
+        except DatabaseAhead as error:
+            error.hint = "roll back with the newer code: only that knows how to undo what is newest here"
+            raise
+        refuse_interrupted(state)
+    if to is not None or to_base:
+        limit = states[0].service.position[to.id] if to is not None else -1
+        chosen = {state.service.name: state.applied[limit + 1 :] for state in states}
+    elif steps is not None:
+        chosen = _newest_steps(states, steps)
+    else:
+        chosen = _of_run(states, run)
+    planned = [
+        Step(state.service.name, state.service.by_id[applied.id], Direction.ROLLBACK)
+        for state in reversed(states)
+        for applied in reversed(chosen.get(state.service.name, ()))
+    ]
+    for state in states:
+        _refuse_lossy(state, chosen.get(state.service.name, ()))
+    stuck = [step for step in planned if not step.migration.reversible]
+    if stuck:
+        reasons = "; ".join(f"{step.id}: {step.migration.facts.irreversible_because}" for step in stuck)
+        raise Blocked(
+            f"{len(stuck)} of {len(planned)} steps cannot be undone: {reasons}",
+            service=stuck[0].service,
+            migration=stuck[0].migration.id,
+            hint="nothing was rolled back; stop before it with --to, or restore a backup",
+        )
+    return Plan(Direction.ROLLBACK, tuple(planned), tuple(states))
+
+
+def confirm(plan: Plan, state: State) -> tuple[Step, ...]:
+    """The same plan for one service, seen again under the lock: what is left to do.
+
+    Less is fine (another run did it), anything else is not. A saved plan is held to its exact state.
+    Raises StalePlan, HistoryError, DatabaseAhead, InterruptedStep.
+    """
+    name = state.service.name
+    steps = plan.of(name)
+    before = plan.state(name)
+    if state.identity.name != before.identity.name:
+        raise StalePlan("this is another database than the one that was planned for", service=name)
+    if plan.saved and state.applied_ids != before.applied_ids:
+        raise StalePlan(_changed(before, state), service=name)
+    check(state)
+    refuse_interrupted(state, locked=True)
+    if plan.direction is Direction.APPLY:
+        left = tuple(step for step in steps if step.migration.id not in state.applied_ids)
+        expected = [migration.id for migration in state.pending[: len(left)]]
+    else:
+        left = tuple(step for step in steps if step.migration.id in state.applied_ids)
+        expected = [applied.id for applied in reversed(state.applied[len(state.applied) - len(left) :])]
+    if [step.migration.id for step in left] != expected:
+        raise StalePlan(_changed(before, state), service=name, hint="another run changed it meanwhile: plan again")
+    return left
+
+
+def summary(plan: Plan) -> str:
+    """The closing line of a plan."""
+    services = len({step.service for step in plan.steps})
+    if not plan.steps:
+        return f"Plan: nothing to {_verb(plan)}"
+    irreversible = sum(not step.migration.reversible for step in plan.steps)
+    note = f" ({irreversible} irreversible)" if irreversible else ""
+    plural = "service" if services == 1 else "services"
+    return f"Plan: {len(plan.steps)} to {_verb(plan)} in {services} {plural}{note}"
+
+
+def flags(step: Step) -> list[str]:
+    """What a reader has to know before agreeing."""
+    migration = step.migration
+    found = ["transactional" if migration.atomic else "not transactional"]
+    if not migration.atomic:
+        found.append("repeatable" if migration.repeatable else "not repeatable")
+    found.append("reversible" if migration.reversible else f"IRREVERSIBLE: {migration.facts.irreversible_because}")
+    return found
+
+
+def order(services: Sequence[Service]) -> list[Service]:
+    """Those that others depend on first; otherwise as configured. The configuration has refused cycles."""
+    names = {service.name: service for service in services}
+    done: list[Service] = []
+
+    def visit(service: Service) -> None:
+        if service not in done:
+            for other in service.depends_on:
+                if other in names:
+                    visit(names[other])
+            done.append(service)
+
+    for service in services:
+        visit(service)
+    return done
+
+
+def _verb(plan: Plan) -> str:
+    return "apply" if plan.direction is Direction.APPLY else "roll back"
+
+
+def _ordered(states: Sequence[State]) -> list[State]:
+    by_name = {state.service.name: state for state in states}
+    return [by_name[service.name] for service in order([state.service for state in states])]
+
+
+def _newest_steps(states: Sequence[State], steps: int) -> dict[str, tuple[Applied, ...]]:
+    """The newest `steps` over all services by the time of applying, each service's from its end."""
+    left = {state.service.name: list(state.applied) for state in states}
+    chosen: dict[str, list[Applied]] = {}
+    for _ in range(steps):
+        tops = [
+            (applied[-1].at.timestamp() if applied[-1].at else 0.0, name) for name, applied in left.items() if applied
+        ]
+        if not tops:
+            break
+        name = max(tops)[1]
+        chosen.setdefault(name, []).insert(0, left[name].pop())
+    return {name: tuple(applied) for name, applied in chosen.items()}
+
+
+def _of_run(states: Sequence[State], run: str | None) -> dict[str, tuple[Applied, ...]]:
+    ours = [a for state in states for a in state.applied if a.run and a.at and not a.adopted]
+    known = {applied.run: applied.at for applied in ours}
+    if run is None:
+        if not known:
+            if any(state.applied for state in states):
+                raise UsageError(
+                    "no run of dataops has applied anything that is still there: another tool did",
+                    hint="say how far: --to REV or --steps N",
+                )
+            return {}
+        newest = max(
+            ours,
+            key=lambda applied: (applied.at.timestamp() if applied.at else 0.0, applied.run or ""),
+        )
+        run = newest.run
+    elif run not in known:
+        raise UsageError(
+            f"nothing that run {run} applied is still there",
+            hint=near(run, [name for name in known if name]) + "; see dataops history",
+        )
+    chosen: dict[str, tuple[Applied, ...]] = {}
+    for state in states:
+        mine = [at for at, applied in enumerate(state.applied) if applied.run == run and not applied.adopted]
+        if not mine:
+            continue
+        tail = state.applied[mine[0] :]
+        foreign = next((applied for applied in tail if applied.run != run), None)
+        if foreign is not None:
+            raise OutOfOrder(
+                f"{foreign.id} (run {foreign.run or 'unknown'}) stands on what run {run} applied",
+                service=state.service.name,
+                migration=foreign.id,
+                hint=f"roll that back first, or say how far: --to {foreign.id} --service {state.service.name}",
+            )
+        chosen[state.service.name] = tail
+    return chosen
+
+
+def _changed(before: State, now: State) -> str:
+    added = [a.id for a in now.applied if a.id not in before.applied_ids]
+    removed = [a.id for a in before.applied if a.id not in now.applied_ids]
+    parts = [f"{', '.join(ids)} {what} since" for ids, what in ((added, "applied"), (removed, "rolled back")) if ids]
+    return f"the database changed after the plan: {'; '.join(parts) or 'its history differs'}"

@@ -1,0 +1,1 @@
+"""Running a plan, and other work under the lock."""

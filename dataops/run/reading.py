@@ -1,0 +1,78 @@
+"""Reading many databases side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
+
+from dataops.backends import connect
+from dataops.errors import DataopsError, Unreachable
+from dataops.events import (
+    Emit,
+    ServerAwaited,
+)
+from dataops.model import Service, State
+from dataops.run.stop import StopSignal
+
+_READ_PAUSE = 0.5
+_WAKE_SECONDS = 0.5
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def read_all(
+    services: Sequence[Service], *, emit: Emit, wait_seconds: float = 0.0, stop: StopSignal | None = None
+) -> list[State]:
+    """Read every service, side by side. Raises the first error in the order of `services`.
+
+    With `wait_seconds`, a server that cannot be reached is tried again for so long.
+    """
+    outcomes = look(services, emit=emit, wait_seconds=wait_seconds, stop=stop)
+    for outcome in outcomes:
+        if isinstance(outcome, DataopsError):
+            raise outcome
+    return [outcome for outcome in outcomes if isinstance(outcome, State)]
+
+
+def look(
+    services: Sequence[Service], *, emit: Emit, wait_seconds: float = 0.0, stop: StopSignal | None = None
+) -> list[State | DataopsError]:
+    """Like `read_all`, but an error stands for its own service only."""
+    deadline = time.monotonic() + wait_seconds
+
+    def one(service: Service) -> State | DataopsError:
+        told = False
+        while True:
+            backend = connect(service)
+            try:
+                return backend.read()
+            except Unreachable as error:
+                if time.monotonic() >= deadline or (stop is not None and stop()):
+                    return error
+                if not told:
+                    emit(ServerAwaited(service.name, reason=error.message))
+                    told = True
+            except DataopsError as error:
+                return error
+            finally:
+                backend.close()
+            (stop or StopSignal()).pause(_READ_PAUSE)
+
+    return side_by_side(one, services)
+
+
+def side_by_side(work: Callable[[T], R], items: Sequence[T], jobs: int | None = None) -> list[R]:
+    """Map in threads; the results in order."""
+    if len(items) < 2 or jobs == 1:
+        return [work(item) for item in items]
+    pool = ThreadPoolExecutor(max_workers=min(jobs or len(items), len(items)))
+    try:
+        made = [pool.submit(work, item) for item in items]
+        # Wake up now and then: a signal that comes just before a wait begins is only seen at its end.
+        while wait(made, timeout=_WAKE_SECONDS).not_done:
+            pass
+        return [future.result() for future in made]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # only a signal leaves any unfinished; they end with us

@@ -1,0 +1,1 @@
+"""What people, programs and pipelines see: one module a format."""

@@ -1,0 +1,16 @@
+"""Small words: plurals, and names that look alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def near(wanted: str, names: Iterable[str]) -> str:
+    """A hint with the names that look like `wanted`, or the last ones there are."""
+    import difflib  # only needed when something is wrong
+
+    names = list(names)
+    close = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"there are: {', '.join(names[-5:])}" if names else "there are none yet"
