@@ -87,7 +87,7 @@ def compare(expected: Catalogue, found: Catalogue, *, ignoring: Collection[str] 
     return tuple(differences)
 
 
-def imitated(live: Catalogue, before: Catalogue, after: Catalogue) -> Catalogue:
+def imitation(live: Catalogue, before: Catalogue, after: Catalogue) -> Catalogue:
     """What `live` should be like, when an imitation of it was like `before` and our history has made it like `after`.
 
     What the history left as it was is right as it is in `live`: the imitation need not copy every option, and copies no
@@ -133,4 +133,4 @@ def _cut(text: str, start: int) -> str:
     return ("..." if start and text else "") + text[start:end] + ("..." if len(text) > end else "")
 
 
-__all__ = ["Catalogue", "Difference", "Differs", "Key", "compare", "imitated"]
+__all__ = ["Catalogue", "Difference", "Differs", "Key", "compare", "imitation"]

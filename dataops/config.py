@@ -162,8 +162,8 @@ def _service(
         )
     folder = path.parent / _text(table, "folder", where)
     migrations = chain.load(name, kind, folder) if with_files else ()
-    namesakes = aliases.namesakes(name, folder, migrations) if with_files else {}
-    for tool in namesakes:
+    known_as = aliases.load(name, folder, migrations) if with_files else {}
+    for tool in known_as:
         _one_of(match.TOOLS, tool, f"{folder / aliases.ADOPT_FILE}")
     return Service(
         name=name,
@@ -173,10 +173,10 @@ def _service(
         migrations=migrations,
         depends_on=before,
         timeouts=_timeouts(table, where),
-        mirror=_mirror(table, kind, namesakes, where),
-        beside=_tools(table, "beside", where),
+        mirror=_mirror(table, kind, known_as, where),
+        coexist=_tools(table, "beside", where),
         ignore=_names(table, "ignore", where),
-        namesakes=namesakes,
+        aliases=known_as,
         ahead=_choice(Ahead, table.get("ahead", "refuse"), f"{where}: ahead"),
         session_pooler=_one_of(("", "session"), table.get("pooler", ""), f"{where}: pooler") == "session",
     )
@@ -201,7 +201,7 @@ def _timeout(key: str, value: object, where: str) -> float:
     return given
 
 
-def _mirror(table: Mapping[str, Any], kind: Kind, namesakes: Collection[str], where: str) -> str:
+def _mirror(table: Mapping[str, Any], kind: Kind, aliases: Collection[str], where: str) -> str:
     """The tool whose record follows ours: the one that is named, or the only one that it can be."""
     value = table.get("mirror", False)
     if value is False:
@@ -209,7 +209,7 @@ def _mirror(table: Mapping[str, Any], kind: Kind, namesakes: Collection[str], wh
     possible = [tool for tool, of in match.MIRRORED.items() if of is kind]
     if value is not True:
         return _one_of(possible, value, f"{where}: mirror")
-    described = [tool for tool in possible if tool in namesakes] or possible
+    described = [tool for tool in possible if tool in aliases] or possible
     if len(described) > 1:
         raise ConfigError(f"{where}: mirror = true: of which tool?", hint=f'say mirror = "{described[0]}", for example')
     return described[0]

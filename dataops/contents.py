@@ -17,7 +17,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Held:
+class TableDigest:
     """What one table or collection holds.
 
     `fields` has a digest of each column or top-level field, over its values together with the keys of their rows; ""
@@ -31,7 +31,7 @@ class Held:
     each: Mapping[str, Mapping[str, int]] | None = None
 
 
-Contents = Mapping[str, Held]
+Contents = Mapping[str, TableDigest]
 """By name, as in the catalogue."""
 
 
@@ -89,7 +89,7 @@ def without_made_anew(changes: Sequence[Change], anew: Sequence[Change]) -> tupl
     return tuple(change for change in changes if (change.how, change.name, change.field) not in known)
 
 
-def _in_sum(name: str, before: Held, after: Held) -> list[Change]:
+def _in_sum(name: str, before: TableDigest, after: TableDigest) -> list[Change]:
     if before.count != after.count:
         how = Differs.MISSING if after.count < before.count else Differs.UNEXPECTED
         return [Change(how, after.unit, name, count=abs(after.count - before.count))]
@@ -124,4 +124,4 @@ def _examples(ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(ids)[:_SHOWN])
 
 
-__all__ = ["EACH", "Change", "Contents", "Held", "compare", "without_made_anew"]
+__all__ = ["EACH", "Change", "Contents", "TableDigest", "compare", "without_made_anew"]

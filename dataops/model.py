@@ -19,7 +19,7 @@ class Direction(enum.Enum):
     ROLLBACK = "rollback"
 
 
-class Happened(enum.Enum):
+class JournalEvent(enum.Enum):
     """What a journal entry says of its step."""
 
     STARTED = "started"
@@ -111,7 +111,7 @@ class Timeouts:
 
 
 @dataclass(frozen=True)
-class ForeignRow:
+class ToolRow:
     """One migration in another tool's record. `names` are what may identify it, the first as that tool writes it."""
 
     names: tuple[str, ...]
@@ -125,7 +125,7 @@ class ForeignRow:
 
 
 @dataclass(frozen=True)
-class ForeignRecord:
+class ToolRecord:
     """What another tool wrote down in a database, in the order in which it applied.
 
     `locked` says who keeps others from migrating, as far as that tool records it. A record that is not `readable` is
@@ -134,13 +134,13 @@ class ForeignRecord:
 
     tool: str
     place: str
-    rows: tuple[ForeignRow, ...] = ()
+    rows: tuple[ToolRow, ...] = ()
     locked: str = ""
     readable: bool = True
 
 
 @dataclass(frozen=True)
-class Known:
+class Alias:
     """What adopt.toml says of one of our migrations under another tool: how it is called there, and its checksums.
 
     `checksum` is what that tool has to find (its newest release), `earlier` are those of releases before.
@@ -154,13 +154,13 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Namesakes:
+class ToolAliases:
     """One tool's part of adopt.toml: its file extension, names that are history, and our migrations by id."""
 
     tool: str
     extension: str = ""
     retired: tuple[str, ...] = ()
-    migrations: Mapping[str, Known] = field(default_factory=dict)
+    migrations: Mapping[str, Alias] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -185,9 +185,9 @@ class Service:
     observe: str = ""
     expect: str = ""
     mirror: str = ""
-    beside: tuple[str, ...] = ()
+    coexist: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
-    namesakes: Mapping[str, Namesakes] = field(default_factory=dict, repr=False, hash=False)
+    aliases: Mapping[str, ToolAliases] = field(default_factory=dict, repr=False, hash=False)
 
     @cached_property
     def by_id(self) -> dict[str, Migration]:
@@ -205,7 +205,7 @@ class Entry:
     run: str
     migration: str
     direction: Direction
-    event: Happened
+    event: JournalEvent
     seq: int = 0
     at: datetime | None = None
     seconds: float | None = None
@@ -231,7 +231,7 @@ class Author:
         self,
         migration: Migration,
         direction: Direction,
-        event: Happened,
+        event: JournalEvent,
         *,
         seconds: float | None = None,
         error: str = "",
@@ -254,7 +254,7 @@ class Author:
 
 
 @dataclass(frozen=True)
-class Applied:
+class AppliedMigration:
     """A migration that the native record has, with what the journal knows of it (None: nothing).
 
     An `adopted` one was applied by the tool of that name: what it threw away was never put aside.
@@ -319,12 +319,12 @@ class State:
     service: Service
     identity: Identity
     server: str
-    applied: tuple[Applied, ...] = ()
+    applied: tuple[AppliedMigration, ...] = ()
     unknown: tuple[str, ...] = ()
     last: Entry | None = None
     holder: Holder | None = None
     claims: Mapping[str, bool] = field(default_factory=dict)
-    foreign: tuple[ForeignRecord, ...] = ()
+    tool_records: tuple[ToolRecord, ...] = ()
 
     @cached_property
     def applied_ids(self) -> frozenset[str]:
@@ -340,7 +340,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StashEntry:
     """Something that a migration has put aside. `count` (rows or documents) and `bytes` may be estimates.
 
     `at` is when it was put aside, by the server's clock; None when that is not recorded.

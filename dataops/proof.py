@@ -36,7 +36,7 @@ Tell = Callable[[str, Migration, int, int], None]
 
 
 @dataclass(frozen=True)
-class Disproved:
+class Counterexample:
     """What did not come out as it should. `migration` is "" for the whole way; `when` says after which movement."""
 
     service: str
@@ -55,7 +55,7 @@ class Proof:
 
     service: Service
     migrations: tuple[Migration, ...]
-    disproved: list[Disproved] = field(default_factory=list)
+    disproved: list[Counterexample] = field(default_factory=list)
     error: DataopsError | None = None
     seeded: bool = False
 
@@ -224,7 +224,7 @@ class _Prover:
                     changes = contents.without_made_anew(changes, contents.compare(wanted.contents, backend.contents()))
             told += map(str, changes)
         name = self._proof.service.name
-        self._proof.disproved += [Disproved(name, migration, when, difference) for difference in told]
+        self._proof.disproved += [Counterexample(name, migration, when, difference) for difference in told]
 
 
-__all__ = ["Disproved", "Proof", "Seeding", "Tell", "prove"]
+__all__ = ["Counterexample", "Proof", "Seeding", "Tell", "prove"]

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Self
 
 from dataops import kinds
 from dataops.backends import Backend, opened
-from dataops.catalogue import Catalogue, imitated
+from dataops.catalogue import Catalogue, imitation
 from dataops.errors import DataopsError, MigrationFailed, ServerUnavailable, Stopped, UsageError
 from dataops.kinds import Kind
 from dataops.model import Author, Migration, Service
@@ -88,7 +88,7 @@ class Scratch:
             backend.imitate(live, strictly=strictly)
             before = backend.catalogue(complete=complete)
             self.migrate(empty, to)
-            return imitated(live.catalogue(complete=complete), before, backend.catalogue(complete=complete))
+            return imitation(live.catalogue(complete=complete), before, backend.catalogue(complete=complete))
 
     @contextmanager
     def database(self, service: Service) -> Iterator[Service]:
@@ -98,7 +98,7 @@ class Scratch:
         with _dropped(named, name) if named else ExitStack():
             url = self._create(service, named, name)
             redact.learn(url)
-            yield replace(service, url=url, mirror="", beside=(), depends_on=(), session_pooler=False)
+            yield replace(service, url=url, mirror="", coexist=(), depends_on=(), session_pooler=False)
 
     def migrate(self, service: Service, to: Migration | None) -> None:
         """Apply everything up to `to`, as for real. Raises MigrationFailed, which names the migration; Stopped."""

@@ -16,15 +16,15 @@ from dataops.errors import BrokenFile
 from dataops.model import (
     Author,
     Entry,
-    ForeignRecord,
-    Happened,
     Holder,
-    Kept,
+    JournalEvent,
     Migration,
     Rendering,
     Service,
+    StashEntry,
     State,
     Step,
+    ToolRecord,
 )
 from dataops.progress import Report
 from dataops.redaction import redact
@@ -95,7 +95,7 @@ class Backend(Protocol):
         """
 
     def adopt(
-        self, record: ForeignRecord | None, entries: Sequence[Entry], at: Mapping[str, datetime], head: str | None
+        self, record: ToolRecord | None, entries: Sequence[Entry], at: Mapping[str, datetime], head: str | None
     ) -> None:
         """Take over what another tool did: make the native record end at `head`, and journal it. All or nothing.
 
@@ -110,7 +110,7 @@ class Backend(Protocol):
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         """The journal, newest first. Empty when there is none. Writes nothing."""
 
-    def kept(self) -> tuple[Kept, ...]:
+    def stash_entries(self) -> tuple[StashEntry, ...]:
         """What migrations have put aside here, oldest first. Writes nothing."""
 
     def prune(self, migration: str, entry: Entry) -> None:
@@ -149,7 +149,7 @@ def settled(look: Callable[[], State]) -> State:
     run had no lock in between: it is gone.
     """
     state = look()
-    while state.last is not None and state.last.event is Happened.STARTED and state.holder is None:
+    while state.last is not None and state.last.event is JournalEvent.STARTED and state.holder is None:
         again = look()
         if again.last == state.last and again.holder is None:
             return again

@@ -192,7 +192,7 @@ def _tell(session: Session, outcome: _Outcome) -> None:
         session.console.data([(f"{name}: nothing to adopt", "")])
     else:
         _tell_differences(session, outcome)
-        count = len(outcome.found.to_record) + len(outcome.found.to_strike)
+        count = len(outcome.found.to_record) + len(outcome.found.to_remove)
         _tell_written(session, outcome.service, count, written=outcome.written)
 
 

@@ -151,7 +151,7 @@ def apply_command(
             saved = planfile.load(planned)
             services = observed.services = _services_of(saved, session)
             states = read_all(services, emit=session.sink(), wait_seconds=wait_seconds or 0, stop=stop)
-            plan = planfile.hold(saved, states)
+            plan = planfile.verify(saved, states)
         else:
             services = observed.services = session.config().services
             plan = _plan_apply(services, session, to=to, steps=steps, wait_seconds=wait_seconds or 0, stop=stop)

@@ -11,7 +11,7 @@ from dataops.backends import opened
 from dataops.cli.session import Session, command, consent, duration, main_group
 from dataops.cli.signals import signals
 from dataops.errors import ExitCode
-from dataops.model import Kept, Service
+from dataops.model import Service, StashEntry
 from dataops.run.reading import side_by_side
 from dataops.run.under_lock import prune
 from dataops.show import json, terminal
@@ -38,7 +38,7 @@ def stash_list_command(session: Session) -> None:
     """
     found = _kept(session.config().services)
     if session.as_json:
-        session.answer({"kept": [json.kept(service.name, kept) for service, kept in found]}, ExitCode.OK)
+        session.answer({"kept": [json.stash_entries(service.name, kept) for service, kept in found]}, ExitCode.OK)
     elif found:
         session.console.table(
             terminal.STASH_HEADERS, terminal.stash_rows((service.name, kept) for service, kept in found)
@@ -74,14 +74,14 @@ def stash_prune_command(session: Session, older_than: float, yes: bool) -> None:
             with opened(service) as backend:
                 prune(backend, session.author, migrations, emit=session.sink(), stop=stop)
     if session.as_json:
-        session.answer({"pruned": [json.kept(service.name, kept) for service, kept in found]}, ExitCode.OK)
+        session.answer({"pruned": [json.stash_entries(service.name, kept) for service, kept in found]}, ExitCode.OK)
     elif found:
         session.console.data([(f"{len(found)} dropped", "")])
 
 
-def _kept(services: Sequence[Service]) -> list[tuple[Service, Kept]]:
-    def ask(service: Service) -> list[tuple[Service, Kept]]:
+def _kept(services: Sequence[Service]) -> list[tuple[Service, StashEntry]]:
+    def ask(service: Service) -> list[tuple[Service, StashEntry]]:
         with opened(service) as backend:
-            return [(service, kept) for kept in backend.kept()]
+            return [(service, kept) for kept in backend.stash_entries()]
 
     return [pair for pairs in side_by_side(ask, services) for pair in pairs]

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from dataops.errors import ConfigError
-from dataops.model import Known, Migration, Namesakes
+from dataops.model import Alias, Migration, ToolAliases
 from dataops.text import near
 
 ADOPT_FILE = "adopt.toml"
 
 
-def namesakes(service: str, folder: Path, migrations: Iterable[Migration]) -> dict[str, Namesakes]:
+def load(service: str, folder: Path, migrations: Iterable[Migration]) -> dict[str, ToolAliases]:
     """What the adopt.toml in `folder` says, by tool; nothing where there is none. Raises ConfigError."""
     path = folder / ADOPT_FILE
     try:
@@ -41,7 +41,7 @@ def namesakes(service: str, folder: Path, migrations: Iterable[Migration]) -> di
                 raise ConfigError(f"{where}: there is no migration {id_}", service=service, hint=near(id_, ids))
             _fields(said, _KNOWN_FIELDS, f"{where} {id_}")
             values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in said.items()}
-            known[id_] = Known(**values)
+            known[id_] = Alias(**values)
             for name in (known[id_].name, *known[id_].also):
                 if name and names.setdefault(name, id_) != id_:
                     raise ConfigError(
@@ -49,7 +49,7 @@ def namesakes(service: str, folder: Path, migrations: Iterable[Migration]) -> di
                         service=service,
                         hint="a name can mean one migration only",
                     )
-        found[tool] = Namesakes(tool, about.get("extension", ""), tuple(about.get("retired", ())), known)
+        found[tool] = ToolAliases(tool, about.get("extension", ""), tuple(about.get("retired", ())), known)
     return found
 
 

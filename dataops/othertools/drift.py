@@ -10,11 +10,11 @@ from dataops.errors import (
     HistoryError,
 )
 from dataops.model import (
-    ForeignRecord,
-    ForeignRow,
     Migration,
     Outcome,
     State,
+    ToolRecord,
+    ToolRow,
 )
 from dataops.othertools.match import (
     _bare,
@@ -28,21 +28,21 @@ from dataops.othertools.match import (
 
 
 @dataclass(frozen=True)
-class Drifted:
+class Drift:
     """How another tool's record and ours differ. `ours` are migrations of ours, `unknown` names of theirs."""
 
-    record: ForeignRecord
+    record: ToolRecord
     moved_on: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     taken_back: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
 
 
-def drifted(state: State, record: ForeignRecord) -> Drifted:
+def find_drift(state: State, record: ToolRecord) -> Drift:
     """Set beside each other. `behind`: what the other tool would still want to run."""
     ours, others = by_migration(state.service, record)
     adopted_there = [applied.id for applied in state.applied if applied.adopted == record.tool]
-    return Drifted(
+    return Drift(
         record,
         moved_on=tuple(m.id for m in state.service.migrations if m.id in ours and m.id not in state.applied_ids),
         unknown=tuple(row.name for row in others if not _ahead(state, row)),
@@ -51,7 +51,7 @@ def drifted(state: State, record: ForeignRecord) -> Drifted:
     )
 
 
-def _ahead(state: State, row: ForeignRow) -> bool:
+def _ahead(state: State, row: ToolRow) -> bool:
     """Whether our own record has it too: newer code than this applied it, and mirrored it."""
     numbers = {_significant(_leading_number(id_)) for id_ in state.unknown}
     names = [_bare(name) for name in row.names]
@@ -64,8 +64,8 @@ def refuse_moved_on(state: State) -> None:
     HistoryError while that record knows more or less than was adopted, InterruptedStep for a failed migration in it,
     PermissionDenied when it cannot be read.
     """
-    for record in state.foreign:
-        if record.tool in state.service.beside:
+    for record in state.tool_records:
+        if record.tool in state.service.coexist:
             continue
         refuse_unreadable(state.service, record)
         for row in record.rows:
@@ -76,9 +76,9 @@ def refuse_moved_on(state: State) -> None:
             raise difference
 
 
-def _difference(state: State, record: ForeignRecord) -> DataopsError | None:
+def _difference(state: State, record: ToolRecord) -> DataopsError | None:
     service = state.service
-    found = drifted(state, record)
+    found = find_drift(state, record)
     again = f"dataops adopt --service {service.name}"
     if found.unknown and not by_migration(service, record)[0] and not found.taken_back:
         return _not_ours(service, record, ()) if not state.applied else None
@@ -110,8 +110,8 @@ def _difference(state: State, record: ForeignRecord) -> DataopsError | None:
 
 def refuse_unmirrored_rollback(state: State, migrations: Iterable[Migration]) -> None:
     """An adopted migration that we undo has to be struck from the other record too. Raises HistoryError."""
-    for record in state.foreign:
-        if record.tool in state.service.beside or record.tool == state.service.mirror:
+    for record in state.tool_records:
+        if record.tool in state.service.coexist or record.tool == state.service.mirror:
             continue
         ours, _ = by_migration(state.service, record)
         for migration in migrations:

@@ -16,21 +16,21 @@ from dataops.errors import (
 )
 from dataops.model import (
     Ahead,
-    ForeignRecord,
-    ForeignRow,
-    Known,
+    Alias,
     Migration,
     Outcome,
     Service,
     State,
+    ToolRecord,
+    ToolRow,
 )
 from dataops.othertools.match import (
     KNEX,
     _bare,
     _failed,
     _Identities,
-    _namesakes,
     _not_ours,
+    aliases_of,
     by_migration,
     refuse_unreadable,
 )
@@ -72,7 +72,7 @@ class Adoption:
     """What taking over from one record comes to. `lines` are ours in the order of the history, then what is left."""
 
     state: State
-    record: ForeignRecord
+    record: ToolRecord
     lines: tuple[Line, ...]
 
     @property
@@ -81,13 +81,13 @@ class Adoption:
         return tuple(line for line in self.lines if line.migration is not None and line.finding in _TO_RECORD)
 
     @property
-    def to_strike(self) -> tuple[Line, ...]:
+    def to_remove(self) -> tuple[Line, ...]:
         """What was adopted and has been taken back there since, newest first."""
         return tuple(line for line in reversed(self.lines) if line.finding is Finding.TAKEN_BACK)
 
     @property
     def nothing_to_do(self) -> bool:
-        return not self.to_record and not self.to_strike
+        return not self.to_record and not self.to_remove
 
     @property
     def differences(self) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ class Adoption:
         return there[-1] if there else None
 
 
-def reason(record: ForeignRecord, line: Line) -> str:
+def reason(record: ToolRecord, line: Line) -> str:
     """What the journal says of an adopted migration; `adopted_from` reads it."""
     when = f"{line.at:%Y-%m-%d %H:%M:%S} UTC" if line.at else "a time that is not recorded"
     text = f"{record.tool}: applied there at {when}, by the record {record.place}"
@@ -113,20 +113,20 @@ def adopted_from(reason: str) -> str:
     return reason.partition(":")[0]
 
 
-def choose(state: State, wanted: str | None) -> ForeignRecord:
+def choose(state: State, wanted: str | None) -> ToolRecord:
     """The record to adopt from. Raises UsageError when it has to be said, HistoryError when there is none."""
     service = state.service
     if wanted is not None:
-        for record in state.foreign:
+        for record in state.tool_records:
             if record.tool == wanted:
                 return record
-        there = ", ".join(f"{record.tool} ({record.place})" for record in state.foreign)
+        there = ", ".join(f"{record.tool} ({record.place})" for record in state.tool_records)
         raise HistoryError(
             f"no record of {wanted} is in this database" + (f"; there is {there}" if there else ""),
             service=service.name,
             hint="is the URL right? --from names another tool; a database without a record: dataops baseline",
         )
-    records = [record for record in state.foreign if record.tool not in service.beside]
+    records = [record for record in state.tool_records if record.tool not in service.coexist]
     if not records:
         raise HistoryError(
             "no record of another tool is in this database",
@@ -145,7 +145,7 @@ def choose(state: State, wanted: str | None) -> ForeignRecord:
     return records[0]
 
 
-def examine(state: State, record: ForeignRecord) -> Adoption:
+def examine(state: State, record: ToolRecord) -> Adoption:
     """One line a migration. Refuses nothing."""
     service = state.service
     ours, others = by_migration(service, record)
@@ -165,7 +165,7 @@ def examine(state: State, record: ForeignRecord) -> Adoption:
         else:
             lines.append(Line(migration.id, Finding.MISSING, note="left to apply", migration=migration))
     lines += [Line(row.name, _bad(row) or Finding.UNKNOWN, row.at) for row in others]
-    retired = _Identities(service, _namesakes(service, record.tool)).retired
+    retired = _Identities(service, aliases_of(service, record.tool)).retired
     lines += [
         Line(row.name, _bad(row) or Finding.RETIRED, row.at, "history of that tool, by adopt.toml")
         for row in record.rows
@@ -175,7 +175,7 @@ def examine(state: State, record: ForeignRecord) -> Adoption:
 
 
 def _line(
-    state: State, record: ForeignRecord, migration: Migration, rows: Sequence[ForeignRow], *, out_of_order: str | None
+    state: State, record: ToolRecord, migration: Migration, rows: Sequence[ToolRow], *, out_of_order: str | None
 ) -> Line:
     bad = next((row for row in rows if row.outcome is not Outcome.APPLIED), None)
     if bad is not None:
@@ -187,7 +187,7 @@ def _line(
     finding = Finding.ADOPTED
     if migration.id in state.applied_ids:
         finding = Finding.RECORDED
-    elif changed := _changed(_namesakes(state.service, record.tool).migrations.get(migration.id), first):
+    elif changed := _changed(aliases_of(state.service, record.tool).migrations.get(migration.id), first):
         finding = Finding.CHANGED
         notes.append(changed)
     elif out_of_order is not None:
@@ -196,18 +196,18 @@ def _line(
     return Line(migration.id, finding, first.at, "; ".join(notes), migration)
 
 
-def _bad(row: ForeignRow) -> Finding | None:
+def _bad(row: ToolRow) -> Finding | None:
     return {Outcome.FAILED: Finding.FAILED, Outcome.HALF_DONE: Finding.HALF_DONE}.get(row.outcome)
 
 
-def _changed(known: Known | None, row: ForeignRow) -> str:
+def _changed(known: Alias | None, row: ToolRow) -> str:
     if known is None or not known.checksum or not row.checksum or row.checksum == known.checksum.lower():
         return ""
     which = "an earlier release" if row.checksum in known.earlier else "another text"
     return f"its file there was {which}: checksum {row.checksum[:12]}... instead of {known.checksum[:12]}..."
 
 
-def _out_of_order(service: Service, ours: Mapping[str, Sequence[ForeignRow]]) -> dict[str, str]:
+def _out_of_order(service: Service, ours: Mapping[str, Sequence[ToolRow]]) -> dict[str, str]:
     """The migrations that were applied there after one that comes later in our history: id -> the latest such."""
     timed = [(rows[0].at, service.position[id_], id_) for id_, rows in ours.items() if rows[0].at is not None]
     found: dict[str, str] = {}
@@ -264,7 +264,7 @@ def refuse_unfit(adoption: Adoption, others: Iterable[Service] = ()) -> None:
                 migration=line.name,
                 hint=f"let {record.tool} apply it first; or, if it was run by hand, let {record.tool} record it",
             )
-    for line in adoption.to_strike:
+    for line in adoption.to_remove:
         if line.migration is not None and head is not None and position[line.migration.id] < position[head.id]:
             raise OutOfOrder(
                 f"{record.tool} has taken back {line.name}, but {head.id}, which comes after it, is still applied",

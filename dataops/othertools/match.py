@@ -13,12 +13,12 @@ from dataops.errors import (
 )
 from dataops.kinds import MONGODB, POSTGRESQL, Kind
 from dataops.model import (
-    ForeignRecord,
-    ForeignRow,
-    Known,
+    Alias,
     Migration,
-    Namesakes,
     Service,
+    ToolAliases,
+    ToolRecord,
+    ToolRow,
 )
 
 SQLX, KNEX, MIGRATE_MONGO, POP, GOLANG_MIGRATE = "sqlx", "knex", "migrate-mongo", "pop", "golang-migrate"
@@ -41,11 +41,11 @@ MIRRORED = {SQLX: POSTGRESQL, KNEX: POSTGRESQL, MIGRATE_MONGO: MONGODB}
 _EXTENSIONS = (".up.sql", ".sql", ".up", ".ts", ".mjs", ".cjs", ".js", ".py", ".go", ".rb", ".xml", ".yaml", ".json")
 
 
-def by_migration(service: Service, record: ForeignRecord) -> tuple[dict[str, list[ForeignRow]], list[ForeignRow]]:
+def by_migration(service: Service, record: ToolRecord) -> tuple[dict[str, list[ToolRow]], list[ToolRow]]:
     """The rows of each of our migrations, by id, and the rows that are none of ours. Retired names are left out."""
-    identify = _Identities(service, _namesakes(service, record.tool))
-    ours: dict[str, list[ForeignRow]] = {}
-    others: list[ForeignRow] = []
+    identify = _Identities(service, aliases_of(service, record.tool))
+    ours: dict[str, list[ToolRow]] = {}
+    others: list[ToolRow] = []
     for row in _rows(service, record):
         id_ = identify(row)
         if id_ is not None:
@@ -56,20 +56,20 @@ def by_migration(service: Service, record: ForeignRecord) -> tuple[dict[str, lis
 
 
 class _Identities:
-    def __init__(self, service: Service, namesakes: Namesakes) -> None:
+    def __init__(self, service: Service, aliases: ToolAliases) -> None:
         self._by_name: dict[str, str] = {}
         self._by_number: dict[str, str | None] = {}
-        self._retired = tuple(_bare(name) for name in namesakes.retired)
+        self._retired = tuple(_bare(name) for name in aliases.retired)
         for migration in service.migrations:
-            known = namesakes.migrations.get(migration.id, Known())
-            mirrored = migration.path.stem + namesakes.extension
+            known = aliases.migrations.get(migration.id, Alias())
+            mirrored = migration.path.stem + aliases.extension
             for name in (migration.id, migration.path.stem, mirrored, known.name, *known.also):
                 if name:
                     self._by_name[_bare(name)] = migration.id
             number = _significant(_number(migration))
             self._by_number[number] = None if number in self._by_number else migration.id  # None: it names two
 
-    def __call__(self, row: ForeignRow) -> str | None:
+    def __call__(self, row: ToolRow) -> str | None:
         for name in map(_bare, row.names):
             if self._is_retired(name):
                 return None
@@ -78,7 +78,7 @@ class _Identities:
                 return found
         return None
 
-    def retired(self, row: ForeignRow) -> bool:
+    def retired(self, row: ToolRow) -> bool:
         return any(self._is_retired(_bare(name)) for name in row.names)
 
     def _is_retired(self, name: str) -> bool:
@@ -86,17 +86,17 @@ class _Identities:
         return any(fnmatchcase(name, pattern) for pattern in self._retired)
 
 
-def _rows(service: Service, record: ForeignRecord) -> Iterable[ForeignRow]:
+def _rows(service: Service, record: ToolRecord) -> Iterable[ToolRow]:
     """One row a migration, also of a tool that writes only where it stands."""
     if record.tool != GOLANG_MIGRATE or not record.rows or not record.rows[-1].name.isdigit():
         return record.rows
     here = record.rows[-1]
-    below = [ForeignRow((m.id,)) for m in service.migrations if (n := _number(m)) and int(n) < int(here.name)]
+    below = [ToolRow((m.id,)) for m in service.migrations if (n := _number(m)) and int(n) < int(here.name)]
     return [*below, here]
 
 
-def _namesakes(service: Service, tool: str) -> Namesakes:
-    return service.namesakes.get(tool, Namesakes(tool))
+def aliases_of(service: Service, tool: str) -> ToolAliases:
+    return service.aliases.get(tool, ToolAliases(tool))
 
 
 def _bare(name: str) -> str:
@@ -128,7 +128,7 @@ _REPAIR = {
 }
 
 
-def refuse_unreadable(service: Service, record: ForeignRecord) -> None:
+def refuse_unreadable(service: Service, record: ToolRecord) -> None:
     """Raise PermissionDenied for a record that is there, but hidden from this user."""
     if not record.readable:
         raise PermissionDenied(
@@ -138,7 +138,7 @@ def refuse_unreadable(service: Service, record: ForeignRecord) -> None:
         )
 
 
-def _failed(service: Service, record: ForeignRecord, migration: str, what: str) -> InterruptedStep:
+def _failed(service: Service, record: ToolRecord, migration: str, what: str) -> InterruptedStep:
     return InterruptedStep(
         f"{record.tool} says of {migration}: {what.removesuffix(' there')}; nobody knows how far it came",
         service=service.name,
@@ -147,7 +147,7 @@ def _failed(service: Service, record: ForeignRecord, migration: str, what: str) 
     )
 
 
-def _not_ours(service: Service, record: ForeignRecord, others: Iterable[Service]) -> HistoryError:
+def _not_ours(service: Service, record: ToolRecord, others: Iterable[Service]) -> HistoryError:
     fits = [other.name for other in others if other.name != service.name and by_migration(other, record)[0]]
     hint = (
         f"it is the record of {' or '.join(fits)}: are two URLs swapped?"

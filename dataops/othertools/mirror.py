@@ -8,21 +8,21 @@ from dataops.errors import (
     ConfigError,
 )
 from dataops.model import (
-    Known,
+    Alias,
     Migration,
     Service,
     State,
 )
-from dataops.othertools.match import SQLX, _namesakes, _number, by_migration
+from dataops.othertools.match import SQLX, _number, aliases_of, by_migration
 
 
-def mirrored(service: Service, migration: Migration) -> Known:
+def row_for(service: Service, migration: Migration) -> Alias:
     """How `migration` has to be written into the record of the tool that is mirrored. Raises ConfigError."""
-    namesakes = _namesakes(service, service.mirror)
-    known = namesakes.migrations.get(migration.id, Known())
+    aliases = aliases_of(service, service.mirror)
+    known = aliases.migrations.get(migration.id, Alias())
     if service.mirror != SQLX:
-        extension = namesakes.extension or ".js"
-        return known if known.name else Known(name=migration.path.stem + extension, checksum=known.checksum)
+        extension = aliases.extension or ".js"
+        return known if known.name else Alias(name=migration.path.stem + extension, checksum=known.checksum)
     if not re.fullmatch(r"[0-9a-fA-F]{96}", known.checksum) or not _number(migration):
         raise ConfigError(
             f"mirror: nothing says what sqlx has to find for {migration.id}",
@@ -31,13 +31,13 @@ def mirrored(service: Service, migration: Migration) -> Known:
             f'[sqlx.migrations."{migration.id}"] in {service.folder / "adopt.toml"}; without the right row '
             "the service would not start",
         )
-    return Known(name=_number(migration), description=known.description, checksum=known.checksum)
+    return Alias(name=_number(migration), description=known.description, checksum=known.checksum)
 
 
-def unmirrored(state: State) -> tuple[Migration, ...]:
+def rows_missing(state: State) -> tuple[Migration, ...]:
     """Of what is applied here, what the mirrored record does not have, oldest first."""
     there: set[str] = set()
-    for record in state.foreign:
+    for record in state.tool_records:
         if record.tool == state.service.mirror:
             there |= by_migration(state.service, record)[0].keys()
     return tuple(state.service.by_id[applied.id] for applied in state.applied if applied.id not in there)

@@ -9,48 +9,48 @@ from dataops.errors import (
     PermissionDenied,
 )
 from dataops.model import (
-    ForeignRecord,
-    ForeignRow,
     Outcome,
     State,
+    ToolRecord,
+    ToolRow,
 )
 from dataops.othertools.match import GOLANG_MIGRATE, _bare, _failed, _leading_number, _significant, refuse_unreadable
 
 
 @dataclass(frozen=True)
-class Watched:
+class Observation:
     """Where a service stands that we only observe. `waiting` says what is still missing, `problem` what is wrong."""
 
-    record: ForeignRecord | None
-    newest: ForeignRow | None = None
+    record: ToolRecord | None
+    newest: ToolRow | None = None
     waiting: str = ""
     problem: DataopsError | None = None
 
 
-def watch(state: State) -> Watched:
+def watch(state: State) -> Observation:
     """What the record of the tool that migrates it says. Raises nothing."""
     service = state.service
-    record = next((found for found in state.foreign if found.tool == service.observe), None)
+    record = next((found for found in state.tool_records if found.tool == service.observe), None)
     if record is None:
-        return Watched(None, waiting=f"{service.observe} has no record here yet")
+        return Observation(None, waiting=f"{service.observe} has no record here yet")
     try:
         refuse_unreadable(service, record)
     except PermissionDenied as error:
-        return Watched(record, problem=error)
+        return Observation(record, problem=error)
     newest = record.rows[-1] if record.rows else None
     for row in record.rows:
         if row.outcome is not Outcome.APPLIED:
-            return Watched(record, newest, problem=_failed(service, record, row.name, row.outcome.value))
+            return Observation(record, newest, problem=_failed(service, record, row.name, row.outcome.value))
     if record.locked:
-        return Watched(record, newest, waiting=f"{record.tool} is migrating, or was killed: {record.locked}")
+        return Observation(record, newest, waiting=f"{record.tool} is migrating, or was killed: {record.locked}")
     if not record.rows:
-        return Watched(record, waiting=f"{record.tool} has applied nothing yet")
+        return Observation(record, waiting=f"{record.tool} has applied nothing yet")
     if service.expect and not any(_reaches(record, row, service.expect) for row in record.rows):
-        return Watched(record, newest, waiting=f"{service.expect} is not applied yet")
-    return Watched(record, newest)
+        return Observation(record, newest, waiting=f"{service.expect} is not applied yet")
+    return Observation(record, newest)
 
 
-def _reaches(record: ForeignRecord, row: ForeignRow, expected: str) -> bool:
+def _reaches(record: ToolRecord, row: ToolRow, expected: str) -> bool:
     names = {_bare(name) for name in row.names}
     numbers = {_significant(_leading_number(name)) for name in names}
     if record.tool == GOLANG_MIGRATE and row.name.isdigit() and expected.isdigit():

@@ -14,7 +14,7 @@ from dataops.errors import (
     OutOfOrder,
     UsageError,
 )
-from dataops.model import Ahead, Applied, Migration, Service, State
+from dataops.model import Ahead, AppliedMigration, Migration, Service, State
 from dataops.othertools import drift
 from dataops.planning.recovery import interrupted, refuse_interrupted
 
@@ -58,7 +58,7 @@ def check(state: State) -> None:
         refuse_edited(service, applied)
 
 
-def refuse_edited(service: Service, applied: Applied) -> None:
+def refuse_edited(service: Service, applied: AppliedMigration) -> None:
     """Raise EditedAfterApply when the file's code is not the code that was applied."""
     migration = service.by_id[applied.id]
     if applied.checksum is None or applied.raw_checksum == migration.raw_checksum:
@@ -136,7 +136,7 @@ def _refuse_disagreement(state: State) -> None:
         )
 
 
-def _refuse_lossy(state: State, chosen: Sequence[Applied]) -> None:
+def _refuse_lossy(state: State, chosen: Sequence[AppliedMigration]) -> None:
     """What another tool applied may have thrown something away that nobody put aside. Raises Blocked."""
     service = state.service
     for applied in chosen:

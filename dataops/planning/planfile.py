@@ -75,7 +75,7 @@ def load(path: Path) -> SavedPlan:
     )
 
 
-def hold(saved: SavedPlan, states: Sequence[State]) -> Plan:
+def verify(saved: SavedPlan, states: Sequence[State]) -> Plan:
     """The saved plan, if everything it relies on is as it was. Raises StalePlan (what changed), HistoryError."""
     changes = [change for state in states for change in _changes(saved.services[state.service.name], state)]
     if changes:

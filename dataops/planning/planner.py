@@ -13,7 +13,7 @@ from dataops.errors import (
     StalePlan,
     UsageError,
 )
-from dataops.model import Ahead, Applied, Direction, Migration, Plan, Service, State, Step
+from dataops.model import Ahead, AppliedMigration, Direction, Migration, Plan, Service, State, Step
 from dataops.othertools import mirror
 from dataops.planning.checks import _refuse_lossy, check, refuse_same_database
 from dataops.planning.recovery import refuse_interrupted
@@ -40,8 +40,8 @@ def plan_apply(states: Sequence[State], *, to: Migration | None = None, steps: i
             wanted = [m for m in state.pending if state.service.position[m.id] <= limit]
         if state.service.mirror:
             wanted = list(wanted)
-            for migration in (*mirror.unmirrored(state), *wanted):
-                mirror.mirrored(state.service, migration)
+            for migration in (*mirror.rows_missing(state), *wanted):
+                mirror.row_for(state.service, migration)
         planned += [Step(state.service.name, migration, Direction.APPLY) for migration in wanted]
     return Plan(Direction.APPLY, tuple(planned[:steps]), tuple(states))
 
@@ -50,7 +50,7 @@ def to_complete(plan: Plan) -> tuple[str, ...]:
     """The services whose mirrored record lacks something that is applied: an apply adds it, even without a step."""
     if plan.direction is Direction.ROLLBACK:
         return ()
-    return tuple(s.service.name for s in plan.states if s.service.mirror and mirror.unmirrored(s))
+    return tuple(s.service.name for s in plan.states if s.service.mirror and mirror.rows_missing(s))
 
 
 def plan_rollback(
@@ -175,10 +175,10 @@ def _ordered(states: Sequence[State]) -> list[State]:
     return [by_name[service.name] for service in order([state.service for state in states])]
 
 
-def _newest_steps(states: Sequence[State], steps: int) -> dict[str, tuple[Applied, ...]]:
+def _newest_steps(states: Sequence[State], steps: int) -> dict[str, tuple[AppliedMigration, ...]]:
     """The newest `steps` over all services by the time of applying, each service's from its end."""
     left = {state.service.name: list(state.applied) for state in states}
-    chosen: dict[str, list[Applied]] = {}
+    chosen: dict[str, list[AppliedMigration]] = {}
     for _ in range(steps):
         tops = [
             (applied[-1].at.timestamp() if applied[-1].at else 0.0, name) for name, applied in left.items() if applied
@@ -190,7 +190,7 @@ def _newest_steps(states: Sequence[State], steps: int) -> dict[str, tuple[Applie
     return {name: tuple(applied) for name, applied in chosen.items()}
 
 
-def _of_run(states: Sequence[State], run: str | None) -> dict[str, tuple[Applied, ...]]:
+def _of_run(states: Sequence[State], run: str | None) -> dict[str, tuple[AppliedMigration, ...]]:
     ours = [a for state in states for a in state.applied if a.run and a.at and not a.adopted]
     known = {applied.run: applied.at for applied in ours}
     if run is None:
@@ -211,7 +211,7 @@ def _of_run(states: Sequence[State], run: str | None) -> dict[str, tuple[Applied
             f"nothing that run {run} applied is still there",
             hint=near(run, [name for name in known if name]) + "; see dataops history",
         )
-    chosen: dict[str, tuple[Applied, ...]] = {}
+    chosen: dict[str, tuple[AppliedMigration, ...]] = {}
     for state in states:
         mine = [at for at, applied in enumerate(state.applied) if applied.run == run and not applied.adopted]
         if not mine:

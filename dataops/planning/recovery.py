@@ -8,7 +8,7 @@ from dataclasses import replace
 from dataops.errors import (
     InterruptedStep,
 )
-from dataops.model import Direction, Entry, Happened, State
+from dataops.model import Direction, Entry, JournalEvent, State
 
 
 class Recovery(enum.Enum):
@@ -26,7 +26,7 @@ def recover(last: Entry | None, *, reached: bool, atomic: bool, repeatable: bool
     without a trace where it is atomic, may be run again where it is repeatable, and is for a person to decide where it
     is neither.
     """
-    if last is None or last.event is not Happened.STARTED:
+    if last is None or last.event is not JournalEvent.STARTED:
         return Recovery.GO_ON
     return Recovery.GO_ON if reached or atomic or repeatable else Recovery.INTERRUPTED
 
@@ -37,7 +37,7 @@ def interrupted(state: State, *, locked: bool = False) -> Entry | None:
     Without the lock (`locked=False`) a step that somebody is running right now is not interrupted.
     """
     last = state.last
-    if last is None or last.event is not Happened.STARTED or (state.holder is not None and not locked):
+    if last is None or last.event is not JournalEvent.STARTED or (state.holder is not None and not locked):
         return None
     migration = state.service.by_id.get(last.migration)
     recovery = recover(
@@ -49,14 +49,14 @@ def interrupted(state: State, *, locked: bool = False) -> Entry | None:
     return last if recovery is Recovery.INTERRUPTED else None
 
 
-def closing(state: State) -> Entry | None:
+def missing_end_end(state: State) -> Entry | None:
     """Under the lock: the end that a crash left out of the journal, now that the native record has decided."""
     last = state.last
-    if last is None or last.event is not Happened.STARTED:
+    if last is None or last.event is not JournalEvent.STARTED:
         return None
     if _reached(state, last):
-        return replace(last, event=Happened.SUCCEEDED, reason="found done in the native record after a crash")
-    return replace(last, event=Happened.FAILED, error="the process died before the end; not recorded as done")
+        return replace(last, event=JournalEvent.SUCCEEDED, reason="found done in the native record after a crash")
+    return replace(last, event=JournalEvent.FAILED, error="the process died before the end; not recorded as done")
 
 
 def _reached(state: State, entry: Entry) -> bool:

@@ -13,7 +13,7 @@ from dataops.backends import Backend
 from dataops.catalogue import Catalogue, Difference, compare
 from dataops.errors import DatabaseAhead, DifferencesFound, HistoryError, StalePlan
 from dataops.events import Emit
-from dataops.model import Author, Direction, Entry, Happened, Migration, Service, State
+from dataops.model import Author, Direction, Entry, JournalEvent, Migration, Service, State
 from dataops.othertools import examine, match
 from dataops.othertools.examine import Adoption, Line
 from dataops.planning import recovery
@@ -34,7 +34,7 @@ def survey(state: State, wanted: str | None) -> Adoption | None:
             service=state.service.name,
             migration=state.unknown[-1],
         )
-    if wanted is None and state.applied and all(record.tool in state.service.beside for record in state.foreign):
+    if wanted is None and state.applied and all(record.tool in state.service.coexist for record in state.tool_records):
         return None
     return examine.examine(state, examine.choose(state, wanted))
 
@@ -51,8 +51,8 @@ def refuse_baseline(state: State, to: Migration) -> None:
             hint=f"a baseline is for a database without one; to correct one migration: "
             f"dataops resolve {service.name}/{to.id} --applied",
         )
-    for record in state.foreign:
-        if record.tool not in service.beside and match.by_migration(service, record)[0]:
+    for record in state.tool_records:
+        if record.tool not in service.coexist and match.by_migration(service, record)[0]:
             raise HistoryError(
                 f"{record.tool} has a record of this database ({record.place})",
                 service=service.name,
@@ -111,7 +111,7 @@ def take_over(
         differences = check(backend, expected, now.differences)
         if not accepted:
             refuse_differences(service, differences, head or BASE)
-        struck = [_entry(author, line, Direction.ROLLBACK, examine.reason(record, line)) for line in now.to_strike]
+        struck = [_entry(author, line, Direction.ROLLBACK, examine.reason(record, line)) for line in now.to_remove]
         made = [_entry(author, line, Direction.APPLY, examine.reason(record, line)) for line in now.to_record]
         entries = _accepting([*struck, *made], differences, accepted)
         backend.adopt(record, entries, {line.name: line.at for line in now.to_record if line.at}, head)
@@ -138,18 +138,18 @@ def baseline(
             refuse_differences(service, differences, to.id)
         text = f"{examine.BASELINE}: {reason or 'it was there before dataops'}"
         upto = service.migrations[: service.position[to.id] + 1]
-        entries = [author.entry(m, Direction.APPLY, Happened.ADOPTED, reason=text) for m in upto]
+        entries = [author.entry(m, Direction.APPLY, JournalEvent.ADOPTED, reason=text) for m in upto]
         backend.adopt(None, _accepting(entries, differences, accepted), {}, to.id)
         return differences
 
 
 def _recordable(adoption: Adoption) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
-    return adoption.to_record, adoption.to_strike
+    return adoption.to_record, adoption.to_remove
 
 
 def _entry(author: Author, line: Line, direction: Direction, reason: str) -> Entry:
     assert line.migration is not None
-    return author.entry(line.migration, direction, Happened.ADOPTED, reason=reason)
+    return author.entry(line.migration, direction, JournalEvent.ADOPTED, reason=reason)
 
 
 def _accepting(entries: list[Entry], differences: Sequence[str], accepted: str) -> list[Entry]:

@@ -30,7 +30,7 @@ from dataops.events import (
     StepStarted,
     StillRunning,
 )
-from dataops.model import Author, Direction, Failure, Happened, Plan, Result, Service, Step
+from dataops.model import Author, Direction, Failure, JournalEvent, Plan, Result, Service, Step
 from dataops.othertools import mirror
 from dataops.planning import planner, recovery
 from dataops.run.reading import _WAKE_SECONDS, side_by_side
@@ -125,11 +125,11 @@ class _Execution:
         left = planner.confirm(self._plan, state)
         for step in left:
             load_module(service, step.migration)  # a file that cannot be imported stops the run before it begins
-        ended = recovery.closing(state)
+        ended = recovery.missing_end_end(state)
         if ended is not None:
             backend.write(ended)
         if service.mirror:
-            backend.mirror(mirror.unmirrored(state))
+            backend.mirror(mirror.rows_missing(state))
         if not left and self._plan.of(service.name):
             self._emit(NothingLeft(service.name))
         return left
@@ -191,7 +191,7 @@ class _Execution:
 
     def _run_step(self, backend: Backend, step: Step) -> None:
         name, author = step.service, self._author
-        backend.write(author.entry(step.migration, step.direction, Happened.STARTED))
+        backend.write(author.entry(step.migration, step.direction, JournalEvent.STARTED))
         self._emit(StepStarted(name, step))
         running = self._running[name] = _Running(step)
 
@@ -202,7 +202,7 @@ class _Execution:
         try:
             seconds = backend.run(
                 step,
-                author.entry(step.migration, step.direction, Happened.SUCCEEDED),
+                author.entry(step.migration, step.direction, JournalEvent.SUCCEEDED),
                 report=report,
                 retrying=lambda attempt, pause, why: self._await_retry(step, attempt, pause, why),
             )
@@ -251,7 +251,7 @@ class _Execution:
     def _note_failure(self, backend: Backend, step: Step, seconds: float, text: str) -> bool:
         """Whether the journal could be told."""
         entry = self._author.entry(
-            step.migration, step.direction, Happened.FAILED, seconds=round(seconds, 3), error=text
+            step.migration, step.direction, JournalEvent.FAILED, seconds=round(seconds, 3), error=text
         )
         try:
             backend.write(entry)

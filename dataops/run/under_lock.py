@@ -10,7 +10,7 @@ from dataops.events import (
     Emit,
     LockAwaited,
 )
-from dataops.model import Author, Direction, Entry, Happened, Step
+from dataops.model import Author, Direction, Entry, JournalEvent, Step
 from dataops.planning import checks, recovery
 from dataops.run.stop import StopSignal
 
@@ -36,7 +36,7 @@ def resolve(
     with locked(backend, author, emit=emit, stop=stop):
         checks.check_resolvable(backend.read(), step.migration, applied=applied)
         direction = Direction.APPLY if applied else Direction.ROLLBACK
-        entry = author.entry(step.migration, direction, Happened.RESOLVED, reason=reason)
+        entry = author.entry(step.migration, direction, JournalEvent.RESOLVED, reason=reason)
         backend.resolve(entry, applied=applied)
 
 
@@ -46,7 +46,7 @@ def prune(backend: Backend, author: Author, migrations: Sequence[str], *, emit: 
     with locked(backend, author, emit=emit, stop=stop) as still_held:
         state = backend.read()
         recovery.refuse_interrupted(state, locked=True)  # it may need what it put aside; and our entry would hide it
-        ended = recovery.closing(state)
+        ended = recovery.missing_end_end(state)
         if ended is not None:
             backend.write(ended)
         for id_ in migrations:
@@ -58,7 +58,7 @@ def prune(backend: Backend, author: Author, migrations: Sequence[str], *, emit: 
                 run=author.run,
                 migration=id_,
                 direction=direction,
-                event=Happened.PRUNED,
+                event=JournalEvent.PRUNED,
                 actor=author.actor,
                 host=author.host,
                 version=author.version,

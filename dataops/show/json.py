@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dataops.errors import DataopsError
-from dataops.model import Entry, ForeignRecord, Kept, Migration, Plan, Rendering, Result, State, Step
+from dataops.model import Entry, Migration, Plan, Rendering, Result, StashEntry, State, Step, ToolRecord
 from dataops.othertools import drift, examine, watch
 from dataops.planning import planner, recovery
 
@@ -82,7 +82,7 @@ def status(name: str, state: State | DataopsError, problem: DataopsError | None)
         "last": entry_of(name, state.last) if state.last else None,
         "locked_by": str(state.holder) if state.holder else None,
         "problem": error(problem)["error"] if problem else None,
-        "foreign": [_foreign(state, record) for record in state.foreign],
+        "foreign": [_foreign(state, record) for record in state.tool_records],
     }
 
 
@@ -100,8 +100,8 @@ def _watched(state: State) -> Json:
     }
 
 
-def _foreign(state: State, record: ForeignRecord) -> Json:
-    found = drift.drifted(state, record)
+def _foreign(state: State, record: ToolRecord) -> Json:
+    found = drift.find_drift(state, record)
     return {
         "tool": record.tool,
         "place": record.place,
@@ -131,7 +131,7 @@ def adoption(
             for line in (found.lines if found else ())
         ],
         "to_record": [line.name for line in (found.to_record if found else ())],
-        "to_strike": [line.name for line in (found.to_strike if found else ())],
+        "to_strike": [line.name for line in (found.to_remove if found else ())],
         "differences": list(differences) if differences is not None else None,
         "written": written,
         "problem": error(problem)["error"] if problem else None,
@@ -185,7 +185,7 @@ def history(entries: Iterable[tuple[str, Entry]]) -> Json:
     return {"entries": [entry_of(service, entry) for service, entry in entries]}
 
 
-def kept(service: str, found: Kept) -> Json:
+def stash_entries(service: str, found: StashEntry) -> Json:
     return {
         "service": service,
         "migration": found.migration,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dataops import __version__, events
 from dataops.errors import CannotWrite, DataopsError, MigrationFailed, Stopped
-from dataops.model import Happened, Service, State
+from dataops.model import JournalEvent, Service, State
 from dataops.othertools import watch
 from dataops.planning import recovery
 from dataops.statements import Statement
@@ -146,7 +146,7 @@ class Collector:
         say("ahead", state.ahead)
         say("locked", state.holder is not None)
         times = [applied.at for applied in state.applied]
-        if state.last is not None and state.last.event is Happened.SUCCEEDED:
+        if state.last is not None and state.last.event is JournalEvent.SUCCEEDED:
             times.append(state.last.at)
         if known := [at.timestamp() for at in times if at is not None]:
             say("last_success_timestamp_seconds", max(known))

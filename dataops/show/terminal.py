@@ -18,7 +18,18 @@ from typing import IO, TYPE_CHECKING
 from dataops import events
 from dataops.errors import DataopsError
 from dataops.events import counted as counted
-from dataops.model import Applied, Direction, Entry, Happened, Kept, Plan, Rendering, Result, State, Step
+from dataops.model import (
+    AppliedMigration,
+    Direction,
+    Entry,
+    JournalEvent,
+    Plan,
+    Rendering,
+    Result,
+    StashEntry,
+    State,
+    Step,
+)
 from dataops.othertools import drift, examine, watch
 from dataops.planning import planner, recovery
 from dataops.redaction import redact
@@ -208,7 +219,7 @@ def _service_lines(state: State, steps: Sequence[Step], direction: Direction, *,
     return lines
 
 
-def _newest(applied: Sequence[Applied]) -> str:
+def _newest(applied: Sequence[AppliedMigration]) -> str:
     return f", newest {applied[-1].id}{_when(applied[-1].at)}" if applied else ""
 
 
@@ -369,15 +380,15 @@ def _condition(state: State, problem: DataopsError | None) -> str:
         words.append("ahead")
     words += [
         f"{record.tool} is {len(behind)} behind"
-        for record in state.foreign
-        if record.tool == state.service.mirror and (behind := drift.drifted(state, record).behind)
+        for record in state.tool_records
+        if record.tool == state.service.mirror and (behind := drift.find_drift(state, record).behind)
     ]
     entry = recovery.interrupted(state)
     if entry:
         words.append(f"interrupted: {entry.direction.value} {entry.migration}")
     elif problem and not state.ahead:
         words.append(problem.message)
-    elif state.last and state.last.event is Happened.FAILED and state.pending:
+    elif state.last and state.last.event is JournalEvent.FAILED and state.pending:
         words.append(f"failed: {state.last.direction.value} {state.last.migration}")
     if state.pending:
         words.append(f"{len(state.pending)} pending")
@@ -410,7 +421,7 @@ def history_rows(entries: Iterable[tuple[str, Entry]]) -> list[list[str]]:
 STASH_HEADERS = ("service", "migration", "of", "kept in", "about", "size", "since")
 
 
-def stash_rows(found: Iterable[tuple[str, Kept]]) -> list[list[str]]:
+def stash_rows(found: Iterable[tuple[str, StashEntry]]) -> list[list[str]]:
     return [
         [
             service,

@@ -74,7 +74,7 @@ from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
 from dataops.errors import Blocked
-from dataops.model import Kept
+from dataops.model import StashEntry
 from dataops.progress import track
 
 if TYPE_CHECKING:
@@ -540,10 +540,10 @@ def batches(
 # ---- for `dataops stash`
 
 
-def list_kept(db: Database[Document]) -> tuple[Kept, ...]:
+def list_kept(db: Database[Document]) -> tuple[StashEntry, ...]:
     """What is put aside in this database, oldest migration first. Writes nothing."""
     names = sorted(name for name in db.list_collection_names() if name.startswith(PREFIX))
-    found: list[Kept] = []
+    found: list[StashEntry] = []
     for notebook in (name for name in names if "." not in name):
         about = db[notebook].find_one({"_id": "migration"}) or {}
         sources = {
@@ -555,7 +555,7 @@ def list_kept(db: Database[Document]) -> tuple[Kept, ...]:
             size = stats["storageStats"]
             source = sources.get(name, name.removeprefix(notebook + "."))
             migration = about.get("migration", notebook.removeprefix(PREFIX))
-            found.append(Kept(migration, name, source, size["count"], size["size"], about.get("at")))
+            found.append(StashEntry(migration, name, source, size["count"], size["size"], about.get("at")))
     return tuple(found)
 
 

@@ -161,7 +161,7 @@ def test_the_recorder_lets_no_kind_of_write_through(two: Project, mongo_url: str
     """
     two.file("bank", "003", writes.replace("\n    ", "\n"))
     with MongoClient[dict[str, Any]](mongo_url) as client:
-        client.get_default_database().kept.insert_many([{"_id": number} for number in range(5)])
+        client.get_default_database().stash_entries.insert_many([{"_id": number} for number in range(5)])
     before = _mongo_snapshot(mongo_url)
 
     answer = two("plan", "--service", "bank", "--json")

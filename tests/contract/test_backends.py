@@ -12,7 +12,7 @@ from pymongo import MongoClient
 
 from dataops.backends import Backend
 from dataops.errors import LockLost, LockNotObtained, Stopped, Unreachable
-from dataops.model import Author, Direction, Entry, Happened, Holder, Step
+from dataops.model import Author, Direction, Entry, Holder, JournalEvent, Step
 from tests.contract.conftest import AUTHOR, OTHER, Trial
 from tests.projects import until
 
@@ -27,14 +27,14 @@ def held(backend: Backend, author: Author = AUTHOR, *, timeout: float = 10.0) ->
     return backend.lock(author, timeout=timeout, waiting=lambda holder: None, stop=never)
 
 
-def entry(step: Step, event: Happened, author: Author = AUTHOR) -> Entry:
+def entry(step: Step, event: JournalEvent, author: Author = AUTHOR) -> Entry:
     return author.entry(step.migration, step.direction, event)
 
 
 def run(backend: Backend, step: Step, author: Author = AUTHOR) -> float:
     return backend.run(
         step,
-        entry(step, Happened.SUCCEEDED, author),
+        entry(step, JournalEvent.SUCCEEDED, author),
         report=lambda done, total, unit: None,
         retrying=lambda attempt, seconds, why: None,
     )
@@ -46,7 +46,7 @@ def test_reading_rendering_and_asking_for_history_create_nothing(trial: Trial, o
     state = backend.read()
     assert (state.applied, state.last, state.holder, [m.id for m in state.pending]) == ((), None, None, ["001", "002"])
     assert backend.history(None) == ()
-    assert backend.kept() == ()
+    assert backend.stash_entries() == ()
     rendering = backend.render(trial.step("001"))
     assert rendering.opaque == ""
     assert any("t_001" in command for command in rendering.commands)
@@ -57,13 +57,13 @@ def test_a_run_is_recorded_natively_and_in_the_journal(trial: Trial, objects: Ob
     backend, step = trial.backend(), trial.step("001")
     with held(backend) as still_held:
         still_held()
-        backend.write(entry(step, Happened.STARTED))
+        backend.write(entry(step, JournalEvent.STARTED))
         seconds = run(backend, step)
     state = trial.backend().read()
     assert [applied.id for applied in state.applied] == ["001"]
     assert "t_001" in objects()
     newest, oldest = backend.history(None)
-    assert (newest.event, oldest.event) == (Happened.SUCCEEDED, Happened.STARTED)
+    assert (newest.event, oldest.event) == (JournalEvent.SUCCEEDED, JournalEvent.STARTED)
     assert newest.seq > oldest.seq
     assert newest.seconds == pytest.approx(seconds, abs=0.1)
     assert (newest.actor, newest.host, newest.run) == (AUTHOR.actor, AUTHOR.host, AUTHOR.run)
@@ -117,7 +117,7 @@ def test_the_lock_is_given_back_when_its_scope_ends_in_an_error(trial: Trial) ->
 def test_without_the_lock_nothing_can_be_written(trial: Trial) -> None:
     backend, step = trial.backend(), trial.step("001")
     with pytest.raises(LockLost):
-        backend.write(entry(step, Happened.STARTED))
+        backend.write(entry(step, JournalEvent.STARTED))
     with pytest.raises(LockLost):
         run(backend, step)
     assert backend.history(None) == ()
@@ -127,7 +127,7 @@ def test_a_lost_lock_is_noticed_and_stops_every_write(trial: Trial) -> None:
     """PostgreSQL: the connection is terminated. MongoDB: somebody else's token is in the lock document."""
     backend, step = trial.backend(), trial.step("001")
     with held(backend) as still_held:
-        backend.write(entry(step, Happened.STARTED))
+        backend.write(entry(step, JournalEvent.STARTED))
         if trial.is_postgres:
             with psycopg.connect(trial.url, autocommit=True) as connection:
                 connection.execute(
@@ -137,12 +137,12 @@ def test_a_lost_lock_is_noticed_and_stops_every_write(trial: Trial) -> None:
             with MongoClient[dict[str, Any]](trial.url) as client:
                 client.get_default_database().dataops_lock.update_one({}, {"$inc": {"token": 1}})
         with pytest.raises((LockLost, Unreachable)):
-            backend.write(entry(step, Happened.SUCCEEDED))
+            backend.write(entry(step, JournalEvent.SUCCEEDED))
         with pytest.raises(LockLost):
             still_held()
         with pytest.raises((LockLost, Unreachable)):
             run(backend, step)
-    assert [e.event for e in trial.backend().history(None)] == [Happened.STARTED]
+    assert [e.event for e in trial.backend().history(None)] == [JournalEvent.STARTED]
     assert trial.backend().read().applied == ()
 
 
@@ -155,7 +155,7 @@ def test_a_migration_that_raises_is_not_recorded(trial: Trial, objects: Objects)
         run(backend, trial.step("002"))
         with pytest.raises(RuntimeError, match="half-way"):
             run(backend, trial.step("003"))
-        backend.write(entry(trial.step("003"), Happened.FAILED))
+        backend.write(entry(trial.step("003"), JournalEvent.FAILED))
     state = trial.backend().read()
     assert [applied.id for applied in state.applied] == ["001", "002"]
     assert ("half" in objects()) is not trial.is_postgres  # atomic: nothing is left
@@ -166,7 +166,7 @@ def test_a_person_may_say_that_a_step_is_applied_or_not(trial: Trial) -> None:
     for applied in (True, False):
         direction = Direction.APPLY if applied else Direction.ROLLBACK
         with held(backend):
-            answer = AUTHOR.entry(step.migration, direction, Happened.RESOLVED, reason="seen")
+            answer = AUTHOR.entry(step.migration, direction, JournalEvent.RESOLVED, reason="seen")
             backend.resolve(answer, applied=applied)
         state = trial.backend().read()
         assert [one.id for one in state.applied] == (["001"] if applied else [])
@@ -178,13 +178,13 @@ def test_a_person_may_say_that_a_step_is_applied_or_not(trial: Trial) -> None:
 def test_a_step_that_runs_is_seen_as_running_and_not_as_dead(trial: Trial) -> None:
     backend, step = trial.backend(), trial.step("001")
     with held(backend):
-        backend.write(entry(step, Happened.STARTED))
+        backend.write(entry(step, JournalEvent.STARTED))
         state = trial.backend().read()
         assert state.last is not None
-        assert (state.last.event, state.holder is not None) == (Happened.STARTED, True)
+        assert (state.last.event, state.holder is not None) == (JournalEvent.STARTED, True)
     state = trial.backend().read()
     assert state.last is not None
-    assert (state.last.event, state.holder) == (Happened.STARTED, None)
+    assert (state.last.event, state.holder) == (JournalEvent.STARTED, None)
 
 
 def test_progress_is_reported_in_the_thread_that_migrates(trial: Trial) -> None:
@@ -198,7 +198,7 @@ def test_progress_is_reported_in_the_thread_that_migrates(trial: Trial) -> None:
         step = trial.step("003")
         backend.run(
             step,
-            entry(step, Happened.SUCCEEDED),
+            entry(step, JournalEvent.SUCCEEDED),
             report=lambda done, total, unit: seen.append((done, total, unit)),
             retrying=lambda attempt, seconds, why: None,
         )
@@ -257,7 +257,7 @@ def test_a_server_that_is_not_there_is_unreachable(trial: Trial) -> None:
         trial.project.env, "postgres://u:p@127.0.0.1:1/x" if trial.is_postgres else "mongodb://127.0.0.1:1/x"
     )
     backend = trial.backend()
-    questions: list[Callable[[], object]] = [backend.read, lambda: backend.history(1), backend.kept]
+    questions: list[Callable[[], object]] = [backend.read, lambda: backend.history(1), backend.stash_entries]
     for question in questions:
         with pytest.raises(Unreachable, match="127.0.0.1:1"):
             question()

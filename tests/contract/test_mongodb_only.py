@@ -14,7 +14,7 @@ from pymongo.database import Database
 
 from dataops.backends.mongo import lease
 from dataops.errors import LockLost
-from dataops.model import Happened
+from dataops.model import JournalEvent
 from tests.contract.conftest import AUTHOR, OTHER, Trial
 from tests.contract.test_backends import entry, held, run
 from tests.projects import Project, ended, until
@@ -47,7 +47,7 @@ def test_every_holder_has_a_higher_token_and_every_entry_a_higher_number(trial: 
         backend = trial.backend()
         with held(backend, author):
             tokens.append(_lock(db)["token"])
-            for event in (Happened.STARTED, Happened.FAILED):
+            for event in (JournalEvent.STARTED, JournalEvent.FAILED):
                 backend.write(entry(trial.step("001"), event, author))
     assert tokens == sorted(set(tokens))
     numbers = [one.seq for one in reversed(trial.backend().history(None))]
@@ -62,7 +62,7 @@ def test_a_lease_is_kept_for_longer_than_it_lasts(trial: Trial) -> None:
         until(lambda: time.monotonic() - began > 1.5 * trial.service.timeouts.lease)
         still_held()
         assert trial.backend().read().holder is not None
-        backend.write(entry(trial.step("001"), Happened.STARTED))
+        backend.write(entry(trial.step("001"), JournalEvent.STARTED))
 
 
 def test_who_gets_the_lease_of_a_dead_holder_has_outlived_it(trial: Trial, db: Database[Document]) -> None:
@@ -99,7 +99,7 @@ def test_a_heartbeat_that_fails_ends_the_lease_by_the_holders_own_clock(
         with pytest.raises(LockLost):
             still_held()
         with pytest.raises(LockLost):
-            backend.write(entry(step, Happened.STARTED))
+            backend.write(entry(step, JournalEvent.STARTED))
         with pytest.raises(LockLost):
             run(backend, step)
     assert backend.history(None) == ()
@@ -116,7 +116,7 @@ def test_the_servers_clock_decides_too_whatever_the_holder_believes(
         db.dataops_lock.update_one({}, [{"$set": {"expires_at": {"$subtract": ["$$NOW", 1]}}}])
         still_held()
         with pytest.raises(LockLost):
-            backend.write(entry(trial.step("001"), Happened.STARTED))
+            backend.write(entry(trial.step("001"), JournalEvent.STARTED))
     assert backend.history(None) == ()
 
 

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from dataops.errors import ConfigError, MigrationFailed
-from dataops.model import Happened
+from dataops.model import JournalEvent
 from tests.contract.conftest import AUTHOR, Trial
 from tests.contract.test_backends import entry, held, run
 from tests.projects import Project, ended, until
@@ -46,7 +46,7 @@ def test_a_table_lock_that_comes_late_is_tried_again(trial: Trial) -> None:
                 reader.rollback()
 
         step = trial.step("003")
-        backend.run(step, entry(step, Happened.SUCCEEDED), report=lambda *_: None, retrying=retrying)
+        backend.run(step, entry(step, JournalEvent.SUCCEEDED), report=lambda *_: None, retrying=retrying)
     assert tries == [1, 2]
     assert [one.id for one in trial.backend().read().applied] == ["001", "002", "003"]
 

@@ -21,7 +21,7 @@ from dataops.backends.mongo import records as mongo_records
 from dataops.backends.postgres import records
 from dataops.dev import MongoServer, PostgresServer
 from dataops.errors import LockNotObtained
-from dataops.model import ForeignRecord, ForeignRow, Outcome
+from dataops.model import Outcome, ToolRecord, ToolRow
 from tests.projects import until
 from tests.servers import fresh_mongo, fresh_postgres
 
@@ -109,7 +109,7 @@ def made(db: Connection, *statements: str) -> Connection:
     return db
 
 
-def read(db: Connection, tool: str) -> ForeignRecord:
+def read(db: Connection, tool: str) -> ToolRecord:
     """The only record there is."""
     found = records.read(db)
     assert [record.tool for record in found] == [tool]
@@ -152,13 +152,13 @@ def test_sqlx(db: Connection) -> None:
             "INSERT INTO _sqlx_migrations VALUES (%s, 'd', %s, %s, %s, 10)",
             [version, AT + timedelta(minutes=minutes), success, bytes([version % 256, 255])],
         )
-    assert read(db, "sqlx") == ForeignRecord(
+    assert read(db, "sqlx") == ToolRecord(
         "sqlx",
         "_sqlx_migrations",
         (
-            ForeignRow(("20240102",), AT + timedelta(minutes=5), APPLIED, "e6ff"),
-            ForeignRow(("20240101",), AT + timedelta(minutes=6), APPLIED, "e5ff"),
-            ForeignRow(("20240103",), AT + timedelta(minutes=7), FAILED, "e7ff"),
+            ToolRow(("20240102",), AT + timedelta(minutes=5), APPLIED, "e6ff"),
+            ToolRow(("20240101",), AT + timedelta(minutes=6), APPLIED, "e5ff"),
+            ToolRow(("20240103",), AT + timedelta(minutes=7), FAILED, "e7ff"),
         ),
     )
 
@@ -169,7 +169,7 @@ def test_knex(db: Connection) -> None:
         "INSERT INTO knex_migrations (name, batch, migration_time) VALUES ('b.js', 1, %s), ('a.js', 1, NULL)", [AT]
     )
     found = read(db, "knex")
-    assert found.rows == (ForeignRow(("b.js",), AT), ForeignRow(("a.js",)))
+    assert found.rows == (ToolRow(("b.js",), AT), ToolRow(("a.js",)))
     assert (found.place, found.locked) == ("knex_migrations", "")
 
 
@@ -202,9 +202,9 @@ def test_flyway(db: Connection) -> None:
         """,
     )
     assert read(db, "flyway").rows == (
-        ForeignRow(("V2__two.sql", "2"), AT, APPLIED, "-5"),
-        ForeignRow(("V2_1__late.sql", "2.1"), AT + timedelta(minutes=6), APPLIED, "9"),
-        ForeignRow(("V5__five.sql", "5"), AT + timedelta(minutes=7), FAILED, "9"),
+        ToolRow(("V2__two.sql", "2"), AT, APPLIED, "-5"),
+        ToolRow(("V2_1__late.sql", "2.1"), AT + timedelta(minutes=6), APPLIED, "9"),
+        ToolRow(("V5__five.sql", "5"), AT + timedelta(minutes=7), FAILED, "9"),
     )
 
 
@@ -237,10 +237,10 @@ def test_liquibase(db: Connection) -> None:
         """,
     )
     assert read(db, "liquibase").rows == (
-        ForeignRow(("1", "db/1.xml"), AT, APPLIED, "9:ab"),
-        ForeignRow(("2", "db/2.xml"), AT + timedelta(minutes=1), APPLIED, ""),
-        ForeignRow(("3", "db/3.xml"), AT + timedelta(minutes=2), APPLIED, "9:cd"),
-        ForeignRow(("5", "db/5.xml"), AT + timedelta(minutes=4), FAILED, "9:01"),
+        ToolRow(("1", "db/1.xml"), AT, APPLIED, "9:ab"),
+        ToolRow(("2", "db/2.xml"), AT + timedelta(minutes=1), APPLIED, ""),
+        ToolRow(("3", "db/3.xml"), AT + timedelta(minutes=2), APPLIED, "9:cd"),
+        ToolRow(("5", "db/5.xml"), AT + timedelta(minutes=4), FAILED, "9:01"),
     )
 
 
@@ -263,16 +263,16 @@ def test_prisma(db: Connection) -> None:
         """,
     )
     assert read(db, "prisma").rows == (
-        ForeignRow(("1_one",), AT, APPLIED, "aa"),
-        ForeignRow(("2_two",), AT + timedelta(minutes=4), APPLIED, "bb"),
-        ForeignRow(("3_three",), AT + timedelta(minutes=5), HALF, "cc"),
+        ToolRow(("1_one",), AT, APPLIED, "aa"),
+        ToolRow(("2_two",), AT + timedelta(minutes=4), APPLIED, "bb"),
+        ToolRow(("3_three",), AT + timedelta(minutes=5), HALF, "cc"),
     )
 
 
 def test_django(db: Connection) -> None:
     made(db, DJANGO)
     db.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('shop', '0001_initial', %s)", [AT])
-    assert read(db, "django").rows == (ForeignRow(("shop.0001_initial", "0001_initial"), AT),)
+    assert read(db, "django").rows == (ToolRow(("shop.0001_initial", "0001_initial"), AT),)
 
 
 @pytest.mark.parametrize(
@@ -303,8 +303,8 @@ def test_goose(db: Connection) -> None:
         """,
     )
     assert read(db, "goose").rows == (
-        ForeignRow(("3",), AT + timedelta(minutes=3)),
-        ForeignRow(("1",), AT + timedelta(minutes=5)),
+        ToolRow(("3",), AT + timedelta(minutes=3)),
+        ToolRow(("1",), AT + timedelta(minutes=5)),
     )
 
 
@@ -480,7 +480,7 @@ class in_the_background:  # noqa: N801
 # --- MongoDB
 
 
-def mongo_read(db: Database[dict[str, Any]]) -> tuple[ForeignRecord, ...]:
+def mongo_read(db: Database[dict[str, Any]]) -> tuple[ToolRecord, ...]:
     return mongo_records.read(db, db.list_collection_names())
 
 
@@ -509,9 +509,9 @@ def test_migrate_mongo(tz_aware: Database[dict[str, Any]]) -> None:
         "none.ts": None,
     }
     assert [row for row in found.rows if row.at] == [
-        ForeignRow(("a.ts",), AT, checksum="ab"),
-        ForeignRow(("b.ts",), AT + timedelta(minutes=1)),
-        ForeignRow(("a.ts",), AT + timedelta(minutes=2)),
+        ToolRow(("a.ts",), AT, checksum="ab"),
+        ToolRow(("b.ts",), AT + timedelta(minutes=1)),
+        ToolRow(("a.ts",), AT + timedelta(minutes=2)),
     ]
 
 

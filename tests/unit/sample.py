@@ -15,13 +15,13 @@ from pathlib import Path
 from dataops.kinds import POSTGRESQL, Kind
 from dataops.model import (
     Ahead,
-    Applied,
+    AppliedMigration,
     Author,
     Direction,
     Entry,
-    Happened,
     Holder,
     Identity,
+    JournalEvent,
     Migration,
     Plan,
     Service,
@@ -93,7 +93,7 @@ def state(
     tool), a minute each from `minute` on."""
     made = service(picture, name=name, kind=kind, depends_on=depends_on, ahead=ahead)
     runs = runs or {}
-    applied: list[Applied] = []
+    applied: list[AppliedMigration] = []
     unknown: list[str] = []
     for id_, marks in _drawn(picture):
         if "*" not in marks:
@@ -104,7 +104,9 @@ def state(
         run = runs.get(id_, "run-1")
         at = NOW + timedelta(minutes=minute + len(applied))
         known = made.by_id[id_]
-        applied.append(Applied(id_, at, known.checksum, known.raw_checksum, run) if run else Applied(id_))
+        applied.append(
+            AppliedMigration(id_, at, known.checksum, known.raw_checksum, run) if run else AppliedMigration(id_)
+        )
     return State(
         service=made,
         identity=identity or Identity("PostgreSQL system 1", f"{name} (oid 5)", f"db:5432/{name}"),
@@ -117,7 +119,7 @@ def state(
     )
 
 
-def entry(id_: str, event: Happened, direction: Direction = Direction.APPLY) -> Entry:
+def entry(id_: str, event: JournalEvent, direction: Direction = Direction.APPLY) -> Entry:
     """A line of the journal, written by somebody else."""
     return Entry("run-8", id_, direction, event, seq=7, at=NOW, actor="bob", host="pod-2", version="0.1.0")
 

@@ -8,19 +8,19 @@ import pytest
 
 from dataops.errors import ConfigError, ExitCode
 from dataops.files import aliases
-from dataops.model import Known, Namesakes
+from dataops.model import Alias, ToolAliases
 from tests.unit.sample import migration
 
 OURS = [migration("20240101"), migration("20240102", "20240101")]
 
 
-def said(folder: Path, content: str | bytes) -> dict[str, Namesakes]:
+def said(folder: Path, content: str | bytes) -> dict[str, ToolAliases]:
     (folder / "adopt.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
-    return aliases.namesakes("voucher", folder, OURS)
+    return aliases.load("voucher", folder, OURS)
 
 
 def test_without_the_file_nothing_is_said(tmp_path: Path) -> None:
-    assert aliases.namesakes("voucher", tmp_path, OURS) == {}
+    assert aliases.load("voucher", tmp_path, OURS) == {}
 
 
 def test_each_tool_has_its_part(tmp_path: Path) -> None:
@@ -38,9 +38,9 @@ def test_each_tool_has_its_part(tmp_path: Path) -> None:
         [goose]
     """
     assert said(tmp_path, content) == {
-        "sqlx": Namesakes("sqlx", migrations={"20240101": Known("", (), "one", "ab", ("cd", "ef"))}),
-        "knex": Namesakes("knex", ".mjs", ("old.ts",), {"20240102": Known("two.ts", ("deux.ts",))}),
-        "goose": Namesakes("goose"),
+        "sqlx": ToolAliases("sqlx", migrations={"20240101": Alias("", (), "one", "ab", ("cd", "ef"))}),
+        "knex": ToolAliases("knex", ".mjs", ("old.ts",), {"20240102": Alias("two.ts", ("deux.ts",))}),
+        "goose": ToolAliases("goose"),
     }
 
 
@@ -93,4 +93,4 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
 def test_a_folder_of_that_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "adopt.toml").mkdir()
     with pytest.raises(ConfigError, match="Is a directory"):
-        aliases.namesakes("voucher", tmp_path, OURS)
+        aliases.load("voucher", tmp_path, OURS)

@@ -16,7 +16,7 @@ from dataops.backends.mongo import MongoBackend
 from dataops.backends.postgres import PostgresBackend
 from dataops.errors import BrokenFile, ConfigError
 from dataops.kinds import MONGODB
-from dataops.model import Happened, Service, State
+from dataops.model import JournalEvent, Service, State
 from dataops.redaction import redact
 from tests.unit.sample import HOLDER, entry, migration, service, state
 
@@ -40,10 +40,10 @@ def looks(*states: State) -> Iterator[State]:
     raise AssertionError("looked once more than was needed")
 
 
-STARTED = state("a -- b~", last=entry("b", Happened.STARTED))
+STARTED = state("a -- b~", last=entry("b", JournalEvent.STARTED))
 RUNNING = replace(STARTED, holder=HOLDER)
-DONE = state("a -- b~*", last=entry("b", Happened.SUCCEEDED))
-NEXT = replace(STARTED, last=replace(entry("b", Happened.STARTED), seq=9))
+DONE = state("a -- b~*", last=entry("b", JournalEvent.SUCCEEDED))
+NEXT = replace(STARTED, last=replace(entry("b", JournalEvent.STARTED), seq=9))
 
 
 @pytest.mark.parametrize(

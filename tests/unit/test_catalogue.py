@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dataops.catalogue import Catalogue, Difference, Differs, compare, imitated
-from dataops.contents import Change, Held
+from dataops.catalogue import Catalogue, Difference, Differs, compare, imitation
+from dataops.contents import Change, TableDigest
 from dataops.contents import compare as compare_contents
 
 MESSAGES = {
@@ -98,7 +98,7 @@ def shell(**marks: str) -> Catalogue:
 def test_collections_whose_names_were_exchanged_are_loose(after: Catalogue, loose: set[str]) -> None:
     """users 1, accounts 2 -- history --> after"""
     before = shell(users="1", accounts="2")
-    assert imitated(before, before, after).loose == loose
+    assert imitation(before, before, after).loose == loose
 
 
 def test_what_a_history_leaves_alone_in_an_imitation_is_right_as_it_is() -> None:
@@ -106,16 +106,16 @@ def test_what_a_history_leaves_alone_in_an_imitation_is_right_as_it_is() -> None
     collection, a_1, b_1 = ("collection", "t"), ("index", "t.a_1"), ("index", "t.b_1")
     live = Catalogue({collection: "", a_1: "(a: 1) unique", b_1: "(b: 1)", ("validator", "t.validator"): "{}"})
     before = Catalogue({collection: "", a_1: "(a: 1)", b_1: "(b: 1)"})
-    assert compare(imitated(live, before, before), live) == ()
+    assert compare(imitation(live, before, before), live) == ()
     after = Catalogue({collection: "", a_1: "(a: 1)", b_1: "(b: 1) sparse"})
-    assert [str(difference) for difference in compare(imitated(live, before, after), live)] == [
+    assert [str(difference) for difference in compare(imitation(live, before, after), live)] == [
         "index t.b_1: here (b: 1), expected (b: 1) sparse"
     ]
 
 
 def test_without_an_imitation_only_what_the_history_makes_is_right() -> None:
     live = Catalogue({("table", "a"): "", ("table", "b"): ""})
-    expected = imitated(live, Catalogue({}), Catalogue({("table", "a"): ""}))
+    expected = imitation(live, Catalogue({}), Catalogue({("table", "a"): ""}))
     assert [str(difference) for difference in compare(expected, live)] == ["table b: here, but not expected"]
 
 
@@ -128,16 +128,16 @@ def test_what_is_loose_is_not_compared() -> None:
 # --- contents
 
 
-def held(**each: dict[str, int]) -> Held:
+def held(**each: dict[str, int]) -> TableDigest:
     """Rows by key, few enough to be remembered."""
     fields: dict[str, int] = {}
     for row in each.values():
         for field, digest in row.items():
             fields[field] = fields.get(field, 0) + digest
-    return Held("rows", len(each), fields, each)
+    return TableDigest("rows", len(each), fields, each)
 
 
-def changes(expected: Held, found: Held) -> list[str]:
+def changes(expected: TableDigest, found: TableDigest) -> list[str]:
     return [str(change) for change in compare_contents({"t": expected}, {"t": found})]
 
 
@@ -164,23 +164,25 @@ def test_of_many_rows_five_are_named() -> None:
 
 
 def test_of_a_large_table_the_number_is_told_or_else_the_columns() -> None:
-    before = Held("rows", 20_000, {"x": 1, "y": 2})
-    assert changes(before, Held("rows", 19_999, {"x": 7, "y": 7})) == ["t: 1 row missing here"]
-    assert changes(before, Held("rows", 21_000, {"x": 7, "y": 7})) == ["t: 1,000 rows here, but not expected"]
-    assert changes(before, Held("rows", 20_000, {"x": 1, "y": 7})) == ["t.y: rows are different"]
-    assert changes(before, Held("rows", 20_000, {"x": 1})) == ["t.y: rows are different"]
+    before = TableDigest("rows", 20_000, {"x": 1, "y": 2})
+    assert changes(before, TableDigest("rows", 19_999, {"x": 7, "y": 7})) == ["t: 1 row missing here"]
+    assert changes(before, TableDigest("rows", 21_000, {"x": 7, "y": 7})) == ["t: 1,000 rows here, but not expected"]
+    assert changes(before, TableDigest("rows", 20_000, {"x": 1, "y": 7})) == ["t.y: rows are different"]
+    assert changes(before, TableDigest("rows", 20_000, {"x": 1})) == ["t.y: rows are different"]
 
 
 def test_without_a_key_the_columns_are_told_and_if_none_differs_the_rows() -> None:
-    before = Held("rows", 2, {"": 1, "x": 1, "y": 2})
-    assert changes(before, Held("rows", 2, {"": 9, "x": 1, "y": 9})) == ["t.y: rows are different"]
-    assert changes(before, Held("rows", 2, {"": 9, "x": 1, "y": 2})) == ["t: rows are different"]
+    before = TableDigest("rows", 2, {"": 1, "x": 1, "y": 2})
+    assert changes(before, TableDigest("rows", 2, {"": 9, "x": 1, "y": 9})) == ["t.y: rows are different"]
+    assert changes(before, TableDigest("rows", 2, {"": 9, "x": 1, "y": 2})) == ["t: rows are different"]
 
 
 def test_where_no_row_can_be_named_the_columns_are_told() -> None:
     """Two documents of one _id, as a time series may have: only one of them is remembered."""
     before, after = ({"a": {"x": 1}} for _ in range(2))
-    assert changes(Held("rows", 2, {"x": 3}, before), Held("rows", 2, {"x": 4}, after)) == ["t.x: rows are different"]
+    assert changes(TableDigest("rows", 2, {"x": 3}, before), TableDigest("rows", 2, {"x": 4}, after)) == [
+        "t.x: rows are different"
+    ]
 
 
 def test_what_one_side_lacks_altogether_is_not_told_here() -> None:

@@ -13,7 +13,7 @@ import xmlschema
 from dataops.errors import HistoryError, Unreachable
 from dataops.model import Direction, Plan, Rendering
 from dataops.planning import planner
-from dataops.proof import Disproved, Proof
+from dataops.proof import Counterexample, Proof
 from dataops.show import pipeline
 from tests.unit.sample import state
 
@@ -112,7 +112,7 @@ def test_a_refusal_is_told_in_every_format(form: str) -> None:
 
 
 def test_what_was_not_proved_is_told_where_it_belongs() -> None:
-    lost = Disproved("voucher", "b", "rolled back", "column t.note: missing here")
+    lost = Counterexample("voucher", "b", "rolled back", "column t.note: missing here")
     proof = Proof(NOW.service, NOW.service.migrations, [lost, replace(lost, migration="")], seeded=True)
     text = pipeline.proof("junit", [proof], ROOT)
     XSD.validate(text)

@@ -614,7 +614,7 @@ def test_a_mirror_that_cannot_be_is_refused(tmp_path: Path, line: str, adopt: st
 
 
 def test_beside_is_a_list_of_tools(tmp_path: Path) -> None:
-    assert one(tmp_path, 'beside = ["django", "goose"]').beside == ("django", "goose")
+    assert one(tmp_path, 'beside = ["django", "goose"]').coexist == ("django", "goose")
 
 
 @pytest.mark.parametrize("value", ['"django"', '["djnago"]', "[1]", "true", "{ django = true }"])
@@ -631,8 +631,8 @@ def test_a_tool_that_nobody_knows_is_refused_in_adopt_toml_too(tmp_path: Path) -
 
 def test_adopt_toml_is_read_with_the_migrations_and_not_without(tmp_path: Path) -> None:
     adopt = '[knex]\nretired = ["a.js"]'
-    assert one(tmp_path, adopt=adopt).namesakes["knex"].retired == ("a.js",)
-    assert one(tmp_path, adopt=adopt, with_files=False).namesakes == {}
+    assert one(tmp_path, adopt=adopt).aliases["knex"].retired == ("a.js",)
+    assert one(tmp_path, adopt=adopt, with_files=False).aliases == {}
 
 
 def test_an_observed_service_has_a_tool_and_no_folder(tmp_path: Path) -> None:

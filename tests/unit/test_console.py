@@ -11,7 +11,7 @@ import pytest
 from dataops import events
 from dataops.errors import DatabaseAhead, DataopsError, LockNotObtained, MigrationFailed, Unreachable
 from dataops.kinds import MONGODB
-from dataops.model import Ahead, Direction, Failure, Happened, Kept, Plan, Rendering, Result, State
+from dataops.model import Ahead, Direction, Failure, JournalEvent, Plan, Rendering, Result, StashEntry, State
 from dataops.planning import planner
 from dataops.redaction import redact
 from dataops.show import terminal
@@ -193,7 +193,7 @@ def test_a_stopped_run_says_what_is_left() -> None:
 
 # --- status and history
 
-LAST = replace(entry("b", Happened.SUCCEEDED), at=NOW)
+LAST = replace(entry("b", JournalEvent.SUCCEEDED), at=NOW)
 
 
 @pytest.mark.parametrize(
@@ -213,19 +213,19 @@ LAST = replace(entry("b", Happened.SUCCEEDED), at=NOW)
             "bold yellow",
         ),
         (
-            state("a* -- b~", last=entry("b", Happened.STARTED)),
+            state("a* -- b~", last=entry("b", JournalEvent.STARTED)),
             DataopsError("x"),
             ["a", "1", "1", "run-8", "bob@pod-2", "2026-11-24 09:30:00", "interrupted: apply b, 1 pending"],
             "bold yellow",
         ),
         (
-            state("a* -- b", last=entry("b", Happened.FAILED)),
+            state("a* -- b", last=entry("b", JournalEvent.FAILED)),
             None,
             ["a", "1", "1", "run-8", "bob@pod-2", "2026-11-24 09:30:00", "failed: apply b, 1 pending"],
             "bold yellow",
         ),
         (
-            state("a* -- b~", last=entry("b", Happened.STARTED), holder=HOLDER),
+            state("a* -- b~", last=entry("b", JournalEvent.STARTED), holder=HOLDER),
             None,
             [
                 "a", "1", "1", "run-8", "bob@pod-2", "2026-11-24 09:30:00",
@@ -254,8 +254,8 @@ def test_a_row_of_a_service_that_cannot_be_reached() -> None:
 
 def test_rows_of_history() -> None:
     done = replace(LAST, seconds=1.234)
-    failed = replace(entry("c", Happened.FAILED, Direction.ROLLBACK), at=None, error="ValueError: no")
-    resolved = replace(entry("c", Happened.RESOLVED), reason="looked at it")
+    failed = replace(entry("c", JournalEvent.FAILED, Direction.ROLLBACK), at=None, error="ValueError: no")
+    resolved = replace(entry("c", JournalEvent.RESOLVED), reason="looked at it")
     assert terminal.history_rows([("api", done), ("voucher", failed), ("voucher", resolved)]) == [
         ["2026-11-24 09:30:00", "api", "b", "apply", "succeeded", "1.23", "run-8", "bob@pod-2", ""],
         ["", "voucher", "c", "rollback", "failed", "", "run-8", "bob@pod-2", "ValueError: no"],
@@ -266,11 +266,11 @@ def test_rows_of_history() -> None:
 def test_rows_of_the_stash() -> None:
     sizes = [(0, "0 B"), (1023, "1023 B"), (2048, "2 kB"), (5 * 1024**2, "5 MB"), (3 * 1024**3, "3.0 GB")]
     for size, shown in sizes:
-        kept = Kept("n", "dataops_stash_n.users", "users", 1234, size, NOW)
+        kept = StashEntry("n", "dataops_stash_n.users", "users", 1234, size, NOW)
         assert terminal.stash_rows([("api", kept)]) == [
             ["api", "n", "users", "dataops_stash_n.users", "1,234", shown, "2026-11-24 09:30:00"]
         ]
-    assert terminal.stash_rows([("api", Kept("n", "p", "s", 0, 0, None))])[0][-1] == "unknown"
+    assert terminal.stash_rows([("api", StashEntry("n", "p", "s", 0, 0, None))])[0][-1] == "unknown"
 
 
 # --- events as lines

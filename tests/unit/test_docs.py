@@ -18,7 +18,7 @@ from dataops import cli, config, events
 from dataops.backends.postgres import sql
 from dataops.config import Config
 from dataops.errors import ExitCode, Unreachable
-from dataops.model import Entry, Happened, Kept, Result, Timeouts
+from dataops.model import Entry, JournalEvent, Result, StashEntry, Timeouts
 from dataops.show import json as answers
 from dataops.show.log import JsonLog
 from tests.unit import test_report
@@ -223,7 +223,7 @@ def test_every_field_of_an_answer_is_in_docs_json() -> None:
             test_report.ENTRY,
             answers.status("api", api, None),
             answers.status("api", Unreachable("no"), None),
-            answers.kept("api", Kept("n", "p", "s", 0, 0, None)),
+            answers.stash_entries("api", StashEntry("n", "p", "s", 0, 0, None)),
             answers.result(Result("r", test_report.PLAN), {}),
         ]
     )
@@ -290,7 +290,7 @@ def test_every_event_of_the_log_and_its_fields_are_in_docs_json() -> None:
 
 def test_every_kind_of_journal_entry_is_explained() -> None:
     rows = table(section(OPERATIONS, "The journals"))
-    assert {key.strip("`") for key in rows if key.startswith("`")} == {kind.value for kind in Happened}
+    assert {key.strip("`") for key in rows if key.startswith("`")} == {kind.value for kind in JournalEvent}
 
 
 def test_every_column_of_the_journal_has_a_comment() -> None:

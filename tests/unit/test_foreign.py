@@ -27,7 +27,7 @@ from dataops.errors import (
     UsageError,
 )
 from dataops.kinds import POSTGRESQL
-from dataops.model import Ahead, ForeignRecord, ForeignRow, Known, Namesakes, Outcome, Service, State
+from dataops.model import Ahead, Alias, Outcome, Service, State, ToolAliases, ToolRecord, ToolRow
 from dataops.othertools import drift, examine, match, mirror, watch
 from dataops.othertools.examine import Adoption, Finding
 from dataops.planning import planner
@@ -36,28 +36,28 @@ from tests.unit.sample import NOW, service, state
 HALF, FAILED = Outcome.HALF_DONE, Outcome.FAILED
 
 
-def row(*names: str, minute: int | None = None, outcome: Outcome = Outcome.APPLIED, checksum: str = "") -> ForeignRow:
+def row(*names: str, minute: int | None = None, outcome: Outcome = Outcome.APPLIED, checksum: str = "") -> ToolRow:
     at = None if minute is None else NOW + timedelta(minutes=minute)
-    return ForeignRow(names, at, outcome, checksum)
+    return ToolRow(names, at, outcome, checksum)
 
 
-def record(tool: str, *rows: str | ForeignRow, locked: str = "", readable: bool = True) -> ForeignRecord:
+def record(tool: str, *rows: str | ToolRow, locked: str = "", readable: bool = True) -> ToolRecord:
     """Names become rows, applied a minute each after the one before."""
     made = tuple(row(one, minute=at) if isinstance(one, str) else one for at, one in enumerate(rows))
-    return ForeignRecord(tool, f"the_table_of_{tool}", made, locked, readable)
+    return ToolRecord(tool, f"the_table_of_{tool}", made, locked, readable)
 
 
 def beside(
-    picture: str, *records: ForeignRecord, said: Namesakes | None = None, adopted: str = "", **more: Any
+    picture: str, *records: ToolRecord, said: ToolAliases | None = None, adopted: str = "", **more: Any
 ) -> State:
     """A state with these records in it. `said` is what adopt.toml has; `adopted`: what is applied was, by that tool."""
     made = state(picture)
-    changed = replace(made.service, namesakes={said.tool: said} if said else {}, **more)
+    changed = replace(made.service, aliases={said.tool: said} if said else {}, **more)
     applied = tuple(replace(one, adopted=adopted) for one in made.applied)
-    return replace(made, service=changed, foreign=records, applied=applied)
+    return replace(made, service=changed, tool_records=records, applied=applied)
 
 
-def owners(of: Service, found: ForeignRecord) -> tuple[dict[str, list[str]], list[str]]:
+def owners(of: Service, found: ToolRecord) -> tuple[dict[str, list[str]], list[str]]:
     ours, others = match.by_migration(of, found)
     return {id_: [one.name for one in rows] for id_, rows in ours.items()}, [one.name for one in others]
 
@@ -66,7 +66,7 @@ def findings(adoption: Adoption) -> dict[str, str]:
     return {line.name: line.finding.value for line in adoption.lines}
 
 
-def examined(picture: str, found: ForeignRecord, said: Namesakes | None = None, adopted: str = "") -> Adoption:
+def examined(picture: str, found: ToolRecord, said: ToolAliases | None = None, adopted: str = "") -> Adoption:
     return examine.examine(beside(picture, found, said=said, adopted=adopted), found)
 
 
@@ -137,8 +137,8 @@ def test_a_file_may_have_another_name_than_its_id() -> None:
 
 
 def test_adopt_toml_has_the_last_word() -> None:
-    said = Namesakes("knex", migrations={"a": Known(name="first.ts", also=("erste.ts", "a_old"))}, retired=("z.ts",))
-    ours = replace(service("a -- b"), namesakes={"knex": said})
+    said = ToolAliases("knex", migrations={"a": Alias(name="first.ts", also=("erste.ts", "a_old"))}, retired=("z.ts",))
+    ours = replace(service("a -- b"), aliases={"knex": said})
     rows = ("first.js", "erste", "a_old.ts", "a.ts", "z.mjs", "b.ts", "y.ts")
     assert owners(ours, record("knex", *rows)) == (
         {"a": ["first.js", "erste", "a_old.ts", "a.ts"], "b": ["b.ts"]},
@@ -148,7 +148,7 @@ def test_adopt_toml_has_the_last_word() -> None:
 
 
 def test_what_is_retired_is_not_ours_whatever_it_looks_like() -> None:
-    ours = replace(service("1_a -- 2_b"), namesakes={"sqlx": Namesakes("sqlx", retired=("1",))})
+    ours = replace(service("1_a -- 2_b"), aliases={"sqlx": ToolAliases("sqlx", retired=("1",))})
     assert owners(ours, record("sqlx", "1", "2")) == ({"2_b": ["2"]}, [])
 
 
@@ -180,7 +180,7 @@ def test_what_is_there_is_adopted_and_what_is_newer_is_left() -> None:
 
 
 def test_the_lines_come_in_the_order_of_our_history_then_what_is_left() -> None:
-    said = Namesakes("knex", retired=("old.ts",))
+    said = ToolAliases("knex", retired=("old.ts",))
     found = examined("a -- b -- c", record("knex", "old.ts", "b.ts", "x.ts", "a.ts"), said)
     assert [(line.name, line.finding) for line in found.lines] == [
         ("a", Finding.OUT_OF_ORDER),
@@ -227,14 +227,14 @@ def test_what_dataops_applied_and_the_other_does_not_have_is_ours() -> None:
 def test_what_was_adopted_and_taken_back_there_is_struck_newest_first() -> None:
     found = examined("a* -- b* -- c*", record("knex", "a.ts"), adopted="knex")
     assert findings(found) == {"a": "recorded here already", "b": "taken back there", "c": "taken back there"}
-    assert [line.name for line in found.to_strike] == ["c", "b"]
+    assert [line.name for line in found.to_remove] == ["c", "b"]
     assert (found.nothing_to_do, found.head and found.head.id) == (False, "a")
     examine.refuse_unfit(found)
 
 
 def test_an_emptied_record_takes_back_all_that_was_adopted() -> None:
     found = examined("a* -- b*", record("knex"), adopted="knex")
-    assert [line.name for line in found.to_strike] == ["b", "a"]
+    assert [line.name for line in found.to_remove] == ["b", "a"]
     assert found.head is None
     examine.refuse_unfit(found)
 
@@ -253,7 +253,7 @@ def test_the_same_file_twice_is_adopted_once_and_said() -> None:
 
 
 def test_another_name_there_is_told() -> None:
-    said = Namesakes("knex", migrations={"a": Known(also=("old_a.ts",))})
+    said = ToolAliases("knex", migrations={"a": Alias(also=("old_a.ts",))})
     assert [line.note for line in examined("a", record("knex", "old_a.ts"), said).lines] == ["there as old_a.ts"]
 
 
@@ -266,15 +266,15 @@ def test_a_duplicate_that_failed_counts_more_than_one_that_did_not() -> None:
 @pytest.mark.parametrize(
     ("known", "checksum", "changed"),
     [
-        (Known(checksum="aa"), "aa", False),
-        (Known(checksum="aa"), "bb", True),
-        (Known(checksum="aa", earlier=("bb",)), "bb", True),
-        (Known(checksum="aa"), "", False),  # the tool keeps none
-        (Known(), "bb", False),  # we know none
+        (Alias(checksum="aa"), "aa", False),
+        (Alias(checksum="aa"), "bb", True),
+        (Alias(checksum="aa", earlier=("bb",)), "bb", True),
+        (Alias(checksum="aa"), "", False),  # the tool keeps none
+        (Alias(), "bb", False),  # we know none
     ],
 )
-def test_a_checksum_that_is_not_the_known_one_is_a_difference(known: Known, checksum: str, changed: bool) -> None:
-    found = examined("a", record("sqlx", row("a", checksum=checksum)), Namesakes("sqlx", migrations={"a": known}))
+def test_a_checksum_that_is_not_the_known_one_is_a_difference(known: Alias, checksum: str, changed: bool) -> None:
+    found = examined("a", record("sqlx", row("a", checksum=checksum)), ToolAliases("sqlx", migrations={"a": known}))
     assert findings(found) == {"a": "changed there" if changed else "adopted"}
     assert [line.name for line in found.to_record] == ["a"]
     assert len(found.differences) == changed
@@ -283,7 +283,7 @@ def test_a_checksum_that_is_not_the_known_one_is_a_difference(known: Known, chec
 
 
 def test_a_changed_file_that_is_recorded_already_is_no_difference_any_more() -> None:
-    said = Namesakes("sqlx", migrations={"a": Known(checksum="aa")})
+    said = ToolAliases("sqlx", migrations={"a": Alias(checksum="aa")})
     found = examined("a*", record("sqlx", row("a", checksum="bb")), said)
     assert (findings(found), found.differences) == ({"a": "recorded here already"}, ())
 
@@ -304,7 +304,7 @@ def test_the_reason_names_tool_time_and_place_and_is_read_back() -> None:
 def test_the_only_record_is_chosen_and_one_that_is_beside_does_not_count() -> None:
     knex, django = record("knex", "a"), record("django", "x")
     assert examine.choose(beside("a", knex), None) is knex
-    assert examine.choose(beside("a", django, knex, beside=("django",)), None) is knex
+    assert examine.choose(beside("a", django, knex, coexist=("django",)), None) is knex
     assert examine.choose(beside("a", django, knex), "knex") is knex
 
 
@@ -314,7 +314,7 @@ def test_two_records_have_to_be_told_apart_by_a_person() -> None:
 
 
 @pytest.mark.parametrize("records", [[], [record("goose", "1")]])
-def test_a_record_that_is_not_there_is_not_found(records: list[ForeignRecord]) -> None:
+def test_a_record_that_is_not_there_is_not_found(records: list[ToolRecord]) -> None:
     error = refused(HistoryError, lambda: examine.choose(beside("a", *records), "knex"))
     assert ("goose" in error.message) is bool(records)
 
@@ -334,7 +334,7 @@ def unfit(adoption: Adoption, by: type[DataopsError], *others: Service) -> Datao
 @pytest.mark.parametrize("outcome", [FAILED, HALF])
 @pytest.mark.parametrize("name", ["b", "x", "old"])
 def test_a_migration_that_broke_there_is_refused_whosever_it_is(outcome: Outcome, name: str) -> None:
-    said = Namesakes("sqlx", retired=("old",))
+    said = ToolAliases("sqlx", retired=("old",))
     found = examined("a -- b", record("sqlx", "a", row(name, outcome=outcome)), said)
     error = unfit(found, InterruptedStep)
     assert (error.migration, error.exit_code) == (name, ExitCode.INTERRUPTED)
@@ -367,7 +367,7 @@ def test_ahead_is_not_adopted_even_where_ahead_is_allowed() -> None:
     """Nobody could say what the check should expect."""
     at = beside("a -- b", record("sqlx", "a", "b", "c"))
     allowed = replace(at, service=replace(at.service, ahead=Ahead.ALLOW))
-    unfit(examine.examine(allowed, allowed.foreign[0]), HistoryError)
+    unfit(examine.examine(allowed, allowed.tool_records[0]), HistoryError)
 
 
 def test_a_hole_is_refused() -> None:
@@ -386,13 +386,13 @@ def test_a_record_that_its_tool_holds_is_refused_as_held() -> None:
 
 
 def test_a_retired_name_may_be_all_of_an_applications() -> None:
-    ours = replace(service("0001_initial"), namesakes={"django": Namesakes("django", retired=("auth.*",))})
+    ours = replace(service("0001_initial"), aliases={"django": ToolAliases("django", retired=("auth.*",))})
     rows = record("django", row("auth.0001_initial", "0001_initial"), row("shop.0001_initial", "0001_initial"))
     assert owners(ours, rows) == ({"0001_initial": ["shop.0001_initial"]}, [])
 
 
 def test_history_that_is_only_retired_is_an_early_one_and_not_somebody_elses() -> None:
-    said = Namesakes("migrate-mongo", retired=("old.ts",))
+    said = ToolAliases("migrate-mongo", retired=("old.ts",))
     found = examined("a -- b", record("migrate-mongo", "old.ts"), said)
     assert findings(found) == {"a": "missing there", "b": "missing there", "old.ts": "retired"}
     examine.refuse_unfit(found)
@@ -402,7 +402,7 @@ def test_history_that_is_only_retired_is_an_early_one_and_not_somebody_elses() -
 def test_what_needs_a_person_most_is_told_first() -> None:
     """Each step mends one: cannot be read, broken, another's, locked, unknown, a hole, then nothing is left."""
     broken, hole, unknown = row("a", outcome=FAILED), row("c"), row("x")
-    order: list[tuple[ForeignRecord, type[DataopsError] | None]] = [
+    order: list[tuple[ToolRecord, type[DataopsError] | None]] = [
         (record("knex", readable=False, locked="it is"), PermissionDenied),
         (record("knex", broken, hole, unknown, locked="it is"), InterruptedStep),
         (record("knex", unknown, locked="it is"), HistoryError),
@@ -424,14 +424,14 @@ def test_what_needs_a_person_most_is_told_first() -> None:
 
 def test_records_that_agree_differ_in_nothing() -> None:
     at = beside("a* -- b*", record("knex", "a.ts", "b.ts"), adopted="knex")
-    assert drift.drifted(at, at.foreign[0]) == drift.Drifted(at.foreign[0])
+    assert drift.find_drift(at, at.tool_records[0]) == drift.Drift(at.tool_records[0])
     drift.refuse_moved_on(at)
 
 
 def test_both_sides_of_a_drift_are_told() -> None:
     at = beside("a* -- b* -- c -- d", record("knex", "a.ts", "c.ts", "x.ts"), adopted="knex")
-    found = drift.drifted(at, at.foreign[0])
-    assert found == drift.Drifted(at.foreign[0], ("c",), ("x.ts",), ("b",), ("b",))
+    found = drift.find_drift(at, at.tool_records[0])
+    assert found == drift.Drift(at.tool_records[0], ("c",), ("x.ts",), ("b",), ("b",))
 
 
 @pytest.mark.parametrize(
@@ -451,7 +451,7 @@ def test_a_record_that_is_not_what_was_adopted_refuses_a_plan(
     error = refused(HistoryError, lambda: planner.plan_apply([at]))
     assert (error.migration, error.exit_code) == (migration, ExitCode.INVALID)
     refused(HistoryError, lambda: planner.plan_rollback([at], steps=1))
-    told_otherwise = replace(at, service=replace(at.service, beside=("knex",)))
+    told_otherwise = replace(at, service=replace(at.service, coexist=("knex",)))
     planner.plan_apply([told_otherwise])
 
 
@@ -470,7 +470,7 @@ def test_a_record_that_cannot_be_read_refuses_a_plan() -> None:
 def test_what_dataops_applied_beside_the_other_tool_is_no_reason_to_stop() -> None:
     at = beside("a* -- b* -- c", record("knex", "a"))
     assert [step.migration.id for step in planner.plan_apply([at]).steps] == ["c"]
-    assert drift.drifted(at, at.foreign[0]).behind == ("b",)
+    assert drift.find_drift(at, at.tool_records[0]).behind == ("b",)
 
 
 def test_an_empty_record_refuses_nothing() -> None:
@@ -481,18 +481,18 @@ def test_an_empty_record_refuses_nothing() -> None:
 def test_what_both_records_have_and_this_code_does_not_is_ahead_and_not_moved_on(rows: list[str]) -> None:
     """1_a* -- 2_b* -- (3_c)*: a newer image applied 3_c and mirrored it; this one is older."""
     at = beside("1_a* -- 2_b* -- (3_c)*", record("knex", *rows))
-    assert drift.drifted(at, at.foreign[0]).unknown == ()
+    assert drift.find_drift(at, at.tool_records[0]).unknown == ()
     refused(DatabaseAhead, lambda: planner.plan_apply([at]))
     allowed = replace(at, service=replace(at.service, ahead=Ahead.ALLOW))
     assert planner.plan_apply([allowed]).steps == ()
-    more = replace(allowed, foreign=(record("knex", *rows, "4_d"),))
+    more = replace(allowed, tool_records=(record("knex", *rows, "4_d"),))
     assert refused(HistoryError, lambda: planner.plan_apply([more])).migration == "4_d"
 
 
 def test_a_rollback_that_the_other_record_would_not_notice_is_refused() -> None:
     at = beside("a* -- b*", record("knex", "a", "b"), adopted="knex")
     assert refused(HistoryError, lambda: planner.plan_rollback([at], steps=1)).migration == "b"
-    for settings in ({"mirror": "knex"}, {"beside": ("knex",)}):
+    for settings in ({"mirror": "knex"}, {"coexist": ("knex",)}):
         allowed = replace(at, service=replace(at.service, **settings))
         assert [step.migration.id for step in planner.plan_rollback([allowed], steps=1).steps] == ["b"]
 
@@ -529,10 +529,10 @@ def test_an_adoption_is_no_run_that_a_bare_rollback_would_undo() -> None:
 # --- observing
 
 
-def watching(found: ForeignRecord | None, expect: str = "") -> watch.Watched:
+def watching(found: ToolRecord | None, expect: str = "") -> watch.Observation:
     made = state("a")
     observed = Service("kratos", POSTGRESQL, "", Path("."), observe=found.tool if found else "pop", expect=expect)
-    return watch.watch(replace(made, service=observed, applied=(), foreign=(found,) if found else ()))
+    return watch.watch(replace(made, service=observed, applied=(), tool_records=(found,) if found else ()))
 
 
 def test_a_database_that_is_migrated_is_waited_for_no_longer() -> None:
@@ -541,7 +541,7 @@ def test_a_database_that_is_migrated_is_waited_for_no_longer() -> None:
 
 
 @pytest.mark.parametrize("found", [None, record("pop"), record("knex", "a", locked="is_locked is 1")])
-def test_none_empty_and_locked_are_waited_for(found: ForeignRecord | None) -> None:
+def test_none_empty_and_locked_are_waited_for(found: ToolRecord | None) -> None:
     watched = watching(found)
     assert watched.waiting and watched.problem is None
 
@@ -576,36 +576,36 @@ def test_what_no_waiting_mends_is_a_problem() -> None:
 
 def test_another_tools_record_in_the_same_database_is_not_the_one_we_observe() -> None:
     observed = Service("kratos", POSTGRESQL, "", Path("."), observe="pop")
-    at = replace(state("a"), service=observed, applied=(), foreign=(record("sqlx", row("1", outcome=FAILED)),))
+    at = replace(state("a"), service=observed, applied=(), tool_records=(record("sqlx", row("1", outcome=FAILED)),))
     assert watch.watch(at).record is None
 
 
 # --- the mirror
 
 
-def mirroring(tool: str, known: Mapping[str, Known] | None = None, extension: str = "") -> Service:
-    said = Namesakes(tool, extension, migrations=known or {})
-    return replace(service("20240101_a -- b"), mirror=tool, namesakes={tool: said})
+def mirroring(tool: str, known: Mapping[str, Alias] | None = None, extension: str = "") -> Service:
+    said = ToolAliases(tool, extension, migrations=known or {})
+    return replace(service("20240101_a -- b"), mirror=tool, aliases={tool: said})
 
 
 def test_the_row_for_knex_and_migrate_mongo_is_the_file_with_its_extension() -> None:
     for tool in ("knex", "migrate-mongo"):
         a, b = mirroring(tool).migrations
-        assert mirror.mirrored(mirroring(tool, extension=".mjs"), a).name == "20240101_a.mjs"
-        assert mirror.mirrored(mirroring(tool), b).name == "b.js"
-        assert mirror.mirrored(mirroring(tool, {"b": Known(name="other.ts")}, ".mjs"), b).name == "other.ts"
+        assert mirror.row_for(mirroring(tool, extension=".mjs"), a).name == "20240101_a.mjs"
+        assert mirror.row_for(mirroring(tool), b).name == "b.js"
+        assert mirror.row_for(mirroring(tool, {"b": Alias(name="other.ts")}, ".mjs"), b).name == "other.ts"
 
 
 def test_the_row_for_sqlx_is_the_number_and_what_adopt_toml_says() -> None:
-    ours = mirroring("sqlx", {"20240101_a": Known(description="create a", checksum="ab" * 48)})
-    assert mirror.mirrored(ours, ours.migrations[0]) == Known("20240101", description="create a", checksum="ab" * 48)
+    ours = mirroring("sqlx", {"20240101_a": Alias(description="create a", checksum="ab" * 48)})
+    assert mirror.row_for(ours, ours.migrations[0]) == Alias("20240101", description="create a", checksum="ab" * 48)
 
 
 def test_a_row_for_sqlx_that_nobody_can_know_is_refused_at_the_plan() -> None:
     """Without its checksum, or without a number, the service would not start."""
-    described = mirroring("sqlx", {"20240101_a": Known(checksum="ab"), "b": Known(checksum="cd" * 48)})
+    described = mirroring("sqlx", {"20240101_a": Alias(checksum="ab"), "b": Alias(checksum="cd" * 48)})
     for of, migration in ((mirroring("sqlx"), 0), (described, 1)):
-        error = refused(ConfigError, lambda of=of, at=migration: mirror.mirrored(of, of.migrations[at]))  # type: ignore[misc]
+        error = refused(ConfigError, lambda of=of, at=migration: mirror.row_for(of, of.migrations[at]))  # type: ignore[misc]
         assert (error.exit_code, "adopt.toml" in error.hint) == (ExitCode.INVALID, True)
     at = replace(state("20240101_a* -- b"), service=described)
     refused(ConfigError, lambda: planner.plan_apply([at]))
@@ -616,7 +616,7 @@ def test_an_apply_without_a_step_completes_a_record_that_lacks_some() -> None:
     plan = planner.plan_apply([lacking])
     assert (plan.steps, planner.to_complete(plan)) == ((), ("voucher",))
     assert planner.to_complete(planner.plan_rollback([lacking], steps=1)) == ()
-    whole = replace(lacking, foreign=(record("knex", "a.ts", "b.ts"),))
+    whole = replace(lacking, tool_records=(record("knex", "a.ts", "b.ts"),))
     assert planner.to_complete(planner.plan_apply([whole])) == ()
     assert (
         planner.to_complete(planner.plan_apply([replace(lacking, service=replace(lacking.service, mirror=""))])) == ()
@@ -624,10 +624,10 @@ def test_an_apply_without_a_step_completes_a_record_that_lacks_some() -> None:
 
 
 def test_what_sqlx_would_have_to_find_is_asked_of_what_is_applied_already_too() -> None:
-    at = beside("1_a* -- 2_b", mirror="sqlx", said=Namesakes("sqlx", migrations={"2_b": Known(checksum="ab" * 48)}))
+    at = beside("1_a* -- 2_b", mirror="sqlx", said=ToolAliases("sqlx", migrations={"2_b": Alias(checksum="ab" * 48)}))
     assert "1_a" in refused(ConfigError, lambda: planner.plan_apply([at])).message
 
 
 def test_what_the_mirror_lacks_is_told_oldest_first() -> None:
     at = beside("a* -- b* -- c* -- d", record("knex", "b.ts"), record("sqlx", "a"), mirror="knex")
-    assert [migration.id for migration in mirror.unmirrored(at)] == ["a", "c"]
+    assert [migration.id for migration in mirror.rows_missing(at)] == ["a", "c"]

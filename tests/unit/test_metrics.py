@@ -14,7 +14,7 @@ from dataops.cli import telemetry as telemetry_module
 from dataops.cli.session import Session
 from dataops.errors import CannotWrite, LockNotObtained, MigrationFailed, Stopped, Unreachable, UsageError
 from dataops.kinds import MONGODB
-from dataops.model import Direction, Failure, ForeignRecord, ForeignRow, Happened, Result
+from dataops.model import Direction, Failure, JournalEvent, Result, ToolRecord, ToolRow
 from dataops.planning import planner
 from dataops.show import prometheus
 from dataops.show.prometheus import METRICS, Collector, series
@@ -22,7 +22,7 @@ from dataops.statements import Statement
 from tests.unit.sample import HOLDER, NOW, entry, state, step
 
 VOUCHER = state("a* -- b* -- c -- d")
-API = state("a*~ -- b~", name="api", kind=MONGODB, last=entry("b", Happened.STARTED), holder=None)
+API = state("a*~ -- b~", name="api", kind=MONGODB, last=entry("b", JournalEvent.STARTED), holder=None)
 
 
 def measured(*told: events.Event | Statement) -> dict[prometheus.Series, float]:
@@ -74,9 +74,9 @@ def test_what_a_database_says_is_measured() -> None:
 
 
 def test_of_a_database_that_another_tool_migrates_its_record_is_counted() -> None:
-    rows = tuple(ForeignRow((name,)) for name in ("1", "2", "3"))
+    rows = tuple(ToolRow((name,)) for name in ("1", "2", "3"))
     service = replace(VOUCHER.service, observe="pop", migrations=(), name="kratos")
-    seen = replace(VOUCHER, service=service, applied=(), foreign=(ForeignRecord("pop", "schema_migration", rows),))
+    seen = replace(VOUCHER, service=service, applied=(), tool_records=(ToolRecord("pop", "schema_migration", rows),))
     collector = Collector("status")
     collector.saw([service], [seen])
     found = {name for name, _ in collector.values}
@@ -101,8 +101,8 @@ def test_the_last_success_is_known_from_the_database() -> None:
     at = series("last_success_timestamp_seconds", **labels)
     for seen, expected in (
         (VOUCHER, NOW.timestamp() + 60),
-        (state("a", last=entry("a", Happened.SUCCEEDED, Direction.ROLLBACK)), NOW.timestamp()),
-        (state("a", last=entry("a", Happened.FAILED)), None),
+        (state("a", last=entry("a", JournalEvent.SUCCEEDED, Direction.ROLLBACK)), NOW.timestamp()),
+        (state("a", last=entry("a", JournalEvent.FAILED)), None),
     ):
         collector = Collector("status")
         collector.saw([seen.service], [seen])

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from dataops.kinds import MONGODB
-from dataops.model import Happened
+from dataops.model import JournalEvent
 from dataops.show.prometheus import METRICS, Collector
 from tests.unit.sample import entry, state
 
@@ -70,7 +70,7 @@ def test_expressions_group_by_labels_that_the_metrics_have() -> None:
 def test_the_page_has_every_metric_and_its_labels() -> None:
     rows = dict(re.findall(r"^\| `(dataops_\w+)` \| (.*?) \|", PAGE, re.MULTILINE))
     assert set(rows) == NAMES
-    seen = [state("a* -- b~", last=entry("b", Happened.STARTED)), state("a*", name="api", kind=MONGODB)]
+    seen = [state("a* -- b~", last=entry("b", JournalEvent.STARTED)), state("a*", name="api", kind=MONGODB)]
     collector = Collector("apply")
     collector.saw([one.service for one in seen], seen)
     collector.ended([one.service for one in seen])

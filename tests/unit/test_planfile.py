@@ -44,20 +44,20 @@ def refused(by: type[DataopsError], what: Callable[[], object]) -> DataopsError:
 
 
 def test_a_plan_comes_back_as_it_was_saved(tmp_path: Path) -> None:
-    assert planfile.hold(planfile.load(saved(tmp_path)), [API, VOUCHER]) == replace(PLAN, saved=True)
+    assert planfile.verify(planfile.load(saved(tmp_path)), [API, VOUCHER]) == replace(PLAN, saved=True)
 
 
 def test_a_rollback_comes_back_as_a_rollback(tmp_path: Path) -> None:
     now = state("a* -- b* -- c*")
     plan = planner.plan_rollback([now], steps=2)
-    held = planfile.hold(planfile.load(saved(tmp_path, plan)), [now])
+    held = planfile.verify(planfile.load(saved(tmp_path, plan)), [now])
     undone = (step(now, "c", Direction.ROLLBACK), step(now, "b", Direction.ROLLBACK))
     assert (held.direction, held.steps) == (Direction.ROLLBACK, undone)
 
 
 def test_an_empty_plan_comes_back_empty(tmp_path: Path) -> None:
     now = state("a*")
-    assert planfile.hold(planfile.load(saved(tmp_path, planner.plan_apply([now]))), [now]).steps == ()
+    assert planfile.verify(planfile.load(saved(tmp_path, planner.plan_apply([now]))), [now]).steps == ()
 
 
 def test_the_format_is_what_docs_json_says(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_plan_that_was_edited_is_stale(tmp_path: Path, at: str, to: Any) -> No
 def test_only_formatting_and_order_of_keys_may_change(tmp_path: Path) -> None:
     path = saved(tmp_path)
     path.write_text(json.dumps(dict(reversed(json.loads(path.read_text()).items()))))
-    assert planfile.hold(planfile.load(path), [API, VOUCHER]).steps == PLAN.steps
+    assert planfile.verify(planfile.load(path), [API, VOUCHER]).steps == PLAN.steps
 
 
 # --- a plan that no longer fits says what changed
@@ -219,7 +219,7 @@ COMMENT = VOUCHER.service.by_id["b"].text + b"# why\n"
 )
 def test_a_plan_that_no_longer_fits_says_what_changed(tmp_path: Path, now: State, changes: list[str]) -> None:
     path = saved(tmp_path, planner.plan_apply([VOUCHER]))
-    error = refused(StalePlan, lambda: planfile.hold(planfile.load(path), [now]))
+    error = refused(StalePlan, lambda: planfile.verify(planfile.load(path), [now]))
     assert error.exit_code is ExitCode.STALE
     for change_ in changes:
         assert change_ in error.message
@@ -227,7 +227,7 @@ def test_a_plan_that_no_longer_fits_says_what_changed(tmp_path: Path, now: State
 
 def test_a_comment_in_a_file_is_no_change(tmp_path: Path) -> None:
     path = saved(tmp_path, planner.plan_apply([VOUCHER]))
-    assert len(planfile.hold(planfile.load(path), [edited(VOUCHER, "b", COMMENT)]).steps) == 2
+    assert len(planfile.verify(planfile.load(path), [edited(VOUCHER, "b", COMMENT)]).steps) == 2
 
 
 def test_a_plan_for_one_mongodb_cannot_reach_another_of_the_same_name(tmp_path: Path) -> None:
@@ -237,21 +237,21 @@ def test_a_plan_for_one_mongodb_cannot_reach_another_of_the_same_name(tmp_path: 
     def marked(*marks: str) -> list[State]:
         return [replace(API, identity=replace(API.identity, marks=frozenset(marks)))]
 
-    assert planfile.hold(planfile.load(path), marked("aa", "bb", "cc"))
+    assert planfile.verify(planfile.load(path), marked("aa", "bb", "cc"))
     for marks in ((), ("aa",), ("cc", "dd")):
-        error = refused(StalePlan, partial(planfile.hold, planfile.load(path), marked(*marks)))
+        error = refused(StalePlan, partial(planfile.verify, planfile.load(path), marked(*marks)))
         assert "planned for a database of this name with other collections" in error.message
 
 
 def test_a_plan_for_an_empty_mongodb_cannot_reach_one_that_has_collections(tmp_path: Path) -> None:
     empty = replace(API, identity=replace(API.identity, marks=frozenset()))
     path = saved(tmp_path, planner.plan_apply([empty]))
-    assert planfile.hold(planfile.load(path), [empty])
-    refused(StalePlan, lambda: planfile.hold(planfile.load(path), [API]))
+    assert planfile.verify(planfile.load(path), [empty])
+    refused(StalePlan, lambda: planfile.verify(planfile.load(path), [API]))
 
 
 def test_a_plan_made_beside_edited_history_is_refused_as_that(tmp_path: Path) -> None:
     """The file was edited before the plan was made, and the plan was made by a version that did not look."""
     changed = edited(VOUCHER, "a", b"x = 1\n")
     path = saved(tmp_path, Plan(Direction.APPLY, (), (changed,)))
-    refused(EditedAfterApply, lambda: planfile.hold(planfile.load(path), [changed]))
+    refused(EditedAfterApply, lambda: planfile.verify(planfile.load(path), [changed]))

@@ -23,14 +23,14 @@ from dataops.errors import (
     UsageError,
 )
 from dataops.kinds import MONGODB, POSTGRESQL, Kind
-from dataops.model import Ahead, Direction, Happened, Identity, Plan, State
+from dataops.model import Ahead, Direction, Identity, JournalEvent, Plan, State
 from dataops.planning import checks, planfile, planner, recovery
 from dataops.planning.recovery import Recovery
 from dataops.planning.target import find_target
 from tests.unit.sample import HOLDER, NOW, edited, entry, service, state, step, steps
 
 APPLY, ROLLBACK = Direction.APPLY, Direction.ROLLBACK
-STARTED, SUCCEEDED, FAILED = Happened.STARTED, Happened.SUCCEEDED, Happened.FAILED
+STARTED, SUCCEEDED, FAILED = JournalEvent.STARTED, JournalEvent.SUCCEEDED, JournalEvent.FAILED
 
 
 def refused(by: type[DataopsError], what: Callable[[], object]) -> DataopsError:
@@ -45,10 +45,10 @@ def refused(by: type[DataopsError], what: Callable[[], object]) -> DataopsError:
 # --- the recovery table, a test a cell: the newest journal entry beside what kind of migration it is about
 
 
-@pytest.mark.parametrize("last", [None, SUCCEEDED, FAILED, Happened.RESOLVED, Happened.ADOPTED])
+@pytest.mark.parametrize("last", [None, SUCCEEDED, FAILED, JournalEvent.RESOLVED, JournalEvent.ADOPTED])
 @pytest.mark.parametrize("kind", ["atomic", "repeatable", "neither"])
 @pytest.mark.parametrize("reached", [True, False], ids=["recorded", "not recorded"])
-def test_a_step_that_has_an_end_is_no_interruption(last: Happened | None, kind: str, reached: bool) -> None:
+def test_a_step_that_has_an_end_is_no_interruption(last: JournalEvent | None, kind: str, reached: bool) -> None:
     found = recovery.recover(
         entry("a", last) if last else None, reached=reached, atomic=kind == "atomic", repeatable=kind == "repeatable"
     )
@@ -135,7 +135,9 @@ def test_a_broken_file_of_a_started_step_is_named_rather_than_a_traceback() -> N
 
 
 def test_closing_writes_nothing_after_an_end() -> None:
-    assert [recovery.closing(state("a*", last=last)) for last in (None, entry("a", SUCCEEDED), entry("a", FAILED))] == [
+    assert [
+        recovery.missing_end_end(state("a*", last=last)) for last in (None, entry("a", SUCCEEDED), entry("a", FAILED))
+    ] == [
         None,
         None,
         None,
@@ -146,14 +148,14 @@ def test_closing_writes_succeeded_where_the_record_shows_the_step() -> None:
     """a* -- b*   apply b: started"""
     last = entry("b", STARTED)
     reason = "found done in the native record after a crash"
-    assert recovery.closing(state("a* -- b*", last=last)) == replace(last, event=SUCCEEDED, reason=reason)
+    assert recovery.missing_end_end(state("a* -- b*", last=last)) == replace(last, event=SUCCEEDED, reason=reason)
 
 
 def test_closing_writes_failed_where_the_record_does_not_show_the_step() -> None:
     """a* -- b*   rollback b: started"""
     last = entry("b", STARTED, ROLLBACK)
     error = "the process died before the end; not recorded as done"
-    assert recovery.closing(state("a* -- b*", last=last)) == replace(last, event=FAILED, error=error)
+    assert recovery.missing_end_end(state("a* -- b*", last=last)) == replace(last, event=FAILED, error=error)
 
 
 # --- files and records that make one history, and those that do not

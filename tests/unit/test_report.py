@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dataops.errors import DatabaseAhead, MigrationFailed, Unreachable
 from dataops.kinds import MONGODB
-from dataops.model import Failure, Happened, Kept, Rendering, Result
+from dataops.model import Failure, JournalEvent, Rendering, Result, StashEntry
 from dataops.planning import planner
 from dataops.show import json
 from tests.unit.sample import HOLDER, NOW, entry, state, step
@@ -157,7 +157,7 @@ ENTRY = {
 
 
 def test_the_status_of_a_service() -> None:
-    now = state("a* -- b~ -- c", last=entry("b", Happened.STARTED))
+    now = state("a* -- b~ -- c", last=entry("b", JournalEvent.STARTED))
     assert json.status("voucher", now, DatabaseAhead("no", service="voucher", migration="b", hint="h")) == {
         "service": "voucher",
         "engine": "postgresql",
@@ -197,8 +197,8 @@ def test_the_status_of_a_service_that_cannot_be_reached() -> None:
 
 
 def test_history() -> None:
-    failed = replace(entry("b", Happened.FAILED), at=None, seconds=1.5, error="ValueError: no", reason="why")
-    assert json.history([("voucher", entry("b", Happened.STARTED)), ("api", failed)]) == {
+    failed = replace(entry("b", JournalEvent.FAILED), at=None, seconds=1.5, error="ValueError: no", reason="why")
+    assert json.history([("voucher", entry("b", JournalEvent.STARTED)), ("api", failed)]) == {
         "entries": [
             ENTRY,
             {
@@ -215,7 +215,7 @@ def test_history() -> None:
 
 
 def test_what_is_kept() -> None:
-    assert json.kept("api", Kept("n", "dataops_stash_n.users", "users", 5, 1024, NOW)) == {
+    assert json.stash_entries("api", StashEntry("n", "dataops_stash_n.users", "users", 5, 1024, NOW)) == {
         "service": "api",
         "migration": "n",
         "of": "users",

@@ -45,20 +45,20 @@ from dataops.errors import (
     Unreachable,
 )
 from dataops.model import (
-    Applied,
+    AppliedMigration,
     Author,
     Direction,
     Entry,
-    ForeignRecord,
-    Happened,
     Holder,
     Identity,
-    Kept,
+    JournalEvent,
     Migration,
     Rendering,
     Service,
+    StashEntry,
     State,
     Step,
+    ToolRecord,
 )
 from dataops.othertools import examine, mirror
 from dataops.progress import Report, reporting
@@ -71,7 +71,7 @@ JOURNAL = "dataops_journal"
 MINIMUM_VERSION = (6, 0)
 _POLL_SECONDS = 0.3
 _COUNT_SECONDS = 10.0
-_ENDED_WELL = [Happened.SUCCEEDED.value, Happened.RESOLVED.value, Happened.ADOPTED.value]
+_ENDED_WELL = [JournalEvent.SUCCEEDED.value, JournalEvent.RESOLVED.value, JournalEvent.ADOPTED.value]
 _UNAUTHORIZED, _AUTHENTICATION_FAILED = 13, 18
 
 Document = dict[str, Any]
@@ -114,7 +114,7 @@ class MongoBackend:
             if hello.get("msg") == "isdbgrid":
                 topology = "sharded cluster"
             state = self._state(identity, f"MongoDB {version}, {topology}", record, known, last, holder)
-            return replace(state, foreign=others)
+            return replace(state, tool_records=others)
 
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         with self._explaining():
@@ -138,7 +138,7 @@ class MongoBackend:
             frozenset(recording.stash),
         )
 
-    def kept(self) -> tuple[Kept, ...]:
+    def stash_entries(self) -> tuple[StashEntry, ...]:
         with self._explaining():
             return stash.list_kept(self._asking())
 
@@ -235,7 +235,7 @@ class MongoBackend:
         self.write(entry)
 
     def adopt(
-        self, record: ForeignRecord | None, entries: Sequence[Entry], at: Mapping[str, datetime], head: str | None
+        self, record: ToolRecord | None, entries: Sequence[Entry], at: Mapping[str, datetime], head: str | None
     ) -> None:
         with self._explaining():
             db = self._asking()
@@ -294,7 +294,7 @@ class MongoBackend:
             if not applied:
                 self._asking()[records.CHANGELOG].delete_many({"fileName": {"$in": there}})
             elif not there:
-                name = mirror.mirrored(self.service, migration).name
+                name = mirror.row_for(self.service, migration).name
                 self._held().write(records.CHANGELOG, {"fileName": name}, at="appliedAt")
 
     def prune(self, migration: str, entry: Entry) -> None:
@@ -470,7 +470,7 @@ class MongoBackend:
         holder: Holder | None,
     ) -> State:
         claims = {id_: entry["direction"] == Direction.APPLY.value for id_, entry in known.items()}
-        if last is not None and last.event is Happened.STARTED:
+        if last is not None and last.event is JournalEvent.STARTED:
             claims.pop(last.migration, None)
         applied = [m.id for m in self.service.migrations if m.id in record]
         unknown = sorted(
@@ -578,14 +578,16 @@ def _document(entry: Entry) -> Document:
 
 def _entry(document: Mapping[str, Any]) -> Entry:
     fields = {key: value for key, value in document.items() if key != "_id"}
-    return Entry(**{**fields, "direction": Direction(fields["direction"]), "event": Happened(fields["event"])})
+    return Entry(**{**fields, "direction": Direction(fields["direction"]), "event": JournalEvent(fields["event"])})
 
 
-def _applied(id_: str, at: Any, entry: Mapping[str, Any] | None) -> Applied:
+def _applied(id_: str, at: Any, entry: Mapping[str, Any] | None) -> AppliedMigration:
     if entry is None or entry["direction"] != Direction.APPLY.value:
-        return Applied(id_, at)
-    tool = examine.adopted_from(entry["reason"]) if entry["event"] == Happened.ADOPTED.value else ""
-    return Applied(id_, entry["at"], entry["checksum"] or None, entry["raw_checksum"] or None, entry["run"], tool)
+        return AppliedMigration(id_, at)
+    tool = examine.adopted_from(entry["reason"]) if entry["event"] == JournalEvent.ADOPTED.value else ""
+    return AppliedMigration(
+        id_, entry["at"], entry["checksum"] or None, entry["raw_checksum"] or None, entry["run"], tool
+    )
 
 
 def connect(service: Service) -> Backend:

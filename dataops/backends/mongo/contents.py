@@ -18,7 +18,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
 from dataops.backends.mongo.catalogue import collections
-from dataops.contents import EACH, Contents, Held
+from dataops.contents import EACH, Contents, TableDigest
 
 Document = dict[str, Any]
 
@@ -36,7 +36,7 @@ def read(db: Database[Document]) -> Contents:
     return {str(info["name"]): _held(db, str(info["name"])) for info in collections(db) if info["type"] != "view"}
 
 
-def _held(db: Database[Document], name: str) -> Held:
+def _held(db: Database[Document], name: str) -> TableDigest:
     count = 0
     fields: dict[str, int] = defaultdict(int)
     each: dict[str, Mapping[str, int]] | None = {}
@@ -52,7 +52,7 @@ def _held(db: Database[Document], name: str) -> Held:
             each[_shown(id_)] = digests
             if count > EACH:
                 each = None
-    return Held("documents", count, dict(fields), each)
+    return TableDigest("documents", count, dict(fields), each)
 
 
 def elements(document: bytes) -> Iterator[tuple[str, bytes]]:

@@ -9,7 +9,7 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from dataops.model import ForeignRecord, ForeignRow, Migration, Outcome, Service
+from dataops.model import Migration, Outcome, Service, ToolRecord, ToolRow
 from dataops.othertools import match
 
 CHANGELOG = "changelog"
@@ -21,7 +21,7 @@ _UNAUTHORIZED = 13
 Document = dict[str, Any]
 
 
-def read(db: Database[Document], collections: Collection[str]) -> tuple[ForeignRecord, ...]:
+def read(db: Database[Document], collections: Collection[str]) -> tuple[ToolRecord, ...]:
     """Every record there is among these collections. One that this user may not read says so."""
     records = []
     for tool, place, look in (
@@ -36,28 +36,28 @@ def read(db: Database[Document], collections: Collection[str]) -> tuple[ForeignR
         except OperationFailure as error:
             if error.code != _UNAUTHORIZED:
                 raise
-            records.append(ForeignRecord(tool, place, readable=False))
+            records.append(ToolRecord(tool, place, readable=False))
             continue
         if rows:  # an application may have a collection of that name for its own purposes
-            records.append(ForeignRecord(tool, place, rows, locked))
+            records.append(ToolRecord(tool, place, rows, locked))
     return tuple(records)
 
 
-def _migrate_mongo(db: Database[Document]) -> Iterable[ForeignRow]:
+def _migrate_mongo(db: Database[Document]) -> Iterable[ToolRow]:
     for document in db[CHANGELOG].find({"fileName": {"$type": "string"}}).sort([("appliedAt", 1), ("_id", 1)]):
         at = document.get("appliedAt")
-        yield ForeignRow(
+        yield ToolRow(
             (document["fileName"],),
             at.replace(tzinfo=at.tzinfo or UTC) if isinstance(at, datetime) else None,
             checksum=str(document.get("fileHash") or ""),
         )
 
 
-def _golang_migrate(db: Database[Document]) -> Iterable[ForeignRow]:
+def _golang_migrate(db: Database[Document]) -> Iterable[ToolRow]:
     stands = {"$or": [{"version": {"$gte": 0}}, {"version": -1, "dirty": True}]}  # -1: the first one was half undone
     for document in db[_SCHEMA_MIGRATIONS].find({"dirty": {"$type": "bool"}, **stands}):
         outcome = Outcome.HALF_DONE if document["dirty"] else Outcome.APPLIED
-        yield ForeignRow((str(int(document["version"])),), outcome=outcome)
+        yield ToolRow((str(int(document["version"])),), outcome=outcome)
 
 
 def _locked(db: Database[Document]) -> str:
@@ -70,7 +70,7 @@ def names_there(db: Database[Document], service: Service, migration: Migration) 
     """The file names under which migrate-mongo has it."""
     found = []
     for row in _migrate_mongo(db):
-        ours, _ = match.by_migration(service, ForeignRecord(match.MIGRATE_MONGO, CHANGELOG, (row,)))
+        ours, _ = match.by_migration(service, ToolRecord(match.MIGRATE_MONGO, CHANGELOG, (row,)))
         if migration.id in ours:
             found.append(row.name)
     return found

@@ -38,20 +38,20 @@ from dataops.errors import (
     Unreachable,
 )
 from dataops.model import (
-    Applied,
+    AppliedMigration,
     Author,
     Direction,
     Entry,
-    ForeignRecord,
-    Happened,
     Holder,
     Identity,
-    Kept,
+    JournalEvent,
     Migration,
     Rendering,
     Service,
+    StashEntry,
     State,
     Step,
+    ToolRecord,
 )
 from dataops.othertools.examine import adopted_from
 from dataops.progress import Report, reporting
@@ -88,8 +88,8 @@ class PostgresBackend:
                 last = connection.execute(sql.LAST).fetchone()
                 ended_well = connection.execute(sql.ENDED_WELL).fetchall()
             holder = connection.execute(sql.HOLDER, [sql.LOCK_KEY]).fetchone()
-            foreign = records.read(connection)
-            return replace(self._state(about, record, last, ended_well or [], holder), foreign=foreign)
+            tool_records = records.read(connection)
+            return replace(self._state(about, record, last, ended_well or [], holder), tool_records=tool_records)
 
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         with self._asking() as connection:
@@ -115,11 +115,11 @@ class PostgresBackend:
                 ]
         return self._big_tables
 
-    def kept(self) -> tuple[Kept, ...]:
+    def stash_entries(self) -> tuple[StashEntry, ...]:
         with self._asking() as connection:
             rows = connection.execute(sql.KEPT, [SCHEMA_PREFIX]).fetchall()
         return tuple(
-            Kept(
+            StashEntry(
                 migration=row["schema"].removeprefix(SCHEMA_PREFIX),
                 place=f"{row['schema']}.{row['name']}",
                 source=row["name"],
@@ -239,7 +239,7 @@ class PostgresBackend:
             connection.execute(sql.WRITE, journal_row(entry))
 
     def adopt(
-        self, record: ForeignRecord | None, entries: Sequence[Entry], at: Mapping[str, datetime], head: str | None
+        self, record: ToolRecord | None, entries: Sequence[Entry], at: Mapping[str, datetime], head: str | None
     ) -> None:
         from dataops.backends.postgres import runner
 
@@ -427,7 +427,7 @@ class PostgresBackend:
             ids = [id_ for id_ in chain if claims.get(id_, not claims)]
             unknown = (*(id_ for id_, on in claims.items() if on and id_ not in chain and id_ != head), head)
         newest = _entry(last) if last else None
-        if newest is not None and newest.event is Happened.STARTED:
+        if newest is not None and newest.event is JournalEvent.STARTED:
             claims.pop(newest.migration, None)
         return State(
             service=self.service,
@@ -609,7 +609,7 @@ def with_seconds(entry: Entry, since: float) -> Entry:
 
 
 def _entry(row: DictRow) -> Entry:
-    return Entry(**{**row, "direction": Direction(row["direction"]), "event": Happened(row["event"])})
+    return Entry(**{**row, "direction": Direction(row["direction"]), "event": JournalEvent(row["event"])})
 
 
 def _put_aside_at(comment: str | None) -> datetime | None:
@@ -618,11 +618,11 @@ def _put_aside_at(comment: str | None) -> datetime | None:
     return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
 
 
-def _applied(id_: str, row: DictRow | None) -> Applied:
+def _applied(id_: str, row: DictRow | None) -> AppliedMigration:
     if row is None or row["direction"] != Direction.APPLY.value:
-        return Applied(id_)
-    tool = adopted_from(row["reason"]) if row["event"] == Happened.ADOPTED.value else ""
-    return Applied(id_, row["at"], row["checksum"] or None, row["raw_checksum"] or None, row["run"], tool)
+        return AppliedMigration(id_)
+    tool = adopted_from(row["reason"]) if row["event"] == JournalEvent.ADOPTED.value else ""
+    return AppliedMigration(id_, row["at"], row["checksum"] or None, row["raw_checksum"] or None, row["run"], tool)
 
 
 def _holder(row: DictRow) -> Holder:

@@ -14,7 +14,7 @@ from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Composable, Identifier
 
 from dataops.backends.postgres import catalogue
-from dataops.contents import EACH, Contents, Held
+from dataops.contents import EACH, Contents, TableDigest
 
 # So that one value has one text. Row level security must not hide rows in silence: then it is an error.
 _SETTINGS = """
@@ -57,7 +57,7 @@ def read(connection: psycopg.Connection[Any]) -> Contents:
 
 def _held(
     cursor: psycopg.Cursor[tuple[Any, ...]], table: Composable, columns: Sequence[str], key: Sequence[str]
-) -> Held:
+) -> TableDigest:
     digests = dict(_digests(columns, key))
     sums = SQL(", ").join(SQL("coalesce(sum({}::numeric), 0)").format(digest) for digest in digests.values())
     totals = cursor.execute(SQL("SELECT count(*), {} FROM {} AS t").format(sums, table)).fetchone()
@@ -65,12 +65,12 @@ def _held(
     count = int(totals[0])
     fields = {name: int(total) for name, total in zip(digests, totals[1:], strict=True)}
     if not key or count > EACH:
-        return Held("rows", count, fields)
+        return TableDigest("rows", count, fields)
     parts = [SQL("t.{}").format(Identifier(part)) for part in key]
     shown = SQL("{}::text").format(parts[0] if len(parts) == 1 else SQL("ROW({})").format(SQL(", ").join(parts)))
     query = SQL("SELECT {}, {} FROM {} AS t").format(shown, SQL(", ").join(digests.values()), table)
     each = {str(row[0]): dict(zip(digests, map(int, row[1:]), strict=True)) for row in cursor.execute(query)}
-    return Held("rows", count, fields, each)
+    return TableDigest("rows", count, fields, each)
 
 
 def _digests(columns: Sequence[str], key: Sequence[str]) -> Iterator[tuple[str, Composable]]:

@@ -26,7 +26,7 @@ from sqlalchemy.pool import StaticPool
 from dataops import config
 from dataops.backends.postgres import PostgresBackend, as_dbapi, journal_row, sql, with_seconds
 from dataops.errors import DataopsError
-from dataops.model import Author, Direction, Entry, Happened, Migration, Service, State
+from dataops.model import Author, Direction, Entry, JournalEvent, Migration, Service, State
 from dataops.planning import checks, recovery
 
 
@@ -76,7 +76,7 @@ def _do(backend: PostgresBackend, environment: EnvironmentContext) -> None:
         before = backend.read()
         checks.check(before)
         recovery.refuse_interrupted(before, locked=True)
-        ended = recovery.closing(before)
+        ended = recovery.missing_end_end(before)
         if ended is not None:
             backend.write(ended)
         raw = backend.connection
@@ -129,13 +129,13 @@ class _Journal:
 
     def applied(self, *, step: Any, **_: Any) -> None:
         if not step.is_stamp and self._running is not None:
-            done = with_seconds(replace(self._running, event=Happened.SUCCEEDED), self._since)
+            done = with_seconds(replace(self._running, event=JournalEvent.SUCCEEDED), self._since)
             self._raw.execute(sql.WRITE, journal_row(done))
             self._running = None
 
     def failed(self, error: str) -> None:
         if self._running is not None:
-            self._write(replace(self._running, event=Happened.FAILED, error=error))
+            self._write(replace(self._running, event=JournalEvent.FAILED, error=error))
 
     def stamped(self, before: State, after: State) -> None:
         """`alembic stamp` changes the record without running anything: journal what it now says."""
@@ -143,10 +143,10 @@ class _Journal:
             was, is_ = migration.id in before.applied_ids, migration.id in after.applied_ids
             if was is not is_ and after.claims.get(migration.id) is not is_:
                 direction = Direction.APPLY if is_ else Direction.ROLLBACK
-                self._write(self._author.entry(migration, direction, Happened.RESOLVED, reason="alembic stamp"))
+                self._write(self._author.entry(migration, direction, JournalEvent.RESOLVED, reason="alembic stamp"))
 
     def _start(self, migration: Migration, direction: Direction) -> None:
-        self._running = self._author.entry(migration, direction, Happened.STARTED)
+        self._running = self._author.entry(migration, direction, JournalEvent.STARTED)
         self._since = time.monotonic()
         self._write(self._running)
 

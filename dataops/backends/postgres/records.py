@@ -17,7 +17,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from dataops.errors import HistoryError, LockNotObtained, StalePlan
-from dataops.model import ForeignRecord, ForeignRow, Migration, Outcome, Service
+from dataops.model import Migration, Outcome, Service, ToolRecord, ToolRow
 from dataops.othertools import match
 from dataops.othertools import mirror as rows
 
@@ -125,13 +125,13 @@ _LOCK_TABLES = {match.KNEX: "knex_migrations_lock", "liquibase": "databasechange
 TABLES = tuple(sorted({table.name for table in _TABLES.values()} | set(_LOCK_TABLES.values())))
 
 
-def read(connection: psycopg.Connection[Any]) -> tuple[ForeignRecord, ...]:
+def read(connection: psycopg.Connection[Any]) -> tuple[ToolRecord, ...]:
     """Every record there is, in the caller's transaction. One that this user may not read says so."""
     with connection.cursor(row_factory=dict_row) as cursor:
         return _read(cursor)
 
 
-def _read(cursor: psycopg.Cursor[DictRow]) -> tuple[ForeignRecord, ...]:
+def _read(cursor: psycopg.Cursor[DictRow]) -> tuple[ToolRecord, ...]:
     present = {row["name"]: row for row in cursor.execute(_PRESENT, [list(TABLES)])}
     records = []
     for tool, table in _TABLES.items():
@@ -141,18 +141,18 @@ def _read(cursor: psycopg.Cursor[DictRow]) -> tuple[ForeignRecord, ...]:
         if tool == "dbmate" and "dirty" in found["columns"]:
             continue  # golang-migrate's table has the same name
         if not found["readable"]:
-            records.append(ForeignRecord(tool, table.name, readable=False))
+            records.append(ToolRecord(tool, table.name, readable=False))
             continue
         rows = tuple(_row(row) for row in cursor.execute(table.query))
         lock = present.get(_LOCK_TABLES.get(tool, ""))
         held = cursor.execute(table.lock).fetchone() if table.lock and lock and lock["readable"] else None
-        records.append(ForeignRecord(tool, table.name, rows, locked=str(held["held"]) if held else ""))
+        records.append(ToolRecord(tool, table.name, rows, locked=str(held["held"]) if held else ""))
     return tuple(records)
 
 
-def _row(row: DictRow) -> ForeignRow:
+def _row(row: DictRow) -> ToolRow:
     names = tuple(str(name) for name in (row["name"], row["other"]) if name)
-    return ForeignRow(names or ("",), _utc(row["at"]), Outcome(row["outcome"]), row["checksum"])
+    return ToolRow(names or ("",), _utc(row["at"]), Outcome(row["outcome"]), row["checksum"])
 
 
 def _utc(at: datetime | None) -> datetime | None:
@@ -211,7 +211,7 @@ def sqlx_lock_key(database: str) -> int:
     return key - (1 << 64) if key >> 63 else key
 
 
-def refuse_changed(connection: psycopg.Connection[Any], record: ForeignRecord, service: Service) -> None:
+def refuse_changed(connection: psycopg.Connection[Any], record: ToolRecord, service: Service) -> None:
     """Raise StalePlan when the record is not any more what was looked at."""
     now = {found.tool: found.rows for found in read(connection)}
     if now.get(record.tool, ()) != record.rows:
@@ -281,7 +281,7 @@ def mirror(
 
     Raises ConfigError where it cannot be known.
     """
-    name = rows.mirrored(service, migration)
+    name = rows.row_for(service, migration)
     if service.mirror == match.SQLX:
         if not applied:
             connection.execute("DELETE FROM _sqlx_migrations WHERE version = %s", [int(name.name)])
@@ -309,7 +309,7 @@ def _knex_names(connection: psycopg.Connection[Any]) -> list[str]:
 
 
 def _same(service: Service, migration: Migration, name: str) -> bool:
-    ours, _ = match.by_migration(service, ForeignRecord(service.mirror, "", (ForeignRow((name,)),)))
+    ours, _ = match.by_migration(service, ToolRecord(service.mirror, "", (ToolRow((name,)),)))
     return migration.id in ours
 
 
