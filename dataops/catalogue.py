@@ -54,27 +54,33 @@ class Difference:
 class Catalogue:
     """Every object with its definition, in one line of text. Data, owners and physical order do not count.
 
-    Of the kinds in `open` a database may have more than our history makes: a person adds an extension. What is in
+    Of the kinds in `open` a database may have more than our history makes: a person adds an extension. Objects of the
+    kinds in `details` may well differ between databases of one history, such as comments and grants. What is in
     `loose`, by name and with all its parts, is not compared. `marks` tell a collection by an id that it keeps when it
     gets another name.
     """
 
     objects: Mapping[Key, str]
     open: frozenset[str] = frozenset()
+    details: frozenset[str] = frozenset()
     loose: frozenset[str] = frozenset()
     marks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
-def compare(expected: Catalogue, found: Catalogue, *, ignoring: Collection[str] = ()) -> tuple[Difference, ...]:
+def compare(
+    expected: Catalogue, found: Catalogue, *, ignoring: Collection[str] = (), details: bool = False
+) -> tuple[Difference, ...]:
     """How `found` differs, in the order of names. The parts of a table that is not there are not told one by one.
 
-    `ignoring` are names of objects that do not count, and neither do their parts.
+    `ignoring` are names of objects that do not count, and neither do their parts. Details count only where `details`
+    says so.
     """
     differences = []
+    left_out = frozenset() if details else expected.details
     ignoring = {*ignoring, *expected.loose}
     for key in sorted(expected.objects.keys() | found.objects.keys(), key=lambda key: (key[1], key[0])):
         kind, name = key
-        if name in ignoring or any(owner in ignoring for owner in _owners(name)):
+        if kind in left_out or name in ignoring or any(owner in ignoring for owner in _owners(name)):
             continue
         if key not in found.objects:
             if not _without_its_whole(key, expected, found):
@@ -100,7 +106,7 @@ def imitation(live: Catalogue, before: Catalogue, after: Catalogue) -> Catalogue
     }
     moved = {name for name, mark in before.marks.items() if after.marks.get(name, mark) != mark}
     renamed = {name for name, mark in before.marks.items() if name not in after.marks and mark in after.marks.values()}
-    return Catalogue(objects, after.open | {"validator"}, frozenset(moved | renamed), after.marks)
+    return Catalogue(objects, after.open | {"validator"}, after.details, frozenset(moved | renamed), after.marks)
 
 
 def _without_its_whole(key: Key, here: Catalogue, there: Catalogue) -> bool:

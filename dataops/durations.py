@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 from dataops.errors import ConfigError
 
@@ -15,3 +16,15 @@ def parse_duration(text: object, where: str = "duration") -> float:
     if not match or isinstance(text, bool):
         raise ConfigError(f"{where}: {text!r} is not a duration", hint="write 500ms, 60s, 2m or 1h")
     return float(match[1]) * _UNITS[match[2]]
+
+
+class Stopwatch:
+    """Runs from the moment it is made, on a clock that never goes back."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """The seconds until now, to the millisecond."""
+        return round(time.monotonic() - self._began, 3)

@@ -219,6 +219,14 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Adopted:
+    """An entry about what another tool did, and when that tool did it, as far as its record says."""
+
+    entry: Entry
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Author:
     """Who writes journal entries: one invocation by somebody somewhere."""
 

@@ -49,7 +49,7 @@ def interrupted(state: State, *, locked: bool = False) -> Entry | None:
     return last if recovery is Recovery.INTERRUPTED else None
 
 
-def missing_end_end(state: State) -> Entry | None:
+def missing_end(state: State) -> Entry | None:
     """Under the lock: the end that a crash left out of the journal, now that the native record has decided."""
     last = state.last
     if last is None or last.event is not JournalEvent.STARTED:
@@ -64,10 +64,10 @@ def _reached(state: State, entry: Entry) -> bool:
     return (entry.migration in known) is (entry.direction is Direction.APPLY)
 
 
-def refuse_interrupted(state: State, *, locked: bool = False) -> None:
-    """Raise InterruptedStep, naming the two commands to choose from."""
+def refuse_interrupted(state: State, *, locked: bool = False, except_of: str | None = None) -> None:
+    """Raise InterruptedStep, naming the two commands to choose from, unless it is the step of `except_of`."""
     entry = interrupted(state, locked=locked)
-    if entry is None:
+    if entry is None or entry.migration == except_of:
         return
     name = f"{state.service.name}/{entry.migration}"
     started = f" at {entry.at:%Y-%m-%d %H:%M:%S} UTC" if entry.at else ""

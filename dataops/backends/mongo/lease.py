@@ -34,6 +34,8 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _TRIES = 5
 
 Document = dict[str, Any]
+Write = tuple[str, Mapping[str, Any], str | None]
+"""A collection, a document with its _id, and the field that gets the server's time (None: no field)."""
 
 
 def clock() -> float:
@@ -128,8 +130,8 @@ class Lease:
         self._lose("another run holds it")
         self.check()
 
-    def write_together(self, documents: Sequence[tuple[str, Mapping[str, Any], str | None]]) -> bool:
-        """`write` for many, all or nothing: collection, document with its _id, field for the server's time.
+    def write_together(self, documents: Sequence[Write]) -> bool:
+        """`write` for many, all or nothing.
 
         In a transaction; False where the server has none (a standalone), and then nothing was written. Raises LockLost.
         """
@@ -171,6 +173,7 @@ class Lease:
                 self._db[LOCK].update_one(mine, {"$set": {"expires_at": _LONG_AGO}})
             except PyMongoError as error:
                 self._why_lost = f"not released: {type(error).__name__}"
+        self._why_lost = self._why_lost or "it was given back"
 
     def _until(self) -> dict[str, Any]:
         return {"$add": ["$$NOW", round(self._seconds * 1000)]}

@@ -7,7 +7,6 @@ run("notifications")
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,14 +23,18 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
 from dataops import config
-from dataops.backends.postgres import PostgresBackend, as_dbapi, journal_row, sql, with_seconds
+from dataops.backends.journal import to_fields
+from dataops.backends.locking import examined
+from dataops.backends.postgres import PostgresDatabase, sql
+from dataops.backends.postgres.connection import as_dbapi, error_text
+from dataops.durations import Stopwatch
 from dataops.errors import DataopsError
 from dataops.model import Author, Direction, Entry, JournalEvent, Migration, Service, State
-from dataops.planning import checks, recovery
+from dataops.planning import checks
 
 
 def run(service_name: str) -> None:
-    """Alembic's work for one service. Errors of ours become Alembic's one-line FAILED."""
+    """Do Alembic's work for one service. Errors of ours become Alembic's one-line FAILED."""
     environment: EnvironmentContext = vars(alembic.context)["_proxy"]
     if context.is_offline_mode():
         context.configure(dialect_name="postgresql", literal_binds=True, transaction_per_migration=True)
@@ -39,11 +42,11 @@ def run(service_name: str) -> None:
             context.run_migrations()
         return
     try:
-        backend = PostgresBackend(_service(service_name))
+        database = PostgresDatabase(_service(service_name))
         if _changes_something(environment):
-            _do(backend, environment)
+            _do(database, environment)
         else:
-            _ask(backend, environment)
+            _ask(database, environment)
     except DataopsError as error:
         raise CommandError(f"{error}\nhint: {error.hint}" if error.hint else str(error)) from error
 
@@ -61,26 +64,21 @@ def _service(name: str) -> Service:
     return config.load(path, selected=[name]).services[0]
 
 
-def _ask(backend: PostgresBackend, environment: EnvironmentContext) -> None:
-    backend.read()  # refuses a server or a URL in our words
+def _ask(database: PostgresDatabase, environment: EnvironmentContext) -> None:
+    database.read()  # refuses a server or a URL in our words
     environment.context_opts["dont_mutate"] = True  # else Alembic creates its table, also for `history -i`
-    with _sqlalchemy(backend.asking_connection()) as connection:
+    with _sqlalchemy(database.server.connect_to_ask()) as connection:
         context.configure(connection=connection)
         context.run_migrations()
 
 
-def _do(backend: PostgresBackend, environment: EnvironmentContext) -> None:
+def _do(database: PostgresDatabase, environment: EnvironmentContext) -> None:
     author = config.author()
-    timeout = backend.service.timeouts.lock
-    with backend.lock(author, timeout=timeout, waiting=lambda _: None, stop=lambda: False):
-        before = backend.read()
-        checks.check(before)
-        recovery.refuse_interrupted(before, locked=True)
-        ended = recovery.missing_end_end(before)
-        if ended is not None:
-            backend.write(ended)
-        raw = backend.connection
-        journal = _Journal(raw, backend.service, author)
+    timeout = database.service.timeouts.lock
+    with database.lock(author, timeout=timeout, waiting=lambda _: None, stop=lambda: False) as locked:
+        before = examined(locked, _checked)
+        raw = locked.idle_connection()
+        journal = _Journal(raw, database.service, author)
         with _sqlalchemy(raw) as connection:
             context.configure(
                 connection=connection,
@@ -93,9 +91,14 @@ def _do(backend: PostgresBackend, environment: EnvironmentContext) -> None:
                     context.run_migrations()
             except Exception as error:
                 connection.rollback()
-                journal.failed(backend.error_text(error))
+                journal.failed(error_text(error))
                 raise
-        journal.stamped(before, backend.read())
+        journal.stamped(before, database.read())
+
+
+def _checked(state: State) -> State:
+    checks.check(state)
+    return state
 
 
 @contextmanager
@@ -114,7 +117,7 @@ class _Journal:
         self._service = service
         self._author = author
         self._running: Entry | None = None
-        self._since = 0.0
+        self._stopwatch = Stopwatch()
 
     def watching(self, fn: Any) -> Any:
         def steps(heads: Any, migration_context: Any) -> Iterator[Any]:
@@ -129,8 +132,10 @@ class _Journal:
 
     def applied(self, *, step: Any, **_: Any) -> None:
         if not step.is_stamp and self._running is not None:
-            done = with_seconds(replace(self._running, event=JournalEvent.SUCCEEDED), self._since)
-            self._raw.execute(sql.WRITE, journal_row(done))
+            seconds = self._stopwatch.seconds
+            self._raw.execute(
+                sql.WRITE, to_fields(replace(self._running, event=JournalEvent.SUCCEEDED, seconds=seconds))
+            )
             self._running = None
 
     def failed(self, error: str) -> None:
@@ -147,9 +152,9 @@ class _Journal:
 
     def _start(self, migration: Migration, direction: Direction) -> None:
         self._running = self._author.entry(migration, direction, JournalEvent.STARTED)
-        self._since = time.monotonic()
+        self._stopwatch = Stopwatch()
         self._write(self._running)
 
     def _write(self, entry: Entry) -> None:
-        self._raw.execute(sql.WRITE, journal_row(entry))
+        self._raw.execute(sql.WRITE, to_fields(entry))
         self._raw.commit()

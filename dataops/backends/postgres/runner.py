@@ -30,8 +30,8 @@ from psycopg.rows import DictRow
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
-from dataops.backends import load_module
-from dataops.backends.postgres import as_dbapi
+from dataops.backends.loading import function_name, function_of, load_module
+from dataops.backends.postgres.connection import as_dbapi
 from dataops.model import Direction, Rendering, Service, Step
 from dataops.redaction import redact
 from dataops.statements import Statement, listened, tell, without_values
@@ -170,7 +170,7 @@ def written(service: Service, step: Step) -> tuple[tuple[Written, ...], BaseExce
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _function(module, step)()
+            function_of(module, step)()
     except (Exception, SystemExit) as error:  # noqa: BLE001
         ended = error
     return tuple(buffer.statements), ended
@@ -187,14 +187,10 @@ def stamp(connection: psycopg.Connection[DictRow], revision: str | None) -> None
         connection.execute("INSERT INTO alembic_version (version_num) VALUES (%s)", [revision])
 
 
-def _function(module: types.ModuleType, step: Step) -> Any:
-    return module.upgrade if step.direction is Direction.APPLY else module.downgrade
-
-
 def _surround(
     module: types.ModuleType, step: Step, before: Callable[[], None], around: AbstractContextManager[object]
 ) -> None:
-    name = "upgrade" if step.direction is Direction.APPLY else "downgrade"
+    name = function_name(step)
     migrate = getattr(module, name)
 
     def run() -> None:

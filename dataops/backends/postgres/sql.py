@@ -32,8 +32,8 @@ _ENTRY = (
 
 LAST = f"SELECT {_ENTRY} FROM dataops_journal ORDER BY seq DESC LIMIT 1"
 
-ENDED_WELL = """
-SELECT DISTINCT ON (migration) migration, direction, event, at, run, checksum, raw_checksum, reason
+ENDED_WELL = f"""
+SELECT DISTINCT ON (migration) {_ENTRY}
   FROM dataops_journal
  WHERE event IN ('succeeded', 'resolved', 'adopted')
  ORDER BY migration, seq DESC
@@ -72,7 +72,7 @@ SELECT c.relname AS name, greatest(c.reltuples, s.n_live_tup)::bigint AS rows,
  WHERE greatest(c.reltuples, s.n_live_tup) >= 1000
 """
 
-KEPT = """
+STASH_ENTRIES = """
 SELECT n.nspname AS schema, c.relname AS name, greatest(c.reltuples, s.n_live_tup, 0)::bigint AS rows,
        pg_table_size(c.oid) AS bytes, obj_description(n.oid, 'pg_namespace') AS comment
   FROM pg_namespace n
