@@ -140,7 +140,7 @@ def choose(state: State, wanted: str | None) -> ToolRecord:
             f"{len(records)} records are in this database: {told}",
             service=service.name,
             hint=f"say which: --from {records[0].tool}; for one that is about something else: "
-            f'beside = ["{records[1].tool}"] under [services.{service.name}]',
+            f'coexist = ["{records[1].tool}"] under [services.{service.name}]',
         )
     return records[0]
 

@@ -152,7 +152,7 @@ def _not_ours(service: Service, record: ToolRecord, others: Iterable[Service]) -
     hint = (
         f"it is the record of {' or '.join(fits)}: are two URLs swapped?"
         if fits
-        else f'is the URL right? If that record is about something else: beside = ["{record.tool}"] '
+        else f'is the URL right? If that record is about something else: coexist = ["{record.tool}"] '
         f"under [services.{service.name}]"
     )
     return HistoryError(

@@ -310,7 +310,7 @@ def test_the_only_record_is_chosen_and_one_that_is_beside_does_not_count() -> No
 
 def test_two_records_have_to_be_told_apart_by_a_person() -> None:
     error = refused(UsageError, lambda: examine.choose(beside("a", record("knex", "a"), record("goose", "1")), None))
-    assert "--from knex" in error.hint and 'beside = ["goose"]' in error.hint
+    assert "--from knex" in error.hint and 'coexist = ["goose"]' in error.hint
 
 
 @pytest.mark.parametrize("records", [[], [record("goose", "1")]])
@@ -344,7 +344,7 @@ def test_a_record_of_another_service_is_recognized() -> None:
     other = service("x -- y", name="notifications")
     found = examined("a -- b", record("sqlx", "x", "y"))
     assert "notifications" in unfit(found, HistoryError, found.state.service, other).hint
-    assert "beside" in unfit(found, HistoryError, found.state.service).hint
+    assert "coexist" in unfit(found, HistoryError, found.state.service).hint
 
 
 def test_a_record_that_is_partly_ours_and_partly_anothers_is_recognized() -> None:
