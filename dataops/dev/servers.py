@@ -143,7 +143,13 @@ class PostgresServer:
     notes: tuple[str, ...] = ()
 
     @property
+    def title(self) -> str:
+        """What it is, for a person."""
+        return f"PostgreSQL {self.version}"
+
+    @property
     def log(self) -> Path:
+        """The server's own log file."""
         return self.folder / supervisor.LOG
 
     def url(self, database: str = "postgres", user: str | None = None, password: str | None = None) -> str:
@@ -274,7 +280,10 @@ def _write_stand_in(root: Path) -> None:
 
 @dataclass(frozen=True)
 class MongoServer:
-    """A MongoDB that listens on a port of its own: a replica set of one, or a standalone."""
+    """A MongoDB that listens on a port of its own: a replica set of one, or a standalone.
+
+    `notes` is what a person should know about it.
+    """
 
     version: str
     port: int
@@ -283,10 +292,21 @@ class MongoServer:
     replica_set: str | None = None
     user: str | None = None
     password: str | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What it is, for a person."""
+        return f"MongoDB {self.version}, " + (f"replica set {self.replica_set}" if self.replica_set else "standalone")
 
     @property
     def log(self) -> Path:
+        """The server's own log file."""
         return self.folder / supervisor.LOG
+
+    def create_database(self, name: str) -> str:
+        """The URL of a database, which MongoDB makes when it is first written to."""
+        return self.url(name)
 
     def url(self, database: str = "", user: str | None = None, password: str | None = None) -> str:
         """The administrator's URL, or another user's (who is expected in the database `admin`)."""

@@ -21,11 +21,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dataops.dev import MONGODB_DATABASE, MONGODB_VARIABLE, POSTGRES_DATABASES, mongodb_server, postgres_server
+from dataops.dev import mongodb_server, postgres_server
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-SERVICES = ("api-keys", "notifications", "voucher")
+SERVICES = {"api-keys": "API_KEYS_PG_CON", "notifications": "NOTIFICATIONS_PG_CON", "voucher": "VOUCHER_PG_CON"}
 MANY = 10_000
 
 
@@ -133,8 +133,11 @@ def main() -> None:
             def fresh() -> dict[str, str]:
                 nonlocal made
                 made += 1
-                urls = {v: postgres.create_database(f"{name}_{made}") for v, name in POSTGRES_DATABASES.items()}
-                return {**os.environ, **urls, MONGODB_VARIABLE: mongodb.url(MONGODB_DATABASE)}
+                urls = {
+                    variable: postgres.create_database(f"bench_{number}_{made}")
+                    for number, variable in enumerate(SERVICES.values())
+                }
+                return {**os.environ, **urls, "MONGODB_CON": mongodb.url("galoy")}
 
             environ = fresh()
             run([str(BIN / "dataops"), "apply", "--yes"], environ, ROOT)
