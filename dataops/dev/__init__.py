@@ -155,7 +155,7 @@ def _started(kind: Kind, *, standalone: bool) -> contextlib.AbstractContextManag
 
 
 def _database_names(wanted: Sequence[Wanted]) -> dict[Wanted, str]:
-    """Names that every server accepts, each of them only once: `api-keys` becomes `api_keys`."""
+    """Names that every server accepts, each of them only once: `my-shop` becomes `my_shop`."""
     names: dict[Wanted, str] = {}
     taken = set(_RESERVED)
     for one in wanted:
