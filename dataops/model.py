@@ -177,7 +177,7 @@ class Service:
     kind: Kind
     url: str = field(repr=False)
     folder: Path
-    migrations: tuple[Migration, ...] = field(default=(), repr=False)
+    migrations: tuple[Migration, ...] = field(default=(), repr=False, hash=False)  # a quick hash: see othertools.match
     depends_on: tuple[str, ...] = ()
     timeouts: Timeouts = Timeouts()
     ahead: Ahead = Ahead.REFUSE

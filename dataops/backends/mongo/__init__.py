@@ -31,7 +31,7 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.uri_parser import parse_uri
 
 from dataops.backends import Backend, Retrying, StillHeld, Waiting, load_module, settled
-from dataops.backends.mongo import catalogue, contents, lease, records
+from dataops.backends.mongo import catalogue, contents, lease, othertools
 from dataops.backends.mongo.listener import Listener
 from dataops.catalogue import Catalogue
 from dataops.contents import Contents
@@ -99,7 +99,7 @@ class MongoBackend:
             version = self._version(db)
             collections = list(db.list_collections())
             identity = self._identity(db, hello, collections)
-            others = records.read(db, {str(collection["name"]) for collection in collections})
+            others = othertools.read(db, {str(collection["name"]) for collection in collections})
             for _ in range(20):
                 # Between the questions another run may go on; ask again until nothing was written in between.
                 last = self._last(db)
@@ -241,7 +241,7 @@ class MongoBackend:
             db = self._asking()
             if record is not None:
                 names = db.list_collection_names()
-                now = {found.tool: found.rows for found in records.read(db, names)}
+                now = {found.tool: found.rows for found in othertools.read(db, names)}
                 if now.get(record.tool, ()) != record.rows:
                     raise StalePlan(
                         f"{record.tool} has changed its record meanwhile",
@@ -283,19 +283,22 @@ class MongoBackend:
 
     def mirror(self, missing: Sequence[Migration]) -> None:
         with self._explaining():
+            present = othertools.names_there(self._asking(), self.service) if missing else {}
             for migration in missing:
-                self._mirror(migration, applied=True)
+                self._mirror(migration, applied=True, present=present)
 
-    def _mirror(self, migration: Migration, *, applied: bool) -> None:
-        """The document that migrate-mongo would have."""
+    def _mirror(self, migration: Migration, *, applied: bool, present: Mapping[str, list[str]] | None = None) -> None:
+        """The document that migrate-mongo would have. `present` are the names that it has, by migration, if known."""
         with self._explaining():
-            there = records.names_there(self._asking(), self.service, migration)
+            if present is None:
+                present = othertools.names_there(self._asking(), self.service)
+            there = present.get(migration.id, [])
             self._still_held()
             if not applied:
-                self._asking()[records.CHANGELOG].delete_many({"fileName": {"$in": there}})
+                self._asking()[othertools.CHANGELOG].delete_many({"fileName": {"$in": there}})
             elif not there:
                 name = mirror.row_for(self.service, migration).name
-                self._held().write(records.CHANGELOG, {"fileName": name}, at="appliedAt")
+                self._held().write(othertools.CHANGELOG, {"fileName": name}, at="appliedAt")
 
     def prune(self, migration: str, entry: Entry) -> None:
         self._still_held()

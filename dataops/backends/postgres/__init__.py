@@ -24,7 +24,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
 from dataops.backends import Backend, Retrying, StillHeld, Waiting, settled
-from dataops.backends.postgres import catalogue, contents, records, sql
+from dataops.backends.postgres import catalogue, contents, othertools, sql
 from dataops.catalogue import Catalogue
 from dataops.contents import Contents
 from dataops.errors import (
@@ -88,7 +88,7 @@ class PostgresBackend:
                 last = connection.execute(sql.LAST).fetchone()
                 ended_well = connection.execute(sql.ENDED_WELL).fetchall()
             holder = connection.execute(sql.HOLDER, [sql.LOCK_KEY]).fetchone()
-            tool_records = records.read(connection)
+            tool_records = othertools.read(connection)
             return replace(self._state(about, record, last, ended_well or [], holder), tool_records=tool_records)
 
     def history(self, limit: int | None) -> tuple[Entry, ...]:
@@ -246,8 +246,8 @@ class PostgresBackend:
         connection = self._idle()
         with connection.transaction():
             if record is not None:
-                records.hold_off(connection, record.tool, seconds=self.service.timeouts.lock)
-                records.refuse_changed(connection, record, self.service)
+                othertools.hold_off(connection, record.tool, seconds=self.service.timeouts.lock)
+                othertools.refuse_changed(connection, record, self.service)
             runner.stamp(connection, head)
             for entry in entries:
                 connection.execute(sql.WRITE, journal_row(entry))
@@ -255,11 +255,10 @@ class PostgresBackend:
     def mirror(self, missing: Sequence[Migration]) -> None:
         connection, tool = self._idle(), self.service.mirror
         with connection.transaction():
-            records.create_mirror(connection, tool)
-            records.hold_off(connection, tool, seconds=self.service.timeouts.lock)
-            self._batch = records.next_batch(connection, tool)
-            for migration in missing:
-                records.mirror(connection, self.service, migration, applied=True, batch=self._batch)
+            othertools.create_mirror(connection, tool)
+            othertools.hold_off(connection, tool, seconds=self.service.timeouts.lock)
+            self._batch = othertools.next_batch(connection, tool)
+            othertools.mirror_missing(connection, self.service, missing, batch=self._batch)
             self._batch += bool(missing)
 
     def prune(self, migration: str, entry: Entry) -> None:
@@ -524,9 +523,9 @@ class PostgresBackend:
         Not around a CREATE INDEX CONCURRENTLY, which would wait for ever for the one who waits for us.
         """
         if self.service.mirror and step.migration.atomic:
-            records.hold_off(self.connection, self.service.mirror, seconds=self.service.timeouts.lock)
+            othertools.hold_off(self.connection, self.service.mirror, seconds=self.service.timeouts.lock)
             if step.direction is Direction.APPLY:
-                records.refuse_done_there(self.connection, self.service, step.migration)
+                othertools.refuse_done_there(self.connection, self.service, step.migration)
 
     def _record(self, step: Step, done: Entry, since: float, invalid: set[str]) -> None:
         """Last in a step's transaction, beside what Alembic records."""
@@ -535,7 +534,7 @@ class PostgresBackend:
         self.connection.execute(sql.WRITE, journal_row(done))
         if self.service.mirror:
             applied = step.direction is Direction.APPLY
-            records.mirror(
+            othertools.mirror(
                 self.connection,
                 self.service,
                 step.migration,
