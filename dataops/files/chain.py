@@ -8,11 +8,10 @@ for each of the others, or there is an error that names the files.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from dataops import source
-from dataops.errors import BrokenFile, ConfigError, HistoryError, UsageError
+from dataops.errors import BrokenFile, ConfigError, HistoryError
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE, FileFormat, Kind
 from dataops.model import Migration, broken
 from dataops.text import near
@@ -59,22 +58,6 @@ def is_migration(name: str) -> bool:
 def read(service: str, kind: Kind, path: Path) -> Migration:
     """One file, on its own. Raises BrokenFile, or HistoryError for one with several parents."""
     return _READERS[kind.format](service, kind, path)
-
-
-def find(service: str, migrations: Iterable[Migration], wanted: str) -> Migration:
-    """The migration with this id, or the only one whose id begins with it. Raises UsageError with near names."""
-    migrations = tuple(migrations)
-    exact = [m for m in migrations if m.id == wanted]
-    matches = exact or [m for m in migrations if m.id.startswith(wanted)]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise UsageError(
-            f"{wanted} could be any of {', '.join(m.id for m in matches[:5])}",
-            service=service,
-            hint="write more of the id",
-        )
-    raise UsageError(f"there is no migration {wanted}", service=service, hint=near(wanted, [m.id for m in migrations]))
 
 
 def _identity(service: str, path: Path, text: bytes, written: FileFormat) -> tuple[str | None, object]:

@@ -125,7 +125,7 @@ class _Execution:
         left = planner.confirm(self._plan, state)
         for step in left:
             load_module(service, step.migration)  # a file that cannot be imported stops the run before it begins
-        ended = recovery.missing_end_end(state)
+        ended = recovery.missing_end(state)
         if ended is not None:
             backend.write(ended)
         if service.mirror:

@@ -46,7 +46,7 @@ def prune(backend: Backend, author: Author, migrations: Sequence[str], *, emit: 
     with locked(backend, author, emit=emit, stop=stop) as still_held:
         state = backend.read()
         recovery.refuse_interrupted(state, locked=True)  # it may need what it put aside; and our entry would hide it
-        ended = recovery.missing_end_end(state)
+        ended = recovery.missing_end(state)
         if ended is not None:
             backend.write(ended)
         for id_ in migrations:

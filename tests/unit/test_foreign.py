@@ -652,7 +652,8 @@ def test_the_table_of_identities_is_made_once_for_all_rows_and_all_steps(monkeyp
         assert list(match.names_by_migration(at.service, "knex", files)) == names
         assert list(match.by_migration(at.service, theirs)[0]) == names
     examine.refuse_unfit(examine.examine(at, theirs))
-    assert mirror.rows_missing(at) == planner.plan_apply([at]).steps == ()
+    assert mirror.rows_missing(at) == ()
+    assert planner.plan_apply([at]).steps == ()
     assert made == ["knex"]
     monkeypatch.undo()
     match.identities_of.cache_clear()

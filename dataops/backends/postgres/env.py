@@ -76,7 +76,7 @@ def _do(backend: PostgresBackend, environment: EnvironmentContext) -> None:
         before = backend.read()
         checks.check(before)
         recovery.refuse_interrupted(before, locked=True)
-        ended = recovery.missing_end_end(before)
+        ended = recovery.missing_end(before)
         if ended is not None:
             backend.write(ended)
         raw = backend.connection
