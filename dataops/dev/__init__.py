@@ -69,7 +69,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Running:
-    """The development servers in the background. `urls` are by variable. `fresh`: they were started just now."""
+    """The development servers in the background.
+
+    `urls` are by variable, and `servers` describe the servers and their supervisors. `notes` is what a person should
+    know. `fresh` says that they were started just now.
+    """
 
     urls: Mapping[str, str] = field(repr=False)
     servers: tuple[Mapping[str, Any], ...]
@@ -192,7 +196,7 @@ def _described(name: str, owned: Owned) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
-    """One `up` or `down` at a time; the others wait."""
+    """Only one `up` or `down` runs at a time; the others wait for it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)

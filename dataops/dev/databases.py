@@ -22,7 +22,10 @@ def create_database(server: str, name: str) -> str:
 
 
 def drop_database(server: str, name: str) -> None:
-    """Drop the database, whoever is still connected; no error when there is none. Raises Unreachable."""
+    """Drop a database, even while somebody is connected; it is no error when there is none.
+
+    Raises Unreachable for MongoDB, ServerUnavailable and PermissionDenied for PostgreSQL.
+    """
     if _is_postgres(server):
         _run(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         return

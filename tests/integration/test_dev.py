@@ -206,7 +206,7 @@ def test_where_uuid_ossp_is_missing_it_is_refused_or_replaced_by_a_stand_in(monk
 
 
 @pytest.mark.parametrize("kind", [programs.POSTGRES, programs.MONGODB])
-def test_a_missing_program_is_told_with_what_to_install(kind: programs.Kind) -> None:
+def test_a_missing_program_is_told_with_what_to_install(kind: programs.Sought) -> None:
     nowhere = replace(kind, program="no-such-server", places=("/no/such/place/*/bin",), wheel="no-such-wheel")
     with pytest.raises(ServerUnavailable) as caught:
         list(programs._programs(nowhere, None))
