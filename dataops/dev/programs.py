@@ -77,7 +77,7 @@ class Program:
         return self.root != Path("/usr") and (self.root / "share").is_dir()
 
     def copied(self, to: Path) -> Program:
-        """A copy of this PostgreSQL in another folder, to add an extension or because its user cannot enter this one."""
+        """A copy of this PostgreSQL in another folder, to add an extension or for a user who may not enter this one."""
         (to / "bin").mkdir(parents=True)
         for name in ("postgres", "initdb"):
             shutil.copy2(self.root / "bin" / name, to / "bin" / name)
@@ -104,7 +104,10 @@ def servers_folder() -> Path:
 
 
 def find_postgres(major: int | None = None) -> Program:
-    """The first PostgreSQL of that major version, or of any; one with uuid-ossp counts more. Raises ServerUnavailable."""
+    """The first PostgreSQL of that major version, or of any, if possible one that has uuid-ossp.
+
+    Raises ServerUnavailable.
+    """
     programs = list(_programs(POSTGRES, major))
     return next((program for program in programs if not missing_uuid_library(program)), programs[0])
 
