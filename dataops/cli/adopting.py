@@ -64,8 +64,8 @@ def adopt_command(
     \b
     Example:
       dataops adopt
-      dataops adopt --service notifications --write
-      dataops adopt --service api --from migrate-mongo --write --accept-differences --reason "index made by hand"
+      dataops adopt --service shop --write
+      dataops adopt --service docs --from migrate-mongo --write --accept-differences --reason "index made by hand"
     """
     from dataops.scratch import Scratch
 
@@ -132,8 +132,8 @@ def baseline_command(
 
     \b
     Example:
-      dataops baseline voucher --to 20240530124319
-      dataops baseline voucher --to 20240530124319 --write
+      dataops baseline shop --to 20240530124319
+      dataops baseline shop --to 20240530124319 --write
     """
     from dataops.scratch import Scratch
 

@@ -44,7 +44,7 @@ def status_command(
     \b
     Example:
       dataops status
-      dataops status --check --service api --json
+      dataops status --check --service docs --json
       dataops status --check --format junit --report status.xml
     """
     form = session.form(form)
@@ -81,7 +81,7 @@ def history_command(session: Session, run_id: str | None, limit: int) -> None:
 
     \b
     Example:
-      dataops history --service api --limit 10
+      dataops history --service docs --limit 10
       dataops history --run 20261124T093000-1f2e3d
     """
     services = session.config().services
@@ -117,8 +117,8 @@ def wait_command(session: Session, timeout: float, allow_ahead: bool) -> ExitCod
 
     \b
     Example:
-      dataops wait --service notifications --timeout 5m
-      dataops wait --service kratos
+      dataops wait --service shop --timeout 5m
+      dataops wait --service auth
     """
     with signals(session) as stop:
         services = session.config(observed=bool(session.selected)).services

@@ -73,9 +73,9 @@ def plan_command(
 
     \b
     Example:
-      dataops plan --service notifications -v
+      dataops plan --service shop -v
       dataops plan --out today.plan && dataops apply today.plan
-      dataops plan --direction rollback --to voucher/20240520210910
+      dataops plan --direction rollback --to shop/20240520210910
       dataops plan --format markdown --report plan.md
     """
     form = session.form(form)
@@ -139,7 +139,7 @@ def apply_command(
 
     \b
     Example:
-      dataops apply --service notifications
+      dataops apply --service shop
       dataops apply --yes --wait 60s
       dataops apply today.plan
     """
@@ -188,7 +188,7 @@ def rollback_command(
     Example:
       dataops rollback
       dataops rollback --run 20261124T093000-1f2e3d --yes
-      dataops rollback --service voucher --to 20240520210910
+      dataops rollback --service shop --to 20240520210910
     """
     backup = backup_of(backup_marker, backup_max_age)
     with signals(session) as stop, telemetry(session, "rollback", metrics_file) as observed:
@@ -206,7 +206,7 @@ def resolve_command(session: Session, step: str, applied: bool | None, reason: s
 
     \b
     Example:
-      dataops resolve api/20220310000000-add-kratos-user-id --applied --reason "index is there, checked by hand"
+      dataops resolve docs/20220310000000-index-authors --applied --reason "index is there, checked by hand"
     """
     if applied is None:
         raise UsageError("say which: --applied or --not-applied", hint="docs/operations.md#an-interrupted-step")
@@ -214,7 +214,7 @@ def resolve_command(session: Session, step: str, applied: bool | None, reason: s
         raise UsageError("the reason is empty", hint="the next person will want to know")
     name, slash, rest = step.partition("/")
     if not slash:
-        raise UsageError(f"{step} is not SERVICE/REV", hint="for example api-keys/20231103084227")
+        raise UsageError(f"{step} is not SERVICE/REV", hint="for example shop/20231103084227")
     service = session.config(selected=[name]).services[0]
     _, migration = find_target([service], f"{name}/{rest}")
     if migration is None:

@@ -44,7 +44,7 @@ def prove_command(
     \b
     Example:
       dataops prove
-      dataops prove --service api --since 20240412030143 --seed tests/seed.py
+      dataops prove --service docs --since 20240412030143 --seed tests/seed.py
       dataops prove --format junit --report prove.xml
     """
     from dataops import proof

@@ -1,7 +1,7 @@
 """JSON log lines, from events: one object a line, on stderr, for machines.
 
-Each line has the keys of both loggers of Blink's services, so that it passes through a pipeline that was made for
-either: level, time, pid, hostname and msg of Pino, and timestamp, level, target and fields.message of Rust's tracing.
+Each line has the keys of two common loggers, so that it passes through a pipeline that was made for either of them:
+level, time, pid, hostname and msg of Pino, and timestamp, level, target and fields.message of Rust's tracing.
 Only `level` means two things; which one is written is the caller's choice. docs/json.md documents the fields.
 """
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import click
 import pytest
 
-from dataops import cli, config, events
+from dataops import cli, events
 from dataops.backends.postgres import sql
-from dataops.config import Config
+from dataops.config import Config, settings
 from dataops.errors import ExitCode, Unreachable
 from dataops.model import Entry, JournalEvent, Result, StashEntry, Timeouts
 from dataops.show import json as answers
@@ -171,8 +171,8 @@ def test_every_timeout_is_in_the_readme_with_its_default() -> None:
 
 def test_every_key_and_variable_of_the_configuration_is_in_the_readme() -> None:
     text = section(README, "Configuration")
-    source = (ROOT / "dataops" / "config.py").read_text()
-    for key in config._SERVICE_KEYS | config._OBSERVED_KEYS:
+    source = "".join(path.read_text() for path in (ROOT / "dataops" / "config").glob("*.py"))
+    for key in settings.SERVICE_KEYS | settings.OBSERVED_KEYS:
         assert re.search(rf"\b{key}\b", text), key
     prefixed = {f"MONGODB_{end}" for end in re.findall(r"\{prefix\}_([A-Z]+)\b", source)}
     ours = set(re.findall(r'"((?:DATAOPS|NO)_[A-Z_]+)"', "".join(path.read_text() for path in CODE)))

@@ -136,7 +136,8 @@ def test_what_the_configuration_reads_is_learned(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "p" / "versions").mkdir(parents=True)
     (tmp_path / "dataops.toml").write_text(
-        '[services.api]\nengine = "mongodb"\nfolder = "m"\n[services.keys]\nengine = "postgresql"\nfolder = "p"\n'
+        '[services.api]\nengine = "mongodb"\nfolder = "m"\ndatabase = "x"\n'
+        '[services.keys]\nengine = "postgresql"\nfolder = "p"\n'
     )
     environ = {
         "MONGODB_ADDRESS": "db",

@@ -7,7 +7,7 @@ whatever the migration does next fails.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from dataops.backends import Waiting
 from dataops.backends.journal import to_fields
 from dataops.backends.loading import function_of, load_module
 from dataops.backends.locking import wait_for
-from dataops.backends.mongo import lease, records
+from dataops.backends.mongo import lease, othertools
 from dataops.backends.mongo.connection import Document, database_of, error_text
 from dataops.backends.mongo.listener import Listener
 from dataops.backends.mongo.state import JOURNAL, RECORD
@@ -156,8 +156,11 @@ class MongoLocked:
             self._write_one_by_one(db, documents, list(before.values()))
 
     def complete_mirror(self, missing: Sequence[Migration]) -> None:
-        for migration in missing:
-            self._mirror(migration, applied=True)
+        if missing:
+            with self._explaining():
+                present = othertools.names_there(self.database.asking(), self._service)
+            for migration in missing:
+                self._add_to_mirror(migration, present)
 
     def prune(self, migration: str, entry: Entry) -> None:
         self.check()
@@ -187,21 +190,28 @@ class MongoLocked:
                     self._lease.write(RECORD, {**document, "applied": None})
 
     def _mirror(self, migration: Migration, *, applied: bool) -> None:
-        """The document that migrate-mongo would have."""
+        """Make migrate-mongo's record agree with what a step did."""
         with self._explaining():
-            db = self.database.asking()
-            there = records.names_there(db, self._service, migration)
-            self.check()
-            if not applied:
-                db[records.CHANGELOG].delete_many({"fileName": {"$in": there}})
-            elif not there:
+            present = othertools.names_there(self.database.asking(), self._service)
+            if applied:
+                self._add_to_mirror(migration, present)
+            else:
+                self.check()
+                there = {"fileName": {"$in": present.get(migration.id, [])}}
+                self.database.asking()[othertools.CHANGELOG].delete_many(there)
+
+    def _add_to_mirror(self, migration: Migration, present: Mapping[str, Sequence[str]]) -> None:
+        """The document that migrate-mongo would have, unless it has one; `present` are its names, by migration."""
+        if migration.id not in present:
+            with self._explaining():
+                self.check()
                 name = row_for(self._service, migration).name
-                self._lease.write(records.CHANGELOG, {"fileName": name}, at="appliedAt")
+                self._lease.write(othertools.CHANGELOG, {"fileName": name}, at="appliedAt")
 
     # Adopting
 
     def _refuse_changed(self, db: MongoDB[Document], record: ToolRecord) -> None:
-        now = {found.tool: found.rows for found in records.read(db, db.list_collection_names())}
+        now = {found.tool: found.rows for found in othertools.read(db, db.list_collection_names())}
         if now.get(record.tool, ()) != record.rows:
             raise StalePlan(
                 f"{record.tool} has changed its record meanwhile",

@@ -9,7 +9,7 @@ from typing import Any
 from pymongo.database import Database
 
 from dataops.backends.journal import ENDED_WELL, Journal, NativeRecord, from_fields, state_of
-from dataops.backends.mongo import lease, records
+from dataops.backends.mongo import lease, othertools
 from dataops.backends.mongo.connection import Document, Server
 from dataops.errors import ConfigError
 from dataops.model import Entry, Holder, Identity, Service, State
@@ -34,7 +34,7 @@ def read(db: Database[Document], server: Server) -> State:
         record,
         journal,
         holder=holder,
-        tool_records=records.read(db, {str(collection["name"]) for collection in collections}),
+        tool_records=othertools.read(db, {str(collection["name"]) for collection in collections}),
     )
 
 

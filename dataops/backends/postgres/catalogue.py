@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
-from dataops.backends.postgres import records
+from dataops.backends.postgres import othertools
 from dataops.catalogue import Catalogue, Key
 
 _OPEN = frozenset({"extension"})  # a person, or who hosts the server, may have added one
@@ -36,7 +36,7 @@ _SCHEMAS = """
 """
 SCHEMA = "CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname || '.' END"
 TABLES = f"{_SCHEMAS} AND c.relname <> ALL (%(records)s)"
-LEFT_OUT = {"records": ["alembic_version", "dataops_journal", *records.TABLES]}
+LEFT_OUT = {"records": ["alembic_version", "dataops_journal", *othertools.TABLES]}
 _FUNCTION = f"{SCHEMA} || p.proname || '(' || oidvectortypes(p.proargtypes) || ')'"
 
 

@@ -2,7 +2,7 @@
 
 from dataops.backends.postgres.env import run
 
-run("notifications")
+run("shop")
 """
 
 from __future__ import annotations

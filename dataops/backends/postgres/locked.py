@@ -19,7 +19,7 @@ from psycopg.rows import DictRow, dict_row, tuple_row
 from dataops.backends import Database, RolledBack, Waiting
 from dataops.backends.journal import to_fields
 from dataops.backends.locking import wait_for
-from dataops.backends.postgres import records, sql, state
+from dataops.backends.postgres import othertools, sql, state
 from dataops.backends.postgres.connection import KEEPALIVES, Server, error_text
 from dataops.errors import ConfigError, LockLost, MigrationFailed, Unreachable
 from dataops.model import Adopted, Author, Direction, Entry, Migration, Step, ToolRecord
@@ -152,8 +152,8 @@ class PostgresLocked:
         connection = self.idle_connection()
         with connection.transaction():
             if record is not None:
-                records.hold_off(connection, record.tool, seconds=self._service.timeouts.lock)
-                records.refuse_changed(connection, record, self._service)
+                othertools.hold_off(connection, record.tool, seconds=self._service.timeouts.lock)
+                othertools.refuse_changed(connection, record, self._service)
             runner.stamp(connection, head)
             for one in adopted:
                 connection.execute(sql.WRITE, to_fields(one.entry))
@@ -161,11 +161,10 @@ class PostgresLocked:
     def complete_mirror(self, missing: Sequence[Migration]) -> None:
         connection, tool = self.idle_connection(), self._service.mirror
         with connection.transaction():
-            records.create_mirror(connection, tool)
-            records.hold_off(connection, tool, seconds=self._service.timeouts.lock)
-            batch = records.next_batch(connection, tool)
-            for migration in missing:
-                records.mirror(connection, self._service, migration, applied=True, batch=batch)
+            othertools.create_mirror(connection, tool)
+            othertools.hold_off(connection, tool, seconds=self._service.timeouts.lock)
+            batch = othertools.next_batch(connection, tool)
+            othertools.mirror_missing(connection, self._service, missing, batch=batch)
 
     def prune(self, migration: str, entry: Entry) -> None:
         connection = self.idle_connection()
@@ -201,7 +200,7 @@ class PostgresLocked:
     @cached_property
     def _batch(self) -> int:
         """One number for all steps of a run in the mirrored record, as knex counts its own runs."""
-        return records.next_batch(self._connection, self._service.mirror)
+        return othertools.next_batch(self._connection, self._service.mirror)
 
     def _lost(self, error: BaseException) -> LockLost:
         return LockLost(f"the connection was lost: {error_text(error)}", service=self._service.name)
@@ -230,17 +229,17 @@ class PostgresLocked:
         Not around a CREATE INDEX CONCURRENTLY, which would wait for ever for the one who waits for us.
         """
         if self._service.mirror and step.migration.atomic:
-            records.hold_off(self._connection, self._service.mirror, seconds=self._service.timeouts.lock)
+            othertools.hold_off(self._connection, self._service.mirror, seconds=self._service.timeouts.lock)
             if step.direction is Direction.APPLY:
-                records.refuse_done_there(self._connection, self._service, step.migration)
+                othertools.refuse_done_there(self._connection, self._service, step.migration)
 
     def _record(self, step: Step, end: Callable[[], Entry], invalid: set[str]) -> Entry:
-        """Last in a step's transaction, beside what Alembic records."""
+        """Last in a step's transaction, beside what Alembic othertools."""
         self._refuse_invalid_index(step, invalid)
         entry = end()
         self._connection.execute(sql.WRITE, to_fields(entry))
         if self._service.mirror:
-            records.mirror(
+            othertools.mirror(
                 self._connection,
                 self._service,
                 step.migration,

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import DictRow
 
 from dataops.backends.journal import Journal, NativeRecord, from_fields, state_of
-from dataops.backends.postgres import records, sql
+from dataops.backends.postgres import othertools, sql
 from dataops.backends.postgres.connection import Server
 from dataops.errors import HistoryError, PermissionDenied
 from dataops.model import Direction, Entry, Holder, Identity, Service, StashEntry, State
@@ -35,7 +35,7 @@ def read(connection: Connection, server: Server) -> State:
         _native_record(service, heads, journal),
         journal,
         holder=lock_holder(connection),
-        tool_records=records.read(connection),
+        tool_records=othertools.read(connection),
     )
 
 

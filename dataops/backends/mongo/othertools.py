@@ -9,7 +9,7 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from dataops.model import Migration, Outcome, Service, ToolRecord, ToolRow
+from dataops.model import Outcome, Service, ToolRecord, ToolRow
 from dataops.othertools import match
 
 CHANGELOG = "changelog"
@@ -22,7 +22,7 @@ Document = dict[str, Any]
 
 
 def read(db: Database[Document], collections: Collection[str]) -> tuple[ToolRecord, ...]:
-    """Every record there is among these collections. One that this user may not read says so."""
+    """Every record that is in these collections. One that this user may not read is marked so."""
     records = []
     for tool, place, look in (
         (match.MIGRATE_MONGO, CHANGELOG, _migrate_mongo),
@@ -66,14 +66,9 @@ def _locked(db: Database[Document]) -> str:
     return f"a document in {_CHANGELOG_LOCK} since {held['createdAt']}" if held else ""
 
 
-def names_there(db: Database[Document], service: Service, migration: Migration) -> list[str]:
-    """The file names under which migrate-mongo has it."""
-    found = []
-    for row in _migrate_mongo(db):
-        ours, _ = match.by_migration(service, ToolRecord(match.MIGRATE_MONGO, CHANGELOG, (row,)))
-        if migration.id in ours:
-            found.append(row.name)
-    return found
+def names_there(db: Database[Document], service: Service) -> dict[str, list[str]]:
+    """The file names under which migrate-mongo has our migrations, by id."""
+    return match.names_by_migration(service, match.MIGRATE_MONGO, (row.name for row in _migrate_mongo(db)))
 
 
 __all__ = ["CHANGELOG", "COLLECTIONS", "names_there", "read"]

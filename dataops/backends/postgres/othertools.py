@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -277,40 +277,60 @@ def mirror(
     batch: int,
     seconds: float = 0.0,
 ) -> None:
-    """Write or strike the row that the other tool would have, in the caller's transaction.
+    """Write or remove the row that the other tool would have, in the caller's transaction.
 
-    Raises ConfigError where it cannot be known.
+    Raises ConfigError where nothing says what that row is.
     """
-    name = rows.row_for(service, migration)
     if service.mirror == match.SQLX:
-        if not applied:
-            connection.execute("DELETE FROM _sqlx_migrations WHERE version = %s", [int(name.name)])
-            return
-        connection.execute(
-            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)"
-            " VALUES (%s, %s, true, %s, %s) ON CONFLICT (version) DO NOTHING",
-            [int(name.name), name.description, bytes.fromhex(name.checksum), round(seconds * 1e9)],
-        )
+        _mirror_sqlx(connection, service, migration, applied=applied, seconds=seconds)
         return
-    present = [row for row in _knex_names(connection) if _same(service, migration, row)]
+    present = _knex_names(connection, service).get(migration.id, [])
     if not applied:
         connection.execute("DELETE FROM knex_migrations WHERE name = ANY (%s)", [present])
     elif not present:
-        connection.execute(
-            "INSERT INTO knex_migrations (name, batch, migration_time)"
-            " VALUES (%s, %s, date_trunc('milliseconds', clock_timestamp()))",
-            [name.name, batch],
-        )
+        _insert_knex(connection, service, migration, batch)
 
 
-def _knex_names(connection: psycopg.Connection[Any]) -> list[str]:
+def mirror_missing(
+    connection: psycopg.Connection[Any], service: Service, missing: Sequence[Migration], *, batch: int
+) -> None:
+    """Write the rows of these applied migrations that the other tool does not have yet. Raises like `mirror`."""
+    if service.mirror == match.SQLX:
+        for migration in missing:
+            _mirror_sqlx(connection, service, migration, applied=True, seconds=0.0)
+        return
+    present = _knex_names(connection, service) if missing else {}
+    for migration in missing:
+        if migration.id not in present:
+            _insert_knex(connection, service, migration, batch)
+
+
+def _mirror_sqlx(
+    connection: psycopg.Connection[Any], service: Service, migration: Migration, *, applied: bool, seconds: float
+) -> None:
+    row = rows.row_for(service, migration)
+    if not applied:
+        connection.execute("DELETE FROM _sqlx_migrations WHERE version = %s", [int(row.name)])
+        return
+    connection.execute(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)"
+        " VALUES (%s, %s, true, %s, %s) ON CONFLICT (version) DO NOTHING",
+        [int(row.name), row.description, bytes.fromhex(row.checksum), round(seconds * 1e9)],
+    )
+
+
+def _insert_knex(connection: psycopg.Connection[Any], service: Service, migration: Migration, batch: int) -> None:
+    connection.execute(
+        "INSERT INTO knex_migrations (name, batch, migration_time)"
+        " VALUES (%s, %s, date_trunc('milliseconds', clock_timestamp()))",
+        [rows.row_for(service, migration).name, batch],
+    )
+
+
+def _knex_names(connection: psycopg.Connection[Any], service: Service) -> dict[str, list[str]]:
     with connection.cursor(row_factory=dict_row) as cursor:
-        return [str(row["name"]) for row in cursor.execute("SELECT name FROM knex_migrations")]
-
-
-def _same(service: Service, migration: Migration, name: str) -> bool:
-    ours, _ = match.by_migration(service, ToolRecord(service.mirror, "", (ToolRow((name,)),)))
-    return migration.id in ours
+        names = [str(row["name"]) for row in cursor.execute("SELECT name FROM knex_migrations")]
+    return match.names_by_migration(service, match.KNEX, names)
 
 
 __all__ = [
@@ -318,6 +338,7 @@ __all__ = [
     "create_mirror",
     "hold_off",
     "mirror",
+    "mirror_missing",
     "next_batch",
     "read",
     "refuse_changed",
