@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+from dataops.redaction import redact
+
 Key = tuple[str, str]
 """A kind of object and its name; what belongs to a table or a collection is named after it: `messages.id`."""
 
@@ -32,12 +34,13 @@ class Difference:
     found: str = ""
 
     def __str__(self) -> str:
-        expected, found = _around_the_difference(self.expected, self.found)
+        name = redact(self.name)
+        expected, found = _around_the_difference(redact(self.expected), redact(self.found))
         if self.how is Differs.MISSING:
-            return f"{self.kind} {self.name}: missing here" + (f", expected {expected}" if expected else "")
+            return f"{self.kind} {name}: missing here" + (f", expected {expected}" if expected else "")
         if self.how is Differs.UNEXPECTED:
-            return f"{self.kind} {self.name}: here, but not expected" + (f" ({found})" if found else "")
-        return f"{self.kind} {self.name}: here {found or 'plain'}, expected {expected or 'plain'}"
+            return f"{self.kind} {name}: here, but not expected" + (f" ({found})" if found else "")
+        return f"{self.kind} {name}: here {found or 'plain'}, expected {expected or 'plain'}"
 
     def to_json(self) -> dict[str, str]:
         """The same as words: `how` is missing, unexpected or different."""

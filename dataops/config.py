@@ -26,7 +26,7 @@ from dataops.files import aliases, chain
 from dataops.kinds import Kind
 from dataops.model import Ahead, Author, Service, Timeouts
 from dataops.othertools import match
-from dataops.redaction import redact
+from dataops.redaction import message_of, redact
 from dataops.text import near
 from dataops.urls import DEFAULT_MONGO_DATABASE, _checked, _with_database
 
@@ -110,7 +110,7 @@ def load(
     _only(table, {"services", "environments"}, str(path))
     for name in selected:
         if name not in services:
-            raise UsageError(f"there is no service {name}", hint=near(name, services))
+            raise UsageError(f"there is no service {redact(name)}", hint=near(name, services))
     watched = {name for name in services if "observe" in _table(services[name], f"{path}: [services.{name}]")}
     if not observed and (stray := sorted(watched & set(selected))):
         raise UsageError(
@@ -133,14 +133,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from error
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"line (\d+)", str(error))
-        text = re.sub(r" \(at line.*", "", str(error))
+        text = re.sub(r" \(at line.*", "", message_of(error))
         raise ConfigError(f"{path}:{line[1] if line else '?'}: {text}", hint="mend the TOML at that line") from error
 
 
 def _only(table: Mapping[str, Any], known: set[str], where: str) -> None:
     for key in table:
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}", hint=near(key, sorted(known)))
+            raise ConfigError(f"{where}: unknown key {redact(repr(key))}", hint=near(key, sorted(known)))
 
 
 def _service(
@@ -194,10 +194,13 @@ def _timeout(key: str, value: object, where: str) -> float:
     if (given or key not in _MAY_BE_ZERO) and given < least:
         also = ", or 0" if key in _MAY_BE_ZERO else ""
         raise ConfigError(
-            f"{where}: {value!r} is too short", hint=f"at least {least:g} s{also}; see README.md#configuration"
+            f"{where}: {redact(repr(value))} is too short",
+            hint=f"at least {least:g} s{also}; see README.md#configuration",
         )
     if given > _MOST_SECONDS:
-        raise ConfigError(f"{where}: {value!r} is too long", hint=f"at most {_MOST_SECONDS / 86400:.0f} days")
+        raise ConfigError(
+            f"{where}: {redact(repr(value))} is too long", hint=f"at most {_MOST_SECONDS / 86400:.0f} days"
+        )
     return given
 
 
@@ -245,7 +248,7 @@ def _text(table: Mapping[str, Any], key: str, where: str) -> str:
 def _one_of(allowed: Iterable[str], value: object, where: str) -> str:
     allowed = list(allowed)
     if value not in allowed:
-        raise ConfigError(f"{where}: {value!r} is not one of {', '.join(repr(a) for a in allowed if a)}")
+        raise ConfigError(f"{where}: {redact(repr(value))} is not one of {', '.join(repr(a) for a in allowed if a)}")
     return str(value)
 
 
@@ -294,7 +297,9 @@ def _depends_on(path: Path, name: str, services: Mapping[str, Any]) -> list[str]
         raise ConfigError(f"{where}: depends_on has to be a list of service names")
     for other in depends_on:
         if other not in services or other == name:
-            raise ConfigError(f"{where}: depends_on names {other!r}", hint=near(other, set(services) - {name}))
+            raise ConfigError(
+                f"{where}: depends_on names {redact(repr(other))}", hint=near(other, set(services) - {name})
+            )
     return depends_on
 
 
@@ -332,7 +337,7 @@ def _urls(
 def _environment(path: Path, table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     environments = _table(table.get("environments", {}), f"{path}: [environments]")
     if name not in environments:
-        raise UsageError(f"there is no environment {name} in {path}", hint=near(name, environments))
+        raise UsageError(f"there is no environment {redact(name)} in {path}", hint=near(name, environments))
     return _table(environments[name], f"{path}: [environments.{name}]")
 
 

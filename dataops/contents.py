@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dataops.catalogue import Differs
+from dataops.redaction import redact
 
 EACH = 10_000
 """Up to so many rows or documents each one is remembered by its id; of more only that they differ, and where."""
@@ -47,7 +48,7 @@ class Change:
     ids: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        place = f"{self.name}.{self.field}" if self.field else self.name
+        place = redact(f"{self.name}.{self.field}" if self.field else self.name)
         number = f"{self.count:,} {self.unit if self.count != 1 else self.unit[:-1]}" if self.count else self.unit
         if self.how is Differs.MISSING:
             text = f"{place}: {number} missing here"
@@ -56,7 +57,7 @@ class Change:
         else:
             text = f"{place}: different in {number}" if self.count else f"{place}: {self.unit} are different"
         more = ", ..." if len(self.ids) < self.count else ""
-        return f"{text} ({', '.join(self.ids)}{more})" if self.ids else text
+        return f"{text} ({', '.join(map(redact, self.ids))}{more})" if self.ids else text
 
     def to_json(self) -> dict[str, object]:
         return {

@@ -1,4 +1,4 @@
-"""What the text of a migration file says, found without running it. Pure: text in, facts out.
+"""What the text of a migration file says, found without running it. Text in, facts out, free of secrets.
 
 Reading is lazy, so that a service with ten thousand migrations answers within a second: identity and
 parent by one regular expression (`identity`), everything else by the syntax tree and only where it is asked for
@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from dataops.redaction import message_of, redact
 
 
 class Unreadable(ValueError):
@@ -36,7 +38,7 @@ class Facts:
 
 
 def raw_checksum(source: bytes) -> str:
-    """SHA-256 of the bytes: equal means surely unchanged, different means look closer (`facts().checksum`)."""
+    """SHA-256 of the bytes: equal means surely unchanged, different means look closer (`semantic_checksum`)."""
     return hashlib.sha256(source).hexdigest()
 
 
@@ -62,11 +64,11 @@ def parse(source: bytes) -> ast.Module:
     try:
         return ast.parse(source)
     except SyntaxError as error:
-        raise Unreadable(f"{error.msg}", error.lineno) from error
+        raise Unreadable(redact(str(error.msg)), error.lineno) from error
     except (RecursionError, MemoryError) as error:  # what Python's own parser says of it
         raise Unreadable("it is nested too deeply") from error
     except ValueError as error:  # a null byte, an unknown encoding
-        raise Unreadable(str(error)) from error
+        raise Unreadable(message_of(error)) from error
 
 
 def facts(source: bytes) -> Facts:
@@ -172,7 +174,7 @@ def _docstring_node(node: _Documented) -> ast.Expr | None:
 
 
 def _title(tree: ast.Module) -> str:
-    text = (ast.get_docstring(tree) or "").strip()
+    text = redact(ast.get_docstring(tree) or "").strip()
     return text.splitlines()[0].strip() if text else ""
 
 
@@ -213,7 +215,8 @@ def _puts_aside(tree: ast.Module) -> bool:
 def _irreversible(tree: ast.Module, known: dict[str, Any]) -> str:
     """Why the file cannot be undone; "" when it can."""
     if known.get("reversible") is False:
-        return str(known.get("irreversible_because") or "it says reversible = False")
+        reason = known.get("irreversible_because")
+        return redact(str(reason)) if reason else "it says reversible = False"
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     down = functions.get("downgrade")
     if down is None:

@@ -27,7 +27,7 @@ from dataops.model import (
     ToolRecord,
 )
 from dataops.progress import Report
-from dataops.redaction import redact
+from dataops.redaction import describe
 
 Waiting = Callable[[Holder | None], None]
 StillHeld = Callable[[], None]
@@ -166,7 +166,7 @@ def load_module(service: Service, migration: Migration) -> types.ModuleType:
         exec(compile(migration.text, str(migration.path), "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:
         raise BrokenFile(
-            f"{migration.path} raises on import: {type(error).__name__}: {redact(str(error))}",
+            f"{migration.path} raises on import: {describe(error)}",
             service=service.name,
             migration=migration.id,
             hint="mend the file; nothing of it was run",

@@ -17,7 +17,7 @@ from dataops.model import Ahead, AppliedMigration, Direction, Migration, Plan, S
 from dataops.othertools import mirror
 from dataops.planning.checks import _refuse_lossy, check, refuse_same_database
 from dataops.planning.recovery import refuse_interrupted
-from dataops.text import near
+from dataops.text import counted, near
 
 T = TypeVar("T")
 
@@ -130,13 +130,12 @@ def confirm(plan: Plan, state: State) -> tuple[Step, ...]:
 
 def summary(plan: Plan) -> str:
     """The closing line of a plan."""
-    services = len({step.service for step in plan.steps})
     if not plan.steps:
         return f"Plan: nothing to {_verb(plan)}"
     irreversible = sum(not step.migration.reversible for step in plan.steps)
     note = f" ({irreversible} irreversible)" if irreversible else ""
-    plural = "service" if services == 1 else "services"
-    return f"Plan: {len(plan.steps)} to {_verb(plan)} in {services} {plural}{note}"
+    services = counted(len({step.service for step in plan.steps}), "service")
+    return f"Plan: {len(plan.steps)} to {_verb(plan)} in {services}{note}"
 
 
 def flags(step: Step) -> list[str]:

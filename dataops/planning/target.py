@@ -9,6 +9,7 @@ from dataops.errors import (
 )
 from dataops.files import chain
 from dataops.model import Migration, Service
+from dataops.redaction import redact
 from dataops.text import near
 
 BASE = "base"
@@ -24,7 +25,7 @@ def find_target(services: Sequence[Service], wanted: str) -> tuple[Service, Migr
         chosen = [service for service in services if service.name == name]
         if not chosen:
             raise UsageError(
-                f"there is no service {name} among the chosen ones", hint=near(name, [s.name for s in services])
+                f"there is no service {redact(name)} among the chosen ones", hint=near(name, [s.name for s in services])
             )
         return chosen[0], None if rest == BASE else chain.find(name, chosen[0].migrations, rest)
     if wanted == BASE:
@@ -38,7 +39,7 @@ def find_target(services: Sequence[Service], wanted: str) -> tuple[Service, Migr
         return hits[0]
     if not hits:
         ids = [m.id for service in services for m in service.migrations]
-        raise UsageError(f"there is no migration {wanted}", hint=near(wanted, ids))
+        raise UsageError(f"there is no migration {redact(wanted)}", hint=near(wanted, ids))
     raise UsageError(
         f"{wanted} could be any of {', '.join(f'{s.name}/{m.id}' for s, m in hits[:5])}", hint="write more of the id"
     )

@@ -1,7 +1,12 @@
-"""The `--json` answers: stable, documented in docs/json.md, one object a command."""
+"""JSON: the answers of `--json` and `--format json`. Stable, one object a command, documented in docs/json.md.
+
+The name hides Python's own module where it is imported bare: write `from dataops.show import json as answers`, or take
+it from FORMATS.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,11 +15,51 @@ from dataops.errors import DataopsError
 from dataops.model import Entry, Migration, Plan, Rendering, Result, StashEntry, State, Step, ToolRecord
 from dataops.othertools import drift, examine, watch
 from dataops.planning import planner, recovery
+from dataops.redaction import message_of
+from dataops.show.reports import LintReport, PlanReport, ProofReport, StatusReport, below
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dataops.lint.rules import Finding
     from dataops.proof import Proof
 
 Json = dict[str, Any]
+
+
+def status(report: StatusReport) -> str:
+    return document(
+        {"services": [status_of(look.service.name, look.state, look.problem) for look in report.looks]}, report.code
+    )
+
+
+def plan(report: PlanReport) -> str:
+    saved = str(report.saved) if report.saved else None
+    return document({**plan_of(report.plan, report.renderings), "saved": saved}, report.code)
+
+
+def proof(report: ProofReport) -> str:
+    return document({"services": [proof_of(one) for one in report.proofs]}, report.code)
+
+
+def lint(report: LintReport) -> str:
+    return document(lint_of(report), report.code)
+
+
+def document(content: Json, code: int) -> str:
+    """The text of an answer. Every answer has the exit code."""
+    return json.dumps({**content, "exit_code": int(code)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def lint_of(report: LintReport) -> Json:
+    found, root = report.found, report.root
+    return {
+        "files": len(found.files),
+        "errors": found.errors,
+        "warnings": found.warnings,
+        "findings": [_finding(finding, root) for finding in found.findings],
+        "ignored": [_finding(finding, root) | {"reason": ignore.reason} for finding, ignore in found.ignored],
+    }
 
 
 def error(problem: DataopsError) -> Json:
@@ -30,7 +75,7 @@ def error(problem: DataopsError) -> Json:
     }
 
 
-def plan(planned: Plan, renderings: Mapping[str, Rendering]) -> Json:
+def plan_of(planned: Plan, renderings: Mapping[str, Rendering]) -> Json:
     return {
         "direction": planned.direction.value,
         "services": [
@@ -61,11 +106,11 @@ def result(done: Result, renderings: Mapping[str, Rendering]) -> Json:
         "left": [step.id for step in done.left],
         "stopped": done.stopped,
         "seconds": round(done.seconds, 3),
-        "plan": plan(done.plan, renderings),
+        "plan": plan_of(done.plan, renderings),
     }
 
 
-def status(name: str, state: State | DataopsError, problem: DataopsError | None) -> Json:
+def status_of(name: str, state: State | DataopsError, problem: DataopsError | None) -> Json:
     if isinstance(state, DataopsError):
         return {"service": name, "reachable": False, **error(state)}
     if state.service.observe:
@@ -138,7 +183,7 @@ def adoption(
     }
 
 
-def proof(found: Proof) -> Json:
+def proof_of(found: Proof) -> Json:
     return {
         "service": found.service.name,
         "migrations": [migration.id for migration in found.migrations],
@@ -198,7 +243,7 @@ def stash_entries(service: str, found: StashEntry) -> Json:
 
 
 def _known(problem: Exception) -> DataopsError:
-    return problem if isinstance(problem, DataopsError) else DataopsError(str(problem))
+    return problem if isinstance(problem, DataopsError) else DataopsError(message_of(problem))
 
 
 def _database(state: State) -> Json:
@@ -231,6 +276,19 @@ def _step(step: Step, rendering: Rendering | None) -> Json:
         "opaque": (rendering.opaque or None) if rendering else None,
         "notes": list(rendering.notes) if rendering else None,
         "puts_aside": list(rendering.puts_aside) if rendering else None,
+    }
+
+
+def _finding(finding: Finding, root: Path) -> Json:
+    return {
+        "service": finding.service,
+        "file": below(finding.path, root),
+        "line": finding.line,
+        "code": finding.rule.code,
+        "severity": finding.rule.severity.value,
+        "message": finding.message,
+        "hint": finding.fix,
+        "sql": finding.sql or None,
     }
 
 

@@ -62,7 +62,7 @@ from dataops.model import (
 )
 from dataops.othertools import examine, mirror
 from dataops.progress import Report, reporting
-from dataops.redaction import redact
+from dataops.redaction import message_of, redact
 from dataops.stash import mongo as stash
 from dataops.statements import listened
 
@@ -113,7 +113,7 @@ class MongoBackend:
             topology = f"replica set {hello['setName']}" if "setName" in hello else "standalone"
             if hello.get("msg") == "isdbgrid":
                 topology = "sharded cluster"
-            state = self._state(identity, f"MongoDB {version}, {topology}", record, known, last, holder)
+            state = self._state(identity, f"MongoDB {redact(version)}, {topology}", record, known, last, holder)
             return replace(state, tool_records=others)
 
     def history(self, limit: int | None) -> tuple[Entry, ...]:
@@ -132,7 +132,7 @@ class MongoBackend:
             recording, problem = record(self._asking(), migrate, self._count_until)
         return Rendering(
             tuple(recording.commands),
-            redact(problem),
+            problem,
             tuple(recording.notes),
             tuple(recording.puts_aside),
             frozenset(recording.stash),
@@ -319,11 +319,12 @@ class MongoBackend:
 
     def error_text(self, error: BaseException) -> str:
         details = getattr(error, "details", None)
-        text = str(details.get("errmsg") if isinstance(details, Mapping) and details.get("errmsg") else error)
+        told = details.get("errmsg") if isinstance(details, Mapping) else None
+        text = redact(str(told)) if told else message_of(error)
         text = text.split(", Timeout:")[0]  # then follows the driver's picture of all servers
         # A refused command is repeated by the server whole, with its session and signatures.
         text = re.sub(r'(to execute command) \{ (\w+): ("[^"]*"|[^,}]*).*', r"\1 \2 \3", " ".join(text.split()))
-        return redact(f"{type(error).__name__}: {text}")[:500]
+        return f"{type(error).__name__}: {text}"[:500]
 
     # Clients
 
@@ -338,7 +339,7 @@ class MongoBackend:
         except (InvalidURI, ConfigurationError, ValueError) as error:
             if type(error.__cause__).__module__.startswith("dns."):
                 raise Unreachable(
-                    f"cannot look up {self._address()}: {redact(str(error))}",
+                    f"cannot look up {self._address()}: {message_of(error)}",
                     service=self.service.name,
                     hint="is the name right, and does this machine reach its name server?",
                 ) from error
@@ -357,11 +358,11 @@ class MongoBackend:
             parse_uri(url)
         except OSError as error:
             raise ConfigError(
-                f"a file that the URL names, {error.filename}: {error.strerror}", service=self.service.name
+                f"a file that the URL names, {redact(str(error.filename))}: {error.strerror}", service=self.service.name
             ) from error
         except (ConfigurationError, ValueError, TypeError) as error:
             raise ConfigError(
-                f"the URL has a wrong option: {redact(str(error))}",
+                f"the URL has a wrong option: {message_of(error)}",
                 service=self.service.name,
                 hint="the options are listed in MongoDB's manual under connection strings",
             ) from None
@@ -396,7 +397,7 @@ class MongoBackend:
                 ) from error
             raise
         except ServerSelectionTimeoutError as error:
-            text = redact(str(error).split(", Timeout:")[0])
+            text = message_of(error).split(", Timeout:")[0]
             raise Unreachable(
                 f"cannot connect to {self._address()}: {text}",
                 service=self.service.name,
@@ -571,13 +572,15 @@ def _document(entry: Entry) -> Document:
         "version": entry.version,
         "checksum": entry.checksum,
         "raw_checksum": entry.raw_checksum,
-        "error": redact(entry.error),
-        "reason": redact(entry.reason),
+        "error": entry.error,
+        "reason": entry.reason,
     }
 
 
 def _entry(document: Mapping[str, Any]) -> Entry:
     fields = {key: value for key, value in document.items() if key != "_id"}
+    for key in ("error", "reason"):  # a run that did not know our secrets may have written them
+        fields[key] = redact(fields[key])
     return Entry(**{**fields, "direction": Direction(fields["direction"]), "event": JournalEvent(fields["event"])})
 
 

@@ -31,6 +31,7 @@ from pymongo.database import Database
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
 from dataops.errors import DataopsError
+from dataops.redaction import describe, message_of, redact
 from dataops.stash.mongo import undivided
 
 Document = dict[str, Any]
@@ -114,7 +115,7 @@ def _run(recorder: _Recorder, name: str, migrate: Callable[[Database[Document]],
         except (Exception, SystemExit) as error:  # noqa: BLE001
             # A migration that needs the answer to one of its writes cannot be followed. That is a fact about the
             # migration, and applying it may be perfectly fine.
-            text = str(error).split("\n")[0][:200]
+            text = message_of(error).split("\n")[0][:200]
             needs = f"it needs answers that only a real run gives ({type(error).__name__}: {text})"
             problem.append(recorder.broken or needs)
         finally:
@@ -215,7 +216,7 @@ class _Recorder:
                 details = error.details or {}
                 return {"ok": 0.0, "errmsg": str(details.get("errmsg", error)), "code": error.code or 1}
             except PyMongoError as error:
-                return {"ok": 0.0, "errmsg": f"{type(error).__name__}: {error}", "code": 1}
+                return {"ok": 0.0, "errmsg": describe(error), "code": 1}
 
     def _hello_answer(self) -> Document:
         if self._hello is None:
@@ -248,14 +249,14 @@ class _Recorder:
         try:
             answer = self._real.client[database].command(asked, codec_options=_CODEC)
         except ExecutionTimeout:
-            self._recording.note(f"a read of {command[name]} was cut short after {_READ_MS / 1000:g} s")
+            self._recording.note(f"a read of {redact(str(command[name]))} was cut short after {_READ_MS / 1000:g} s")
             return self._empty(database, command, name)
         cursor = answer.get("cursor")
         if name in ("find", "aggregate") and cursor is not None:
             cursor["id"] = bson.Int64(0)
             self._documents_left -= len(cursor["firstBatch"])
             if len(cursor["firstBatch"]) >= allowed:
-                self._recording.note(_SAMPLED.format(command[name]))
+                self._recording.note(_SAMPLED.format(redact(str(command[name]))))
         return {key: value for key, value in answer.items() if key not in ("$clusterTime", "operationTime")}
 
     def _empty(self, database: str, command: Document, name: str) -> Document:
@@ -263,7 +264,7 @@ class _Recorder:
             return {"n": 0, "ok": 1.0}
         if name == "distinct":
             return {"values": [], "ok": 1.0}
-        self._recording.note(_SAMPLED.format(command[name]))
+        self._recording.note(_SAMPLED.format(redact(str(command[name]))))
         return {"cursor": {"id": bson.Int64(0), "ns": f"{database}.{command[name]}", "firstBatch": []}, "ok": 1.0}
 
     # Writing down
@@ -274,7 +275,7 @@ class _Recorder:
         target = _target(command["pipeline"][-1]) if name == "aggregate" else str(command[name])
         if target.startswith(STASH):
             self._recording.stash.add(len(self._recording.commands))
-        self._recording.commands.append(_text(name, command))
+        self._recording.commands.append(redact(_text(name, command)))
         self._note_size(database, name, command)
         if name == "insert":
             return {"n": len(command.get("documents", [])), "ok": 1.0}
@@ -315,19 +316,20 @@ class _Recorder:
     def _count(self, database: str, collection: str, query: Document) -> str:
         if time.monotonic() > self._count_until:
             return ""
+        name = redact(collection)
         try:
             real = self._real.client[database][collection]
             if not query:
                 count = real.estimated_document_count(maxTimeMS=_READ_MS)
-                return f"{collection}: about {count:,} documents" if count else ""
+                return f"{name}: about {count:,} documents" if count else ""
             count = real.count_documents(query, limit=1_000_000, maxTimeMS=_READ_MS)
             if not count:
                 return ""
-            return f"{collection}: {'more than ' if count >= 1_000_000 else ''}{count:,} documents match"
+            return f"{name}: {'more than ' if count >= 1_000_000 else ''}{count:,} documents match"
         except ExecutionTimeout:
-            return f"{collection}: too many documents to count in {_READ_MS / 1000:g} s"
+            return f"{name}: too many documents to count in {_READ_MS / 1000:g} s"
         except PyMongoError as error:
-            return f"{collection}: not counted ({type(error).__name__})"
+            return f"{name}: not counted ({type(error).__name__})"
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:

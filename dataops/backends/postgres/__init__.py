@@ -55,7 +55,7 @@ from dataops.model import (
 )
 from dataops.othertools.examine import adopted_from
 from dataops.progress import Report, reporting
-from dataops.redaction import redact
+from dataops.redaction import message_of, redact
 from dataops.stash.postgres import SCHEMA_PREFIX
 
 MINIMUM_VERSION = 140000
@@ -110,7 +110,7 @@ class PostgresBackend:
         if self._big_tables is None:
             with self._asking() as connection:
                 self._big_tables = [
-                    (row["name"], f"{row['name']}: about {row['rows']:,} rows, {row['size']}")
+                    (row["name"], f"{redact(row['name'])}: about {row['rows']:,} rows, {row['size']}")
                     for row in connection.execute(sql.SIZES)
                 ]
         return self._big_tables
@@ -121,8 +121,8 @@ class PostgresBackend:
         return tuple(
             StashEntry(
                 migration=row["schema"].removeprefix(SCHEMA_PREFIX),
-                place=f"{row['schema']}.{row['name']}",
-                source=row["name"],
+                place=f"{row['schema']}.{redact(row['name'])}",
+                source=redact(row["name"]),
                 count=row["rows"],
                 bytes=row["bytes"],
                 at=_put_aside_at(row["comment"]),
@@ -295,14 +295,13 @@ class PostgresBackend:
 
     def error_text(self, error: BaseException) -> str:
         cause = getattr(error, "orig", None) or error
-        text = " ".join(str(cause).split("\n")[0].split()) or type(cause).__name__
+        text = " ".join(message_of(cause).split("\n")[0].split()) or type(cause).__name__
         detail = getattr(getattr(cause, "diag", None), "message_detail", None)
         statement = getattr(error, "statement", None)
         text = f"{type(cause).__name__}: {text}"
-        text += f" ({detail})" if detail else ""
-        text += f" in: {redact(' '.join(str(statement).split()))[:300]}" if statement else ""
-        text += "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-        return redact(text)
+        text += f" ({redact(detail)})" if detail else ""
+        text += f" in: {' '.join(redact(str(statement)).split())[:300]}" if statement else ""
+        return text + "".join(f"; {redact(str(note))}" for note in getattr(error, "__notes__", ()))
 
     # Connections
 
@@ -346,9 +345,9 @@ class PostgresBackend:
 
     def _unreachable(self, error: psycopg.Error) -> Unreachable:
         # libpq tries every address of a name and repeats itself; the last line with a reason is as good as any.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        lines = [line.strip() for line in message_of(error).splitlines() if line.strip()]
         lines = [line for line in lines if not line.startswith(("Is the server", "Multiple connection"))] or lines
-        text = redact(lines[-1] if lines else type(error).__name__)
+        text = lines[-1] if lines else type(error).__name__
         where = self._address()
         if any(sign in str(error) for sign in ("authentication failed", "no password supplied", "pg_hba.conf")):
             return PermissionDenied(
@@ -356,7 +355,7 @@ class PostgresBackend:
                 service=self.service.name,
                 hint="check the user and the password in the URL",
             )
-        if re.search(r"\binvalid (\w+ )?(value|number)", text):
+        if re.search(r"\binvalid (\w+ )?(value|number)", str(error)):
             raise ConfigError(f"the URL is not usable: {text}", service=self.service.name) from error
         hint = "is the server up and the address right? --wait 60s waits for a server that is starting"
         if "does not exist" in str(error):
@@ -436,7 +435,7 @@ class PostgresBackend:
                 database=f"{about['database']} (oid {about['database_oid']})",
                 address=self._address(),
             ),
-            server=f"PostgreSQL {str(about['version']).split()[0]}",
+            server=f"PostgreSQL {redact(str(about['version'])).split()[0]}",
             applied=tuple(_applied(id_, known.get(id_)) for id_ in ids),
             unknown=unknown,
             last=newest,
@@ -591,8 +590,8 @@ def journal_row(entry: Entry) -> dict[str, object]:
         "version": entry.version,
         "checksum": entry.checksum,
         "raw_checksum": entry.raw_checksum,
-        "error": redact(entry.error),
-        "reason": redact(entry.reason),
+        "error": entry.error,
+        "reason": entry.reason,
     }
 
 
@@ -609,7 +608,10 @@ def with_seconds(entry: Entry, since: float) -> Entry:
 
 
 def _entry(row: DictRow) -> Entry:
-    return Entry(**{**row, "direction": Direction(row["direction"]), "event": JournalEvent(row["event"])})
+    told = {
+        key: redact(row[key]) for key in ("error", "reason")
+    }  # a run that did not know our secrets may have written it
+    return Entry(**{**row, **told, "direction": Direction(row["direction"]), "event": JournalEvent(row["event"])})
 
 
 def _put_aside_at(comment: str | None) -> datetime | None:
@@ -626,7 +628,7 @@ def _applied(id_: str, row: DictRow | None) -> AppliedMigration:
 
 
 def _holder(row: DictRow) -> Holder:
-    run, _, who = str(row["application_name"] or "").removeprefix("dataops/").partition(" ")
+    run, _, who = redact(str(row["application_name"] or "")).removeprefix("dataops/").partition(" ")
     where = f"process {row['pid']}" + (f" from {row['client']}" if row["client"] else "")
     return Holder(run=run or "unknown", who=f"{who}, {where}" if who else where, since=row["since"])
 
