@@ -95,7 +95,9 @@ def test_markdown_never_grows_over_what_github_takes() -> None:
 
 
 def test_markdown_of_a_status_escapes_what_would_break_its_table() -> None:
-    text = writers("status")["markdown"](StatusReport([*LOOKED, Look(replace(NOW.service, name="bad"), NOW, WRONG)], ROOT, check=True))
+    text = writers("status")["markdown"](
+        StatusReport([*LOOKED, Look(replace(NOW.service, name="bad"), NOW, WRONG)], ROOT, check=True)
+    )
     assert "no answer \\| at all" in text
     assert "- [ ] voucher: `b` Do b." in text
     assert ":x: edited" in text

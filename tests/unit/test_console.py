@@ -15,13 +15,13 @@ from dataops.model import Ahead, Direction, Failure, JournalEvent, Plan, Renderi
 from dataops.planning import planner
 from dataops.redaction import redact
 from dataops.show import tables, terminal
-from dataops.show.progress import event_line
+from dataops.show.progress import Line, event_line
 from dataops.show.tables import status_row
 from dataops.show.terminal import Console, plan_lines, result_lines
 from tests.unit.sample import HOLDER, NOW, entry, state, step
 
 
-def text(lines: list[terminal.Line]) -> str:
+def text(lines: list[Line]) -> str:
     return "\n".join(line for line, _ in lines) + "\n"
 
 
@@ -380,15 +380,15 @@ def test_a_table_is_as_wide_as_it_has_to_be_and_no_line_ends_in_blanks() -> None
     assert streams.both[0] == "service        n\napi            10\nnotifications\n"
 
 
-def test_nothing_that_is_written_has_a_secret() -> None:
-    redact.learn("postgres://someone:hunter2@db/x")
+def test_what_is_written_is_written_as_it_is_whatever_the_password() -> None:
+    """Text is redacted where it enters. With the password `data`, our own words stay what they are."""
+    redact.learn("postgres://someone:data@db/x")
     streams = Streams()
-    streams.console.data([("data hunter2", "")])
-    streams.console.table(("a",), [["cell hunter2"]])
-    streams.console.say("talk hunter2")
-    streams.console.error(DataopsError("error hunter2", hint="hint hunter2"))
-    assert "hunter2" not in "".join(streams.both)
-    assert "".join(streams.both).count("***") == 5
+    streams.console.data([("data", "")])
+    streams.console.table(("data",), [["data"]])
+    streams.console.say("data")
+    streams.console.error(DataopsError("data", hint="data"))
+    assert streams.both == ("data\ndata\ndata\n", "data\nerror: data\nhint: data\n")
 
 
 class Full(io.StringIO):
