@@ -160,6 +160,16 @@ def test_no_secret_is_in_what_any_exception_leaves(base: str, service: str, two:
         assert secret not in answer.stdout + answer.stderr, command
 
 
+def test_why_a_plan_is_incomplete_is_redacted_before_it_is_cut(two: Project) -> None:
+    """It is cut at 200 characters, in the middle of the password."""
+    secret = urlsplit(two.env["SHOP_URL"]).password
+    assert secret
+    two.file("bank", "003", f"raise RuntimeError('x' * {200 - len(secret) // 2} + {secret!r})")
+    opaque = two("plan", "--json").json["services"][1]["steps"][-1]["opaque"]
+    assert "xxx" in opaque
+    assert secret[:3] not in opaque
+
+
 def test_the_log_is_one_object_a_line_with_the_promised_fields(two: Project) -> None:
     answer = two("apply", "--yes", "--log-format", "json")
     lines = [json.loads(line) for line in answer.stderr.splitlines()]

@@ -14,6 +14,7 @@ import string
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, quote_plus
 from xml.etree import ElementTree
@@ -89,6 +90,7 @@ class Foreign:
         error = ValueError(f"cannot do {said}")
         error.add_note(said)
         error.statement = f"SELECT {said}"  # type: ignore[attr-defined]
+        error.diag = SimpleNamespace(message_detail=said)  # type: ignore[attr-defined]
         mongo_error = ValueError(said)
         mongo_error.details = {"errmsg": said}  # type: ignore[attr-defined]
         text = f"{postgres.error_text(error)}; {MongoBackend(service('a', kind=MONGODB)).error_text(mongo_error)}"
@@ -254,11 +256,31 @@ def test_secrets_that_overlap_leave_nothing(seed: int) -> None:
     whole = "".join(chance.choices(string.ascii_letters + "-_", k=chance.randint(6, 20)))
     cut = chance.randint(3, len(whole) - 3)
     overlap = chance.randint(0, cut)
-    pair = chance.choice([(whole, whole[:cut]), (whole, whole[cut:]), (whole[:cut], whole[cut - overlap :])])
+    inner = whole[1:-2] if len(whole) > 6 else whole[1:]
+    pair = chance.choice(
+        [(whole, whole[:cut]), (whole, whole[cut:]), (whole, inner), (whole[:cut], whole[cut - overlap :])]
+    )
     redactor = Redactor()
     for secret in chance.sample(pair, 2):
         redactor.learn(f"postgres://someone:{secret}@db/x")
     assert redactor(f"<{whole}>").replace("***", "") == "<>"
+
+
+@pytest.mark.parametrize("before", range(0, 600, 7))
+def test_text_is_redacted_before_it_is_cut(before: int) -> None:
+    """Wherever the cut is: of a driver's error, of a statement, of a definition, of a statement in a trace."""
+    secret = "q7w8e9-Q7W8E9-q7w8e9"
+    learn(secret)
+    said = "x" * before + secret + "y" * 200
+    error = ValueError("no")
+    error.statement = said  # type: ignore[attr-defined]
+    told = [
+        MongoBackend(service("a", kind=MONGODB)).error_text(ValueError(said)),
+        PostgresBackend(service("a")).error_text(error),
+        str(catalogue.Difference(Differs.DIFFERENT, "table", "t", said, said + "z")),
+        without_values(f'"{"x" * (before + 400)}{secret}"'),
+    ]
+    assert not [text for text in told if "q7w" in text]
 
 
 def test_every_format_is_looked_at() -> None:
