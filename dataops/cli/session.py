@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,7 @@ class Session:
         self.console.error(error)
 
     def report_bug(self, error: BaseException, trace: str) -> None:
+        """Write the traceback of what nobody foresaw."""
         if self.logs_lines:
             with suppress(OSError):
                 self.log.line("error", "bug", "", f"a bug: {type(error).__name__}", {"traceback": trace})
@@ -324,7 +325,7 @@ class Invocation:
     """One call of the command line, which Click carries in its context. `session` is None until options are read."""
 
     given: Sequence[str] = ()
-    session: Session | None = field(default=None)
+    session: Session | None = None
 
     def report_error(self, error: DataopsError) -> None:
         """Report the error that ends the command, also where there is no session yet."""

@@ -28,21 +28,25 @@ Json = dict[str, Any]
 
 
 def status(report: StatusReport) -> str:
+    """Where every service stands."""
     return document(
         {"services": [status_of(look.service.name, look.state, look.problem) for look in report.looks]}, report.code
     )
 
 
 def plan(report: PlanReport) -> str:
+    """What would be done."""
     saved = str(report.saved) if report.saved else None
     return document({**plan_of(report.plan, report.renderings), "saved": saved}, report.code)
 
 
 def proof(report: ProofReport) -> str:
+    """What `dataops prove` found."""
     return document({"services": [proof_of(one) for one in report.proofs]}, report.code)
 
 
 def lint(report: LintReport) -> str:
+    """What `dataops lint` found."""
     return document(lint_of(report), report.code)
 
 
@@ -52,6 +56,7 @@ def document(content: Json, code: int) -> str:
 
 
 def lint_of(report: LintReport) -> Json:
+    """What `dataops lint` found, and what a comment ignores."""
     found, root = report.found, report.root
     return {
         "files": len(found.files),
@@ -63,6 +68,7 @@ def lint_of(report: LintReport) -> Json:
 
 
 def error(problem: DataopsError) -> Json:
+    """Why a command failed."""
     return {
         "error": {
             "kind": type(problem).__name__,
@@ -76,6 +82,7 @@ def error(problem: DataopsError) -> Json:
 
 
 def plan_of(planned: Plan, renderings: Mapping[str, Rendering]) -> Json:
+    """A plan, with the commands of each step by the step's id, as far as they are known."""
     return {
         "direction": planned.direction.value,
         "services": [
@@ -95,6 +102,7 @@ def plan_of(planned: Plan, renderings: Mapping[str, Rendering]) -> Json:
 
 
 def result(done: Result, renderings: Mapping[str, Rendering]) -> Json:
+    """What a run came to, and its plan."""
     return {
         "run": done.run,
         "direction": done.plan.direction.value,
@@ -111,6 +119,7 @@ def result(done: Result, renderings: Mapping[str, Rendering]) -> Json:
 
 
 def status_of(name: str, state: State | DataopsError, problem: DataopsError | None) -> Json:
+    """Where one service stands. `problem` is what would refuse an apply now."""
     if isinstance(state, DataopsError):
         return {"service": name, "reachable": False, **error(state)}
     if state.service.observe:
@@ -184,6 +193,7 @@ def adoption(
 
 
 def proof_of(found: Proof) -> Json:
+    """What `dataops prove` found of one service."""
     return {
         "service": found.service.name,
         "migrations": [migration.id for migration in found.migrations],
@@ -199,6 +209,7 @@ def proof_of(found: Proof) -> Json:
 def baseline(
     run: str, name: str, upto: Iterable[Migration], differences: Sequence[str] | None, *, written: bool
 ) -> Json:
+    """The answer of `dataops baseline`."""
     return {
         "run": run,
         "service": name,
@@ -209,6 +220,7 @@ def baseline(
 
 
 def entry_of(service: str, entry: Entry) -> Json:
+    """One journal entry."""
     return {
         "service": service,
         "run": entry.run,
@@ -227,10 +239,12 @@ def entry_of(service: str, entry: Entry) -> Json:
 
 
 def history(entries: Iterable[tuple[str, Entry]]) -> Json:
+    """Journal entries, each with its service, in the given order."""
     return {"entries": [entry_of(service, entry) for service, entry in entries]}
 
 
 def stash_entries(service: str, found: StashEntry) -> Json:
+    """One stash entry."""
     return {
         "service": service,
         "migration": found.migration,

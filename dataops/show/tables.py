@@ -13,16 +13,18 @@ from dataops.text import counted
 
 STATUS_HEADERS = ("service", "revision", "applied", "pending", "last run", "who", "when", "state")
 HISTORY_HEADERS = ("when", "service", "migration", "direction", "event", "seconds", "run", "who", "note")
+STASH_HEADERS = ("service", "migration", "of", "kept in", "about", "size", "since")
 
 
 def status_row(name: str, state: State | DataopsError, problem: DataopsError | None) -> tuple[list[str], str]:
-    """One row and its style. `problem` is what would refuse an apply now."""
+    """One row under STATUS_HEADERS, and its style. `problem` is what would refuse an apply now."""
     if isinstance(state, DataopsError):
         return [name, "?", "?", "?", "", "", "", state.message], "red"
     if state.service.observe:
-        return _watched_row(name, state)
+        return _observed_row(name, state)
     revision = state.unknown[-1] if state.unknown else (state.applied[-1].id if state.applied else "none")
     last = state.last
+    condition = _condition(state, problem)
     return [
         name,
         revision,
@@ -31,11 +33,11 @@ def status_row(name: str, state: State | DataopsError, problem: DataopsError | N
         last.run if last else "",
         f"{last.actor}@{last.host}" if last else "",
         f"{last.at:%Y-%m-%d %H:%M:%S}" if last and last.at else "",
-        *(text := [_condition(state, problem)]),
-    ], _condition_style(text[0])
+        condition,
+    ], _condition_style(condition)
 
 
-def _watched_row(name: str, state: State) -> tuple[list[str], str]:
+def _observed_row(name: str, state: State) -> tuple[list[str], str]:
     watched = watch.watch(state)
     record, newest = watched.record, watched.newest
     at = newest.at if newest else None
@@ -88,6 +90,7 @@ def _condition_style(text: str) -> str:
 
 
 def history_rows(entries: Iterable[tuple[str, Entry]]) -> list[list[str]]:
+    """A row under HISTORY_HEADERS for each service and entry, in the given order."""
     return [
         [
             f"{entry.at:%Y-%m-%d %H:%M:%S}" if entry.at else "",
@@ -104,21 +107,19 @@ def history_rows(entries: Iterable[tuple[str, Entry]]) -> list[list[str]]:
     ]
 
 
-STASH_HEADERS = ("service", "migration", "of", "kept in", "about", "size", "since")
-
-
 def stash_rows(found: Iterable[tuple[str, StashEntry]]) -> list[list[str]]:
+    """A row under STASH_HEADERS for each service and stash entry, in the given order."""
     return [
         [
             service,
-            kept.migration,
-            kept.source,
-            kept.place,
-            f"{kept.count:,}",
-            _size(kept.bytes),
-            f"{kept.at:%Y-%m-%d %H:%M:%S}" if kept.at else "unknown",
+            entry.migration,
+            entry.source,
+            entry.place,
+            f"{entry.count:,}",
+            _size(entry.bytes),
+            f"{entry.at:%Y-%m-%d %H:%M:%S}" if entry.at else "unknown",
         ]
-        for service, kept in found
+        for service, entry in found
     ]
 
 
