@@ -19,7 +19,7 @@ from dataops.cli import termination
 from dataops.durations import parse_duration
 from dataops.errors import Bug, CannotWrite, ConfigError, DataopsError, ExitCode, Stopped, UsageError
 from dataops.events import Broadcast, Emit, Event
-from dataops.redaction import describe, redact, traceback_of
+from dataops.redaction import describe, message_of, redact, traceback_of
 from dataops.show import json as answers
 from dataops.show import log, terminal, writers
 from dataops.show.log import JsonLog
@@ -300,7 +300,7 @@ def only_with(given: object, option: str, other: str) -> None:
 
 def unwritable(error: OSError) -> CannotWrite:
     return CannotWrite(
-        f"{error.filename or 'output'}: {error.strerror or error}",
+        f"{error.filename or 'output'}: {redact(error.strerror or '') or message_of(error)}",
         hint="what the command did stands; is the disk full, or the output closed?",
     )
 

@@ -393,7 +393,7 @@ class PostgresBackend:
         assert row is not None
         if row["hidden"]:
             raise PermissionDenied(
-                f"this user may not use the schema {row['hidden']}, in which the record is",
+                f"this user may not use the schema {redact(row['hidden'])}, in which the record is",
                 service=self.service.name,
                 hint="docs/operations.md#rights lists what each command needs",
             )
@@ -559,7 +559,7 @@ class PostgresBackend:
         broken = {name for name in found if name not in before or name.rpartition(".")[2].strip('"') in text}
         if broken:
             raise MigrationFailed(
-                f"the index {', '.join(sorted(broken))} is invalid; {step.migration.id} counts as not done",
+                f"the index {redact(', '.join(sorted(broken)))} is invalid; {step.migration.id} counts as not done",
                 service=self.service.name,
                 migration=step.migration.id,
                 hint="drop the index and run again; docs/operations.md#an-invalid-index",
@@ -628,7 +628,11 @@ def _applied(id_: str, row: DictRow | None) -> AppliedMigration:
 
 
 def _holder(row: DictRow) -> Holder:
-    run, _, who = redact(str(row["application_name"] or "")).removeprefix("dataops/").partition(" ")
+    name = str(row["application_name"] or "")
+    run, _, who = name.removeprefix("dataops/").partition(" ")
+    if not name.startswith("dataops/"):
+        run = redact(run)
+    who = redact(who)
     where = f"process {row['pid']}" + (f" from {row['client']}" if row["client"] else "")
     return Holder(run=run or "unknown", who=f"{who}, {where}" if who else where, since=row["since"])
 
