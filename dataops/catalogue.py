@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+from dataops.redaction import redact
+
 Key = tuple[str, str]
 """A kind of object and its name. The name of a column begins with that of its table: `messages.id`."""
 
@@ -37,12 +39,13 @@ class Difference:
     found: str = ""
 
     def __str__(self) -> str:
-        expected, found = _around_the_difference(self.expected, self.found)
+        name = redact(self.name)
+        expected, found = _around_the_difference(redact(self.expected), redact(self.found))
         if self.how is Differs.MISSING:
-            return f"{self.kind} {self.name}: missing here" + (f", expected {expected}" if expected else "")
+            return f"{self.kind} {name}: missing here" + (f", expected {expected}" if expected else "")
         if self.how is Differs.UNEXPECTED:
-            return f"{self.kind} {self.name}: here, but not expected" + (f" ({found})" if found else "")
-        return f"{self.kind} {self.name}: here {found or 'plain'}, expected {expected or 'plain'}"
+            return f"{self.kind} {name}: here, but not expected" + (f" ({found})" if found else "")
+        return f"{self.kind} {name}: here {found or 'plain'}, expected {expected or 'plain'}"
 
 
 @dataclass(frozen=True)

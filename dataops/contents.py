@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dataops.catalogue import Differs
+from dataops.redaction import redact
 
 EACH = 10_000
 """The largest number of rows for which a digest keeps every row. Of larger tables it keeps only the columns."""
@@ -50,7 +51,7 @@ class Change:
     ids: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        place = f"{self.name}.{self.field}" if self.field else self.name
+        place = redact(f"{self.name}.{self.field}" if self.field else self.name)
         number = f"{self.count:,} {self.unit if self.count != 1 else self.unit[:-1]}" if self.count else self.unit
         if self.how is Differs.MISSING:
             text = f"{place}: {number} missing here"
@@ -59,7 +60,7 @@ class Change:
         else:
             text = f"{place}: different in {number}" if self.count else f"{place}: {self.unit} are different"
         more = ", ..." if len(self.ids) < self.count else ""
-        return f"{text} ({', '.join(self.ids)}{more})" if self.ids else text
+        return f"{text} ({', '.join(map(redact, self.ids))}{more})" if self.ids else text
 
 
 def compare(expected: Contents, found: Contents) -> tuple[Change, ...]:

@@ -24,7 +24,7 @@ from dataops.contents import Contents
 from dataops.errors import DataopsError, MigrationFailed, Stopped, UsageError
 from dataops.model import Author, Direction, Migration, Plan, Service
 from dataops.planning import planner
-from dataops.redaction import redact
+from dataops.redaction import describe, message_of
 from dataops.run.executor import execute
 from dataops.run.stop import StopSignal
 from dataops.scratch import Scratch
@@ -87,8 +87,7 @@ class Seeding:
                 function(*arguments, database)
             except Exception as error:
                 raise UsageError(
-                    f"{self._path}: {name}({', '.join(map(repr, arguments))}) raised {type(error).__name__}: "
-                    f"{redact(str(error))}",
+                    f"{self._path}: {name}({', '.join(map(repr, arguments))}) raised {describe(error)}",
                     service=service.name,
                     hint="mend the seed file",
                 ) from error
@@ -104,7 +103,7 @@ def _run(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise UsageError(f"{path} cannot be run: {type(error).__name__}: {error}", hint="mend the seed file") from error
+        raise UsageError(f"{path} cannot be run: {describe(error)}", hint="mend the seed file") from error
     finally:
         sys.path.remove(str(Path.cwd()))
     if not any(callable(getattr(module, name, None)) for name in ("seed", "seed_after")):
@@ -200,7 +199,7 @@ class _Prover:
             error = failure.error
             if isinstance(error, DataopsError):
                 raise MigrationFailed(error.message, migration=error.migration, hint=error.hint) from error
-            raise MigrationFailed(redact(str(error))) from error
+            raise MigrationFailed(message_of(error)) from error
 
     def _plan(self, service: Service, direction: Direction, migration: Migration | None) -> Plan:
         """Apply up to a migration, or roll back the one that is newest (None: everything that is proved)."""

@@ -28,7 +28,7 @@ from dataops.errors import DataopsError, MigrationFailed, ServerUnavailable, Sto
 from dataops.kinds import Kind
 from dataops.model import Author, Migration, Service
 from dataops.planning import planner
-from dataops.redaction import redact
+from dataops.redaction import describe, redact
 from dataops.run.executor import execute
 from dataops.run.stop import StopSignal
 
@@ -108,7 +108,7 @@ class Scratch:
         result = execute(plan, self._author, emit=lambda event: None, stop=self._stop)
         for failure in result.failures:
             error = failure.error
-            text = error.message if isinstance(error, DataopsError) else redact(f"{type(error).__name__}: {error}")
+            text = error.message if isinstance(error, DataopsError) else describe(error)
             raise MigrationFailed(
                 f"our history cannot be built in a scratch database: {text}",
                 service=service.name,

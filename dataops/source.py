@@ -1,4 +1,4 @@
-"""What the text of a migration file says about itself, without running it. Pure: text in, facts out.
+"""What the text of a migration file says about itself, without running it. Text in, facts out, free of secrets.
 
 Reading is lazy, so that a service with ten thousand migrations answers within a second: `identity` finds the id and the
 parent with a regular expression, and only `facts` and `semantic_checksum` make a syntax tree.
@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from dataops.redaction import message_of, redact
 
 
 class Unreadable(ValueError):
@@ -61,11 +63,11 @@ def parse(source: bytes) -> ast.Module:
     try:
         return ast.parse(source)
     except SyntaxError as error:
-        raise Unreadable(f"{error.msg}", error.lineno) from error
+        raise Unreadable(redact(str(error.msg)), error.lineno) from error
     except (RecursionError, MemoryError) as error:  # Python's own parser gives up
         raise Unreadable("it is nested too deeply") from error
     except ValueError as error:  # a null byte, an unknown encoding
-        raise Unreadable(str(error)) from error
+        raise Unreadable(message_of(error)) from error
 
 
 def facts(source: bytes) -> Facts:
@@ -174,7 +176,7 @@ def _docstring_node(node: _Documented) -> ast.Expr | None:
 
 
 def _title(tree: ast.Module) -> str:
-    text = (ast.get_docstring(tree) or "").strip()
+    text = redact(ast.get_docstring(tree) or "").strip()
     return text.splitlines()[0].strip() if text else ""
 
 
@@ -215,7 +217,8 @@ def _puts_aside(tree: ast.Module) -> bool:
 def _irreversible(tree: ast.Module, known: dict[str, Any]) -> str:
     """Why the file cannot be undone; "" when it can."""
     if known.get("reversible") is False:
-        return str(known.get("irreversible_because") or "it says reversible = False")
+        reason = known.get("irreversible_because")
+        return redact(str(reason)) if reason else "it says reversible = False"
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     down = functions.get("downgrade")
     if down is None:

@@ -42,14 +42,18 @@ def to_fields(entry: Entry) -> dict[str, Any]:
         "version": entry.version,
         "checksum": entry.checksum,
         "raw_checksum": entry.raw_checksum,
-        "error": redact(entry.error),
-        "reason": redact(entry.reason),
+        "error": entry.error,
+        "reason": entry.reason,
     }
 
 
 def from_fields(stored: Mapping[str, Any]) -> Entry:
     """The entry of a stored row or document with the fields of `Entry`."""
-    return Entry(**{**stored, "direction": Direction(stored["direction"]), "event": JournalEvent(stored["event"])})
+    # A run that did not know our secrets may have written them.
+    told = {key: redact(stored[key]) for key in ("error", "reason")}
+    return Entry(
+        **{**stored, **told, "direction": Direction(stored["direction"]), "event": JournalEvent(stored["event"])}
+    )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from dataops.errors import BrokenFile
 from dataops.model import Direction, Migration, Service, Step
-from dataops.redaction import redact
+from dataops.redaction import describe
 
 
 def load_module(service: Service, migration: Migration) -> types.ModuleType:
@@ -20,7 +20,7 @@ def load_module(service: Service, migration: Migration) -> types.ModuleType:
         exec(compile(migration.text, str(migration.path), "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:
         raise BrokenFile(
-            f"{migration.path} raises on import: {type(error).__name__}: {redact(str(error))}",
+            f"{migration.path} raises on import: {describe(error)}",
             service=service.name,
             migration=migration.id,
             hint="mend the file; nothing of it was run",

@@ -1,4 +1,4 @@
-"""The commands: parse, ask, call, show. The only place that knows Click, and the one `except` for users' errors."""
+"""The commands: parse, ask, call, show. The only place that knows Click, and that turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
@@ -14,49 +15,52 @@ from typing import NoReturn
 import click
 
 from dataops.cli import adopting, asking, changing, dev, lint, new, proving, stash, termination  # noqa: F401  each brings its commands
-from dataops.cli.session import document, main_group, sessions, tell, tell_bug, unwritable
+from dataops.cli.session import Invocation, main_group, unwritable
 from dataops.cli.signals import AtOnce
 from dataops.errors import DataopsError, ExitCode, Stopped, UsageError
+from dataops.redaction import redact, traceback_of
 from dataops.show import json, terminal
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; the only place where errors become text and numbers."""
-    sessions.clear()
     termination.forget()
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    code = _run(given)
-    lost = sessions[-1].console.lost if sessions else None
+    invocation = Invocation(sys.argv[1:] if arguments is None else list(arguments))
+    code = _run(invocation)
+    lost = invocation.session.console.lost if invocation.session else None
     if lost is not None and not isinstance(lost, BrokenPipeError):
-        tell(unwritable(lost))
+        invocation.report_error(unwritable(lost))
         code = code or ExitCode.UNREACHABLE
     termination.write(code)
     return code
 
 
-def _run(given: list[str]) -> int:
+def _run(invocation: Invocation) -> int:
     try:
-        return int(main_group.main(args=given, standalone_mode=False) or 0)
+        return int(main_group.main(args=list(invocation.given), standalone_mode=False, obj=invocation) or 0)
     except click.ClickException as error:
+        shown = io.StringIO()
+        error.show(file=shown)
+        message = redact(error.format_message())  # it quotes the command line, as does what Click shows
         with suppress(OSError):
-            error.show()
-        termination.note(f"error: {error.format_message()}")
-        if "--json" in given:  # as long as there is no session
-            wrong = UsageError(error.format_message(), hint="see --help")
-            terminal.Console().answer(document(json.error(wrong), wrong.exit_code))
+            click.echo(redact(shown.getvalue()), nl=False, err=True)
+        termination.note(f"error: {message}")
+        if "--json" in invocation.given:  # there is no session yet
+            wrong = UsageError(message, hint="see --help")
+            terminal.Console().answer(json.document(json.error(wrong), wrong.exit_code))
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt, AtOnce):
-        tell(Stopped("interrupted; nothing was done", hint=""))
+        invocation.report_error(Stopped("interrupted; nothing was done", hint=""))
         return ExitCode.STOPPED
     except DataopsError as error:
-        tell(error, given)
+        invocation.report_error(error)
         return error.exit_code
     except OSError as error:
         problem = unwritable(error)
-        tell(problem, given)
+        invocation.report_error(problem)
         return problem.exit_code
-    except Exception as error:  # noqa: BLE001
-        tell_bug(error)
+    except BaseException as error:  # noqa: BLE001  a migration may raise any class, and Python would print it with its secrets
+        invocation.report_bug(error)
         return ExitCode.FAILED
 
 
@@ -78,6 +82,13 @@ def _standard_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+def _print_of_thread(error: threading.ExceptHookArgs) -> None:
+    """In place of Python's hook, which prints the traceback of a thread with its secrets."""
+    if error.exc_value is not None and sys.stderr is not None:
+        with suppress(OSError, ValueError):  # ValueError: stderr is closed
+            sys.stderr.write(traceback_of(error.exc_value))
+
+
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
     """For commands that only look: there is nothing to finish. Others have `signals`."""
     raise AtOnce
@@ -86,6 +97,7 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 def main() -> NoReturn:
     """The installed command. Leaves without the half second for which pymongo would hold the interpreter."""
     _standard_streams()
+    threading.excepthook = _print_of_thread
     signal.signal(signal.SIGTERM, _leave)  # else the first process of a container would not even hear it
     code = run()
     for stream in (sys.stdout, sys.stderr):

@@ -16,10 +16,12 @@ from dataops.model import Service
 from dataops.othertools import examine, match
 from dataops.othertools.examine import Adoption
 from dataops.planning.target import BASE, find_target
+from dataops.redaction import redact
 from dataops.run import adopting
 from dataops.run.reading import look
 from dataops.run.stop import StopSignal
 from dataops.show import json, terminal
+from dataops.text import counted
 
 if TYPE_CHECKING:
     from dataops.scratch import Scratch
@@ -83,7 +85,7 @@ def adopt_command(
                     if not session.as_json:
                         session.console.data(terminal.adoption_lines(outcome.found))
                     examine.refuse_unfit(outcome.found, everyone)
-                    _adopt(session, outcome, scratch, write=write, accepted=reason if accept else "", stop=stop)
+                    _adopt(session, outcome, scratch, write=write, accepted=redact(reason) if accept else "", stop=stop)
             except DataopsError as error:
                 error.service = error.service or outcome.service.name
                 outcome.error = error
@@ -151,6 +153,7 @@ def baseline_command(
         adopting.refuse_baseline(backend.read(), target)
         with session.running_files(only_planned=True):
             expected = scratch.catalogue(service, target, backend)
+        reason = redact(reason)
         accepted = reason if accept else ""
         if write:
             outcome.differences = adopting.baseline(
@@ -197,11 +200,11 @@ def _tell(session: Session, outcome: _Outcome) -> None:
 
 
 def _tell_differences(session: Session, outcome: _Outcome) -> None:
-    session.console.talk([(f"  accepted: {difference}", "yellow") for difference in outcome.differences or ()])
+    session.console.messages([(f"  accepted: {difference}", "yellow") for difference in outcome.differences or ()])
 
 
 def _tell_written(session: Session, service: Service, count: int, *, written: bool) -> None:
-    what = terminal.counted(count, "migration")
+    what = counted(count, "migration")
     if written:
         session.console.data([(f"{service.name}: {what} recorded (run {session.author.run})", "green")])
     else:

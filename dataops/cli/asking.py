@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from dataops.backends import opened
-from dataops.cli.session import Session, checkout, command, document, duration, reported, worst
+from dataops.cli.session import Session, checkout, command, duration, reported, worst
 from dataops.cli.signals import signals
 from dataops.cli.telemetry import metrics_option, telemetry
 from dataops.errors import (
@@ -25,9 +25,10 @@ from dataops.errors import (
 from dataops.model import Ahead, Service, State
 from dataops.othertools import watch
 from dataops.planning import checks, recovery
-from dataops.redaction import redact
 from dataops.run.reading import look, side_by_side
-from dataops.show import json, pipeline, terminal
+from dataops.show import json, tables
+from dataops.show.reports import Look, StatusReport
+from dataops.text import counted
 
 _WAIT_PAUSE = 1.0
 
@@ -35,7 +36,7 @@ _WAIT_PAUSE = 1.0
 @command("status")
 @click.option("--check", is_flag=True, help="Exit 2 if anything is pending; also 4, 6, 9 or 10 if something is wrong.")
 @metrics_option
-@reported
+@reported("status")
 def status_command(
     session: Session, check: bool, metrics_file: Path | None, form: str, report_path: Path | None
 ) -> ExitCode:
@@ -55,21 +56,14 @@ def status_command(
         states = observed.outcomes = look(services, emit=session.sink())
     problems = [None if isinstance(state, DataopsError) else _problem(state) for state in states]
     code = _status_code(states, problems, check=check)
-    looked = list(zip(services, states, problems, strict=True))
-
-    def text() -> str:
-        if form == "json":
-            return document({"services": [json.status(s.name, state, p) for s, state, p in looked]}, code)
-        return redact(pipeline.status(form, looked, checkout(config.path.parent), check=check))
-
-    if session.deliver(form, text, report_path):
+    looks = [Look(*one) for one in zip(services, states, problems, strict=True)]
+    if session.deliver(form, "status", StatusReport(looks, checkout(config.path.parent), check, code), report_path):
         return code
-    drawn = [terminal.status_row(s.name, state, p) for s, state, p in looked]
-    session.console.table(terminal.STATUS_HEADERS, [row for row, _ in drawn], [style for _, style in drawn])
-    for state, problem in zip(states, problems, strict=True):
-        wrong = state if isinstance(state, DataopsError) else problem
-        if wrong is not None:
-            session.console.error(wrong)
+    drawn = [tables.status_row(one.service.name, one.state, one.problem) for one in looks]
+    session.console.table(tables.STATUS_HEADERS, [row for row, _ in drawn], [style for _, style in drawn])
+    for one in looks:
+        if one.wrong is not None:
+            session.console.error(one.wrong)
     return code
 
 
@@ -99,7 +93,7 @@ def history_command(session: Session, run_id: str | None, limit: int) -> None:
     if session.as_json:
         session.answer(json.history(shown), ExitCode.OK)
     elif shown:
-        session.console.table(terminal.HISTORY_HEADERS, terminal.history_rows(shown))
+        session.console.table(tables.HISTORY_HEADERS, tables.history_rows(shown))
     else:
         session.console.say("nothing yet")
 
@@ -143,7 +137,7 @@ def wait_command(session: Session, timeout: float, allow_ahead: bool) -> ExitCod
                 raise worst(waiting)
             stop.pause(_WAIT_PAUSE)
         if session.as_json:
-            rows = [json.status(s.name, state, None) for s, state in zip(services, states, strict=True)]
+            rows = [json.status_of(s.name, state, None) for s, state in zip(services, states, strict=True)]
             session.answer({"services": rows}, ExitCode.OK)
     return ExitCode.OK
 
@@ -197,5 +191,5 @@ def _waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsEr
     except DataopsError as error:
         return error
     if state.pending:
-        return WaitTimedOut(f"{terminal.counted(len(state.pending), 'migration')} pending", service=state.service.name)
+        return WaitTimedOut(f"{counted(len(state.pending), 'migration')} pending", service=state.service.name)
     return None

@@ -15,7 +15,6 @@ from dataops.cli.session import (
     checkout,
     command,
     consent,
-    document,
     duration,
     only_with,
     reported,
@@ -31,7 +30,9 @@ from dataops.run.executor import execute
 from dataops.run.reading import read_all, side_by_side
 from dataops.run.stop import StopSignal
 from dataops.run.under_lock import resolve
-from dataops.show import json, pipeline, terminal
+from dataops.show import json, terminal, writers
+from dataops.show.reports import PlanReport
+from dataops.text import counted
 
 
 def _of_a_run(function: click.decorators.FC) -> click.decorators.FC:
@@ -55,7 +56,7 @@ def _of_a_run(function: click.decorators.FC) -> click.decorators.FC:
 @click.option("--run", "run_id", metavar="ID", help="With --direction rollback: undo this run.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for dataops apply FILE.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to do.")
-@reported
+@reported("plan")
 def plan_command(
     session: Session,
     to: str | None,
@@ -90,20 +91,14 @@ def plan_command(
             planned = _plan_apply(services, session, to=to, steps=steps)
         renderings = _render(planned, session, everything=form != "table")
     except DataopsError as error:
-        if form in pipeline.FORMATS:
-            refused = redact(pipeline.refusal(form, "dataops plan", error))
-            session.deliver(form, lambda: refused, report_path)
+        if form in writers("refusal"):
+            session.deliver_text(writers("refusal")[form]("dataops plan", error), report_path)
         raise
     if out is not None:
         planfile.save(planned, out)
     code = ExitCode.PENDING if detailed_exitcode and planned.steps else ExitCode.OK
-
-    def text() -> str:
-        if form == "json":
-            return document({**json.plan(planned, renderings), "saved": str(out) if out else None}, code)
-        return redact(pipeline.plan(form, planned, renderings, checkout(config.path.parent)))
-
-    if not session.deliver(form, text, report_path):
+    report = PlanReport(planned, renderings, checkout(config.path.parent), out, code)
+    if not session.deliver(form, "plan", report, report_path):
         session.console.data(terminal.plan_lines(planned, renderings, verbose=session.verbose))
         if out is not None:
             session.console.say(f"Saved to {out}; apply exactly this with: dataops apply {out}")
@@ -147,7 +142,7 @@ def apply_command(
     with signals(session) as stop, telemetry(session, "apply", metrics_file) as observed:
         if planned is not None:
             for given, name in ((to, "--to"), (steps, "--steps"), (session.selected, "--service")):
-                only_with(given, name, "no PLANFILE: a saved plan says already what to do", negative=True)
+                only_with(given, name, "no PLANFILE: a saved plan says already what to do")
             saved = planfile.load(planned)
             services = observed.services = _services_of(saved, session)
             states = read_all(services, emit=session.sink(), wait_seconds=wait_seconds or 0, stop=stop)
@@ -221,7 +216,9 @@ def resolve_command(session: Session, step: str, applied: bool | None, reason: s
         raise UsageError(f"{rest} is not a migration")
     with signals(session) as stop, opened(service) as backend:
         decided = Step(name, migration, Direction.APPLY if applied else Direction.ROLLBACK)
-        resolve(backend, session.author, decided, applied=applied, reason=reason, emit=session.sink(), stop=stop)
+        resolve(
+            backend, session.author, decided, applied=applied, reason=redact(reason), emit=session.sink(), stop=stop
+        )
     answer = "applied" if applied else "not applied"
     if session.as_json:
         session.answer({"run": session.author.run, "step": decided.id, "applied": applied}, ExitCode.OK)
@@ -297,7 +294,7 @@ def _carry_out(
     jobs: int | None,
 ) -> ExitCode:
     renderings = _render(plan, session)
-    session.console.talk(terminal.plan_lines(plan, renderings, verbose=session.verbose))
+    session.console.messages(terminal.plan_lines(plan, renderings, verbose=session.verbose))
     if stop():
         raise Stopped("stopped before the first step; nothing was done")
     if plan.steps and backup is not None:
@@ -318,7 +315,7 @@ def _carry_out(
         session.answer(json.result(result, renderings), code)
     elif plan.steps:
         lines = terminal.result_lines(result)
-        session.console.talk(lines[:-1])
+        session.console.messages(lines[:-1])
         session.console.data(lines[-1:])
         if result.stopped:
             where = "in the middle of a step" if result.failures else "at a safe point"
@@ -331,7 +328,7 @@ def _carry_out(
 
 def _ask(plan: Plan) -> None:
     verb = "Apply" if plan.direction is Direction.APPLY else "Roll back"
-    consent(f"{verb} {terminal.counted(len(plan.steps), 'migration')}?")
+    consent(f"{verb} {counted(len(plan.steps), 'migration')}?")
 
 
 def _result_code(result: Result) -> ExitCode:

@@ -13,9 +13,9 @@ from types import FrameType
 from typing import NoReturn
 
 from dataops.cli import termination
-from dataops.cli.session import Session, tell
+from dataops.cli.session import Session
 from dataops.errors import Stopped
-from dataops.events import Emit, StopRequested
+from dataops.events import StopRequested
 from dataops.run.stop import StopSignal
 
 _ASK_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -41,7 +41,7 @@ def signals(session: Session) -> Iterator[StopSignal]:
         if not stop.working:
             raise AtOnce
 
-    threading.Thread(target=_answer_signals, args=[ours, stop, session.sink()], daemon=True).start()
+    threading.Thread(target=_answer_signals, args=[ours, stop, session], daemon=True).start()
     woken = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
     ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
     before = {number: signal.signal(number, handle) for number in _ASK_TO_STOP if number not in ignored}
@@ -58,7 +58,9 @@ class AtOnce(BaseException):
     """A signal while there is nothing to finish. No migration file that is planned just now can catch it by mistake."""
 
 
-def _answer_signals(pipe: int, stop: StopSignal, emit: Emit) -> None:
+def _answer_signals(pipe: int, stop: StopSignal, session: Session) -> None:
+    emit = session.sink()
+
     def heard() -> str | None:
         number = os.read(pipe, 1)
         return signal.Signals(number[0]).name if number else None
@@ -71,7 +73,7 @@ def _answer_signals(pipe: int, stop: StopSignal, emit: Emit) -> None:
         if not stop.working:
             if select.select([pipe], [], [], _LEAVE_SECONDS)[0] and heard() is None:
                 return  # the main thread has left by itself
-            _leave(Stopped("interrupted; nothing was done", hint=""))
+            _leave(session, Stopped("interrupted; nothing was done", hint=""))
         emit(StopRequested(signal=first))
         second = heard()
         while second == signal.SIGHUP.name:
@@ -83,10 +85,10 @@ def _answer_signals(pipe: int, stop: StopSignal, emit: Emit) -> None:
         # What does not come to its end even then, Python code of a migration for example, is left as by a crash.
         time.sleep(_ABORT_SECONDS)
         hint = "as after a crash: dataops status says what is true"
-        _leave(Stopped("stopped now, in the middle of a step", hint=hint))
+        _leave(session, Stopped("stopped now, in the middle of a step", hint=hint))
 
 
-def _leave(error: Stopped) -> NoReturn:
-    tell(error)
+def _leave(session: Session, error: Stopped) -> NoReturn:
+    session.report_error(error)
     termination.write(error.exit_code)
     os._exit(error.exit_code)

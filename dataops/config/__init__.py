@@ -23,6 +23,7 @@ from dataops.errors import ConfigError, UsageError
 from dataops.files import aliases, chain, toml
 from dataops.model import Author, Service, ToolAliases
 from dataops.othertools import match
+from dataops.redaction import redact
 from dataops.text import near
 
 
@@ -77,7 +78,7 @@ def load(
 def _choose(settings: Settings, selected: Collection[str], *, observed: bool) -> list[ServiceSettings]:
     for name in selected:
         if name not in settings.services:
-            raise UsageError(f"there is no service {name}", hint=near(name, settings.services))
+            raise UsageError(f"there is no service {redact(name)}", hint=near(name, settings.services))
     chosen = [one for one in settings.services.values() if one.name in selected or not selected]
     if observed:
         return chosen

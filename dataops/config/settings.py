@@ -14,6 +14,7 @@ from dataops.files import toml
 from dataops.kinds import Kind
 from dataops.model import Ahead, Timeouts
 from dataops.othertools import match
+from dataops.redaction import redact
 from dataops.text import near
 
 FILE_NAME = "dataops.toml"
@@ -93,7 +94,9 @@ class Settings:
         """The URLs of a named environment, by service. Raises UsageError when there is no such environment."""
         environments = toml.table(self._environments, f"{self.path}: [environments]", MANUAL)
         if name not in environments:
-            raise UsageError(f"there is no environment {name} in {self.path}", hint=near(name, environments.values))
+            raise UsageError(
+                f"there is no environment {redact(name)} in {self.path}", hint=near(name, environments.values)
+            )
         return environments.table(name, f"{self.path}: [environments.{name}]")
 
 
@@ -181,9 +184,13 @@ def _timeout(key: str, value: object, where: str) -> float:
         return seconds
     if seconds < least:
         or_zero = ", or 0" if key in _MAY_BE_ZERO else ""
-        raise ConfigError(f"{where}: {value!r} is too short", hint=f"at least {least:g} s{or_zero}; {MANUAL}")
+        raise ConfigError(
+            f"{where}: {redact(repr(value))} is too short", hint=f"at least {least:g} s{or_zero}; {MANUAL}"
+        )
     if seconds > _MOST_SECONDS:
-        raise ConfigError(f"{where}: {value!r} is too long", hint=f"at most {_MOST_SECONDS / 86400:.0f} days")
+        raise ConfigError(
+            f"{where}: {redact(repr(value))} is too long", hint=f"at most {_MOST_SECONDS / 86400:.0f} days"
+        )
     return seconds
 
 
@@ -232,7 +239,9 @@ def _depends_on(name: str, services: Mapping[str, toml.Table]) -> tuple[str, ...
     names = table.texts("depends_on", "list of service names")
     for other in names:
         if other not in services or other == name:
-            raise ConfigError(f"{table.where}: depends_on names {other!r}", hint=near(other, set(services) - {name}))
+            raise ConfigError(
+                f"{table.where}: depends_on names {redact(repr(other))}", hint=near(other, set(services) - {name})
+            )
         if "observe" in services[other]:
             raise ConfigError(
                 f"{table.where}: depends_on names {other}, which is only observed",

@@ -7,6 +7,7 @@ from typing import Any
 
 from dataops import kinds, urls
 from dataops.errors import PermissionDenied, ServerUnavailable, Unreachable
+from dataops.redaction import message_of
 
 _SECONDS = 5
 
@@ -37,7 +38,7 @@ def drop_database(server: str, name: str) -> None:
             client.drop_database(name)
     except PyMongoError as error:
         raise Unreachable(
-            f"the scratch database {name} could not be dropped: {error}", hint="drop it by hand"
+            f"the scratch database {name} could not be dropped: {message_of(error)}", hint="drop it by hand"
         ) from error
 
 
@@ -51,9 +52,11 @@ def _run(server: str, statement: str) -> None:
         with psycopg.connect(server, dbname=database, autocommit=True, connect_timeout=_SECONDS) as connection:
             connection.execute(statement.encode())
     except psycopg.errors.InsufficientPrivilege as error:
-        raise PermissionDenied(f"--scratch: {error}", hint="the user needs the right CREATEDB there") from error
+        raise PermissionDenied(
+            f"--scratch: {message_of(error)}", hint="the user needs the right CREATEDB there"
+        ) from error
     except psycopg.Error as error:
-        raise ServerUnavailable(f"--scratch: {str(error).strip()}", hint="is the URL right?") from error
+        raise ServerUnavailable(f"--scratch: {message_of(error).strip()}", hint="is the URL right?") from error
 
 
 def _is_postgres(url: str) -> bool:

@@ -27,6 +27,7 @@ from typing import IO, Any
 from dataops.dev import supervisor
 from dataops.dev.programs import find_mongodb, find_postgres, missing_uuid_library
 from dataops.errors import ServerUnavailable
+from dataops.redaction import redact
 
 HOST = "127.0.0.1"
 ADMIN = "dataops"
@@ -92,7 +93,7 @@ def _owned(spec: supervisor.Spec, title: str) -> Iterator[Owned]:
     try:
         answer = _answer(process.stdout, spec.seconds + 15)
         if "port" not in answer:
-            what = answer.get("error", "its supervisor ended without a word")
+            what = redact(answer["error"]) if "error" in answer else "its supervisor ended without a word"
             raise ServerUnavailable(f"{title} did not start: {what}", hint="the lines above are the end of its log")
         yield Owned(process, Path(spec.folder), answer["port"], answer["pid"])
     finally:

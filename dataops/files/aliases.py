@@ -9,6 +9,7 @@ from typing import Any
 from dataops.errors import ConfigError
 from dataops.files import toml
 from dataops.model import Alias, Migration, ToolAliases
+from dataops.redaction import redact
 from dataops.text import near
 
 ADOPT_FILE = "adopt.toml"
@@ -40,7 +41,7 @@ def _tool(tool: str, table: toml.Table, ids: Collection[str]) -> ToolAliases:
     aliases = {}
     for id_, value in table.get("migrations", {}).items():
         if id_ not in ids:
-            raise ConfigError(f"{table.where}: there is no migration {id_}", hint=near(id_, ids))
+            raise ConfigError(f"{table.where}: there is no migration {redact(id_)}", hint=near(id_, ids))
         aliases[id_] = _alias(toml.table(value, f"{table.where} {id_}", _MANUAL))
     _refuse_ambiguous(table, aliases)
     return ToolAliases(tool, extension, tuple(table.get("retired", ())), aliases)
@@ -58,7 +59,7 @@ def _refuse_ambiguous(table: toml.Table, aliases: Mapping[str, Alias]) -> None:
         for name in (alias.name, *alias.also):
             if name and owners.setdefault(name, id_) != id_:
                 raise ConfigError(
-                    f"{table.where}: {name} is said of {owners[name]} and of {id_}",
+                    f"{table.where}: {redact(name)} is said of {owners[name]} and of {id_}",
                     hint="a name can mean one migration only",
                 )
 

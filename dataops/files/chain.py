@@ -14,6 +14,7 @@ from dataops import source
 from dataops.errors import BrokenFile, ConfigError, HistoryError
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE, FileFormat, Kind
 from dataops.model import Migration, broken
+from dataops.redaction import redact
 from dataops.text import near
 
 
@@ -95,7 +96,7 @@ def _read_mongo(service: str, kind: Kind, path: Path) -> Migration:
     name, parents = _identity(service, path, text, kind.format)
     if name not in (None, path.stem):
         raise BrokenFile(
-            f"{path}: name is {name!r}, but pymongo-migrate wants the file's own name, {path.stem!r}",
+            f"{path}: name is {redact(repr(name))}, but pymongo-migrate wants the file's own name, {path.stem!r}",
             service=service,
             hint="rename the file or change `name`",
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dataops.errors import ConfigError
+from dataops.redaction import redact
 from dataops.text import near
 
 
@@ -27,7 +28,7 @@ def read(path: Path, *, hint: str = "", optional: bool = False) -> dict[str, Any
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from error
     except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
+        line = re.search(r"line (\d+)", redact(str(error)))
         text = re.sub(r" \(at line.*", "", str(error))
         raise ConfigError(f"{path}:{line[1] if line else '?'}: {text}", hint="mend the TOML at that line") from error
 
@@ -52,7 +53,7 @@ class Table:
         known = sorted(known)
         for key in self.values:
             if key not in known:
-                raise ConfigError(f"{self.where}: unknown key {key!r}", hint=near(key, known))
+                raise ConfigError(f"{self.where}: unknown key {redact(repr(key))}", hint=near(key, known))
 
     def table(self, key: str, where: str) -> Table:
         """The table under a key, which may be empty or missing. Raises ConfigError for anything else."""
@@ -93,7 +94,9 @@ def one_of(allowed: Collection[str], value: object, where: str) -> str:
     for known in allowed:
         if value == known:
             return known
-    raise ConfigError(f"{where}: {value!r} is not one of {', '.join(repr(known) for known in allowed if known)}")
+    raise ConfigError(
+        f"{where}: {redact(repr(value))} is not one of {', '.join(repr(known) for known in allowed if known)}"
+    )
 
 
 __all__ = ["Table", "one_of", "read", "table"]

@@ -14,7 +14,7 @@ from dataops.model import Ahead, AppliedMigration, Direction, Migration, Plan, S
 from dataops.othertools import mirror
 from dataops.planning.checks import check, refuse_lossy, refuse_same_database
 from dataops.planning.recovery import refuse_interrupted
-from dataops.text import near
+from dataops.text import counted, near
 
 
 def plan_apply(states: Sequence[State], *, to: Migration | None = None, steps: int | None = None) -> Plan:
@@ -127,13 +127,12 @@ def confirm(plan: Plan, state: State) -> tuple[Step, ...]:
 
 def summary(plan: Plan) -> str:
     """The last line of a plan, for a person."""
-    services = len({step.service for step in plan.steps})
     if not plan.steps:
         return f"Plan: nothing to {_verb(plan)}"
     irreversible = sum(not step.migration.reversible for step in plan.steps)
     note = f" ({irreversible} irreversible)" if irreversible else ""
-    plural = "service" if services == 1 else "services"
-    return f"Plan: {len(plan.steps)} to {_verb(plan)} in {services} {plural}{note}"
+    services = counted(len({step.service for step in plan.steps}), "service")
+    return f"Plan: {len(plan.steps)} to {_verb(plan)} in {services}{note}"
 
 
 def flags(step: Step) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dataops.errors import UsageError
 from dataops.model import Migration, Service
+from dataops.redaction import redact
 from dataops.text import near
 
 BASE = "base"
@@ -22,7 +23,7 @@ def find_target(services: Sequence[Service], wanted: str) -> tuple[Service, Migr
     service = next((service for service in services if service.name == name), None)
     if service is None:
         raise UsageError(
-            f"there is no service {name} among the chosen ones", hint=near(name, [one.name for one in services])
+            f"there is no service {redact(name)} among the chosen ones", hint=near(name, [one.name for one in services])
         )
     return _find([service], rest, named=True)
 
@@ -41,7 +42,9 @@ def _find(services: Sequence[Service], wanted: str, *, named: bool = False) -> t
     of = services[0].name if named else None
     if not hits:
         raise UsageError(
-            f"there is no migration {wanted}", service=of, hint=near(wanted, [migration.id for _, migration in every])
+            f"there is no migration {redact(wanted)}",
+            service=of,
+            hint=near(wanted, [migration.id for _, migration in every]),
         )
     ids = [migration.id if named else f"{service.name}/{migration.id}" for service, migration in hits[:5]]
     raise UsageError(f"{wanted} could be any of {', '.join(ids)}", service=of, hint="write more of the id")

@@ -21,6 +21,7 @@ from dataops.planning import recovery
 from dataops.planning.target import BASE
 from dataops.run.stop import StopSignal
 from dataops.run.under_lock import locked
+from dataops.text import counted
 
 
 def survey(state: State, wanted: str | None) -> Adoption | None:
@@ -74,9 +75,8 @@ def refuse_differences(service: Service, differences: Sequence[str], head: str) 
     if not differences:
         return
     told = "\n".join(f"  {difference}" for difference in differences)
-    number = "1 difference" if len(differences) == 1 else f"{len(differences)} differences"
     raise DifferencesFound(
-        f"{number} between the database and our history at {head}\n{told}",
+        f"{counted(len(differences), 'difference')} between the database and our history at {head}\n{told}",
         service=service.name,
         migration=head,
         hint='mend the database, or accept them as they are: --accept-differences --reason "..."; '

@@ -76,6 +76,7 @@ from pymongo.errors import DuplicateKeyError
 from dataops.errors import Blocked
 from dataops.model import StashEntry
 from dataops.progress import track
+from dataops.redaction import redact
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -555,7 +556,8 @@ def list_kept(db: Database[Document]) -> tuple[StashEntry, ...]:
             size = stats["storageStats"]
             source = sources.get(name, name.removeprefix(notebook + "."))
             migration = about.get("migration", notebook.removeprefix(PREFIX))
-            found.append(StashEntry(migration, name, source, size["count"], size["size"], about.get("at")))
+            place = f"{notebook}.{redact(name.removeprefix(notebook + '.'))}"
+            found.append(StashEntry(migration, place, redact(source), size["count"], size["size"], about.get("at")))
     return tuple(found)
 
 

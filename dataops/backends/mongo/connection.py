@@ -21,7 +21,7 @@ from pymongo.uri_parser import parse_uri
 
 from dataops.errors import ConfigError, PermissionDenied, Unreachable
 from dataops.model import Service
-from dataops.redaction import redact
+from dataops.redaction import message_of, redact
 
 _UNAUTHORIZED, _AUTHENTICATION_FAILED = 13, 18
 
@@ -59,7 +59,7 @@ class Server:
         except (InvalidURI, ConfigurationError, ValueError) as error:
             if type(error.__cause__).__module__.startswith("dns."):
                 raise Unreachable(
-                    f"cannot look up {self.address}: {redact(str(error))}",
+                    f"cannot look up {self.address}: {message_of(error)}",
                     service=self.service.name,
                     hint="is the name right, and does this machine reach its name server?",
                 ) from error
@@ -86,7 +86,7 @@ class Server:
                 ) from error
             raise
         except ServerSelectionTimeoutError as error:
-            text = redact(str(error).split(", Timeout:")[0])
+            text = message_of(error).split(", Timeout:")[0]
             raise Unreachable(
                 f"cannot connect to {self.address}: {text}",
                 service=self.service.name,
@@ -105,11 +105,11 @@ class Server:
             parse_uri(url)
         except OSError as error:
             raise ConfigError(
-                f"a file that the URL names, {error.filename}: {error.strerror}", service=self.service.name
+                f"a file that the URL names, {redact(str(error.filename))}: {error.strerror}", service=self.service.name
             ) from error
         except (ConfigurationError, ValueError, TypeError) as error:
             raise ConfigError(
-                f"the URL has a wrong option: {redact(str(error))}",
+                f"the URL has a wrong option: {message_of(error)}",
                 service=self.service.name,
                 hint="the options are listed in MongoDB's manual under connection strings",
             ) from None
@@ -124,11 +124,12 @@ def database_of(client: MongoClient[Document]) -> Database[Document]:
 def error_text(error: BaseException) -> str:
     """One line: the class, and what the server said."""
     details = getattr(error, "details", None)
-    text = str(details.get("errmsg") if isinstance(details, Mapping) and details.get("errmsg") else error)
+    told = details.get("errmsg") if isinstance(details, Mapping) else None
+    text = redact(str(told)) if told else message_of(error)
     text = text.split(", Timeout:")[0]  # then follows the driver's picture of all servers
     # A refused command is repeated by the server whole, with its session and signatures.
     text = re.sub(r'(to execute command) \{ (\w+): ("[^"]*"|[^,}]*).*', r"\1 \2 \3", " ".join(text.split()))
-    return redact(f"{type(error).__name__}: {text}")[:500]
+    return f"{type(error).__name__}: {text}"[:500]
 
 
 __all__ = ["Document", "Server", "database_of", "error_text"]

@@ -27,6 +27,7 @@ from pymongo.write_concern import WriteConcern
 
 from dataops.errors import LockLost
 from dataops.model import Author, Holder
+from dataops.redaction import redact
 
 LOCK = "dataops_lock"
 _ID = "migrations"
@@ -47,7 +48,9 @@ def holder(db: Database[Document]) -> Holder | None:
     """Who has the lock now, by the server's clock. Writes nothing."""
     held = {"$match": {"_id": _ID, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}}
     found = next(iter(db[LOCK].aggregate([held])), None)
-    return None if found is None else Holder(run=found["run"], who=found["who"], since=found["acquired_at"])
+    return (
+        None if found is None else Holder(run=found["run"], who=redact(str(found["who"])), since=found["acquired_at"])
+    )
 
 
 class Lease:

@@ -11,6 +11,7 @@ from pymongo.errors import OperationFailure
 
 from dataops.model import Outcome, Service, ToolRecord, ToolRow
 from dataops.othertools import match
+from dataops.redaction import redact
 
 CHANGELOG = "changelog"
 _CHANGELOG_LOCK = "changelog_lock"
@@ -63,7 +64,7 @@ def _golang_migrate(db: Database[Document]) -> Iterable[ToolRow]:
 def _locked(db: Database[Document]) -> str:
     """migrate-mongo's lock is any document in that collection; it is off unless a time to live was configured."""
     held = db[_CHANGELOG_LOCK].find_one({"createdAt": {"$exists": True}})
-    return f"a document in {_CHANGELOG_LOCK} since {held['createdAt']}" if held else ""
+    return f"a document in {_CHANGELOG_LOCK} since {redact(str(held['createdAt']))}" if held else ""
 
 
 def names_there(db: Database[Document], service: Service) -> dict[str, list[str]]:

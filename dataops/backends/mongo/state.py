@@ -13,6 +13,7 @@ from dataops.backends.mongo import lease, othertools
 from dataops.backends.mongo.connection import Document, Server
 from dataops.errors import ConfigError
 from dataops.model import Entry, Holder, Identity, Service, State
+from dataops.redaction import redact
 
 RECORD = "pymongo_migrate"
 JOURNAL = "dataops_journal"
@@ -30,7 +31,7 @@ def read(db: Database[Document], server: Server) -> State:
     return state_of(
         service,
         _identity(server.address, db.name, hello, collections),
-        f"MongoDB {version}, {_topology(hello)}",
+        f"MongoDB {redact(version)}, {_topology(hello)}",
         record,
         journal,
         holder=holder,

@@ -14,7 +14,7 @@ from psycopg.rows import DictRow, dict_row, tuple_row
 
 from dataops.errors import ConfigError, PermissionDenied, Unreachable
 from dataops.model import Service
-from dataops.redaction import redact
+from dataops.redaction import message_of, redact
 
 MINIMUM_VERSION = 140000
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
@@ -106,16 +106,16 @@ class Server:
 
     def _unreachable(self, error: psycopg.Error) -> Unreachable:
         # libpq tries every address of a name and repeats itself; the last line with a reason is as good as any.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        lines = [line.strip() for line in message_of(error).splitlines() if line.strip()]
         lines = [line for line in lines if not line.startswith(("Is the server", "Multiple connection"))] or lines
-        text = redact(lines[-1] if lines else type(error).__name__)
+        text = lines[-1] if lines else type(error).__name__
         if any(sign in str(error) for sign in ("authentication failed", "no password supplied", "pg_hba.conf")):
             return PermissionDenied(
                 f"{self.address} refuses the user: {text}",
                 service=self.service.name,
                 hint="check the user and the password in the URL",
             )
-        if re.search(r"\binvalid (\w+ )?(value|number)", text):
+        if re.search(r"\binvalid (\w+ )?(value|number)", str(error)):
             raise ConfigError(f"the URL is not usable: {text}", service=self.service.name) from error
         hint = "is the server up and the address right? --wait 60s waits for a server that is starting"
         if "does not exist" in str(error):
@@ -134,14 +134,13 @@ def as_dbapi(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
 def error_text(error: BaseException) -> str:
     """One line: the class, what the server said, its detail, the statement, and what was noted about the error."""
     cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps what the driver raised
-    text = " ".join(str(cause).split("\n")[0].split()) or type(cause).__name__
+    text = " ".join(message_of(cause).split("\n")[0].split()) or type(cause).__name__
     detail = getattr(getattr(cause, "diag", None), "message_detail", None)
     statement = getattr(error, "statement", None)
     text = f"{type(cause).__name__}: {text}"
-    text += f" ({detail})" if detail else ""
-    text += f" in: {redact(' '.join(str(statement).split()))[:300]}" if statement else ""
-    text += "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-    return redact(text)
+    text += f" ({redact(detail)})" if detail else ""
+    text += f" in: {' '.join(redact(str(statement)).split())[:300]}" if statement else ""
+    return text + "".join(f"; {redact(str(note))}" for note in getattr(error, "__notes__", ()))
 
 
 __all__ = ["KEEPALIVES", "Server", "as_dbapi", "error_text"]

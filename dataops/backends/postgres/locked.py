@@ -23,6 +23,7 @@ from dataops.backends.postgres import othertools, sql, state
 from dataops.backends.postgres.connection import KEEPALIVES, Server, error_text
 from dataops.errors import ConfigError, LockLost, MigrationFailed, Unreachable
 from dataops.model import Adopted, Author, Direction, Entry, Migration, Step, ToolRecord
+from dataops.redaction import redact
 from dataops.stash.postgres import SCHEMA_PREFIX
 
 if TYPE_CHECKING:
@@ -279,7 +280,7 @@ class PostgresLocked:
         broken = {name for name in found if name not in before or name.rpartition(".")[2].strip('"') in text}
         if broken:
             raise MigrationFailed(
-                f"the index {', '.join(sorted(broken))} is invalid; {step.migration.id} counts as not done",
+                f"the index {redact(', '.join(sorted(broken)))} is invalid; {step.migration.id} counts as not done",
                 service=self._service.name,
                 migration=step.migration.id,
                 hint="drop the index and run again; docs/operations.md#an-invalid-index",

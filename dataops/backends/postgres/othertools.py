@@ -20,6 +20,7 @@ from dataops.errors import HistoryError, LockNotObtained, StalePlan
 from dataops.model import Migration, Outcome, Service, ToolRecord, ToolRow
 from dataops.othertools import match
 from dataops.othertools import mirror as rows
+from dataops.redaction import redact
 
 _APPLIED = "NULL::text AS other, 'applied' AS outcome, '' AS checksum"
 
@@ -146,7 +147,7 @@ def _read(cursor: psycopg.Cursor[DictRow]) -> tuple[ToolRecord, ...]:
         rows = tuple(_row(row) for row in cursor.execute(table.query))
         lock = present.get(_LOCK_TABLES.get(tool, ""))
         held = cursor.execute(table.lock).fetchone() if table.lock and lock and lock["readable"] else None
-        records.append(ToolRecord(tool, table.name, rows, locked=str(held["held"]) if held else ""))
+        records.append(ToolRecord(tool, table.name, rows, locked=redact(str(held["held"])) if held else ""))
     return tuple(records)
 
 

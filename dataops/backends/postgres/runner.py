@@ -33,7 +33,7 @@ from sqlalchemy.pool import StaticPool
 from dataops.backends.loading import function_name, function_of, load_module
 from dataops.backends.postgres.connection import as_dbapi
 from dataops.model import Direction, Rendering, Service, Step
-from dataops.redaction import redact
+from dataops.redaction import message_of, redact
 from dataops.statements import Statement, listened, tell, without_values
 
 _PUTS_ASIDE = re.compile(
@@ -135,14 +135,14 @@ def render(service: Service, step: Step) -> Rendering:
     statements, error = written(service, step)
     opaque = ""
     if error is not None:
-        text = redact(str(error)).strip().split("\n")[0]
+        text = message_of(error).strip().split("\n")[0]
         opaque = f"its statements depend on the database ({type(error).__name__}: {text})"
     commands = tuple(statement.text for statement in statements)
     aside = dict.fromkeys(match for command in commands for match in _PUTS_ASIDE.findall(command))
     return Rendering(
-        commands,
+        tuple(map(redact, commands)),
         opaque,
-        puts_aside=tuple(what.strip('"') for pair in aside for what in pair if what),
+        puts_aside=tuple(redact(what.strip('"')) for pair in aside for what in pair if what),
         stash=frozenset(at for at, command in enumerate(commands) if _SERVES_STASH.match(command)),
     )
 

@@ -13,6 +13,7 @@ from dataops.backends.postgres import othertools, sql
 from dataops.backends.postgres.connection import Server
 from dataops.errors import HistoryError, PermissionDenied
 from dataops.model import Direction, Entry, Holder, Identity, Service, StashEntry, State
+from dataops.redaction import redact
 from dataops.stash.postgres import SCHEMA_PREFIX
 
 Connection = psycopg.Connection[DictRow]
@@ -31,7 +32,7 @@ def read(connection: Connection, server: Server) -> State:
             database=f"{about['database']} (oid {about['database_oid']})",
             address=server.address,
         ),
-        f"PostgreSQL {str(about['version']).split()[0]}",
+        f"PostgreSQL {redact(str(about['version'])).split()[0]}",
         _native_record(service, heads, journal),
         journal,
         holder=lock_holder(connection),
@@ -45,7 +46,7 @@ def about_database(connection: Connection, service: Service) -> DictRow:
     assert row is not None
     if row["hidden"]:
         raise PermissionDenied(
-            f"this user may not use the schema {row['hidden']}, in which the record is",
+            f"this user may not use the schema {redact(row['hidden'])}, in which the record is",
             service=service.name,
             hint="docs/operations.md#rights lists what each command needs",
         )
@@ -62,7 +63,7 @@ def history(connection: Connection, service: Service, limit: int | None) -> tupl
 def big_tables(connection: Connection) -> dict[str, str]:
     """The tables that are large enough to matter, by name, with a note for the reader of a plan."""
     rows = connection.execute(sql.SIZES)
-    return {row["name"]: f"{row['name']}: about {row['rows']:,} rows, {row['size']}" for row in rows}
+    return {row["name"]: f"{redact(row['name'])}: about {row['rows']:,} rows, {row['size']}" for row in rows}
 
 
 def stash_entries(connection: Connection) -> tuple[StashEntry, ...]:
@@ -70,8 +71,8 @@ def stash_entries(connection: Connection) -> tuple[StashEntry, ...]:
     return tuple(
         StashEntry(
             migration=row["schema"].removeprefix(SCHEMA_PREFIX),
-            place=f"{row['schema']}.{row['name']}",
-            source=row["name"],
+            place=f"{row['schema']}.{redact(row['name'])}",
+            source=redact(row["name"]),
             count=row["rows"],
             bytes=row["bytes"],
             at=_put_aside_at(row["comment"]),
@@ -85,7 +86,11 @@ def lock_holder(connection: Connection) -> Holder | None:
     row = connection.execute(sql.HOLDER, [sql.LOCK_KEY]).fetchone()
     if row is None:
         return None
-    run, _, who = str(row["application_name"] or "").removeprefix("dataops/").partition(" ")
+    name = str(row["application_name"] or "")
+    run, _, who = name.removeprefix("dataops/").partition(" ")
+    if not name.startswith("dataops/"):
+        run = redact(run)
+    who = redact(who)
     where = f"process {row['pid']}" + (f" from {row['client']}" if row["client"] else "")
     return Holder(run=run or "unknown", who=f"{who}, {where}" if who else where, since=row["since"])
 

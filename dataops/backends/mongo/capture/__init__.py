@@ -21,7 +21,7 @@ from dataops.backends.mongo.capture.answers import Answers, Recording
 from dataops.backends.mongo.capture.wire import WireServer
 from dataops.errors import DataopsError
 from dataops.model import Rendering
-from dataops.redaction import redact
+from dataops.redaction import message_of
 from dataops.stash.mongo import undivided
 
 Document = dict[str, Any]
@@ -52,7 +52,7 @@ def capture(real: Database[Document], migrate: Migrate, count_until: float) -> R
         shutil.rmtree(folder, ignore_errors=True)
     return Rendering(
         tuple(recording.commands),
-        redact(opaque),
+        opaque,
         tuple(recording.notes),
         tuple(recording.puts_aside),
         frozenset(recording.stash),
@@ -77,7 +77,7 @@ def _run(path: str, answers: Answers, name: str, migrate: Migrate) -> str:
         except (Exception, SystemExit) as error:  # noqa: BLE001
             # A migration that needs the answer to one of its writes cannot be followed. That is a fact about the
             # migration, and applying it may be perfectly fine.
-            text = redact(str(error)).split("\n")[0][:200]
+            text = message_of(error).split("\n")[0][:200]
             needs = f"it needs answers that only a real run gives ({type(error).__name__}: {text})"
             problem.append(answers.broken or needs)
         finally:

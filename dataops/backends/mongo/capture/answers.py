@@ -18,6 +18,7 @@ from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
 from dataops.backends.mongo.capture.wire import CODEC
 from dataops.backends.mongo.capture.wording import SESSION_KEYS, command_text, target_of
+from dataops.redaction import describe, redact
 
 Document = dict[str, Any]
 
@@ -91,7 +92,7 @@ class Answers:
                 details = error.details or {}
                 return {"ok": 0.0, "errmsg": str(details.get("errmsg", error)), "code": error.code or 1}
             except PyMongoError as error:
-                return {"ok": 0.0, "errmsg": f"{type(error).__name__}: {error}", "code": 1}
+                return {"ok": 0.0, "errmsg": describe(error), "code": 1}
 
     def _hello_answer(self) -> Document:
         if not self._hello:
@@ -124,14 +125,14 @@ class Answers:
         try:
             answer = self._real.client[database].command(asked, codec_options=CODEC)
         except ExecutionTimeout:
-            self._recording.note(f"a read of {command[name]} was cut short after {_READ_MS / 1000:g} s")
+            self._recording.note(f"a read of {redact(str(command[name]))} was cut short after {_READ_MS / 1000:g} s")
             return self._empty(database, command, name)
         cursor = answer.get("cursor")
         if name in ("find", "aggregate") and cursor is not None:
             cursor["id"] = bson.Int64(0)
             self._documents_left -= len(cursor["firstBatch"])
             if len(cursor["firstBatch"]) >= allowed:
-                self._recording.note(_SAMPLED.format(command[name]))
+                self._recording.note(_SAMPLED.format(redact(str(command[name]))))
         return {key: value for key, value in answer.items() if key not in ("$clusterTime", "operationTime")}
 
     def _empty(self, database: str, command: Document, name: str) -> Document:
@@ -139,7 +140,7 @@ class Answers:
             return {"n": 0, "ok": 1.0}
         if name == "distinct":
             return {"values": [], "ok": 1.0}
-        self._recording.note(_SAMPLED.format(command[name]))
+        self._recording.note(_SAMPLED.format(redact(str(command[name]))))
         return {"cursor": {"id": bson.Int64(0), "ns": f"{database}.{command[name]}", "firstBatch": []}, "ok": 1.0}
 
     # Writing down
@@ -150,7 +151,7 @@ class Answers:
         target = target_of(command["pipeline"][-1]) if name == "aggregate" else str(command[name])
         if target.startswith(_STASH):
             self._recording.stash.add(len(self._recording.commands))
-        self._recording.commands.append(command_text(name, command))
+        self._recording.commands.append(redact(command_text(name, command)))
         self._note_size(database, name, command)
         return self._answer_to_write(database, name, command)
 
@@ -197,18 +198,18 @@ class Answers:
         if time.monotonic() > self._count_until:
             return ""
         try:
-            real = self._real.client[database][collection]
+            real, name = self._real.client[database][collection], redact(collection)
             if not query:
                 count = real.estimated_document_count(maxTimeMS=_READ_MS)
-                return f"{collection}: about {count:,} documents" if count else ""
+                return f"{name}: about {count:,} documents" if count else ""
             count = real.count_documents(query, limit=1_000_000, maxTimeMS=_READ_MS)
             if not count:
                 return ""
-            return f"{collection}: {'more than ' if count >= 1_000_000 else ''}{count:,} documents match"
+            return f"{name}: {'more than ' if count >= 1_000_000 else ''}{count:,} documents match"
         except ExecutionTimeout:
-            return f"{collection}: too many documents to count in {_READ_MS / 1000:g} s"
+            return f"{redact(collection)}: too many documents to count in {_READ_MS / 1000:g} s"
         except PyMongoError as error:
-            return f"{collection}: not counted ({type(error).__name__})"
+            return f"{redact(collection)}: not counted ({type(error).__name__})"
 
 
 __all__ = ["Answers", "Recording"]
