@@ -11,13 +11,10 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-import click
-
 from dataops.cli import adopting, asking, changing, dev, lint, new, proving, stash, termination  # noqa: F401  each brings its commands
-from dataops.cli.session import document, main_group, sessions, tell, tell_bug, unwritable
-from dataops.cli.signals import AtOnce
-from dataops.errors import DataopsError, ExitCode, Stopped, UsageError
-from dataops.show import json, terminal
+from dataops.cli.errors import AtOnce, guarded, tell, unwritable
+from dataops.cli.session import main_group, sessions
+from dataops.errors import ExitCode
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -25,39 +22,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     sessions.clear()
     termination.forget()
     given = sys.argv[1:] if arguments is None else list(arguments)
-    code = _run(given)
+    code = guarded(lambda: main_group.main(args=given, standalone_mode=False), given)
     lost = sessions[-1].console.lost if sessions else None
     if lost is not None and not isinstance(lost, BrokenPipeError):
         tell(unwritable(lost))
         code = code or ExitCode.UNREACHABLE
     termination.write(code)
     return code
-
-
-def _run(given: list[str]) -> int:
-    try:
-        return int(main_group.main(args=given, standalone_mode=False) or 0)
-    except click.ClickException as error:
-        with suppress(OSError):
-            error.show()
-        termination.note(f"error: {error.format_message()}")
-        if "--json" in given:  # as long as there is no session
-            wrong = UsageError(error.format_message(), hint="see --help")
-            terminal.Console().answer(document(json.error(wrong), wrong.exit_code))
-        return ExitCode.USAGE
-    except (click.Abort, KeyboardInterrupt, AtOnce):
-        tell(Stopped("interrupted; nothing was done", hint=""))
-        return ExitCode.STOPPED
-    except DataopsError as error:
-        tell(error, given)
-        return error.exit_code
-    except OSError as error:
-        problem = unwritable(error)
-        tell(problem, given)
-        return problem.exit_code
-    except Exception as error:  # noqa: BLE001
-        tell_bug(error)
-        return ExitCode.FAILED
 
 
 def _standard_streams() -> None:

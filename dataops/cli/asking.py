@@ -10,9 +10,11 @@ from typing import Any
 import click
 
 from dataops.backends import opened
-from dataops.cli.session import Session, checkout, command, document, duration, reported, worst
+from dataops.cli.errors import worst
+from dataops.cli.options import duration, metrics_option, reported
+from dataops.cli.session import Session, checkout, command, document
 from dataops.cli.signals import signals
-from dataops.cli.telemetry import metrics_option, telemetry
+from dataops.cli.telemetry import telemetry
 from dataops.errors import (
     DatabaseAhead,
     DataopsError,

@@ -9,19 +9,11 @@ import click
 
 from dataops.backends import opened
 from dataops.cli import termination
-from dataops.cli.backup import Backup, backup_of, backup_options
-from dataops.cli.session import (
-    Session,
-    checkout,
-    command,
-    consent,
-    document,
-    duration,
-    only_with,
-    reported,
-)
+from dataops.cli.backup import Backup, backup_of
+from dataops.cli.options import duration, of_a_run, only_with, reported
+from dataops.cli.session import Session, checkout, command, consent, document
 from dataops.cli.signals import signals
-from dataops.cli.telemetry import metrics_option, telemetry
+from dataops.cli.telemetry import telemetry
 from dataops.errors import DataopsError, ExitCode, StalePlan, Stopped, UsageError
 from dataops.model import Direction, Migration, Plan, Rendering, Result, Service, State, Step
 from dataops.planning import planfile, planner
@@ -32,20 +24,6 @@ from dataops.run.reading import read_all, side_by_side
 from dataops.run.stop import StopSignal
 from dataops.run.under_lock import resolve
 from dataops.show import json, pipeline, terminal
-
-
-def _of_a_run(function: click.decorators.FC) -> click.decorators.FC:
-    """The options of a command that runs steps."""
-    for option in (
-        metrics_option,
-        backup_options,
-        click.option("--jobs", type=click.IntRange(min=1), help="How many services at once; by default all."),
-        click.option(
-            "--lock-timeout", callback=duration, metavar="2m", help="How long to wait for another run's lock."
-        ),
-    ):
-        function = option(function)
-    return function
 
 
 @command("plan")
@@ -121,7 +99,7 @@ def plan_command(
 @click.option(
     "--wait", "wait_seconds", callback=duration, metavar="60s", help="Wait for servers that do not answer yet."
 )
-@_of_a_run
+@of_a_run
 def apply_command(
     session: Session,
     planned: Path | None,
@@ -147,7 +125,7 @@ def apply_command(
     with signals(session) as stop, telemetry(session, "apply", metrics_file) as observed:
         if planned is not None:
             for given, name in ((to, "--to"), (steps, "--steps"), (session.selected, "--service")):
-                only_with(given, name, "no PLANFILE: a saved plan says already what to do", negative=True)
+                only_with(given, name, "no PLANFILE: a saved plan says already what to do")
             saved = planfile.load(planned)
             services = observed.services = _services_of(saved, session)
             states = read_all(services, emit=session.sink(), wait_seconds=wait_seconds or 0, stop=stop)
@@ -167,7 +145,7 @@ def apply_command(
 @click.option("--run", "run_id", metavar="ID", help="Undo this run, on every service it touched; see dataops history.")
 @click.option("--to", metavar="REV", help="Undo everything after this migration; SERVICE/base for everything.")
 @click.option("--steps", type=click.IntRange(min=1), help="Undo the newest so many migrations.")
-@_of_a_run
+@of_a_run
 def rollback_command(
     session: Session,
     yes: bool,

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataops.cli.session import Session, checkout, command, document, reported, scratch_option, worst
+from dataops.cli.errors import worst
+from dataops.cli.options import reported, scratch_option
+from dataops.cli.session import Session, checkout, command, document
 from dataops.cli.signals import signals
 from dataops.errors import DataopsError, ExitCode, UsageError
 from dataops.model import Migration, Service

@@ -7,7 +7,6 @@ import inspect
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -17,12 +16,9 @@ from typing import Any
 import click
 
 from dataops import __version__, config
-from dataops.cli import termination
-from dataops.durations import parse_duration
-from dataops.errors import Bug, CannotWrite, ConfigError, DataopsError, ExitCode, Stopped, UsageError
+from dataops.errors import CannotWrite, ExitCode, Stopped, UsageError
 from dataops.events import Broadcast, Emit, Event
 from dataops.redaction import redact
-from dataops.show import json as answers
 from dataops.show import log, pipeline, terminal
 from dataops.show.log import JsonLog
 
@@ -121,38 +117,6 @@ class Session:
             self.console.say(line)
 
 
-def scratch_option(function: click.decorators.FC) -> click.decorators.FC:
-    """Where to build databases of our own (dataops.scratch)."""
-    return click.option(
-        "--scratch",
-        "server",
-        metavar="URL",
-        envvar="DATAOPS_SCRATCH",
-        multiple=True,
-        help="A server for databases of our own; one for each engine. By default one is started here.",
-    )(function)
-
-
-def reported(function: click.decorators.FC) -> click.decorators.FC:
-    """The options of a command that answers in what a pipeline reads (dataops.ci)."""
-    form = click.option(
-        "--format",
-        "form",
-        type=click.Choice(["table", "json", *pipeline.FORMATS]),
-        default="table",
-        help="How to answer: for people, programs, GitHub, test reports, pull requests.",
-    )
-    return form(
-        click.option(
-            "--report",
-            "report_path",
-            type=click.Path(dir_okay=False, path_type=Path),
-            metavar="FILE",
-            help="Write that there, and the table to stdout.",
-        )(function)
-    )
-
-
 def checkout(folder: Path) -> Path:
     """The git checkout, to which CI's paths are relative; without one, the folder."""
     folder = folder.absolute()
@@ -170,16 +134,6 @@ def write_report(path: Path, text: str) -> None:
 def document(content: dict[str, Any], code: int) -> str:
     document = redact.within({**content, "exit_code": int(code)})
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-def duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    """A Click callback: `60s`, `2m`."""
-    if value is None:
-        return None
-    try:
-        return parse_duration(value)
-    except ConfigError as error:
-        raise click.BadParameter(f"{value!r} is not a duration: write 500ms, 60s, 2m or 1h") from error
 
 
 class _Worked(click.Command):
@@ -268,54 +222,4 @@ def consent(question: str) -> None:
         raise Stopped("not confirmed; nothing was done", hint="")
 
 
-def only_with(given: object, option: str, other: str, *, negative: bool = False) -> None:
-    if given:
-        raise UsageError(f"{option} goes only with {other}", hint="see --help")
-
-
 sessions: list[Session] = []
-
-
-def unwritable(error: OSError) -> CannotWrite:
-    return CannotWrite(
-        f"{error.filename or 'output'}: {error.strerror or error}",
-        hint="what the command did stands; is the disk full, or the output closed?",
-    )
-
-
-_SEVERITY = (
-    ExitCode.INTERRUPTED,
-    ExitCode.INVALID,
-    ExitCode.DRIFT,
-    ExitCode.AHEAD,
-    ExitCode.UNREACHABLE,
-    ExitCode.LOCKED,
-)
-
-
-def worst(errors: Sequence[DataopsError]) -> DataopsError:
-    """The one whose remedy needs a person most."""
-    return min(errors, key=lambda e: _SEVERITY.index(e.exit_code) if e.exit_code in _SEVERITY else len(_SEVERITY))
-
-
-def tell(error: DataopsError, given: Sequence[str] = ()) -> None:
-    """In every form that was asked for. `given` is the command line, for those that have no session."""
-    session = sessions[-1] if sessions else None
-    shown = session.console if session else terminal.Console()
-    termination.note(f"error: {error}", f"hint: {error.hint}" if error.hint else "")
-    if session.as_json if session else "--json" in given:
-        shown.answer(document(answers.error(error), error.exit_code))
-    if session is not None and session.logs_lines:
-        session.log.error(error)
-    shown.error(error)
-
-
-def tell_bug(error: Exception) -> None:
-    text = redact("".join(traceback.format_exception(error)))
-    if sessions and sessions[-1].logs_lines:
-        with suppress(OSError):
-            sessions[-1].log.line("error", "bug", "", f"a bug: {type(error).__name__}", {"traceback": text})
-    else:
-        with suppress(OSError):
-            click.echo(text, nl=False, err=True)
-    tell(Bug(f"this is a bug in dataops: {type(error).__name__}: {redact(str(error))}"))
