@@ -11,7 +11,23 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from dataops.cli import adopting, asking, changing, dev, lint, new, proving, stash, termination  # noqa: F401  each brings its commands
+from dataops.cli import (  # noqa: F401  each command adds itself to `main_group`
+    adopt,
+    apply,
+    baseline,
+    dev,
+    history,
+    lint,
+    new,
+    plan,
+    prove,
+    resolve,
+    rollback,
+    stash,
+    status,
+    termination,
+    wait,
+)
 from dataops.cli.errors import AtOnce, guarded, tell, unwritable
 from dataops.cli.session import main_group, sessions
 from dataops.errors import ExitCode

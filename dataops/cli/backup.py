@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataops.cli.options import only_with
 from dataops.errors import Blocked
 
 MAX_AGE = 3600.0
@@ -44,13 +43,6 @@ class Backup:
 
     def _blocked(self, why: str) -> Blocked:
         return Blocked(f"no backup, nothing was done: {self.marker}: {why}", hint=_HINT)
-
-
-def backup_of(marker: Path | None, max_age: float | None) -> Backup | None:
-    if marker is None:
-        only_with(max_age is not None, "--backup-max-age", "--require-backup-marker")
-        return None
-    return Backup(marker, MAX_AGE if max_age is None else max_age)
 
 
 def _span(seconds: float) -> str:

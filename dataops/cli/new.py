@@ -18,7 +18,7 @@ def new_command(session: Session, service_name: str, message: str) -> None:
 
     \b
     Example:
-      dataops new api-keys "add last_used_by"
+      dataops new shop "add a currency"
     """
     from dataops import scaffold
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
+from dataops.cli.backup import MAX_AGE, Backup
 from dataops.durations import parse_duration
 from dataops.errors import ConfigError, UsageError
 from dataops.show import pipeline
@@ -48,7 +53,7 @@ def reported(function: click.decorators.FC) -> click.decorators.FC:
             "report_path",
             type=click.Path(dir_okay=False, path_type=Path),
             metavar="FILE",
-            help="Write that there, and the table to stdout.",
+            help="Write the output to FILE instead of stdout, which then shows the table.",
         )(function)
     )
 
@@ -61,9 +66,36 @@ def metrics_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
-def backup_options(function: click.decorators.FC) -> click.decorators.FC:
-    """--require-backup-marker and --backup-max-age; the command gets `backup_marker` and `backup_max_age`."""
+@dataclass(frozen=True)
+class RunOptions:
+    """How apply and rollback are to run their plan. `None` means what the configuration, or the default, says."""
+
+    yes: bool = False
+    jobs: int | None = None
+    lock_timeout: float | None = None  # seconds
+    backup: Backup | None = None
+
+
+def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that runs steps. The command gets them as `options`, a RunOptions."""
+
+    @functools.wraps(function)
+    def run(
+        session: Any,
+        *,
+        yes: bool,
+        jobs: int | None,
+        lock_timeout: float | None,
+        backup_marker: Path | None,
+        backup_max_age: float | None,
+        **others: Any,
+    ) -> Any:
+        backup = _backup_of(backup_marker, backup_max_age)
+        return function(session, options=RunOptions(yes, jobs, lock_timeout, backup), **others)
+
+    decorated: Callable[..., Any] = run
     for option in (
+        metrics_option,
         click.option("--backup-max-age", callback=duration, metavar="1h", help="How old it may be; by default 1h."),
         click.option(
             "--require-backup-marker",
@@ -71,25 +103,42 @@ def backup_options(function: click.decorators.FC) -> click.decorators.FC:
             type=click.Path(path_type=Path),
             help="Refuse to change anything unless this file of a backup is new.",
         ),
-    ):
-        function = option(function)
-    return function
-
-
-def of_a_run(function: click.decorators.FC) -> click.decorators.FC:
-    """The options of a command that runs steps."""
-    for option in (
-        metrics_option,
-        backup_options,
         click.option("--jobs", type=click.IntRange(min=1), help="How many services at once; by default all."),
         click.option(
             "--lock-timeout", callback=duration, metavar="2m", help="How long to wait for another run's lock."
         ),
+        click.option("-y", "--yes", is_flag=True, help="Do not ask."),
     ):
-        function = option(function)
-    return function
+        decorated = option(decorated)
+    return decorated
+
+
+def _backup_of(marker: Path | None, max_age: float | None) -> Backup | None:
+    if marker is None:
+        only_with(max_age is not None, "--backup-max-age", "--require-backup-marker")
+        return None
+    return Backup(marker, MAX_AGE if max_age is None else max_age)
 
 
 def only_with(given: object, option: str, other: str) -> None:
     if given:
         raise UsageError(f"{option} goes only with {other}", hint="see --help")
+
+
+def adoption_options(function: click.decorators.FC) -> click.decorators.FC:
+    """The options that adopt and baseline share."""
+    for option in (
+        scratch_option,
+        click.option("--reason", default="", help="Why you accept the differences; it is recorded."),
+        click.option("--accept-differences", "accept", is_flag=True, help="Record it although they differ."),
+        click.option("--write", is_flag=True, help="Record it. Without this option, only look."),
+    ):
+        function = option(function)
+    return function
+
+
+def accepted_because(*, accept: bool, reason: str) -> str:
+    """Why differences are accepted, or "" where they are not. Raises UsageError where the reason is missing."""
+    if accept and not reason.strip():
+        raise UsageError("--accept-differences wants to know why", hint='--reason "..."; it is recorded')
+    return reason if accept else ""

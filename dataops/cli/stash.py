@@ -35,7 +35,7 @@ def stash_list_command(session: Session) -> None:
 
     \b
     Example:
-      dataops stash list --service api
+      dataops stash list --service docs
     """
     found = _kept(session.config().services)
     if session.as_json:

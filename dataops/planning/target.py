@@ -42,3 +42,13 @@ def find_target(services: Sequence[Service], wanted: str) -> tuple[Service, Migr
     raise UsageError(
         f"{wanted} could be any of {', '.join(f'{s.name}/{m.id}' for s, m in hits[:5])}", hint="write more of the id"
     )
+
+
+def find_migration(
+    services: Sequence[Service], wanted: str, *, not_base: str, hint: str = ""
+) -> tuple[Service, Migration]:
+    """Like `find_target`, where base is no answer: raises UsageError, which says `not_base` and `hint`."""
+    service, migration = find_target(services, wanted)
+    if migration is None:
+        raise UsageError(not_base, hint=hint)
+    return service, migration

@@ -13,9 +13,9 @@ from dataops.cli.errors import worst
 from dataops.cli.options import reported, scratch_option
 from dataops.cli.session import Session, checkout, command, document
 from dataops.cli.signals import signals
-from dataops.errors import DataopsError, ExitCode, UsageError
+from dataops.errors import DataopsError, ExitCode
 from dataops.model import Migration, Service
-from dataops.planning.target import find_target
+from dataops.planning.target import find_migration
 from dataops.redaction import redact
 from dataops.run.reading import side_by_side
 from dataops.show import json, pipeline, terminal
@@ -46,7 +46,7 @@ def prove_command(
     \b
     Example:
       dataops prove
-      dataops prove --service api --since 20240412030143 --seed tests/seed.py
+      dataops prove --service docs --since 20240412030143 --seed tests/seed.py
       dataops prove --format junit --report prove.xml
     """
     from dataops import proof
@@ -84,9 +84,7 @@ def prove_command(
 def _since(services: Sequence[Service], since: str | None) -> tuple[Sequence[Service], Migration | None]:
     if since is None:
         return services, None
-    service, migration = find_target(services, since)
-    if migration is None:
-        raise UsageError("everything is since base", hint="leave out --since")
+    service, migration = find_migration(services, since, not_base="everything is since base", hint="leave out --since")
     return [service], migration
 
 
