@@ -6,7 +6,6 @@ Where `dataops.lint.reading` does not know what something is, the rules say noth
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 
 from dataops import source
 from dataops.lint.reading import INDEXES, SINGLE_WRITES, Part, Reader
@@ -36,25 +35,6 @@ def check(service: str, migration: Migration) -> list[Finding]:
         return [Finding(RULES["H001"], migration.path, 1, "it is nested too deeply", service)]
 
 
-@dataclass(frozen=True)
-class _Taken:
-    """Documents that were put aside or thrown away: of which collections, and which fields, if not all of them.
-
-    `names` is empty, and `fields` is None, also if they are not known.
-    """
-
-    names: frozenset[str]
-    fields: frozenset[str] | None
-    function: str
-    line: int
-    what: str = ""
-
-    def covers(self, lost: _Taken) -> bool:
-        """Whether this was put aside before that was thrown away, of the same collection as far as is known."""
-        late = self.function == lost.function and self.line > lost.line
-        return not late and not (self.names and lost.names and not self.names & lost.names)
-
-
 class _Rules(Reader):
     """One file, and what is found in it: a rule at most once a line."""
 
@@ -64,14 +44,12 @@ class _Rules(Reader):
         self._migration = migration
         self._reversible = source.constants(self.tree).get("reversible") is not False
         self._found: dict[tuple[str, int], Finding] = {}
-        self._kept: list[_Taken] = []
-        self._lost: list[_Taken] = []
+        self._kept: list[tuple[frozenset[str], frozenset[str] | None]] = []  # collections and, if not all, fields
         self._created: set[str] = set()
         self._has_looked_for_collections = self._has_looked_for_duplicates = False
 
     def read(self) -> list[Finding]:
         self.read_file()
-        self._tell_losses()
         self._tell_concerns()
         if not self._migration.repeatable:
             self._tell("M010", self.functions.get("upgrade"), "after a stop a person has to look and decide")
@@ -170,7 +148,7 @@ class _Rules(Reader):
         self._concerns(of, changes=what in _STASH_WRITES)
         if what in _STASH_KEEPS:
             fields = call.argument(2, "fields").texts if what == "keep" else None
-            self._kept.append(_Taken(of, fields, self.where.function, call.node.lineno))
+            self._kept.append((of, fields))
         match what:
             case "plan" | "copy" | "merge":
                 other = call.argument(2, "source", "into").strings
@@ -240,20 +218,15 @@ class _Rules(Reader):
         return self._reversible and self.going_up and not (on and on <= self._created)
 
     def _lose(self, call: Call, what: str, on: frozenset[str], fields: frozenset[str] | None = None) -> None:
-        if self._matters(on):
-            self._lost.append(_Taken(on, fields, self.where.function, call.node.lineno, what))
-
-    def _tell_losses(self) -> None:
-        for lost in self._lost:
-            kept = [one.fields for one in self._kept if one.covers(lost)]
-            if None in kept:  # whole documents
-                continue
-            aside = frozenset[str]().union(*(fields for fields in kept if fields))
-            if lost.fields is None:
-                self._tell("M005", lost.line, lost.what)
-            elif not kept or lost.fields - aside:
-                gone = f"; put aside is {', '.join(sorted(aside))}" if aside else ""
-                self._tell("M005", lost.line, lost.what + gone)
+        """Something is thrown away. `fields`: only these; None for whole documents."""
+        kept = [aside for names, aside in self._kept if not names or not on or names & on]
+        if None in kept or not self._matters(on):
+            return
+        aside = frozenset[str]().union(*(fields for fields in kept if fields))
+        if fields is None:
+            self._tell("M005", call.node, what)
+        elif not kept or fields - aside:
+            self._tell("M005", call.node, what + (f"; put aside is {', '.join(sorted(aside))}" if aside else ""))
 
     def _tell_concerns(self) -> None:
         """Collections belong together when one statement mentions both, or passes something on to the other."""

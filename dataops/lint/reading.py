@@ -7,7 +7,7 @@ Values are followed through names, loops and calls of functions of the file.
 from __future__ import annotations
 
 import ast
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field, replace
 
@@ -27,7 +27,12 @@ _OF_A_DATABASE = {"client", "name", "codec_options", "read_concern", "read_prefe
 _OF_A_CURSOR = {"sort", "hint", "batch_size", "skip", "max_time_ms", "allow_disk_use", "comment", "collation", "clone"}
 _HANDED_ON = {"track", "enumerate", "iter", "tqdm", "map", "filter"}
 _INTO_MEMORY = {"list", "tuple", "set", "frozenset", "sorted", "deque"}
+_CONVENTIONS = {  # a word in the annotation of a parameter, or its name
+    "Database": Value(shape=Shape.DATABASE), "db": Value(shape=Shape.DATABASE), "database": Value(shape=Shape.DATABASE),
+    "Stash": Value(shape=Shape.STASH), "stash": Value(shape=Shape.STASH), "Collection": Value(shape=Shape.COLLECTION),
+}  # fmt: skip
 _FEW_RESULTS = {"$limit", "$count", "$sample", "$collStats", "$indexStats", "$merge", "$out"}
+_MOST_TIMES = 50  # that one function is read, so that helpers which call each other often end
 _DUPLICATES = {"DuplicateKeyError", "OperationFailure", "BulkWriteError", "PyMongoError"}
 
 
@@ -68,15 +73,16 @@ class Reader(ast.NodeVisitor):
         self._globals = self.scope
         self._returned: Value = NOTHING
         self._running: list[str] = []
-        self._read: set[str] = set()
+        self._times_read: Counter[str] = Counter()
 
     def read_file(self) -> None:
         """Read the top level, upgrade() and downgrade() with the functions that they call, and then the others."""
         self._block(self.tree.body)
         for name in dict.fromkeys(["upgrade", "downgrade", *self.functions]):
-            if name in self.functions and name not in self._read:
+            if name in self.functions and not self._times_read[name]:
                 self.going_up = name != "downgrade"
-                self._run(self.functions[name], {})
+                first = self.functions[name].args.args[:1] if name in ("upgrade", "downgrade") else []
+                self._run(self.functions[name], {parameter.arg: Value(shape=Shape.DATABASE) for parameter in first})
 
     def call(self, call: Call) -> None:
         """A call of a method, or of a function that is not in the file."""
@@ -94,15 +100,16 @@ class Reader(ast.NodeVisitor):
 
     def _run(self, function: Function, arguments: dict[str, Value]) -> Value:
         """Read a function as it is called with these arguments, and say what it returns."""
-        if function.name in self._running or len(self._running) > 5:
+        if function.name in self._running or self._times_read[function.name] == _MOST_TIMES:
             return UNKNOWN
         outer = self.where, self.scope, self._returned
         self.where, self.scope, self._returned = Where(function.name), ChainMap({}, self._globals), UNKNOWN
         for parameter in _parameters(function):
-            self.scope[parameter.arg] = _parameter(parameter, arguments.get(parameter.arg, UNKNOWN))
-        if function.name in ("upgrade", "downgrade") and function.args.args:
-            self.scope[function.args.args[0].arg] = Value(shape=Shape.DATABASE)
-        self._read.add(function.name)
+            passed = replace(arguments.get(parameter.arg, UNKNOWN), elsewhere=True)
+            said = ast.unparse(parameter.annotation) if parameter.annotation else ""
+            usual = (value for word, value in _CONVENTIONS.items() if word in said or word == parameter.arg)
+            self.scope[parameter.arg] = passed if passed.is_mongo else next(usual, passed)
+        self._times_read[function.name] += 1
         self._running.append(function.name)
         self._block(function.body)
         self._running.pop()
@@ -129,34 +136,32 @@ class Reader(ast.NodeVisitor):
                 uses={name.id for name in names if isinstance(name.ctx, ast.Load)},
             )
             self.parts.append(self.part)
-        value: Value = super().visit(node)
+        value: Value | None = super().visit(node)
         self.part = outer
-        return value
+        return value or NOTHING
 
     def generic_visit(self, node: ast.AST) -> Value:
         return Value(parts=tuple(self.visit(child) for child in ast.iter_child_nodes(node)))
 
-    def visit_FunctionDef(self, node: ast.stmt) -> Value:
-        return NOTHING  # it is read where it is called
+    def visit_FunctionDef(self, node: ast.stmt) -> None:
+        """It is read where it is called."""
 
     visit_AsyncFunctionDef = visit_ClassDef = visit_FunctionDef  # noqa: N815
 
-    def visit_With(self, node: ast.With | ast.AsyncWith) -> Value:
+    def visit_With(self, node: ast.With | ast.AsyncWith) -> None:
         for item in node.items:
             value = self.visit(item.context_expr)
             if isinstance(item.optional_vars, ast.Name):
                 self.scope[item.optional_vars.id] = value
         self._block(node.body)
-        return NOTHING
 
     visit_AsyncWith = visit_With  # noqa: N815
 
-    def visit_Try(self, node: ast.Try | ast.TryStar) -> Value:
+    def visit_Try(self, node: ast.Try | ast.TryStar) -> None:
         types = [part for handler in node.handlers if handler.type for part in ast.walk(handler.type)]
         caught = {getattr(part, "id", getattr(part, "attr", "")) for part in types}
         self._block(node.body, catches_duplicates=bool(caught & _DUPLICATES))
         self._block([*node.handlers, *node.orelse, *node.finalbody])
-        return NOTHING
 
     visit_TryStar = visit_Try  # noqa: N815
 
@@ -173,36 +178,32 @@ class Reader(ast.NodeVisitor):
 
     visit_AnnAssign = visit_NamedExpr = visit_Assign  # noqa: N815
 
-    def visit_For(self, node: ast.For | ast.AsyncFor) -> Value:
+    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
         over = self._loop(node.target, node.iter)
         if over.shape is Shape.CURSOR and not over.few:
             self.loop_over_cursor(node)
         many = over.yields_documents and (not over.few or self.where.in_while)
         self._block(node.body, each_document=many)
         self._block(node.orelse)
-        return NOTHING
 
     visit_AsyncFor = visit_For  # noqa: N815
 
-    def visit_While(self, node: ast.While) -> Value:
+    def visit_While(self, node: ast.While) -> None:
         inside = [node.test, *node.body]
         fetches = any(called(each) in ("find_one", "next") for part in inside for each in ast.walk(part))
         self._block(inside, in_while=True, each_document=fetches)
         self._block(node.orelse)
-        return NOTHING
 
-    def visit_If(self, node: ast.If) -> Value:
+    def visit_If(self, node: ast.If) -> None:
         self.visit(node.test)
         full = any(called(each) == "len" or isinstance(each, ast.Mod) for each in ast.walk(node.test))
         self._block(node.body, batch_is_full=full)
         self._block(node.orelse)
-        return NOTHING
 
-    def visit_Return(self, node: ast.Return) -> Value:
+    def visit_Return(self, node: ast.Return) -> None:
         value = self.visit(node.value) if node.value is not None else NOTHING
         if value.is_mongo or not self._returned.is_mongo:
             self._returned = value
-        return NOTHING
 
     def _loop(self, target: ast.expr, iterated: ast.expr) -> Value:
         """Give the name of a loop its value, and say what the loop runs over. Of several names the last counts."""
@@ -242,15 +243,12 @@ class Reader(ast.NodeVisitor):
         left, right = self.visit(node.left), self.visit(node.right)
         return left.merged(right) if isinstance(node.op, ast.BitOr) else Value(parts=(left, right))
 
-    def visit_IfExp(self, node: ast.IfExp) -> Value:
-        return self._one_of(self._block([node.test, node.body, node.orelse]))
-
-    def visit_BoolOp(self, node: ast.BoolOp) -> Value:
-        return self._one_of((NOTHING, *self._block(node.values)))
-
-    def _one_of(self, parts: tuple[Value, ...]) -> Value:
+    def visit_IfExp(self, node: ast.IfExp | ast.BoolOp) -> Value:
+        parts = self.generic_visit(node).parts  # the test, or the operator, and what the result may be
         strings = frozenset[str]().union(*(part.strings for part in parts[1:]))
         return next((part for part in parts[1:] if part.is_mongo), Value(parts=parts, strings=strings))
+
+    visit_BoolOp = visit_IfExp  # noqa: N815
 
     def visit_Await(self, node: ast.Await) -> Value:
         return self.visit(node.value)
@@ -279,17 +277,22 @@ class Reader(ast.NodeVisitor):
 
     visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_ListComp  # noqa: N815
 
-    def visit_Attribute(self, node: ast.Attribute) -> Value:
+    def visit_Attribute(self, node: ast.Attribute | ast.Subscript) -> Value:
         base = self.visit(node.value)
-        if base.shape is Shape.DATABASE and node.attr in _OF_A_DATABASE:
-            return UNKNOWN
-        return _member(base, NOTHING, frozenset({node.attr}))
+        is_attribute = isinstance(node, ast.Attribute)
+        key = Value(strings=frozenset({node.attr})) if isinstance(node, ast.Attribute) else self.visit(node.slice)
+        match base.shape:
+            case Shape.DATABASE if not (is_attribute and key.strings <= _OF_A_DATABASE):
+                return Value(shape=Shape.COLLECTION, names=key.strings)
+            case Shape.COLLECTION:
+                return replace(base, names=frozenset(f"{one}.{more}" for one in base.names for more in key.strings))
+            case Shape.STASH if key.strings == {"db"}:
+                return Value(shape=Shape.DATABASE)
+            case Shape.DOCUMENTS if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
+                return base
+        return Value(parts=(base, key))
 
-    def visit_Subscript(self, node: ast.Subscript) -> Value:
-        base, key = self.visit(node.value), self.visit(node.slice)
-        if isinstance(node.slice, ast.Slice) and base.shape is Shape.DOCUMENTS:
-            return base
-        return _member(base, key, key.strings)
+    visit_Subscript = visit_Attribute  # noqa: N815
 
     def visit_Call(self, node: ast.Call) -> Value:
         what = called(node)
@@ -302,26 +305,30 @@ class Reader(ast.NodeVisitor):
                 on = Value(shape=Shape.COLLECTION, parts=(on,))
         elif function is None:
             self.visit(node.func)
-        plain = tuple(value for arg in node.args if (value := self.visit(arg)) and not isinstance(arg, ast.Starred))
+        positional = [(arg, self.visit(arg)) for arg in node.args]
         named = [(word.arg, self.visit(word.value)) for word in node.keywords]
+        plain = tuple(value for arg, value in positional if not isinstance(arg, ast.Starred))
         call = Call(node, what, on, plain, {name: value for name, value in named if name})
-        if function is not None:
-            before = self.single_writes
-            positional = dict(zip((parameter.arg for parameter in _parameters(function)), plain, strict=False))
-            result = self._run(function, {**positional, **call.named})
-            if result.shape is None:
-                result = replace(result, parts=(*result.parts, call.arguments))
-            self.call_of_function(call, writes=self.single_writes > before)
-        else:
-            result = _result_of_method(call) if on.is_mongo else _result(call)
         if isinstance(node.func, ast.Name) and what in _INTO_MEMORY and plain:
             self.into_memory(plain[0], node)
+        result = self._call_of_function(call, function) if function else _result(call)
         self.call(call)
         return replace(result, returned=True)
 
+    def _call_of_function(self, call: Call, function: Function) -> Value:
+        before = self.single_writes
+        positional = zip((parameter.arg for parameter in _parameters(function)), call.positional, strict=False)
+        result = self._run(function, {**dict(positional), **call.named})
+        self.call_of_function(call, writes=self.single_writes > before)
+        if result.shape in (None, Shape.DICTIONARY):
+            return replace(result, parts=(*result.parts, call.arguments))
+        return result
+
 
 def _result(call: Call) -> Value:
-    """What a function that is not in the file returns, or a method of something that is not known."""
+    """What comes out of a method, or of a function that is not in the file."""
+    if call.on.is_mongo:
+        return _result_of_method(call, call.on)
     passed = call.argument(-1 if call.what in ("map", "filter") else 0)
     match call.what, passed.is_mongo:
         case "batches", _:
@@ -344,8 +351,7 @@ def _result(call: Call) -> Value:
     return call.arguments
 
 
-def _result_of_method(call: Call) -> Value:
-    on = call.on
+def _result_of_method(call: Call, on: Value) -> Value:
     match on.shape, call.what:
         case Shape.DATABASE, "get_collection" | "create_collection":
             return Value(shape=Shape.COLLECTION, names=call.argument(0, "name").strings)
@@ -378,14 +384,6 @@ def _finds_few(call: Call) -> bool:
     return False
 
 
-def _member(base: Value, key: Value, names: frozenset[str]) -> Value:
-    if base.shape is Shape.DATABASE:
-        return Value(shape=Shape.COLLECTION, names=names)
-    if base.shape is Shape.COLLECTION:
-        return replace(base, names=frozenset(f"{one}.{more}" for one in base.names for more in names))
-    return Value(shape=Shape.DATABASE) if base.shape is Shape.STASH and names == {"db"} else Value(parts=(base, key))
-
-
 def _entries(keys: frozenset[str], value: Value, parts: tuple[Value, ...] = ()) -> Value:
     entries = dict.fromkeys(keys, value)
     return Value(shape=Shape.DICTIONARY, entries=entries, complete=bool(keys), parts=parts or (value,))
@@ -393,18 +391,6 @@ def _entries(keys: frozenset[str], value: Value, parts: tuple[Value, ...] = ()) 
 
 def _parameters(function: Function) -> list[ast.arg]:
     return [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
-
-
-def _parameter(parameter: ast.arg, passed: Value) -> Value:
-    """What a parameter is, by its annotation, its name, or what is passed."""
-    annotation = ast.unparse(parameter.annotation) if parameter.annotation else ""
-    if "Database" in annotation or parameter.arg in ("db", "database"):
-        return Value(shape=Shape.DATABASE)
-    if "Stash" in annotation or parameter.arg == "stash":
-        return Value(shape=Shape.STASH)
-    if not passed.is_mongo and "Collection" in annotation:
-        return Value(shape=Shape.COLLECTION)
-    return replace(passed, elsewhere=True)
 
 
 __all__ = ["INDEXES", "SINGLE_WRITES", "Part", "Reader"]
