@@ -12,56 +12,42 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-import click
-
-from dataops.cli import adopting, asking, changing, dev, lint, new, proving, stash, termination  # noqa: F401  each brings its commands
-from dataops.cli.session import Invocation, main_group, unwritable
-from dataops.cli.signals import AtOnce
-from dataops.errors import DataopsError, ExitCode, Stopped, UsageError
-from dataops.redaction import redact, traceback_of
-from dataops.show import json, terminal
+from dataops.cli import (  # noqa: F401  each command adds itself to `main_group`
+    adopt,
+    apply,
+    baseline,
+    dev,
+    history,
+    lint,
+    new,
+    plan,
+    prove,
+    resolve,
+    rollback,
+    stash,
+    status,
+    termination,
+    wait,
+)
+from dataops.cli.errors import AtOnce, guarded, unwritable
+from dataops.cli.session import Invocation, main_group
+from dataops.errors import ExitCode
+from dataops.redaction import traceback_of
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; the only place where errors become text and numbers."""
     termination.forget()
     invocation = Invocation(sys.argv[1:] if arguments is None else list(arguments))
-    code = _run(invocation)
+    code = guarded(
+        lambda: main_group.main(args=list(invocation.given), standalone_mode=False, obj=invocation), invocation
+    )
     lost = invocation.session.console.lost if invocation.session else None
     if lost is not None and not isinstance(lost, BrokenPipeError):
         invocation.report_error(unwritable(lost))
         code = code or ExitCode.UNREACHABLE
     termination.write(code)
     return code
-
-
-def _run(invocation: Invocation) -> int:
-    try:
-        return int(main_group.main(args=list(invocation.given), standalone_mode=False, obj=invocation) or 0)
-    except click.ClickException as error:
-        shown = io.StringIO()
-        error.show(file=shown)
-        message = redact(error.format_message())  # it quotes the command line, as does what Click shows
-        with suppress(OSError):
-            click.echo(redact(shown.getvalue()), nl=False, err=True)
-        termination.note(f"error: {message}")
-        if "--json" in invocation.given:  # there is no session yet
-            wrong = UsageError(message, hint="see --help")
-            terminal.Console().answer(json.document(json.error(wrong), wrong.exit_code))
-        return ExitCode.USAGE
-    except (click.Abort, KeyboardInterrupt, AtOnce):
-        invocation.report_error(Stopped("interrupted; nothing was done", hint=""))
-        return ExitCode.STOPPED
-    except DataopsError as error:
-        invocation.report_error(error)
-        return error.exit_code
-    except OSError as error:
-        problem = unwritable(error)
-        invocation.report_error(problem)
-        return problem.exit_code
-    except BaseException as error:  # noqa: BLE001  a migration may raise any class, and Python would print it with its secrets
-        invocation.report_bug(error)
-        return ExitCode.FAILED
 
 
 def _standard_streams() -> None:

@@ -8,9 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
-from dataops.cli.session import duration, only_with
 from dataops.errors import Blocked
 
 MAX_AGE = 3600.0
@@ -46,28 +43,6 @@ class Backup:
 
     def _blocked(self, why: str) -> Blocked:
         return Blocked(f"no backup, nothing was done: {self.marker}: {why}", hint=_HINT)
-
-
-def backup_options(function: click.decorators.FC) -> click.decorators.FC:
-    """--require-backup-marker and --backup-max-age; the command gets `backup_marker` and `backup_max_age`."""
-    for option in (
-        click.option("--backup-max-age", callback=duration, metavar="1h", help="How old it may be; by default 1h."),
-        click.option(
-            "--require-backup-marker",
-            "backup_marker",
-            type=click.Path(path_type=Path),
-            help="Refuse to change anything unless this file of a backup is new.",
-        ),
-    ):
-        function = option(function)
-    return function
-
-
-def backup_of(marker: Path | None, max_age: float | None) -> Backup | None:
-    if marker is None:
-        only_with(max_age is not None, "--backup-max-age", "--require-backup-marker")
-        return None
-    return Backup(marker, MAX_AGE if max_age is None else max_age)
 
 
 def _span(seconds: float) -> str:

@@ -16,10 +16,9 @@ import click
 
 from dataops import __version__, config
 from dataops.cli import termination
-from dataops.durations import parse_duration
-from dataops.errors import Bug, CannotWrite, ConfigError, DataopsError, ExitCode, Stopped, UsageError
+from dataops.errors import Bug, CannotWrite, DataopsError, ExitCode, Stopped, UsageError
 from dataops.events import Broadcast, Emit, Event
-from dataops.redaction import describe, message_of, redact, traceback_of
+from dataops.redaction import describe, redact, traceback_of
 from dataops.show import json as answers
 from dataops.show import log, terminal, writers
 from dataops.show.log import JsonLog
@@ -145,42 +144,6 @@ class Session:
             self.console.say(line)
 
 
-def scratch_option(function: click.decorators.FC) -> click.decorators.FC:
-    """The option that names servers for databases of our own (dataops.scratch)."""
-    return click.option(
-        "--scratch",
-        "server",
-        metavar="URL",
-        envvar="DATAOPS_SCRATCH",
-        multiple=True,
-        help="A server for databases of our own; one for each engine. By default one is started here.",
-    )(function)
-
-
-def reported(answer: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
-    """The options of a command whose answer (status, plan, proof) has other formats than the one for people."""
-
-    def decorate(function: click.decorators.FC) -> click.decorators.FC:
-        form = click.option(
-            "--format",
-            "form",
-            type=click.Choice(["table", *writers(answer)]),
-            default="table",
-            help="How to answer: for people, programs, GitHub, test reports, pull requests.",
-        )
-        return form(
-            click.option(
-                "--report",
-                "report_path",
-                type=click.Path(dir_okay=False, path_type=Path),
-                metavar="FILE",
-                help="Write the output of --format to FILE, and the table to stdout.",
-            )(function)
-        )
-
-    return decorate
-
-
 def checkout(folder: Path) -> Path:
     """The git checkout that the folder is in, to which paths in CI are relative. Without a checkout, the folder."""
     folder = folder.absolute()
@@ -193,16 +156,6 @@ def write_report(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise CannotWrite(f"{path}: {error.strerror or error}", hint="name a file that can be written") from error
-
-
-def duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    """A Click callback: `60s`, `2m`."""
-    if value is None:
-        return None
-    try:
-        return parse_duration(value)
-    except ConfigError as error:
-        raise click.BadParameter(f"{value!r} is not a duration: write 500ms, 60s, 2m or 1h") from error
 
 
 class _Worked(click.Command):
@@ -292,34 +245,6 @@ def consent(question: str) -> None:
         raise Stopped("not confirmed; nothing was done", hint="")
 
 
-def only_with(given: object, option: str, other: str) -> None:
-    """Raise UsageError where an option is given without the one that it belongs to."""
-    if given:
-        raise UsageError(f"{option} goes only with {other}", hint="see --help")
-
-
-def unwritable(error: OSError) -> CannotWrite:
-    return CannotWrite(
-        f"{error.filename or 'output'}: {redact(error.strerror or '') or message_of(error)}",
-        hint="what the command did stands; is the disk full, or the output closed?",
-    )
-
-
-_SEVERITY = (
-    ExitCode.INTERRUPTED,
-    ExitCode.INVALID,
-    ExitCode.DRIFT,
-    ExitCode.AHEAD,
-    ExitCode.UNREACHABLE,
-    ExitCode.LOCKED,
-)
-
-
-def worst(errors: Sequence[DataopsError]) -> DataopsError:
-    """The one whose remedy needs a person most."""
-    return min(errors, key=lambda e: _SEVERITY.index(e.exit_code) if e.exit_code in _SEVERITY else len(_SEVERITY))
-
-
 @dataclass
 class Invocation:
     """One call of the command line, which Click carries in its context. `session` is None until options are read."""
@@ -333,10 +258,13 @@ class Invocation:
             self.session.report_error(error)
             return
         _note(error)
-        console = terminal.Console()
+        self.answer_error(error)
+        terminal.Console().error(error)
+
+    def answer_error(self, error: DataopsError) -> None:
+        """Before there is a session: answer with the error's JSON object, if the command line asks for JSON."""
         if "--json" in self.given:
-            console.answer(answers.document(answers.error(error), error.exit_code))
-        console.error(error)
+            terminal.Console().answer(answers.document(answers.error(error), error.exit_code))
 
     def report_bug(self, error: BaseException) -> None:
         """Report what nobody foresaw, whatever was raised: its traceback, without secrets, and what to do."""

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import NoReturn
 
 from dataops.cli import termination
+from dataops.cli.errors import AtOnce
 from dataops.cli.session import Session
 from dataops.errors import Stopped
 from dataops.events import StopRequested
@@ -52,10 +53,6 @@ def signals(session: Session) -> Iterator[StopSignal]:
             signal.signal(number, handler)
         signal.set_wakeup_fd(woken)
         os.close(theirs)  # ends the thread
-
-
-class AtOnce(BaseException):
-    """A signal while there is nothing to finish. No migration file that is planned just now can catch it by mistake."""
 
 
 def _answer_signals(pipe: int, stop: StopSignal, session: Session) -> None:

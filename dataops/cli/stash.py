@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import click
 
 from dataops.backends import opened
-from dataops.cli.session import Session, command, consent, duration, main_group
+from dataops.cli.options import duration
+from dataops.cli.session import Session, command, consent, main_group
 from dataops.cli.signals import signals
 from dataops.errors import ExitCode
 from dataops.model import Service, StashEntry

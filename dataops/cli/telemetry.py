@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from dataops.cli.session import Session
 from dataops.errors import CannotWrite, DataopsError
 from dataops.events import Warned
@@ -29,15 +27,6 @@ class Observed:
 
     services: Sequence[Service] = ()
     outcomes: Sequence[State | DataopsError] | None = None
-
-
-def metrics_option(function: click.decorators.FC) -> click.decorators.FC:
-    return click.option(
-        "--metrics-file",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Write metrics to FILE, for Prometheus' node exporter (docs/monitoring.md).",
-    )(function)
 
 
 @contextmanager

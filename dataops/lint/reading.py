@@ -1,41 +1,21 @@
-"""Walks the functions of a MongoDB migration in the order in which Python would run them, and runs nothing.
+"""Reads a MongoDB migration in the order in which Python would run it, without running anything.
 
-Every expression that matters has a `Kind`: a database, a collection, a cursor, a batch of documents, one document, a
-stash. They are followed through names, loops and the functions of the file. Where it cannot be told, there is none.
+An abstract interpreter: `visit` says what an expression is, as a `Value`, and tells subclasses about calls and loops.
+Values are followed through names, loops and calls of functions of the file.
 """
 
 from __future__ import annotations
 
 import ast
-import enum
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections import ChainMap, Counter
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field, replace
 
-from dataops.lint.literals import Names, argument, assigned, called, pairs
-
-
-class Kind(enum.Enum):
-    DATABASE = "database"
-    COLLECTION = "collection"
-    CURSOR = "cursor"
-    BATCHES = "batches"
-    DOCUMENTS = "documents"
-    DOCUMENT = "document"
-    STASH = "stash"
-
-
-@dataclass(frozen=True)
-class Value:
-    """What an expression is, and of which collections. `few`: the size of the collection makes it no larger."""
-
-    kind: Kind
-    names: frozenset[str] = frozenset()
-    few: bool = False
-
+from dataops.lint.values import NOTHING, UNKNOWN, Call, Shape, Value, called
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+_BLOCKS = ast.With | ast.AsyncWith | ast.Try | ast.TryStar | Function | ast.ClassDef
 
 SINGLE_WRITES = {
     "update_one", "update_many", "replace_one", "insert_one", "delete_one", "delete_many",
@@ -46,382 +26,371 @@ _SURELY_PYMONGO = {*SINGLE_WRITES, *INDEXES, "insert_many", "bulk_write", "drop_
 _OF_A_DATABASE = {"client", "name", "codec_options", "read_concern", "read_preference", "write_concern"}
 _OF_A_CURSOR = {"sort", "hint", "batch_size", "skip", "max_time_ms", "allow_disk_use", "comment", "collation", "clone"}
 _HANDED_ON = {"track", "enumerate", "iter", "tqdm", "map", "filter"}
-INTO_MEMORY = {"list", "tuple", "set", "frozenset", "sorted", "deque"}
+_INTO_MEMORY = {"list", "tuple", "set", "frozenset", "sorted", "deque"}
+_CONVENTIONS = {  # a word in the annotation of a parameter, or its name
+    "Database": Value(shape=Shape.DATABASE), "db": Value(shape=Shape.DATABASE), "database": Value(shape=Shape.DATABASE),
+    "Stash": Value(shape=Shape.STASH), "stash": Value(shape=Shape.STASH), "Collection": Value(shape=Shape.COLLECTION),
+}  # fmt: skip
 _FEW_RESULTS = {"$limit", "$count", "$sample", "$collStats", "$indexStats", "$merge", "$out"}
+_MOST_TIMES = 50  # that one function is read, so that helpers which call each other often end
 _DUPLICATES = {"DuplicateKeyError", "OperationFailure", "BulkWriteError", "PyMongoError"}
 
 
-@dataclass
-class Scope:
-    """One function while it is read. The numbers say how many of such blocks we are in."""
+@dataclass(frozen=True)
+class Where:
+    """The function that is being read, and which blocks around the current place matter to a rule."""
 
-    function: str
-    names: Names
-    values: dict[str, Value] = field(default_factory=dict)
-    each_document: int = 0
-    in_while: int = 0
-    flushing: int = 0
-    catching_duplicates: int = 0
-
-    @contextmanager
-    def inside(self, block: str, is_one: bool = True) -> Iterator[None]:
-        setattr(self, block, getattr(self, block) + is_one)
-        yield
-        setattr(self, block, getattr(self, block) - is_one)
+    function: str = ""
+    each_document: bool = False
+    in_while: bool = False
+    batch_is_full: bool = False
+    catches_duplicates: bool = False
 
 
 @dataclass
 class Part:
-    """A statement of upgrade(): the collections that it speaks of, those that it changes, what it calls and names."""
+    """A statement of upgrade(): the collections that it mentions and changes, and the names that it sets and uses."""
 
     line: int
-    names: set[str] = field(default_factory=set)
-    written: set[str] = field(default_factory=set)
-    calls: set[str] = field(default_factory=set)
+    mentions: set[str] = field(default_factory=set)
+    changes: set[str] = field(default_factory=set)
     sets: set[str] = field(default_factory=set)
     uses: set[str] = field(default_factory=set)
 
 
-class Reader:
-    """One file. A function may be read more than once, for what its callers turn out to hand over.
-
-    Whoever derives from it looks at `call`, `into_memory` and `documents_loop`.
-    """
+class Reader(ast.NodeVisitor):
+    """Reads one file. Subclasses override `call`, `call_of_function`, `into_memory` and `loop_over_cursor`."""
 
     def __init__(self, tree: ast.Module) -> None:
         self.tree = tree
         self.functions: dict[str, Function] = {n.name: n for n in ast.walk(tree) if isinstance(n, Function)}
-        self.globals = assigned(tree.body).nodes
-        self._given: dict[str, dict[str, Value]] = {}
-        self._given_texts: dict[str, dict[str, frozenset[str]]] = {}
-        self._returned: dict[str, Value] = {}
-        self.start()
-
-    def start(self) -> None:
-        """Forget what was found, not what was learned."""
-        self.parts: dict[str, list[Part]] = {}
+        self.parts: list[Part] = []
         self.part = Part(0)
-        self.scope = Scope("", Names(self.globals))
+        self.where = Where()
+        self.going_up = True
+        self.single_writes = 0  # how many were met so far
+        self.scope: MutableMapping[str, Value] = {}
+        self._globals = self.scope
+        self._returned: Value = NOTHING
+        self._running: list[str] = []
+        self._times_read: Counter[str] = Counter()
 
-    def walk(self) -> None:
-        """Read every function, until callers hand over nothing new."""
-        for _ in range(5):
-            known = repr((self._given, self._given_texts, self._returned))
-            self.start()
-            for name, function in self.functions.items():
-                self._function(name, function)
-            if repr((self._given, self._given_texts, self._returned)) == known:
-                break
+    def read_file(self) -> None:
+        """Read the top level, upgrade() and downgrade() with the functions that they call, and then the others."""
+        self._block(self.tree.body)
+        for name in dict.fromkeys(["upgrade", "downgrade", *self.functions]):
+            if name in self.functions and not self._times_read[name]:
+                self.going_up = name != "downgrade"
+                first = self.functions[name].args.args[:1] if name in ("upgrade", "downgrade") else []
+                self._run(self.functions[name], {parameter.arg: Value(shape=Shape.DATABASE) for parameter in first})
 
-    def call(self, call: ast.Call, what: str, on: Value | None) -> None:
-        """A call of `what`, as a method of `on` where that is known."""
+    def call(self, call: Call) -> None:
+        """A call of a method, or of a function that is not in the file."""
 
-    def into_memory(self, node: ast.expr | None, at: ast.AST) -> None:
-        """All of what `node` yields is going to be there at once."""
+    def call_of_function(self, call: Call, *, writes: bool) -> None:
+        """A call of a function of the file; `writes`: it writes a document."""
 
-    def documents_loop(self, loop: ast.For | ast.AsyncFor) -> None:
-        """A loop over a cursor, of which nobody knows how many documents it has."""
+    def into_memory(self, value: Value, at: ast.AST) -> None:
+        """Everything that `value` yields is in memory at once."""
 
-    # ---- which functions there are, and what they are called with
+    def loop_over_cursor(self, loop: ast.For | ast.AsyncFor) -> None:
+        """A loop over a cursor that may have any number of documents."""
 
-    def reached(self, name: str) -> set[str]:
-        """This function and those that it calls or hands on, directly or through others."""
-        reached: set[str] = set()
-        new = {name} & self.functions.keys()
-        while new:
-            here = new.pop()
-            reached.add(here)
-            mentioned = {node.id for node in ast.walk(self.functions[here]) if isinstance(node, ast.Name)}
-            new |= (mentioned & self.functions.keys()) - reached
-        return reached
+    # ---- statements
 
-    def _function(self, name: str, function: Function) -> None:
-        self.scope = Scope(name, Names(self.globals))
-        parameters = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
-        for at, parameter in enumerate(parameters):
-            if (value := self._parameter(name, parameter, at)) is not None:
-                self.scope.values[parameter.arg] = value
-            if texts := self._given_texts.get(name, {}).get(parameter.arg):
-                elements: list[ast.expr] = [ast.Constant(text) for text in sorted(texts)]
-                self.scope.names.choices[parameter.arg] = ast.Tuple(elements, ast.Load())
-        self.parts[name] = []
+    def _run(self, function: Function, arguments: dict[str, Value]) -> Value:
+        """Read a function as it is called with these arguments, and say what it returns."""
+        if function.name in self._running or self._times_read[function.name] == _MOST_TIMES:
+            return UNKNOWN
+        outer = self.where, self.scope, self._returned
+        self.where, self.scope, self._returned = Where(function.name), ChainMap({}, self._globals), UNKNOWN
+        for parameter in _parameters(function):
+            passed = replace(arguments.get(parameter.arg, UNKNOWN), elsewhere=True)
+            said = ast.unparse(parameter.annotation) if parameter.annotation else ""
+            usual = (value for word, value in _CONVENTIONS.items() if word in said or word == parameter.arg)
+            self.scope[parameter.arg] = passed if passed.is_mongo else next(usual, passed)
+        self._times_read[function.name] += 1
+        self._running.append(function.name)
         self._block(function.body)
+        self._running.pop()
+        returned = self._returned
+        self.where, self.scope, self._returned = outer
+        return returned
 
-    def _parameter(self, function: str, parameter: ast.arg, at: int) -> Value | None:
-        said = ast.unparse(parameter.annotation) if parameter.annotation else ""
-        if "Database" in said or parameter.arg in ("db", "database") or (function in _WAYS and at == 0):
-            return Value(Kind.DATABASE)
-        if "Stash" in said or parameter.arg == "stash":
-            return Value(Kind.STASH)
-        known = self._given.get(function, {}).get(parameter.arg)
-        return known or (Value(Kind.COLLECTION) if "Collection" in said else None)
+    def _block(self, nodes: Iterable[ast.AST], **facts: bool) -> tuple[Value, ...]:
+        """Visit these nodes. The facts of `Where` that are given as True hold in there."""
+        before = self.where
+        self.where = Where(**{**vars(before), **{fact: True for fact, holds in facts.items() if holds}})
+        values = tuple(self.visit(node) for node in nodes)
+        self.where = before
+        return values
 
-    def _hand_over(self, call: ast.Call, function: Function) -> None:
-        """Note what a function of the file is called with; of two callers that differ, what holds for both."""
-        parameters = [*function.args.posonlyargs, *function.args.args]
-        given = {parameter.arg: node for parameter, node in zip(parameters, call.args, strict=False)}
-        given |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
-        values = self._given.setdefault(function.name, {})
-        texts = self._given_texts.setdefault(function.name, {})
-        for parameter, node in given.items():
-            value, before = self.value_of(node), values.get(parameter)
-            if value is not None and before is None:
-                values[parameter] = value
-            elif value is not None and before is not None and value.kind is before.kind:
-                values[parameter] = replace(before, names=before.names | value.names, few=before.few and value.few)
-            texts[parameter] = texts.get(parameter, frozenset()) | self.scope.names.strings(node)
-
-    def writes(self, name: str, seen: frozenset[str] = frozenset()) -> bool:
-        """Whether a function of the file writes a document, itself or through others."""
-        calls = [node for node in ast.walk(self.functions[name]) if isinstance(node, ast.Call)]
-        if any(isinstance(call.func, ast.Attribute) and call.func.attr in SINGLE_WRITES for call in calls):
-            return True
-        others = {called(call) for call in calls if isinstance(call.func, ast.Name)} & self.functions.keys()
-        return any(self.writes(other, seen | {name}) for other in others - seen - {name})
-
-    # ---- statements, in order
-
-    def _block(self, statements: Iterable[ast.stmt]) -> None:
-        for statement in statements:
-            self._statement(statement)
-
-    def _statement(self, node: ast.stmt) -> None:
-        scope = self.scope
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                return  # read by itself
-            case ast.With() | ast.AsyncWith():
-                for item in node.items:
-                    self._expression(item.context_expr)
-                    if isinstance(item.optional_vars, ast.Name):
-                        self._set(item.optional_vars.id, item.context_expr)
-                self._block(node.body)
-                return
-            case ast.Try() | ast.TryStar():
-                with scope.inside("catching_duplicates", _catches(node, _DUPLICATES)):
-                    self._block(node.body)
-                for handler in node.handlers:
-                    self._block(handler.body)
-                self._block([*node.orelse, *node.finalbody])
-                return
+    def visit(self, node: ast.AST) -> Value:
         outer = self.part
-        if outer.line == 0:  # not inside of another one
-            self.part = Part(node.lineno)
-            self.parts[scope.function].append(self.part)
-            inside = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
-            self.part.sets = {part.id for part in inside if isinstance(part.ctx, ast.Store)}
-            self.part.uses = {part.id for part in inside if isinstance(part.ctx, ast.Load)}
-        self._inner(node)
+        in_upgrade = self.where.function == "upgrade" and outer.line == 0
+        if in_upgrade and isinstance(node, ast.stmt) and not isinstance(node, _BLOCKS):
+            names = [each for each in ast.walk(node) if isinstance(each, ast.Name)]
+            self.part = Part(
+                node.lineno,
+                sets={name.id for name in names if isinstance(name.ctx, ast.Store)},
+                uses={name.id for name in names if isinstance(name.ctx, ast.Load)},
+            )
+            self.parts.append(self.part)
+        value: Value | None = super().visit(node)
         self.part = outer
+        return value or NOTHING
 
-    def _inner(self, node: ast.stmt) -> None:
-        scope = self.scope
-        match node:
-            case ast.Assign() | ast.AnnAssign() if node.value is not None:
-                self._expression(node.value)
-                for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                    for name, given in pairs(target, node.value):
-                        self._set(name, given)
-            case ast.For() | ast.AsyncFor():
-                self._expression(node.iter)
-                over = self.value_of(node.iter)
-                self._loop_name(node.target, node.iter, over)
-                documents = over is not None and over.kind in (Kind.CURSOR, Kind.DOCUMENTS)
-                many = over is not None and documents and (not over.few or scope.in_while > 0)
-                if over is not None and over.kind is Kind.CURSOR and not over.few:
-                    self.documents_loop(node)
-                with scope.inside("each_document", many):
-                    self._block(node.body)
-                self._block(node.orelse)
-            case ast.While():
-                inside = [each for part in (node.test, *node.body) for each in ast.walk(part)]
-                fetches = any(called(each) in ("find_one", "next") for each in inside)
-                with scope.inside("in_while"), scope.inside("each_document", fetches):
-                    self._expression(node.test)
-                    self._block(node.body)
-                self._block(node.orelse)
-            case ast.If():
-                self._expression(node.test)
-                tested = list(ast.walk(node.test))
-                full = any(called(each) == "len" or isinstance(each, ast.Mod) for each in tested)
-                with scope.inside("flushing", full):
-                    self._block(node.body)
-                self._block(node.orelse)
-            case ast.Match():
-                self._expression(node.subject)
-                for case in node.cases:
-                    self._block(case.body)
-            case _:
-                for part in ast.iter_child_nodes(node):
-                    if isinstance(part, ast.expr):
-                        self._expression(part)
-                value = self.value_of(node.value) if isinstance(node, ast.Return) and node.value else None
-                if value is not None:
-                    self._returned[scope.function] = value
+    def generic_visit(self, node: ast.AST) -> Value:
+        return Value(parts=tuple(self.visit(child) for child in ast.iter_child_nodes(node)))
 
-    def _set(self, name: str, node: ast.expr) -> None:
-        value = self.value_of(node)
-        self.scope.names.give(name, node)
-        self.scope.values.pop(name, None)
-        if value is not None:
-            self.scope.values[name] = value
+    def visit_FunctionDef(self, node: ast.stmt) -> None:
+        """It is read where it is called."""
 
-    def _loop_name(self, target: ast.expr, over: ast.expr, value: Value | None) -> None:
-        """The name that a loop sets: one of what it runs over. Of a tuple, as enumerate() makes it, the last."""
-        if isinstance(target, ast.Tuple) and target.elts:
+    visit_AsyncFunctionDef = visit_ClassDef = visit_FunctionDef  # noqa: N815
+
+    def visit_With(self, node: ast.With | ast.AsyncWith) -> None:
+        for item in node.items:
+            value = self.visit(item.context_expr)
+            if isinstance(item.optional_vars, ast.Name):
+                self.scope[item.optional_vars.id] = value
+        self._block(node.body)
+
+    visit_AsyncWith = visit_With  # noqa: N815
+
+    def visit_Try(self, node: ast.Try | ast.TryStar) -> None:
+        types = [part for handler in node.handlers if handler.type for part in ast.walk(handler.type)]
+        caught = {getattr(part, "id", getattr(part, "attr", "")) for part in types}
+        self._block(node.body, catches_duplicates=bool(caught & _DUPLICATES))
+        self._block([*node.handlers, *node.orelse, *node.finalbody])
+
+    visit_TryStar = visit_Try  # noqa: N815
+
+    def visit_Assign(self, node: ast.Assign | ast.AnnAssign | ast.NamedExpr) -> Value:
+        value = self.visit(node.value) if node.value is not None else UNKNOWN
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            if isinstance(target, ast.Name):
+                self.scope[target.id] = value
+            elif isinstance(target, ast.Tuple) and value.shape is Shape.LIST:
+                for one, part in zip(target.elts, value.parts, strict=False):
+                    if isinstance(one, ast.Name):
+                        self.scope[one.id] = part
+        return value
+
+    visit_AnnAssign = visit_NamedExpr = visit_Assign  # noqa: N815
+
+    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
+        over = self._loop(node.target, node.iter)
+        if over.shape is Shape.CURSOR and not over.few:
+            self.loop_over_cursor(node)
+        many = over.yields_documents and (not over.few or self.where.in_while)
+        self._block(node.body, each_document=many)
+        self._block(node.orelse)
+
+    visit_AsyncFor = visit_For  # noqa: N815
+
+    def visit_While(self, node: ast.While) -> None:
+        inside = [node.test, *node.body]
+        fetches = any(called(each) in ("find_one", "next") for part in inside for each in ast.walk(part))
+        self._block(inside, in_while=True, each_document=fetches)
+        self._block(node.orelse)
+
+    def visit_If(self, node: ast.If) -> None:
+        self.visit(node.test)
+        full = any(called(each) == "len" or isinstance(each, ast.Mod) for each in ast.walk(node.test))
+        self._block(node.body, batch_is_full=full)
+        self._block(node.orelse)
+
+    def visit_Return(self, node: ast.Return) -> None:
+        value = self.visit(node.value) if node.value is not None else NOTHING
+        if value.is_mongo or not self._returned.is_mongo:
+            self._returned = value
+
+    def _loop(self, target: ast.expr, iterated: ast.expr) -> Value:
+        """Give the name of a loop its value, and say what the loop runs over. Of several names the last counts."""
+        over = self.visit(iterated)
+        if isinstance(target, ast.Tuple) and target.elts:  # as of enumerate()
             target = target.elts[-1]
-        if not isinstance(target, ast.Name):
-            return
-        self.scope.names.loop(target.id, over)
-        self.scope.values.pop(target.id, None)
-        if value is not None and value.kind is Kind.BATCHES:
-            self.scope.values[target.id] = Value(Kind.DOCUMENTS, value.names)
-        elif value is not None and value.kind in (Kind.CURSOR, Kind.DOCUMENTS):
-            self.scope.values[target.id] = Value(Kind.DOCUMENT, value.names)
+        if isinstance(target, ast.Name):
+            one = Value(parts=(over,), elsewhere=True, strings=over.texts or frozenset())
+            is_batches = over.shape is Shape.BATCHES
+            self.scope[target.id] = Value(shape=Shape.DOCUMENTS, names=over.names) if is_batches else one
+        return over
 
     # ---- expressions
 
-    def _expression(self, node: ast.AST) -> None:
-        """Look at every call in it, the inner ones first, and at comprehensions as the loops that they are."""
-        if isinstance(node, Comprehension):
-            self._comprehension(node)
-            return
-        for part in ast.iter_child_nodes(node):
-            if isinstance(part, ast.expr | ast.keyword):
-                self._expression(part)
-        if isinstance(node, ast.NamedExpr) and isinstance(node.target, ast.Name):
-            self._set(node.target.id, node.value)
-        elif isinstance(node, ast.Starred):
-            self.into_memory(node.value, node)
-        elif isinstance(node, ast.Call):
-            self._call(node)
+    def visit_Constant(self, node: ast.Constant) -> Value:
+        strings = frozenset({node.value}) if isinstance(node.value, str) else frozenset[str]()
+        return Value(strings=strings, is_true=node.value is True)
 
-    def _call(self, call: ast.Call) -> None:
-        what = called(call)
-        if isinstance(call.func, ast.Name) and what in self.functions:
-            self._hand_over(call, self.functions[what])
-            self.part.calls.add(what)
-        if isinstance(call.func, ast.Name) and what in INTO_MEMORY:
-            self.into_memory(argument(call, 0), call)
-        self.call(call, what, self.receiver(call))
+    def visit_Name(self, node: ast.Name) -> Value:
+        if node.id in self.functions:  # it is passed on, to be called by somebody
+            self._run(self.functions[node.id], {})
+        return self.scope.get(node.id, UNKNOWN)
 
-    def _comprehension(self, node: Comprehension) -> None:
-        many = False
-        for generator in node.generators:
-            self._expression(generator.iter)
-            over = self.value_of(generator.iter)
-            self._loop_name(generator.target, generator.iter, over)
-            if not isinstance(node, ast.GeneratorExp):
-                self.into_memory(generator.iter, node)
-            many |= over is not None and over.kind in (Kind.CURSOR, Kind.DOCUMENTS) and not over.few
-        with self.scope.inside("each_document", many):
-            for part in ast.iter_child_nodes(node):
-                if isinstance(part, ast.expr):
-                    self._expression(part)
-            for condition in (test for generator in node.generators for test in generator.ifs):
-                self._expression(condition)
+    def visit_List(self, node: ast.List | ast.Tuple | ast.Set) -> Value:
+        return Value(shape=Shape.LIST, parts=tuple(self.visit(element) for element in node.elts))
 
-    # ---- what an expression is
+    visit_Tuple = visit_Set = visit_List  # noqa: N815
 
-    def value_of(self, node: ast.expr) -> Value | None:
-        match node:
-            case ast.Name():
-                return self.scope.values.get(node.id)
-            case ast.Attribute() | ast.Subscript():
-                return self._part_of(self.value_of(node.value), node)
-            case ast.Call():
-                return self._answer(node)
-            case ast.GeneratorExp() | ast.ListComp() | ast.SetComp():
-                over = self.value_of(node.generators[0].iter)
-                lazy = isinstance(node, ast.GeneratorExp)
-                if over is None or over.kind not in (Kind.CURSOR, Kind.DOCUMENTS):
-                    return None
-                return over if lazy else replace(over, kind=Kind.DOCUMENTS)
-            case ast.NamedExpr() | ast.Await() | ast.Starred():
-                return self.value_of(node.value)
-            case ast.IfExp():
-                return self.value_of(node.body) or self.value_of(node.orelse)
-            case ast.BoolOp():
-                return next((value for part in node.values if (value := self.value_of(part))), None)
-        return None
+    def visit_Dict(self, node: ast.Dict) -> Value:
+        found = Value(shape=Shape.DICTIONARY)
+        for key_node, node_of_value in zip(node.keys, node.values, strict=True):
+            key, value = self.visit(key_node) if key_node else NOTHING, self.visit(node_of_value)
+            found = found.merged(_entries(key.strings, value, parts=(key, value)) if key_node else value)
+        return found
 
-    def _part_of(self, base: Value | None, node: ast.Attribute | ast.Subscript) -> Value | None:
-        names = frozenset({node.attr}) if isinstance(node, ast.Attribute) else self.scope.names.strings(node.slice)
-        match base:
-            case Value(Kind.DATABASE):
-                other = isinstance(node, ast.Attribute) and node.attr in _OF_A_DATABASE
-                return None if other else Value(Kind.COLLECTION, names)
-            case Value(Kind.COLLECTION):
-                return replace(base, names=frozenset(f"{one}.{more}" for one in base.names for more in names))
-            case Value(Kind.STASH) if names == {"db"}:
-                return Value(Kind.DATABASE)
-            case Value(Kind.DOCUMENTS) if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
+    def visit_BinOp(self, node: ast.BinOp) -> Value:
+        left, right = self.visit(node.left), self.visit(node.right)
+        return left.merged(right) if isinstance(node.op, ast.BitOr) else Value(parts=(left, right))
+
+    def visit_IfExp(self, node: ast.IfExp | ast.BoolOp) -> Value:
+        parts = self.generic_visit(node).parts  # the test, or the operator, and what the result may be
+        strings = frozenset[str]().union(*(part.strings for part in parts[1:]))
+        return next((part for part in parts[1:] if part.is_mongo), Value(parts=parts, strings=strings))
+
+    visit_BoolOp = visit_IfExp  # noqa: N815
+
+    def visit_Await(self, node: ast.Await) -> Value:
+        return self.visit(node.value)
+
+    def visit_Starred(self, node: ast.Starred) -> Value:
+        value = self.visit(node.value)
+        self.into_memory(value, node)
+        return Value(parts=(value,))
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> Value:
+        return replace(self.generic_visit(node), elsewhere=True)
+
+    def visit_ListComp(self, node: Comprehension) -> Value:
+        loops = [(generator, self._loop(generator.target, generator.iter)) for generator in node.generators]
+        if not isinstance(node, ast.GeneratorExp):
+            for _, over in loops:
+                self.into_memory(over, node)
+        many = any(over.yields_documents and not over.few for _, over in loops)
+        results = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
+        tests = [test for generator, _ in loops for test in generator.ifs]
+        parts = self._block([*results, *tests], each_document=many)
+        first = loops[0][1]
+        if not first.yields_documents or isinstance(node, ast.DictComp):
+            return Value(parts=(first, *parts), elsewhere=True)
+        return first if isinstance(node, ast.GeneratorExp) else replace(first, shape=Shape.DOCUMENTS)
+
+    visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_ListComp  # noqa: N815
+
+    def visit_Attribute(self, node: ast.Attribute | ast.Subscript) -> Value:
+        base = self.visit(node.value)
+        is_attribute = isinstance(node, ast.Attribute)
+        key = Value(strings=frozenset({node.attr})) if isinstance(node, ast.Attribute) else self.visit(node.slice)
+        match base.shape:
+            case Shape.DATABASE if not (is_attribute and key.strings <= _OF_A_DATABASE):
+                return Value(shape=Shape.COLLECTION, names=key.strings)
+            case Shape.COLLECTION:
+                return replace(base, names=frozenset(f"{one}.{more}" for one in base.names for more in key.strings))
+            case Shape.STASH if key.strings == {"db"}:
+                return Value(shape=Shape.DATABASE)
+            case Shape.DOCUMENTS if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
                 return base
-        return None
+        return Value(parts=(base, key))
 
-    def receiver(self, call: ast.Call) -> Value | None:
-        """What a method is called on. What nobody but a collection has is a collection's, known or not."""
-        if not isinstance(call.func, ast.Attribute):
-            return None
-        known = self.value_of(call.func.value)
-        return known or (Value(Kind.COLLECTION) if call.func.attr in _SURELY_PYMONGO else None)
+    visit_Subscript = visit_Attribute  # noqa: N815
 
-    def _answer(self, call: ast.Call) -> Value | None:
-        what, on = called(call), self.receiver(call)
-        strings = self.scope.names.strings
-        if on is None:
-            if what == "batches":
-                return Value(Kind.BATCHES, strings(argument(call, 1, "collection")))
-            if what in ("applying", "undoing"):
-                return Value(Kind.STASH)
-            handed = self.value_of(call.args[-1 if what in ("map", "filter") else 0]) if call.args else None
-            if what in INTO_MEMORY and handed is not None:
-                return replace(handed, kind=Kind.DOCUMENTS) if handed.kind is Kind.CURSOR else handed
-            if what in ("batched", "chunked") and handed is not None:
-                return replace(handed, kind=Kind.BATCHES)
-            if what == "islice" and handed is not None:
-                return replace(handed, few=True)
-            return handed if what in _HANDED_ON else self._returned.get(what)
-        if on.kind is Kind.DATABASE and what in ("get_collection", "create_collection"):
-            return Value(Kind.COLLECTION, strings(argument(call, 0, "name")))
-        if on.kind is Kind.COLLECTION:
-            if what == "find":
-                return Value(Kind.CURSOR, on.names, few=self._finds_few(call))
-            if what in ("find_raw_batches", "aggregate_raw_batches"):
-                return Value(Kind.BATCHES, on.names)
-            if what == "with_options":
-                return on
-        if what == "aggregate" and on.kind in (Kind.COLLECTION, Kind.DATABASE):
-            keys = self.scope.names.keys_within(argument(call, 0, "pipeline"))
-            return Value(Kind.CURSOR, on.names, few=bool(keys & _FEW_RESULTS))
-        if on.kind is Kind.CURSOR:
-            if what == "to_list":
-                return Value(Kind.DOCUMENTS, on.names, few=on.few or bool(call.args or call.keywords))
-            return replace(on, few=True) if what == "limit" else on if what in _OF_A_CURSOR else None
-        return None
+    def visit_Call(self, node: ast.Call) -> Value:
+        what = called(node)
+        function = self.functions.get(what) if isinstance(node.func, ast.Name) else None
+        on = NOTHING
+        if isinstance(node.func, ast.Attribute):
+            on = self.visit(node.func.value)
+            self.single_writes += what in SINGLE_WRITES
+            if not on.is_mongo and what in _SURELY_PYMONGO:
+                on = Value(shape=Shape.COLLECTION, parts=(on,))
+        elif function is None:
+            self.visit(node.func)
+        positional = [(arg, self.visit(arg)) for arg in node.args]
+        named = [(word.arg, self.visit(word.value)) for word in node.keywords]
+        plain = tuple(value for arg, value in positional if not isinstance(arg, ast.Starred))
+        call = Call(node, what, on, plain, {name: value for name, value in named if name})
+        if isinstance(node.func, ast.Name) and what in _INTO_MEMORY and plain:
+            self.into_memory(plain[0], node)
+        result = self._call_of_function(call, function) if function else _result(call)
+        self.call(call)
+        return replace(result, returned=True)
 
-    def _finds_few(self, call: ast.Call) -> bool:
-        """A limit, an `_id`, or a value or list of values that the migration has already got from somewhere."""
-        names = self.scope.names
-        if argument(call, 99, "limit") is not None:
+    def _call_of_function(self, call: Call, function: Function) -> Value:
+        before = self.single_writes
+        positional = zip((parameter.arg for parameter in _parameters(function)), call.positional, strict=False)
+        result = self._run(function, {**dict(positional), **call.named})
+        self.call_of_function(call, writes=self.single_writes > before)
+        if result.shape in (None, Shape.DICTIONARY):
+            return replace(result, parts=(*result.parts, call.arguments))
+        return result
+
+
+def _result(call: Call) -> Value:
+    """What comes out of a method, or of a function that is not in the file."""
+    if call.on.is_mongo:
+        return _result_of_method(call, call.on)
+    passed = call.argument(-1 if call.what in ("map", "filter") else 0)
+    match call.what, passed.is_mongo:
+        case "batches", _:
+            return Value(shape=Shape.BATCHES, names=call.argument(1, "collection").strings)
+        case (("applying" | "undoing"), _):
+            return Value(shape=Shape.STASH)
+        case "fromkeys", _:
+            keys = passed.texts
+            return replace(_entries(keys or frozenset(), call.arguments), complete=keys is not None, elsewhere=True)
+        case (("batched" | "chunked"), True):
+            return replace(passed, shape=Shape.BATCHES)
+        case "islice", True:
+            return replace(passed, few=True)
+        case what, True if what in _INTO_MEMORY and passed.shape is Shape.CURSOR:
+            return replace(passed, shape=Shape.DOCUMENTS)
+        case what, True if what in _INTO_MEMORY | _HANDED_ON:
+            return passed
+        case (("list" | "tuple" | "sorted"), False):
+            return replace(passed, elsewhere=True)
+    return call.arguments
+
+
+def _result_of_method(call: Call, on: Value) -> Value:
+    match on.shape, call.what:
+        case Shape.DATABASE, "get_collection" | "create_collection":
+            return Value(shape=Shape.COLLECTION, names=call.argument(0, "name").strings)
+        case ((Shape.DATABASE | Shape.COLLECTION), "aggregate"):
+            few = bool(call.argument(0, "pipeline").all_keys() & _FEW_RESULTS)
+            return Value(shape=Shape.CURSOR, names=on.names, few=few)
+        case Shape.COLLECTION, "find":
+            return Value(shape=Shape.CURSOR, names=on.names, few=_finds_few(call))
+        case Shape.COLLECTION, "find_raw_batches" | "aggregate_raw_batches":
+            return replace(on, shape=Shape.BATCHES)
+        case Shape.COLLECTION, "with_options":
+            return on
+        case Shape.CURSOR, "to_list":
+            return replace(on, shape=Shape.DOCUMENTS, few=on.few or bool(call.positional or call.named))
+        case Shape.CURSOR, "limit":
+            return replace(on, few=True)
+        case Shape.CURSOR, method if method in _OF_A_CURSOR:
+            return on
+    return call.arguments
+
+
+def _finds_few(call: Call) -> bool:
+    """Whether there is a limit, or the filter asks for an `_id` or for values that the migration got elsewhere."""
+    if "limit" in call.named:
+        return True
+    for key, value in call.argument(0, "filter").entries.items():
+        asks_for = value.entries.get("$in") if value.shape is Shape.DICTIONARY else value
+        if asks_for is not None and (key == "_id" or not asks_for.is_literal):
             return True
-        for key, value in names.items(argument(call, 0, "filter"))[0].items():
-            known = names.node(value)
-            if isinstance(known, ast.Dict):
-                wanted = names.items(known)[0].get("$in")
-                if wanted is not None and (key == "_id" or not names.told(wanted)):
-                    return True
-            elif key == "_id" or not names.told(value):
-                return True
-        return False
+    return False
 
 
-_WAYS = ("upgrade", "downgrade")
+def _entries(keys: frozenset[str], value: Value, parts: tuple[Value, ...] = ()) -> Value:
+    entries = dict.fromkeys(keys, value)
+    return Value(shape=Shape.DICTIONARY, entries=entries, complete=bool(keys), parts=parts or (value,))
 
 
-def _catches(node: ast.Try | ast.TryStar, errors: set[str]) -> bool:
-    types = [part for handler in node.handlers if handler.type for part in ast.walk(handler.type)]
-    return any(getattr(part, "id", getattr(part, "attr", "")) in errors for part in types)
+def _parameters(function: Function) -> list[ast.arg]:
+    return [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
 
 
-__all__ = ["INDEXES", "INTO_MEMORY", "SINGLE_WRITES", "Kind", "Part", "Reader", "Value"]
+__all__ = ["INDEXES", "SINGLE_WRITES", "Part", "Reader"]

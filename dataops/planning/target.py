@@ -50,4 +50,14 @@ def _find(services: Sequence[Service], wanted: str, *, named: bool = False) -> t
     raise UsageError(f"{wanted} could be any of {', '.join(ids)}", service=of, hint="write more of the id")
 
 
-__all__ = ["BASE", "find_target"]
+def find_migration(
+    services: Sequence[Service], wanted: str, *, not_base: str, hint: str = ""
+) -> tuple[Service, Migration]:
+    """Like `find_target`, where base is no answer: raises UsageError, which says `not_base` and `hint`."""
+    service, migration = find_target(services, wanted)
+    if migration is None:
+        raise UsageError(not_base, hint=hint)
+    return service, migration
+
+
+__all__ = ["BASE", "find_migration", "find_target"]

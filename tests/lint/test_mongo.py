@@ -295,3 +295,39 @@ def test_constants_and_dictionaries_made_of_others_are_followed(tmp_path: Path) 
 
 def test_nothing_of_a_mongodb_migration_is_run(tmp_path: Path) -> None:
     assert found(tmp_path, "pass", more="raise SystemExit('run')") == []
+
+
+def test_each_call_of_a_helper_is_read_with_what_it_passes(tmp_path: Path) -> None:
+    upgrade = """
+        everything(db["users"].find())
+        everything(db["users"].find().limit(10))
+        remove(db, "phone")
+    """
+    more = """
+        def everything(cursor):
+            return list(cursor)
+
+        def remove(db, field):
+            db["users"].update_many({}, {"$unset": {field: ""}})
+    """
+    text = mongo_file(upgrade, more=more)
+    lines = text.splitlines()
+    at = [next(number for number, line in enumerate(lines, 1) if word in line) for word in ("list(", "$unset")]
+    assert told(lint_mongo(tmp_path, text)) == [f"M001:{at[0]}", f"M005:{at[1]}"]
+
+
+def test_what_is_put_aside_or_looked_at_too_late_does_not_count(tmp_path: Path) -> None:
+    late = """
+        db.users.rename("accounts")
+        db.list_collection_names()
+        with applying(db, name) as stash:
+            db.accounts.update_many({}, {"$unset": {"phone": ""}})
+            keep_phones(stash)
+    """
+    more = 'def keep_phones(stash):\n    stash.keep("accounts", {}, ["phone"])'
+    assert found(tmp_path, late, more=more) == ["M007:10", "M005:13"]
+
+
+def test_functions_that_call_each_other_again_and_again_are_read_in_finite_time(tmp_path: Path) -> None:
+    chain = "\n".join(f"def f{n}(db):\n    f{n + 1}(db); f{n + 1}(db); f{n}(db)" for n in range(30))
+    assert found(tmp_path, "f0(db)", more=f"{chain}\ndef f30(db): db.users.drop()") == ["M005:73"]

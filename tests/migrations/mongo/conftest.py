@@ -15,7 +15,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from dataops.dev import MongoServer, mongodb_server
-from dataops.stash import mongo as stashes
+from dataops.stash.mongo import halves
 from tests.migrations.mongo.history import Document, Snapshot, files, insert
 from tests.migrations.mongo.wire import Wire
 from tests.seed import odd_shapes, seed
@@ -59,7 +59,7 @@ def mongo_standalone() -> Iterator[MongoServer]:
 def _halves_of_small_collections() -> Iterator[None]:
     """What is done in two halves when a collection is big, is done so here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stashes, "HALVED", 8)
+        patch.setattr(halves, "HALVED", 8)
         yield
 
 

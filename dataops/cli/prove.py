@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataops.cli.session import Session, checkout, command, reported, scratch_option, worst
+from dataops.cli.errors import worst
+from dataops.cli.options import reported, scratch_option
+from dataops.cli.session import Session, checkout, command
 from dataops.cli.signals import signals
-from dataops.errors import DataopsError, ExitCode, UsageError
+from dataops.errors import DataopsError, ExitCode
 from dataops.model import Migration, Service
-from dataops.planning.target import find_target
+from dataops.planning.target import find_migration
 from dataops.run.reading import side_by_side
 from dataops.show import terminal
 from dataops.show.reports import ProofReport
@@ -77,9 +79,7 @@ def prove_command(
 def _since(services: Sequence[Service], since: str | None) -> tuple[Sequence[Service], Migration | None]:
     if since is None:
         return services, None
-    service, migration = find_target(services, since)
-    if migration is None:
-        raise UsageError("everything is since base", hint="leave out --since")
+    service, migration = find_migration(services, since, not_base="everything is since base", hint="leave out --since")
     return [service], migration
 
 

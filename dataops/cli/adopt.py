@@ -1,4 +1,4 @@
-"""adopt, baseline: databases that other tools have migrated."""
+"""adopt: takes over databases that other tools have migrated."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from dataops.backends import opened
-from dataops.cli.session import Session, command, scratch_option, worst
+from dataops.cli.errors import worst
+from dataops.cli.options import accepted_because, adoption_options
+from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
-from dataops.errors import DataopsError, ExitCode, UsageError
+from dataops.errors import DataopsError, ExitCode
 from dataops.model import Service
 from dataops.othertools import examine, match
 from dataops.othertools.examine import Adoption
-from dataops.planning.target import BASE, find_target
-from dataops.redaction import redact
+from dataops.planning.target import BASE
 from dataops.run import adopting
 from dataops.run.reading import look
 from dataops.run.stop import StopSignal
@@ -25,20 +26,6 @@ from dataops.text import counted
 
 if TYPE_CHECKING:
     from dataops.scratch import Scratch
-
-
-def _checked(function: click.decorators.FC) -> click.decorators.FC:
-    """The options that adopt and baseline share."""
-    for option in reversed(
-        [
-            click.option("--write", is_flag=True, help="Record it. Without this, only look."),
-            click.option("--accept-differences", "accept", is_flag=True, help="Record it although they differ."),
-            click.option("--reason", default="", help="Why you accept them; it is recorded."),
-            scratch_option,
-        ]
-    ):
-        function = option(function)
-    return function
 
 
 @dataclass
@@ -54,7 +41,7 @@ class _Outcome:
 
 @command("adopt")
 @click.option("--from", "tool", type=click.Choice(match.TOOLS), help="Whose record, where there is more than one.")
-@_checked
+@adoption_options
 def adopt_command(
     session: Session, tool: str | None, write: bool, accept: bool, reason: str, server: tuple[str, ...]
 ) -> ExitCode:
@@ -71,7 +58,7 @@ def adopt_command(
     """
     from dataops.scratch import Scratch
 
-    _refuse_silent(accept=accept, reason=reason)
+    accepted = accepted_because(accept=accept, reason=reason)
     services = session.config().services
     everyone = session.config(with_urls=False, selected=()).services
     outcomes = [_Outcome(service) for service in services]
@@ -85,7 +72,7 @@ def adopt_command(
                     if not session.as_json:
                         session.console.data(terminal.adoption_lines(outcome.found))
                     examine.refuse_unfit(outcome.found, everyone)
-                    _adopt(session, outcome, scratch, write=write, accepted=redact(reason) if accept else "", stop=stop)
+                    _adopt(session, outcome, scratch, write=write, accepted=accepted, stop=stop)
             except DataopsError as error:
                 error.service = error.service or outcome.service.name
                 outcome.error = error
@@ -117,74 +104,6 @@ def _adopt(
         adopting.refuse_differences(service, outcome.differences, found.head.id if found.head else BASE)
 
 
-@command("baseline", services=False)
-@click.argument("service_name", metavar="SERVICE")
-@click.option("--to", required=True, metavar="REV", help="The newest migration that the database has.")
-@_checked
-def baseline_command(
-    session: Session,
-    service_name: str,
-    to: str,
-    write: bool,
-    accept: bool,
-    reason: str,
-    server: tuple[str, ...],
-) -> ExitCode:
-    """Say that a database without any record stands at a migration. It is checked like an adoption.
-
-    \b
-    Example:
-      dataops baseline shop --to 20240530124319
-      dataops baseline shop --to 20240530124319 --write
-    """
-    from dataops.scratch import Scratch
-
-    _refuse_silent(accept=accept, reason=reason)
-    service = session.config(selected=[service_name]).services[0]
-    _, target = find_target([service], f"{service_name}/{to}")
-    if target is None:
-        raise UsageError("a database at base needs no baseline", hint="dataops apply")
-    outcome = _Outcome(service)
-    with (
-        signals(session) as stop,
-        Scratch(session.author, servers=server, stop=stop) as scratch,
-        opened(service) as backend,
-    ):
-        adopting.refuse_baseline(backend.read(), target)
-        with session.running_files(only_planned=True):
-            expected = scratch.catalogue(service, target, backend)
-        reason = redact(reason)
-        accepted = reason if accept else ""
-        if write:
-            outcome.differences = adopting.baseline(
-                backend,
-                session.author,
-                target,
-                expected,
-                reason=reason,
-                accepted=accepted,
-                emit=session.sink(),
-                stop=stop,
-            )
-        else:
-            outcome.differences = adopting.check(backend, expected)
-            if not accepted:
-                adopting.refuse_differences(service, outcome.differences, target.id)
-    upto = service.migrations[: service.position[target.id] + 1]
-    if session.as_json:
-        answer = json.baseline(session.author.run, service.name, upto, outcome.differences, written=write)
-        session.answer(answer, ExitCode.OK)
-        return ExitCode.OK
-    _tell_differences(session, outcome)
-    _tell_written(session, service, len(upto), written=write)
-    return ExitCode.OK
-
-
-def _refuse_silent(*, accept: bool, reason: str) -> None:
-    if accept and not reason.strip():
-        raise UsageError("--accept-differences wants to know why", hint='--reason "..."; it is recorded')
-
-
 def _tell(session: Session, outcome: _Outcome) -> None:
     name = outcome.service.name
     if outcome.error is not None:
@@ -194,16 +113,18 @@ def _tell(session: Session, outcome: _Outcome) -> None:
     elif outcome.found.nothing_to_do:
         session.console.data([(f"{name}: nothing to adopt", "")])
     else:
-        _tell_differences(session, outcome)
+        say_accepted(session, outcome.differences or ())
         count = len(outcome.found.to_record) + len(outcome.found.to_remove)
-        _tell_written(session, outcome.service, count, written=outcome.written)
+        say_written(session, outcome.service, count, written=outcome.written)
 
 
-def _tell_differences(session: Session, outcome: _Outcome) -> None:
-    session.console.messages([(f"  accepted: {difference}", "yellow") for difference in outcome.differences or ()])
+def say_accepted(session: Session, differences: Sequence[str]) -> None:
+    """Say which differences from a database built here are recorded as accepted."""
+    session.console.messages([(f"  accepted: {difference}", "yellow") for difference in differences])
 
 
-def _tell_written(session: Session, service: Service, count: int, *, written: bool) -> None:
+def say_written(session: Session, service: Service, count: int, *, written: bool) -> None:
+    """Say how many migrations are recorded, or would be with --write."""
     what = counted(count, "migration")
     if written:
         session.console.data([(f"{service.name}: {what} recorded (run {session.author.run})", "green")])

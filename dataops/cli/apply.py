@@ -1,0 +1,66 @@
+"""apply: runs what is pending."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from dataops.cli.carry_out import carry_out
+from dataops.cli.options import RunOptions, duration, only_with, run_options
+from dataops.cli.plan_from_options import plan_apply
+from dataops.cli.session import Session, command
+from dataops.cli.signals import signals
+from dataops.cli.telemetry import telemetry
+from dataops.errors import ExitCode, StalePlan
+from dataops.model import Service
+from dataops.planning import planfile
+from dataops.run.reading import read_all
+
+
+@command("apply")
+@click.argument("planned", metavar="[PLANFILE]", required=False, type=click.Path(path_type=Path))
+@click.option("--to", metavar="REV", help="Stop at this migration: an id, its beginning, or SERVICE/ID.")
+@click.option("--steps", type=click.IntRange(min=1), help="At most so many steps in all.")
+@click.option(
+    "--wait", "wait_seconds", callback=duration, metavar="60s", help="Wait for servers that do not answer yet."
+)
+@run_options
+def apply_command(
+    session: Session,
+    planned: Path | None,
+    to: str | None,
+    steps: int | None,
+    wait_seconds: float | None,
+    options: RunOptions,
+    metrics_file: Path | None,
+) -> ExitCode:
+    """Show the plan, ask, and run it. With PLANFILE: exactly that plan, without a question, or nothing.
+
+    \b
+    Example:
+      dataops apply --service shop
+      dataops apply --yes --wait 60s
+      dataops apply today.plan
+    """
+    with signals(session) as stop, telemetry(session, "apply", metrics_file) as observed:
+        if planned is not None:
+            for given, name in ((to, "--to"), (steps, "--steps"), (session.selected, "--service")):
+                only_with(given, name, "no PLANFILE: a saved plan says already what to do")
+            saved = planfile.load(planned)
+            services = observed.services = _services_of(saved, session)
+            states = read_all(services, emit=session.sink(), wait_seconds=wait_seconds or 0, stop=stop)
+            plan = planfile.verify(saved, states)
+        else:
+            services = observed.services = session.config().services
+            plan = plan_apply(services, session, to=to, steps=steps, wait_seconds=wait_seconds or 0, stop=stop)
+        return carry_out(session, plan, stop, replace(options, yes=options.yes or planned is not None))
+
+
+def _services_of(saved: planfile.SavedPlan, session: Session) -> tuple[Service, ...]:
+    """The services that a saved plan is for. Raises StalePlan when one is not configured any more."""
+    gone = set(saved.services) - set(session.config(with_urls=False).names)
+    if gone:
+        raise StalePlan(f"{saved.path} is stale: {', '.join(sorted(gone))}: no such service is configured any more")
+    return session.config(selected=tuple(saved.services)).services

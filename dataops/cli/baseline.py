@@ -1,0 +1,81 @@
+"""baseline: says at which migration a database without a record stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from dataops.backends import opened
+from dataops.cli.adopt import say_accepted, say_written
+from dataops.cli.options import accepted_because, adoption_options
+from dataops.cli.session import Session, command
+from dataops.cli.signals import signals
+from dataops.errors import ExitCode
+from dataops.planning.target import find_migration
+from dataops.redaction import redact
+from dataops.run import adopting
+from dataops.show import json
+
+if TYPE_CHECKING:
+    pass
+
+
+@command("baseline", services=False)
+@click.argument("service_name", metavar="SERVICE")
+@click.option("--to", required=True, metavar="REV", help="The newest migration that the database has.")
+@adoption_options
+def baseline_command(
+    session: Session,
+    service_name: str,
+    to: str,
+    write: bool,
+    accept: bool,
+    reason: str,
+    server: tuple[str, ...],
+) -> ExitCode:
+    """Say that a database without any record stands at a migration. It is checked like an adoption.
+
+    \b
+    Example:
+      dataops baseline shop --to 20240530124319
+      dataops baseline shop --to 20240530124319 --write
+    """
+    from dataops.scratch import Scratch
+
+    accepted = accepted_because(accept=accept, reason=reason)
+    service = session.config(selected=[service_name]).services[0]
+    _, target = find_migration(
+        [service], f"{service_name}/{to}", not_base="a database at base needs no baseline", hint="dataops apply"
+    )
+    with (
+        signals(session) as stop,
+        Scratch(session.author, servers=server, stop=stop) as scratch,
+        opened(service) as backend,
+    ):
+        adopting.refuse_baseline(backend.read(), target)
+        with session.running_files(only_planned=True):
+            expected = scratch.catalogue(service, target, backend)
+        if write:
+            differences = adopting.baseline(
+                backend,
+                session.author,
+                target,
+                expected,
+                reason=redact(reason),
+                accepted=accepted,
+                emit=session.sink(),
+                stop=stop,
+            )
+        else:
+            differences = adopting.check(backend, expected)
+            if not accepted:
+                adopting.refuse_differences(service, differences, target.id)
+    upto = service.migrations[: service.position[target.id] + 1]
+    if session.as_json:
+        answer = json.baseline(session.author.run, service.name, upto, differences, written=write)
+        session.answer(answer, ExitCode.OK)
+        return ExitCode.OK
+    say_accepted(session, differences)
+    say_written(session, service, len(upto), written=write)
+    return ExitCode.OK

@@ -1,0 +1,79 @@
+"""What apply and rollback share: show the plan, ask, run it, say what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dataops.cli import termination
+from dataops.cli.options import RunOptions
+from dataops.cli.plan_from_options import render
+from dataops.cli.session import Session, consent
+from dataops.errors import DataopsError, ExitCode, Stopped
+from dataops.model import Direction, Plan, Rendering, Result
+from dataops.planning import planner
+from dataops.run.executor import execute
+from dataops.run.stop import StopSignal
+from dataops.show import json, terminal
+from dataops.text import counted
+
+
+def carry_out(session: Session, plan: Plan, stop: StopSignal, options: RunOptions) -> ExitCode:
+    """Run the plan once it has been shown and agreed to. Returns the exit code; steps that failed are in the answer.
+
+    Raises Stopped where nobody agrees, Blocked where the backup that was asked for is missing or old.
+    """
+    renderings = render(plan, session)
+    session.console.messages(terminal.plan_lines(plan, renderings, verbose=session.verbose))
+    if stop():
+        raise Stopped("stopped before the first step; nothing was done")
+    if plan.steps and options.backup is not None:
+        options.backup.refuse_unless_new()
+    completes = planner.to_complete(plan)
+    if completes:
+        session.console.say(f"The record of the other tool is completed in {', '.join(completes)}.")
+    if (plan.steps or completes) and not options.yes:
+        _ask(plan)
+    if plan.steps or completes:
+        with session.running_files():
+            result = execute(
+                plan,
+                session.author,
+                emit=session.sink(),
+                stop=stop,
+                lock_timeout=options.lock_timeout,
+                jobs=options.jobs,
+            )
+    else:
+        result = Result(run=session.author.run, plan=plan)
+    code = _exit_code(result)
+    _say(session, result, renderings, code)
+    return code
+
+
+def _ask(plan: Plan) -> None:
+    verb = "Apply" if plan.direction is Direction.APPLY else "Roll back"
+    consent(f"{verb} {counted(len(plan.steps), 'migration')}?")
+
+
+def _say(session: Session, result: Result, renderings: Mapping[str, Rendering], code: ExitCode) -> None:
+    termination.note(*(line for line, _ in terminal.result_lines(result)))
+    if session.as_json:
+        session.answer(json.result(result, renderings), code)
+    elif result.plan.steps:
+        lines = terminal.result_lines(result)
+        session.console.messages(lines[:-1])
+        session.console.data(lines[-1:])
+        if result.stopped:
+            where = "in the middle of a step" if result.failures else "at a safe point"
+            session.console.say(f"Stopped {where}. Run again to go on from here.", "yellow")
+    for failure in result.failures:
+        if session.logs_lines and isinstance(failure.error, DataopsError):
+            session.log.error(failure.error)
+
+
+def _exit_code(result: Result) -> ExitCode:
+    if result.stopped:
+        return ExitCode.STOPPED
+    for failure in result.failures:
+        return failure.error.exit_code if isinstance(failure.error, DataopsError) else ExitCode.FAILED
+    return ExitCode.OK

@@ -1,0 +1,74 @@
+"""How an error becomes text and an exit code. The one place that catches users' errors."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import click
+
+from dataops.cli import termination
+from dataops.cli.session import Invocation
+from dataops.errors import CannotWrite, DataopsError, ExitCode, Stopped, UsageError
+from dataops.redaction import message_of, redact
+
+
+class AtOnce(BaseException):
+    """A signal while there is nothing to finish. No migration file that is planned just now can catch it by mistake."""
+
+
+def guarded(command: Callable[[], int | None], invocation: Invocation) -> int:
+    """Run a command and return its exit code. Whatever it raises is reported, also what is a bug of ours."""
+    try:
+        return int(command() or 0)
+    except click.ClickException as error:
+        _report_usage(error, invocation)
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt, AtOnce):
+        invocation.report_error(Stopped("interrupted; nothing was done", hint=""))
+        return ExitCode.STOPPED
+    except DataopsError as error:
+        invocation.report_error(error)
+        return error.exit_code
+    except OSError as error:
+        problem = unwritable(error)
+        invocation.report_error(problem)
+        return problem.exit_code
+    except BaseException as error:  # noqa: BLE001  a file may raise any class, and Python would print its secrets
+        invocation.report_bug(error)
+        return ExitCode.FAILED
+
+
+def _report_usage(error: click.ClickException, invocation: Invocation) -> None:
+    """What Click refuses quotes the command line, which may hold a URL."""
+    shown = io.StringIO()
+    error.show(file=shown)
+    message = redact(error.format_message())
+    with suppress(OSError):
+        click.echo(redact(shown.getvalue()), nl=False, err=True)
+    termination.note(f"error: {message}")
+    invocation.answer_error(UsageError(message, hint="see --help"))
+
+
+def unwritable(error: OSError) -> CannotWrite:
+    """An output that could not be written, in our words."""
+    return CannotWrite(
+        f"{error.filename or 'output'}: {redact(error.strerror or '') or message_of(error)}",
+        hint="what the command did stands; is the disk full, or the output closed?",
+    )
+
+
+_SEVERITY = (
+    ExitCode.INTERRUPTED,
+    ExitCode.INVALID,
+    ExitCode.DRIFT,
+    ExitCode.AHEAD,
+    ExitCode.UNREACHABLE,
+    ExitCode.LOCKED,
+)
+
+
+def worst(errors: Sequence[DataopsError]) -> DataopsError:
+    """The one whose remedy needs a person most."""
+    return min(errors, key=lambda e: _SEVERITY.index(e.exit_code) if e.exit_code in _SEVERITY else len(_SEVERITY))

@@ -1,0 +1,151 @@
+"""Options that several commands share, and what turns their text into values."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dataops.cli.backup import MAX_AGE, Backup
+from dataops.durations import parse_duration
+from dataops.errors import ConfigError, UsageError
+from dataops.redaction import redact
+from dataops.show import writers
+
+
+def duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """A Click callback: `60s`, `2m`."""
+    if value is None:
+        return None
+    try:
+        return parse_duration(value)
+    except ConfigError as error:
+        raise click.BadParameter(f"{value!r} is not a duration: write 500ms, 60s, 2m or 1h") from error
+
+
+def scratch_option(function: click.decorators.FC) -> click.decorators.FC:
+    """The option that names servers for databases of our own (dataops.scratch)."""
+    return click.option(
+        "--scratch",
+        "server",
+        metavar="URL",
+        envvar="DATAOPS_SCRATCH",
+        multiple=True,
+        help="A server for databases of our own; one for each engine. By default one is started here.",
+    )(function)
+
+
+def reported(answer: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """The options of a command whose answer (status, plan, proof) has other formats than the one for people."""
+
+    def decorate(function: click.decorators.FC) -> click.decorators.FC:
+        form = click.option(
+            "--format",
+            "form",
+            type=click.Choice(["table", *writers(answer)]),
+            default="table",
+            help="How to answer: for people, programs, GitHub, test reports, pull requests.",
+        )
+        return form(
+            click.option(
+                "--report",
+                "report_path",
+                type=click.Path(dir_okay=False, path_type=Path),
+                metavar="FILE",
+                help="Write the output of --format to FILE, and the table to stdout.",
+            )(function)
+        )
+
+    return decorate
+
+
+def metrics_option(function: click.decorators.FC) -> click.decorators.FC:
+    """The option that names the file for metrics."""
+    return click.option(
+        "--metrics-file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write metrics to FILE, for Prometheus' node exporter (docs/monitoring.md).",
+    )(function)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How apply and rollback are to run their plan. `None` means what the configuration, or the default, says."""
+
+    yes: bool = False
+    jobs: int | None = None
+    lock_timeout: float | None = None  # seconds
+    backup: Backup | None = None
+
+
+def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that runs steps. The command gets them as `options`, a RunOptions."""
+
+    @functools.wraps(function)
+    def run(
+        session: Any,
+        *,
+        yes: bool,
+        jobs: int | None,
+        lock_timeout: float | None,
+        backup_marker: Path | None,
+        backup_max_age: float | None,
+        **others: Any,
+    ) -> Any:
+        backup = _backup_of(backup_marker, backup_max_age)
+        return function(session, options=RunOptions(yes, jobs, lock_timeout, backup), **others)
+
+    decorated: Callable[..., Any] = run
+    for option in (
+        metrics_option,
+        click.option("--backup-max-age", callback=duration, metavar="1h", help="How old it may be; by default 1h."),
+        click.option(
+            "--require-backup-marker",
+            "backup_marker",
+            type=click.Path(path_type=Path),
+            help="Refuse to change anything unless this file of a backup is new.",
+        ),
+        click.option("--jobs", type=click.IntRange(min=1), help="How many services at once; by default all."),
+        click.option(
+            "--lock-timeout", callback=duration, metavar="2m", help="How long to wait for another run's lock."
+        ),
+        click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+    ):
+        decorated = option(decorated)
+    return decorated
+
+
+def _backup_of(marker: Path | None, max_age: float | None) -> Backup | None:
+    if marker is None:
+        only_with(max_age is not None, "--backup-max-age", "--require-backup-marker")
+        return None
+    return Backup(marker, MAX_AGE if max_age is None else max_age)
+
+
+def only_with(given: object, option: str, other: str) -> None:
+    if given:
+        raise UsageError(f"{option} goes only with {other}", hint="see --help")
+
+
+def adoption_options(function: click.decorators.FC) -> click.decorators.FC:
+    """The options that adopt and baseline share."""
+    for option in (
+        scratch_option,
+        click.option("--reason", default="", help="Why you accept the differences; it is recorded."),
+        click.option("--accept-differences", "accept", is_flag=True, help="Record it although they differ."),
+        click.option("--write", is_flag=True, help="Record it. Without this option, only look."),
+    ):
+        function = option(function)
+    return function
+
+
+def accepted_because(*, accept: bool, reason: str) -> str:
+    """Why differences are accepted, or "" where they are not. Raises UsageError where the reason is missing."""
+    if accept and not reason.strip():
+        raise UsageError("--accept-differences wants to know why", hint='--reason "..."; it is recorded')
+    return redact(reason) if accept else ""

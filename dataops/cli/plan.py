@@ -1,0 +1,72 @@
+"""plan: shows what would run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dataops.cli.options import only_with, reported
+from dataops.cli.plan_from_options import plan_apply, plan_rollback, render
+from dataops.cli.session import Session, checkout, command
+from dataops.errors import DataopsError, ExitCode
+from dataops.model import Direction
+from dataops.planning import planfile
+from dataops.show import terminal, writers
+from dataops.show.reports import PlanReport
+
+
+@command("plan")
+@click.option("--to", metavar="REV", help="Stop at this migration: an id, its beginning, or SERVICE/ID.")
+@click.option("--steps", type=click.IntRange(min=1), help="At most so many steps in all.")
+@click.option("--direction", type=click.Choice(["apply", "rollback"]), default="apply", show_default=True)
+@click.option("--run", "run_id", metavar="ID", help="With --direction rollback: undo this run.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for dataops apply FILE.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to do.")
+@reported("plan")
+def plan_command(
+    session: Session,
+    to: str | None,
+    steps: int | None,
+    direction: str,
+    run_id: str | None,
+    out: Path | None,
+    detailed_exitcode: bool,
+    form: str,
+    report_path: Path | None,
+) -> ExitCode:
+    """Show what would run, where and in which order. Writes nothing and takes no lock.
+
+    Works with read-only credentials, also on a database that has never seen dataops.
+
+    \b
+    Example:
+      dataops plan --service shop -v
+      dataops plan --out today.plan && dataops apply today.plan
+      dataops plan --direction rollback --to shop/20240520210910
+      dataops plan --format markdown --report plan.md
+    """
+    form = session.form(form)
+    session.as_json = form == "json" and report_path is None
+    config = session.config()
+    services = config.services
+    try:
+        if direction == Direction.ROLLBACK.value:
+            planned = plan_rollback(services, session, run=run_id, to=to, steps=steps)
+        else:
+            only_with(run_id, "--run", "--direction rollback")
+            planned = plan_apply(services, session, to=to, steps=steps)
+        renderings = render(planned, session, everything=form != "table")
+    except DataopsError as error:
+        if form in writers("refusal"):
+            session.deliver_text(writers("refusal")[form]("dataops plan", error), report_path)
+        raise
+    if out is not None:
+        planfile.save(planned, out)
+    code = ExitCode.PENDING if detailed_exitcode and planned.steps else ExitCode.OK
+    report = PlanReport(planned, renderings, checkout(config.path.parent), out, code)
+    if not session.deliver(form, "plan", report, report_path):
+        session.console.data(terminal.plan_lines(planned, renderings, verbose=session.verbose))
+        if out is not None:
+            session.console.say(f"Saved to {out}; apply exactly this with: dataops apply {out}")
+    return code

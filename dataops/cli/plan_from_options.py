@@ -1,0 +1,67 @@
+"""The plan that the options of plan, apply and rollback ask for, and the commands of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dataops.backends import opened
+from dataops.cli.session import Session
+from dataops.errors import UsageError
+from dataops.model import Direction, Migration, Plan, Rendering, Service, State
+from dataops.planning import planner
+from dataops.planning.target import find_migration, find_target
+from dataops.run.reading import read_all, side_by_side
+from dataops.run.stop import StopSignal
+from dataops.show import terminal
+
+
+def plan_apply(
+    services: Sequence[Service],
+    session: Session,
+    *,
+    to: str | None,
+    steps: int | None,
+    wait_seconds: float = 0.0,
+    stop: StopSignal | None = None,
+) -> Plan:
+    """Read the services and plan what is pending there, up to `to` where it is given."""
+    target: Migration | None = None
+    if to is not None:
+        service, target = find_migration(
+            services, to, not_base="nothing is applied up to base", hint="to undo: dataops rollback --to base"
+        )
+        services = [service]
+    states = read_all(services, emit=session.sink(), wait_seconds=wait_seconds, stop=stop)
+    return planner.plan_apply(states, to=target, steps=steps)
+
+
+def plan_rollback(
+    services: Sequence[Service], session: Session, *, run: str | None, to: str | None, steps: int | None
+) -> Plan:
+    """Read the services and plan what to undo there: the newest run, unless one of the options says how far."""
+    if sum(given is not None for given in (run, to, steps)) > 1:
+        raise UsageError("--run, --to and --steps exclude each other", hint="say how far in one way")
+    target: Migration | None = None
+    if to is not None:
+        service, target = find_target(services, to)
+        services = [service]
+    states = read_all(services, emit=session.sink())
+    return planner.plan_rollback(states, run=run, to=target, to_base=to is not None and target is None, steps=steps)
+
+
+def render(plan: Plan, session: Session, *, everything: bool = False) -> dict[str, Rendering]:
+    """The commands of every step, services side by side.
+
+    For people, a very long plan is rendered only as far as it is shown. A rollback is always rendered whole: a step
+    whose stash was pruned refuses here, before anything is undone.
+    """
+    everything = everything or session.verbose or session.as_json or plan.direction is Direction.ROLLBACK
+    limit = None if everything else terminal.SHOWN_STEPS
+    states = [state for state in plan.states if plan.of(state.service.name)]
+
+    def render(state: State) -> dict[str, Rendering]:
+        with opened(state.service) as backend:
+            return {step.id: backend.render(step) for step in plan.of(state.service.name)[:limit]}
+
+    with session.running_files(only_planned=True):
+        return {id_: rendering for made in side_by_side(render, states) for id_, rendering in made.items()}

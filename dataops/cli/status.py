@@ -1,0 +1,65 @@
+"""status: shows where every service stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from dataops.cli.errors import worst
+from dataops.cli.options import metrics_option, reported
+from dataops.cli.session import Session, checkout, command
+from dataops.cli.telemetry import telemetry
+from dataops.errors import DataopsError, ExitCode
+from dataops.model import State
+from dataops.planning import readiness
+from dataops.run.reading import look
+from dataops.show import tables
+from dataops.show.reports import Look, StatusReport
+
+
+@command("status")
+@click.option("--check", is_flag=True, help="Exit 2 if anything is pending; also 4, 6, 9 or 10 if something is wrong.")
+@metrics_option
+@reported("status")
+def status_command(
+    session: Session, check: bool, metrics_file: Path | None, form: str, report_path: Path | None
+) -> ExitCode:
+    """Show where every service stands: one row each, also those that are only observed. Writes nothing.
+
+    \b
+    Example:
+      dataops status
+      dataops status --check --service docs --json
+      dataops status --check --format junit --report status.xml
+    """
+    form = session.form(form)
+    config = session.config(observed=True)
+    services = config.services
+    with telemetry(session, "status", metrics_file, run=False) as observed:
+        observed.services = services
+        states = observed.outcomes = look(services, emit=session.sink())
+    problems = [None if isinstance(state, DataopsError) else readiness.problem(state) for state in states]
+    code = _status_code(states, problems, check=check)
+    looks = [Look(*one) for one in zip(services, states, problems, strict=True)]
+    if session.deliver(form, "status", StatusReport(looks, checkout(config.path.parent), check, code), report_path):
+        return code
+    drawn = [tables.status_row(one.service.name, one.state, one.problem) for one in looks]
+    session.console.table(tables.STATUS_HEADERS, [row for row, _ in drawn], [style for _, style in drawn])
+    for one in looks:
+        if one.wrong is not None:
+            session.console.error(one.wrong)
+    return code
+
+
+def _status_code(
+    states: Sequence[State | DataopsError], problems: Sequence[DataopsError | None], *, check: bool
+) -> ExitCode:
+    errors = [state for state in states if isinstance(state, DataopsError)]
+    if check:
+        errors += [problem for problem in problems if problem is not None]
+    if errors:
+        return worst(errors).exit_code
+    pending = any(isinstance(state, State) and readiness.is_behind(state) for state in states)
+    return ExitCode.PENDING if check and pending else ExitCode.OK

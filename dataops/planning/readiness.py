@@ -1,0 +1,47 @@
+"""Whether a database is where this code wants it: for `status` and `wait`. Pure."""
+
+from __future__ import annotations
+
+from dataops.errors import DatabaseAhead, DataopsError, EditedAfterApply, ExitCode, WaitTimedOut
+from dataops.model import Ahead, State
+from dataops.othertools import watch
+from dataops.planning import checks, recovery
+from dataops.text import counted
+
+
+def problem(state: State) -> DataopsError | None:
+    """What would refuse an apply now, or what is wrong with a database that we only observe."""
+    if state.service.observe:
+        return watch.watch(state).problem
+    try:
+        checks.check(state)
+        recovery.refuse_interrupted(state)
+    except DataopsError as error:
+        return error
+    return None
+
+
+def is_behind(state: State) -> bool:
+    """Whether something is still to be applied, by us or by the tool that we only observe."""
+    return bool(state.pending or (state.service.observe and watch.watch(state).waiting))
+
+
+def waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsError | None:
+    """Why this service is not ready yet; None when it is. Raises what no waiting can mend."""
+    if isinstance(state, DataopsError):
+        if state.exit_code is not ExitCode.UNREACHABLE:
+            raise state
+        return state
+    if state.service.observe:
+        watched = watch.watch(state)
+        if watched.problem is not None:
+            raise watched.problem
+        return WaitTimedOut(watched.waiting, service=state.service.name) if watched.waiting else None
+    if state.ahead and not state.pending and (allow_ahead or state.service.ahead is Ahead.ALLOW):
+        return None
+    found = problem(state)
+    if isinstance(found, DatabaseAhead | EditedAfterApply):
+        raise found
+    if found is None and state.pending:
+        return WaitTimedOut(f"{counted(len(state.pending), 'migration')} pending", service=state.service.name)
+    return found

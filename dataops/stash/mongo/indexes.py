@@ -1,0 +1,93 @@
+"""Index definitions that a migration drops or replaces, and indexes that it needs only while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dataops.stash.mongo.notebook import Document, Notebook
+
+
+class Indexes(Notebook):
+    """The indexes of a migration: each can be made again as it was."""
+
+    def drop_index(self, collection: str, index: str) -> None:
+        """Drop the index, if it is there, and keep its definition with all options."""
+        found = self._indexes(collection)
+        self._keep_index(collection, index, found)
+        if index in found:
+            self.db[collection].drop_index(index)
+
+    def create_index(self, collection: str, index: str, key: Mapping[str, Any], **options: Any) -> None:
+        """Create the index and wait for it; one of that name with another definition gives way, and is kept.
+
+        The collection is noted as by `created`: creating an index creates the collection.
+        """
+        self.created(collection)
+        found = self._indexes(collection)
+        self._keep_index(collection, index, found)
+        wanted = {"key": dict(key), "name": index, **options}
+        if index in found:
+            if _same(found[index], wanted):
+                return
+            self.db[collection].drop_index(index)
+        self.db.command("createIndexes", collection, indexes=[wanted])
+
+    def restore_indexes(self) -> None:
+        """Make each index that `drop_index` or `create_index` touched what it was: absent, or as defined.
+
+        Indexes of a collection that is no longer there are left alone. First the drops, then the builds.
+        """
+        names = self._names()
+        build: list[tuple[str, Document]] = []
+        for note in self.notes("index:"):
+            collection, index, was = note["value"]["collection"], note["value"]["name"], note["value"]["was"]
+            if collection not in names:
+                continue
+            found = self._indexes(collection).get(index)
+            if found is not None and (was is None or not _same(found, was)):
+                self.db[collection].drop_index(index)
+                found = None
+            if found is None and was is not None:
+                build.append((collection, was))
+        for collection, was in build:
+            self.db.command("createIndexes", collection, indexes=[was])
+
+    def lookup_index(self, collection: str, field: str) -> None:
+        """See to it that `$lookup` finds documents of `collection` by `field` through an index, for now.
+
+        An index that begins with the field and holds every document serves; else one is built, dropped
+        at the end of the scope (after a stop: of the next scope). Nothing for a missing collection.
+        """
+        found = self._indexes(collection)
+        plain = {"v", "key", "name", "ns", "unique", "background"}
+        if not found or any(next(iter(i["key"])) == field and not set(i) - plain for i in found.values()):
+            return
+        name = f"dataops_lookup_{field}"
+        self.note(f"lookup:{collection}:{field}", {"collection": collection, "name": name})
+        # two keys: an index of the application's with the same key and other options is no conflict
+        self.db.command("createIndexes", collection, indexes=[{"key": {field: 1, "_id": 1}, "name": name}])
+
+    def _drop_lookup_indexes(self) -> None:
+        for note in self.notes("lookup:"):
+            collection, index = note["value"]["collection"], note["value"]["name"]
+            if index in self._indexes(collection):
+                self.db[collection].drop_index(index)
+            self.db[self.notebook].delete_one({"_id": note["_id"]})
+
+    def _keep_index(self, collection: str, index: str, found: Mapping[str, Document]) -> None:
+        self.note(f"index:{collection}:{index}", {"collection": collection, "name": index, "was": found.get(index)})
+
+    def _indexes(self, collection: str) -> dict[str, Document]:
+        return {str(index["name"]): dict(index) for index in self.db[collection].list_indexes()}
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two index definitions mean the same; version numbers and `background` are no difference."""
+
+    def plain(index: Mapping[str, Any]) -> tuple[list[tuple[str, Any]], Document]:
+        ignored = {"v", "ns", "key", "background", "2dsphereIndexVersion"}
+        options = {k: v for k, v in index.items() if k not in ignored and v is not False}
+        return list(index["key"].items()), options
+
+    return plain(one) == plain(other)

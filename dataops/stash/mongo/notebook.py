@@ -1,0 +1,95 @@
+"""The notebook of one migration: which stash collections there are, facts written down once, and how a stash ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dataops.errors import Blocked
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+Document = dict[str, Any]
+
+PREFIX = "dataops_stash_"
+
+
+class StashPruned(Blocked):
+    """What this migration had put aside was pruned: it cannot be rolled back."""
+
+    default_hint = "restore a backup, or leave the migration applied"
+
+
+class Notebook:
+    """What one migration has written down in one database, and the names of its stash collections."""
+
+    def __init__(self, db: Database[Document], migration: str) -> None:
+        self.db = db
+        self.migration = migration
+        self.notebook = PREFIX + migration.split("-", 1)[0]
+        mine = (self.notebook, self.notebook + ".")
+        self._present = {found for found in self._names() if found == mine[0] or found.startswith(mine[1])}
+        self._found = frozenset(self._present)  # by an earlier run
+
+    def note(self, key: str, value: Any) -> Any:
+        """Write a fact down once; returns what is written down: the first value, on a second run too."""
+        if (known := self._find(key)) is not None:
+            return known["value"]
+        book = self.db[self.notebook]
+        if self.notebook not in self._present:
+            first = {"at": "$$NOW", "migration": {"$literal": self.migration}}
+            book.update_one({"_id": "migration"}, [{"$replaceWith": {"$mergeObjects": [first, "$$ROOT"]}}], upsert=True)
+            self._present.add(self.notebook)
+        book.insert_one({"_id": key, "value": value})
+        return value
+
+    def noted(self, key: str) -> Any:
+        """What was written down under `key`, or None."""
+        found = self._find(key)
+        return None if found is None else found["value"]
+
+    def notes(self, prefix: str) -> list[Document]:
+        """Every `{_id: key, value}` whose key begins with `prefix`, in order of the keys."""
+        found = self.db[self.notebook].find(sort=[("_id", 1)]) if self.notebook in self._present else ()
+        return [note for note in found if str(note["_id"]).startswith(prefix)]
+
+    def created(self, collection: str) -> bool:
+        """Note whether `collection` is there, before the migration brings it into being; True if it was not."""
+        return bool(self.note(f"created:{collection}", collection not in self._names()))
+
+    def name(self, collection: str, label: str = "") -> str:
+        """The stash collection of a source collection: for pipelines that read it."""
+        return f"{self.notebook}.{collection}" + (f".{label}" if label else "")
+
+    def has(self, collection: str, *, label: str = "") -> bool:
+        """Whether there is something to restore."""
+        return self.name(collection, label) in self._present
+
+    def drop(self) -> None:
+        """Mark the notebook, drop the collections, drop the notebook; `undoing` calls it."""
+        if not self._present:
+            return
+        self.note("dropping", True)
+        self._finish_drop()
+
+    def _finish_drop(self, tombstone_too: bool = False) -> None:
+        if self.notebook not in self._present:
+            return
+        if self.noted("dropping") or (tombstone_too and self.noted("pruned")):
+            for collection in sorted(self._present - {self.notebook}):
+                self.db.drop_collection(collection)
+            self.db.drop_collection(self.notebook)
+            self._present.clear()
+
+    def _open(self, collection: str, label: str) -> str:
+        kept = self.name(collection, label)
+        self.note(f"kept:{kept}", {"source": collection})
+        return kept
+
+    def _names(self) -> list[str]:
+        return self.db.list_collection_names()
+
+    def _find(self, key: str) -> Document | None:
+        if self.notebook not in self._present:
+            return None
+        return self.db[self.notebook].find_one({"_id": key})

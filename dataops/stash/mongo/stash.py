@@ -1,0 +1,202 @@
+"""The stash of one migration: what it puts aside, and how that comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dataops.progress import track
+from dataops.stash.mongo.halves import Changes, merge_into
+from dataops.stash.mongo.indexes import Indexes
+from dataops.stash.mongo.notebook import Document
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+Expression = Any
+
+ABSENT: Expression = "$$REMOVE"
+"""For `restore`: the migration removed the field; give it back only while it is still absent."""
+
+ANY: Expression = object()
+"""For `restore`: give the field back whatever is there now."""
+
+WRITTEN: Expression = object()
+"""For `restore`: the migration wrote what the stash has under `set`; give the former value back while that is
+still there (equal as MongoDB compares: 1 and 1.0 are equal)."""
+
+
+class Stash(Indexes, Changes):
+    """What one migration has put aside in one database. Made by `applying` and `undoing`."""
+
+    # ---- former values
+
+    def keep(
+        self,
+        collection: str,
+        match: Mapping[str, Any],
+        fields: Sequence[str] | None = None,
+        *,
+        label: str = "",
+        latest: bool = False,
+        once: bool = False,
+    ) -> None:
+        """Put aside top-level `fields` (None: the whole document) of every document that matches.
+
+        `latest` only if `match` is never met by a document that the migration has already changed.
+        """
+        was: Expression = "$$ROOT" if fields is None else {field: f"${field}" for field in fields}
+        stages: list[Document] = [{"$match": match}, {"$project": {"was": was}}]
+        self.plan(collection, stages, label=label, latest=latest, once=once)
+
+    def restore(self, collection: str, left: Mapping[str, Expression], *, label: str = "") -> None:
+        """Give fields back, to documents that still exist, each only while it holds what the migration left.
+
+        `left`: field -> ABSENT, WRITTEN, ANY or an expression (`$field` is the document now, `$$new.was` and
+        `$$new.set` are the stash). A field that was absent is removed, a null becomes null.
+        """
+        kept = self.name(collection, label)
+        if kept not in self._present:
+            return
+        back: Document = {}
+        for field, value in left.items():
+            now = f"$$new.set.{field}" if value is WRITTEN else value
+            was = f"$$new.was.{field}"  # a missing value makes $set remove the field
+            back[field] = was if value is ANY else {"$cond": [{"$eq": [f"${field}", now]}, was, f"${field}"]}
+        self.merge(kept, [], collection, [{"$set": back}])
+
+    def restore_documents(self, collection: str, *, label: str = "") -> None:
+        """Insert whole kept documents again, except where a document with that `_id` exists."""
+        kept = self.name(collection, label)
+        if kept in self._present:
+            self.copy(kept, [{"$replaceWith": "$was"}], collection)
+
+    # ---- values that the migration computes
+
+    def plan(
+        self,
+        collection: str,
+        pipeline: Sequence[Mapping[str, Any]],
+        source: str | None = None,
+        *,
+        label: str = "",
+        latest: bool = False,
+        once: bool = False,
+        whole: bool = False,
+    ) -> None:
+        """Fill the stash of `collection` with what `pipeline`, run on `source` (or `collection`), yields.
+
+        It has to yield `{_id, was: {...}, set: {...}}`, `_id` being that of a document of `collection`, once
+        each. Nothing else is changed: call `write` or `insert` then. See promises 1 and 2 for a second run.
+        Nothing is kept, not even that, where there is no source. `whole` where the pipeline needs most of the
+        source: it is read as it lies, not by way of an index.
+        """
+        source = source or collection
+        if source not in self._names():
+            return
+        kept = self._open(collection, label)
+        if kept in self._present:
+            if once:
+                return
+            end = merge_into(kept, "replace" if latest else "keepExisting", "insert")
+        else:
+            end = {"$out": kept}
+        self._aggregate(source, [*pipeline, end], {"$natural": 1} if whole else None)
+        self._present.add(kept)
+
+    def add(self, collection: str, documents: Sequence[Document], *, label: str = "") -> None:
+        """The same for one batch of documents made in Python, each `_id` once in a run.
+
+        What an earlier run added stays as it is, so that values made at random are made once.
+        """
+        if not documents:
+            return
+        kept = self.db[self._open(collection, label)]
+        known: set[Any] = set()
+        if kept.name in self._found:
+            wanted = [document["_id"] for document in documents]
+            known = {found["_id"] for found in kept.find({"_id": {"$in": wanted}}, {"_id": 1})}
+        if fresh := [document for document in documents if document["_id"] not in known]:
+            kept.insert_many(fresh, ordered=False)
+        self._present.add(kept.name)
+
+    def write(self, collection: str, *, label: str = "") -> None:
+        """Set the fields under `set` in the documents that they were planned for, where those still exist."""
+        kept = self.name(collection, label)
+        if kept in self._present:
+            flat = {"$replaceWith": {"$mergeObjects": ["$set", {"_id": "$_id"}]}}
+            self.merge(kept, [flat], collection, "merge")
+
+    def insert(self, collection: str, *, label: str = "") -> None:
+        """Insert `set` with the planned `_id`, except where a document with that `_id` exists.
+
+        A unique index may still refuse: plan no document that is there under another `_id`.
+        """
+        kept = self.name(collection, label)
+        if kept in self._present:
+            whole = {"$replaceWith": {"$mergeObjects": [{"_id": "$_id"}, "$set", {"_id": "$_id"}]}}
+            self.copy(kept, [whole], collection)
+
+    def remove(self, collection: str, only: Mapping[str, Any] | None = None, *, label: str = "") -> None:
+        """Delete what `insert` inserted; with `only`, where it now matches that (*batches* of `_id`s)."""
+        kept = self.name(collection, label)
+        if kept not in self._present:
+            return
+        for batch in track(batches(self.db, kept, {}, [])):
+            mine = {"_id": {"$in": [document["_id"] for document in batch]}}
+            self.db[collection].delete_many({"$and": [mine, only]} if only else mine)
+
+    # ---- collections
+
+    def drop_created(self, collection: str) -> None:
+        """Drop `collection` if the migration made it and nothing is left in it."""
+        if self.noted(f"created:{collection}") and self.db[collection].find_one({}, {"_id": 1}) is None:
+            self.db.drop_collection(collection)
+
+    def take(self, collection: str) -> None:
+        """Drop `collection`, by moving it into the stash with all its documents, indexes and options."""
+        if collection not in self._names():
+            return
+        kept = self._open(collection, "")
+        if kept in self._present:  # a second run, and the application has made it anew
+            self.copy(collection, [], kept)
+            self.db.drop_collection(collection)
+        else:
+            self.db[collection].rename(kept)
+            self._present.add(kept)
+
+    def give_back(self, collection: str) -> None:
+        """Move a taken collection back; if the application has made a new one, add what is not in that."""
+        kept = self.name(collection)
+        if kept not in self._present:
+            return
+        if collection in self._names():
+            self.copy(kept, [], collection)
+        else:
+            self.db[kept].rename(collection)
+            self._present.discard(kept)
+
+
+def batches(
+    db: Database[Document],
+    collection: str,
+    match: Mapping[str, Any],
+    fields: Iterable[str],
+    size: int = 1000,
+) -> Iterator[list[Document]]:
+    """The matching documents, `_id` and `fields` only, in order of `_id`, `size` at a time: constant memory.
+
+    For what no server-side command can do. Documents that the loop changes do not come again. Use with
+    `dataops.progress.track`.
+    """
+    wanted = {"_id": 1, **dict.fromkeys(fields, 1)}
+    cursor = db[collection].find(match, wanted, sort=[("_id", 1)], hint="_id_", batch_size=size)
+    batch: list[Document] = []
+    with cursor:
+        for document in cursor:
+            batch.append(document)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
