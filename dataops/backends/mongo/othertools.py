@@ -1,4 +1,4 @@
-"""The records of other migration tools in MongoDB: migrate-mongo (11 to 14), which we mirror, and golang-migrate."""
+"""The records of other migration tools in MongoDB: of migrate-mongo (11 to 14), which we mirror, and golang-migrate."""
 
 from __future__ import annotations
 

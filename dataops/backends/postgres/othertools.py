@@ -1,7 +1,7 @@
-"""The records of other migration tools in PostgreSQL: finding and reading them, and writing the ones we mirror.
+"""The records of other migration tools in PostgreSQL: how we read them, and how we write the ones that we mirror.
 
-The shapes are those of sqlx 0.7 and 0.8, knex 2 and 3, Flyway 6 to 11, Liquibase 4, Prisma 2 to 6, Django,
-golang-migrate 4, dbmate 2, goose 3 and Ory's pop, under the names that they have by default, on the search_path.
+The tables are those of sqlx 0.7 and 0.8, knex 2 and 3, Flyway 6 to 11, Liquibase 4, Prisma 2 to 6, Django,
+golang-migrate 4, dbmate 2, goose 3 and Ory's pop. They are looked for under their default names on the search_path.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ _APPLIED = "NULL::text AS other, 'applied' AS outcome, '' AS checksum"
 
 @dataclass(frozen=True)
 class _Table:
-    """`query` gives name, other, at, outcome, checksum, in the order of applying.
+    """The table of one tool.
 
-    `columns`, and which of them are `booleans`, tell the table from one of the same name.
+    `query` returns the columns name, other, at, outcome and checksum, in the order in which the tool applied. `columns`
+    are those that the table has to have, and `booleans` those that have to be of that type: an application may have a
+    table of the same name. `lock` is a query for who holds the tool's lock, without a row when nobody does.
     """
 
     name: str
@@ -127,7 +129,7 @@ TABLES = tuple(sorted({table.name for table in _TABLES.values()} | set(_LOCK_TAB
 
 
 def read(connection: psycopg.Connection[Any]) -> tuple[ToolRecord, ...]:
-    """Every record there is, in the caller's transaction. One that this user may not read says so."""
+    """Every record in this database. One that this user may not read is marked so. In the caller's transaction."""
     with connection.cursor(row_factory=dict_row) as cursor:
         return _read(cursor)
 
@@ -157,18 +159,20 @@ def _row(row: DictRow) -> ToolRow:
 
 
 def _utc(at: datetime | None) -> datetime | None:
-    """Some tools keep no zone; then it is that of their server or of themselves, and nobody can say which."""
-    return at and (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))
+    """Some tools record no zone. It may be that of the server or their own; nobody can know, so we take UTC."""
+    if at is None:
+        return None
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 # --- keeping the other tool out while we write
 
 
 def hold_off(connection: psycopg.Connection[Any], tool: str, *, seconds: float) -> None:
-    """Until the end of the caller's transaction the other tool waits, as it would wait for another of its own kind.
+    """Keep the other tool from migrating until the end of the caller's transaction.
 
-    Raises LockNotObtained when it is migrating for longer than `seconds`. A killed knex leaves its lock behind, so that
-    one has to be unlocked by a person.
+    It waits for us as it would wait for another process of its own kind. Raises LockNotObtained when the tool is still
+    migrating after `seconds`. A killed knex leaves its lock behind, which a person has to remove.
     """
     deadline = time.monotonic() + seconds
     while not _held_off(connection, tool):
@@ -190,9 +194,9 @@ def _held_off(connection: psycopg.Connection[Any], tool: str) -> bool:
 
 
 def _knex_held_off(cursor: psycopg.Cursor[DictRow]) -> bool:
-    """knex takes its lock by an UPDATE of this row: it waits for us, and sees 0 when we have committed.
+    """Try to lock the row that knex updates to take its own lock: it then waits for us, and finds 0 after our commit.
 
-    A lock of ours on a row that says 1 is given back at once: knex could not write its 0 there.
+    Where the row says 1, knex is migrating, and has to write 0 there at its end. So we release such a row at once.
     """
     found = cursor.execute(_PRESENT, [[_LOCK_TABLES[match.KNEX]]]).fetchone()
     if found is None:  # then knex makes one, and waits for nobody
@@ -213,7 +217,7 @@ def sqlx_lock_key(database: str) -> int:
 
 
 def refuse_changed(connection: psycopg.Connection[Any], record: ToolRecord, service: Service) -> None:
-    """Raise StalePlan when the record is not any more what was looked at."""
+    """Raise StalePlan when the record has changed since it was read."""
     now = {found.tool: found.rows for found in read(connection)}
     if now.get(record.tool, ()) != record.rows:
         raise StalePlan(
@@ -244,12 +248,12 @@ _CREATE = {
 
 
 def create_mirror(connection: psycopg.Connection[Any], tool: str) -> None:
-    """The other tool's own table, where it is missing: a database that we made from nothing."""
+    """Create the other tool's own table where it is missing, as in a database that we made from nothing."""
     connection.execute(_CREATE[tool].encode())
 
 
 def next_batch(connection: psycopg.Connection[Any], tool: str) -> int:
-    """One number for all that a run of ours does, as knex counts its own runs."""
+    """The batch number for all that one run of ours does, as knex numbers its own runs; 0 for other tools."""
     if tool != match.KNEX:
         return 0
     with connection.cursor(row_factory=dict_row) as cursor:
@@ -258,7 +262,7 @@ def next_batch(connection: psycopg.Connection[Any], tool: str) -> int:
 
 
 def refuse_done_there(connection: psycopg.Connection[Any], service: Service, migration: Migration) -> None:
-    """Raise HistoryError when the mirrored tool has applied it between our look and our lock."""
+    """Raise HistoryError when the mirrored tool applied the migration after we read its record and before our lock."""
     for record in read(connection):
         if record.tool == service.mirror and migration.id in match.by_migration(service, record)[0]:
             raise HistoryError(
