@@ -15,10 +15,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from dataops.catalogue import Catalogue
-from dataops.contents import Contents
 from dataops.model import (
     Adopted,
     Author,
@@ -32,6 +30,10 @@ from dataops.model import (
     Step,
     ToolRecord,
 )
+
+if TYPE_CHECKING:
+    from dataops.catalogue import Catalogue
+    from dataops.contents import Contents
 
 Waiting = Callable[[Holder | None], None]
 """Called once for each holder that keeps us waiting for the lock; None when it cannot be seen who that is."""

@@ -12,23 +12,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from dataops.cli import (  # noqa: F401  each command adds itself to `main_group`
-    adopt,
-    apply,
-    baseline,
-    dev,
-    history,
-    lint,
-    new,
-    plan,
-    prove,
-    resolve,
-    rollback,
-    stash,
-    status,
-    termination,
-    wait,
-)
+from dataops.cli import termination
 from dataops.cli.errors import AtOnce, guarded, unwritable
 from dataops.cli.session import Invocation, main_group
 from dataops.errors import ExitCode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import os
 import sys
@@ -168,7 +169,7 @@ class _Worked(click.Command):
 
 class _Group(_Worked, click.Group):
     command_class = _Worked
-    group_class = type
+    group_class: type[click.Group] | type[type] | None = type
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Without a command, write the help to stderr and end as a usage error does."""
@@ -176,6 +177,28 @@ class _Group(_Worked, click.Group):
             click.echo(ctx.get_help(), err=True)
             ctx.exit(ExitCode.USAGE)
         return super().parse_args(ctx, args)
+
+
+COMMANDS = (
+    "adopt", "apply", "baseline", "dev", "history", "lint", "new", "plan", "prove", "resolve", "rollback", "stash",
+    "status", "wait",
+)  # fmt: skip
+"""Every command; each is in the module of its name, and adds itself to `main_group` when that is imported."""
+
+
+class _MainGroup(_Group):
+    """Imports the module of a command only when it is called: `status` need not load what `apply` needs."""
+
+    group_class = _Group
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        wanted = [cmd_name] if cmd_name in COMMANDS else COMMANDS  # Click looks through all for one that looks alike
+        for name in wanted:
+            importlib.import_module(f"dataops.cli.{name}")
+        return super().get_command(ctx, cmd_name)
 
 
 def command(
@@ -219,7 +242,7 @@ def command(
 
 
 @click.group(
-    name="dataops", cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    name="dataops", cls=_MainGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(__version__, prog_name="dataops")
 def main_group() -> None:

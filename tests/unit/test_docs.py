@@ -34,7 +34,10 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").
 
 
 def commands(group: click.Group = cli.main_group, path: str = "dataops") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         yield f"{path} {name}", command
         if isinstance(command, click.Group):
             yield from commands(command, f"{path} {name}")
@@ -108,8 +111,9 @@ def understood(line: str) -> None:
             group.make_context(name, words, resilient_parsing=True)
             return
         name = words.pop(0)
-        assert name in group.commands, line
-        group = group.commands[name]
+        command = group.get_command(click.Context(group), name)
+        assert command is not None, line
+        group = command
     group.make_context(name, [word for word in words if word != "..."])
 
 

@@ -1,7 +1,8 @@
 """MongoDB: pymongo-migrate files, the collection pymongo_migrate as the record, a lease lock, a journal collection.
 
 Our journal is a collection of its own, because pymongo-migrate builds its state from a record's whole document and
-fails on a field that it does not know.
+fails on a field that it does not know. What only some questions need, and doing, is imported when it comes to that:
+`status` and `wait` are called all day.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pymongo import MongoClient
 from pymongo.database import Database as MongoDB
@@ -17,13 +19,14 @@ from pymongo.database import Database as MongoDB
 from dataops.backends import Database, Waiting
 from dataops.backends.journal import settled
 from dataops.backends.loading import function_of, load_module
-from dataops.backends.mongo import catalogue, contents, locked, state
+from dataops.backends.mongo import state
 from dataops.backends.mongo.connection import Document, Server, database_of, error_text
-from dataops.backends.mongo.locked import MongoLocked
-from dataops.catalogue import Catalogue
-from dataops.contents import Contents
 from dataops.model import Author, Entry, Rendering, Service, StashEntry, State, Step
-from dataops.stash import mongo as stash
+
+if TYPE_CHECKING:
+    from dataops.backends.mongo.locked import MongoLocked
+    from dataops.catalogue import Catalogue
+    from dataops.contents import Contents
 
 _COUNT_SECONDS = 10.0
 
@@ -39,7 +42,8 @@ class MongoDatabase:
     def asking(self) -> MongoDB[Document]:
         """The database, over the one client with which everything is asked; made when it is first needed."""
         if not self._clients:
-            self._clients.append(self.server.client("dataops"))
+            # Polling watches the server with one connection less; a question is over before the server changes.
+            self._clients.append(self.server.client("dataops", serverMonitoringMode="poll"))
         return database_of(self._clients[0])
 
     def read(self) -> State:
@@ -66,19 +70,27 @@ class MongoDatabase:
             return state.history(self.asking(), limit)
 
     def stash_entries(self) -> tuple[StashEntry, ...]:
+        from dataops.stash import mongo as stash
+
         with self.server.explaining():
             return stash.list_kept(self.asking())
 
     def catalogue(self) -> Catalogue:
+        from dataops.backends.mongo import catalogue
+
         with self.server.explaining():
             return catalogue.read(self.asking())
 
     def contents(self) -> Contents:
+        from dataops.backends.mongo import contents
+
         with self.server.explaining():
             return contents.read(self.asking())
 
     def imitate(self, other: Database, *, strictly: bool) -> None:
         """Collections and indexes come and go with the application too: a migration only changes what it finds."""
+        from dataops.backends.mongo import catalogue
+
         assert isinstance(other, MongoDatabase)
         with self.server.explaining():
             catalogue.copy_shell(other.asking(), self.asking(), unique=strictly)
@@ -86,6 +98,8 @@ class MongoDatabase:
     def lock(
         self, author: Author, *, timeout: float, waiting: Waiting, stop: Callable[[], bool]
     ) -> AbstractContextManager[MongoLocked]:
+        from dataops.backends.mongo import locked
+
         return locked.lock(self, author, timeout=timeout, waiting=waiting, stop=stop)
 
     def error_text(self, error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """PostgreSQL: Alembic files, the table alembic_version as the record, a session advisory lock, a journal table.
 
-Asking needs psycopg alone, and opens a read-only connection for each question.
+Asking needs psycopg alone, and opens a read-only connection for each question. What only some questions need, and
+doing, is imported when it comes to that: `status` and `wait` are called all day.
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import tuple_row
 
 from dataops.backends import Database, Waiting
 from dataops.backends.journal import settled
-from dataops.backends.postgres import catalogue, contents, locked, state
+from dataops.backends.postgres import state
 from dataops.backends.postgres.connection import Server, error_text
-from dataops.backends.postgres.locked import PostgresLocked
-from dataops.catalogue import Catalogue
-from dataops.contents import Contents
 from dataops.model import Author, Entry, Rendering, Service, StashEntry, State, Step
+
+if TYPE_CHECKING:
+    from dataops.backends.postgres.locked import PostgresLocked
+    from dataops.catalogue import Catalogue
+    from dataops.contents import Contents
 
 
 class PostgresDatabase:
@@ -61,16 +64,22 @@ class PostgresDatabase:
             return state.stash_entries(connection)
 
     def catalogue(self) -> Catalogue:
+        from dataops.backends.postgres import catalogue
+
         with self.server.asking() as connection:
             return catalogue.read(connection)
 
     def contents(self) -> Contents:
+        from dataops.backends.postgres import contents
+
         with self.server.asking() as connection:
             return contents.read(connection)
 
     def lock(
         self, author: Author, *, timeout: float, waiting: Waiting, stop: Callable[[], bool]
     ) -> AbstractContextManager[PostgresLocked]:
+        from dataops.backends.postgres import locked
+
         return locked.lock(self, self.server, author, timeout=timeout, waiting=waiting, stop=stop)
 
     def error_text(self, error: BaseException) -> str:
