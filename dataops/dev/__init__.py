@@ -90,11 +90,13 @@ _RESERVED = {"postgres", "template0", "template1", "admin", "config", "local"}
 """The databases that a server has for itself."""
 
 
-@contextlib.contextmanager
-def scratch_server(kind: Kind) -> Iterator[Server]:
+def scratch_server(kind: Kind) -> contextlib.AbstractContextManager[Server]:
     """A server of that kind for databases to compare with. Raises ServerUnavailable for a kind that we cannot start."""
-    with _started(kind, standalone=False) as (server, _):
-        yield server
+    if kind is kinds.POSTGRESQL:
+        return postgres_server(stand_in=True)
+    if kind is kinds.MONGODB:
+        return mongodb_server(replica_set=True)
+    raise _cannot_start(kind)
 
 
 def default_folder(configuration: Path) -> Path:
@@ -154,8 +156,12 @@ def down(folder: Path) -> bool:
 
 def _started(kind: Kind, *, standalone: bool) -> contextlib.AbstractContextManager[tuple[Server, Owned]]:
     if kind not in _START:
-        raise ServerUnavailable(f"dataops cannot start a {kind.title} server by itself")
+        raise _cannot_start(kind)
     return _START[kind](standalone)
+
+
+def _cannot_start(kind: Kind) -> ServerUnavailable:
+    return ServerUnavailable(f"dataops cannot start a {kind.title} server by itself")
 
 
 def _database_names(wanted: Sequence[Wanted]) -> dict[Wanted, str]:
