@@ -25,14 +25,16 @@ def dev_group() -> None:
 
 def _dev_options(function: Callable[..., Any]) -> Callable[..., Any]:
     function = click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")(function)
-    return click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Where they live.")(function)
+    return click.option(
+        "--folder", type=click.Path(file_okay=False, path_type=Path), help="The folder with the data of the servers."
+    )(function)
 
 
 @dev_group.command("up")
 @click.option("--standalone", is_flag=True, help="MongoDB without a replica set, so without transactions.")
 @_dev_options
 def dev_up(folder: Path | None, standalone: bool, as_json: bool) -> int:
-    """Start the servers in the background. Where they run already, say so.
+    """Start the servers in the background. If they run already, say so.
 
     \b
     Example:
@@ -54,7 +56,7 @@ def dev_up(folder: Path | None, standalone: bool, as_json: bool) -> int:
 @dev_group.command("url")
 @_dev_options
 def dev_url(folder: Path | None, as_json: bool) -> int:
-    """Print the variables that lead to the servers, for a shell to evaluate.
+    """Print the variables with the URLs of the servers, for a shell to evaluate.
 
     \b
     Example:
@@ -76,7 +78,7 @@ def dev_url(folder: Path | None, as_json: bool) -> int:
 @dev_group.command("down")
 @_dev_options
 def dev_down(folder: Path | None, as_json: bool) -> int:
-    """Stop the servers and remove their data. Where none run, that is fine.
+    """Stop the servers and remove their data. It is no error if none run.
 
     \b
     Example:

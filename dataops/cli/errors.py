@@ -17,13 +17,16 @@ from dataops.show import terminal
 
 
 class AtOnce(BaseException):
-    """A signal while there is nothing to finish. No migration file that is planned just now can catch it by mistake."""
+    """A signal came while there was nothing to finish.
+
+    It is a BaseException, so that a migration file which is being planned does not catch it by mistake.
+    """
 
 
 def guarded(command: Callable[[], int | None], given: Sequence[str]) -> int:
-    """Run a command and return its exit code. Whatever it raises is told, also an error that is a bug of ours.
+    """Run a command and return its exit code. Everything that it raises is shown, also a bug of dataops.
 
-    `given` is the command line: it says whether JSON was asked for, where Click refuses before there is a session.
+    `given` is the command line. It says whether the user wants JSON, if Click refuses before there is a session.
     """
     try:
         return int(command() or 0)
@@ -31,7 +34,7 @@ def guarded(command: Callable[[], int | None], given: Sequence[str]) -> int:
         with suppress(OSError):
             error.show()
         termination.note(f"error: {error.format_message()}")
-        if "--json" in given:  # as long as there is no session
+        if "--json" in given:  # Click refuses before there is a session
             wrong = UsageError(error.format_message(), hint="see --help")
             terminal.Console().answer(document(answers.error(wrong), wrong.exit_code))
         return ExitCode.USAGE
@@ -68,12 +71,12 @@ _SEVERITY = (
 
 
 def worst(errors: Sequence[DataopsError]) -> DataopsError:
-    """The one whose remedy needs a person most."""
+    """The error that needs a person most urgently: its exit code is the exit code of the command."""
     return min(errors, key=lambda e: _SEVERITY.index(e.exit_code) if e.exit_code in _SEVERITY else len(_SEVERITY))
 
 
 def tell(error: DataopsError, given: Sequence[str] = ()) -> None:
-    """In every form that was asked for. `given` is the command line, for those that have no session."""
+    """Show an error in every format that the user wants. `given` is the command line, for errors without a session."""
     session = sessions[-1] if sessions else None
     shown = session.console if session else terminal.Console()
     termination.note(f"error: {error}", f"hint: {error.hint}" if error.hint else "")
