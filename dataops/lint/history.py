@@ -209,7 +209,7 @@ class Base:
         self._parted = parted.decode().strip()
 
     def texts(self, place: Path, *, newest: bool) -> dict[str, bytes]:
-        """The migration files in a folder, by name: as the base has them now (`newest`), or where both branches part."""
+        """The migration files of a folder by name: as the base has them now (`newest`), or where both branches parted."""
         listed = self._git("ls-tree", "-z", self.revision if newest else self._parted, "./", place=place) or b""
         entries = [entry.split(b"\t", 1) for entry in listed.split(b"\0") if entry]
         blobs = {
@@ -241,7 +241,7 @@ _DEEPEN = "git fetch --unshallow; in GitHub Actions: actions/checkout with fetch
 
 
 def against(read: Read, base: Base) -> Iterator[Finding]:
-    """Find files that were edited or removed since, and those of ours whose parent has another child there now."""
+    """Find files that were edited or removed since, and ours whose parent has got another child there."""
     service = read.service
     place = chain.place_of(service.kind, service.folder)
     stood = _migrations(service, place, base.texts(place, newest=False))
