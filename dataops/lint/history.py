@@ -209,7 +209,7 @@ class Base:
         self._parted = parted.decode().strip()
 
     def texts(self, place: Path, *, newest: bool) -> dict[str, bytes]:
-        """The migration files of a folder by name: as the base has them now (`newest`), or where both branches parted."""
+        """The migration files of a folder by name: as the base has them now (`newest`), or where both branches part."""
         listed = self._git("ls-tree", "-z", self.revision if newest else self._parted, "./", place=place) or b""
         entries = [entry.split(b"\t", 1) for entry in listed.split(b"\0") if entry]
         blobs = {
