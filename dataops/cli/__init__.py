@@ -20,7 +20,7 @@ from dataops.redaction import traceback_of
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; the only place where errors become text and numbers."""
+    """Run a command and return its exit code. Errors are shown, never raised."""
     termination.forget()
     invocation = Invocation(sys.argv[1:] if arguments is None else list(arguments))
     code = guarded(
@@ -35,9 +35,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _standard_streams() -> None:
-    """Open a closed one again, on nothing: else its number would be that of a database connection.
+    """Open a standard stream that is closed on /dev/null, else a database connection would get its number.
 
-    Writing to a closed stdout still fails, and what cannot be spelled in its encoding is escaped.
+    Writing to a closed stdout still fails. A character that the encoding of stdout does not have is escaped.
     """
     for number, name, flags in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
         try:
@@ -60,18 +60,18 @@ def _print_of_thread(error: threading.ExceptHookArgs) -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    """For commands that only look: there is nothing to finish. Others have `signals`."""
+    """Leave at once. Commands that change something replace this handler by `signals`."""
     raise AtOnce
 
 
 def main() -> NoReturn:
-    """The installed command. Leaves without the half second for which pymongo would hold the interpreter."""
+    """The installed command. It leaves by os._exit: pymongo's threads would keep the interpreter half a second."""
     _standard_streams()
     threading.excepthook = _print_of_thread
-    signal.signal(signal.SIGTERM, _leave)  # else the first process of a container would not even hear it
+    signal.signal(signal.SIGTERM, _leave)  # the first process of a container ignores it otherwise
     code = run()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # told already
+        with suppress(OSError):  # `run` has told it
             stream.flush()
     os._exit(code)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Outcome:
-    """What came of one service."""
+    """A service, and what is known and done about it so far."""
 
     service: Service
     found: Adoption | None = None
@@ -40,15 +40,17 @@ class _Outcome:
 
 
 @command("adopt")
-@click.option("--from", "tool", type=click.Choice(match.TOOLS), help="Whose record, where there is more than one.")
+@click.option(
+    "--from", "tool", type=click.Choice(match.TOOLS), help="The tool whose record counts, if there are several."
+)
 @adoption_options
 def adopt_command(
     session: Session, tool: str | None, write: bool, accept: bool, reason: str, server: tuple[str, ...]
 ) -> ExitCode:
     """Take over databases from sqlx, knex, migrate-mongo and others, by their own records.
 
-    Says what would be recorded and how the database differs from our history. Writes nothing without --write, and
-    never to the other tool's record: a service that still runs that tool at its start goes on starting.
+    Says what would be recorded and how the database differs from our history. Without --write, nothing is written.
+    The other tool's record is never changed, so a service that still runs that tool when it starts goes on working.
 
     \b
     Example:
@@ -119,12 +121,12 @@ def _tell(session: Session, outcome: _Outcome) -> None:
 
 
 def say_accepted(session: Session, differences: Sequence[str]) -> None:
-    """Say which differences from a database built here are recorded as accepted."""
+    """Say which differences are recorded as accepted."""
     session.console.messages([(f"  accepted: {difference}", "yellow") for difference in differences])
 
 
 def say_written(session: Session, service: Service, count: int, *, written: bool) -> None:
-    """Say how many migrations are recorded, or would be with --write."""
+    """Say how many migrations are recorded, or would be recorded with --write."""
     what = counted(count, "migration")
     if written:
         session.console.data([(f"{service.name}: {what} recorded (run {session.author.run})", "green")])

@@ -22,9 +22,9 @@ from dataops.run.reading import read_all
 @command("apply")
 @click.argument("planned", metavar="[PLANFILE]", required=False, type=click.Path(path_type=Path))
 @click.option("--to", metavar="REV", help="Stop at this migration: an id, its beginning, or SERVICE/ID.")
-@click.option("--steps", type=click.IntRange(min=1), help="At most so many steps in all.")
+@click.option("--steps", type=click.IntRange(min=1), help="Run at most this number of steps in all.")
 @click.option(
-    "--wait", "wait_seconds", callback=duration, metavar="60s", help="Wait for servers that do not answer yet."
+    "--wait", "wait_seconds", callback=duration, metavar="60s", help="Wait so long for servers that do not answer yet."
 )
 @run_options
 def apply_command(
@@ -36,7 +36,7 @@ def apply_command(
     options: RunOptions,
     metrics_file: Path | None,
 ) -> ExitCode:
-    """Show the plan, ask, and run it. With PLANFILE: exactly that plan, without a question, or nothing.
+    """Show the plan, ask, and run it. With PLANFILE, run exactly that plan without asking, or refuse.
 
     \b
     Example:

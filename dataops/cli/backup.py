@@ -1,4 +1,4 @@
-"""A backup must be there, and be new, before anything is changed: the file that says so is the backup's business."""
+"""Refuses to change anything unless there is a new backup. The backup itself writes the file that says so."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from dataops.errors import Blocked
 
 MAX_AGE = 3600.0
-_SKEW = 60.0  # between the clock of whoever wrote the file and ours
+_SKEW = 60.0  # seconds by which the clock that dated the file may be ahead of ours
 _HINT = "make a backup that writes this file when it is complete, then run again; docs/operations.md#a-backup-first"
 
 
 @dataclass(frozen=True)
 class Backup:
-    """What was asked for on the command line."""
+    """The marker file of a backup, and how many seconds old it may be."""
 
     marker: Path
     max_age: float = MAX_AGE

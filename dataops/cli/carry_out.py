@@ -1,4 +1,4 @@
-"""What apply and rollback share: show the plan, ask, run it, say what came of it."""
+"""What apply and rollback share: they show the plan, ask, run it and say what was done."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from dataops.text import counted
 
 
 def carry_out(session: Session, plan: Plan, stop: StopSignal, options: RunOptions) -> ExitCode:
-    """Run the plan once it has been shown and agreed to. Returns the exit code; steps that failed are in the answer.
+    """Show the plan, ask whether to run it, run it and show the result. Returns the exit code, also if a step failed.
 
-    Raises Stopped where nobody agrees, Blocked where the backup that was asked for is missing or old.
+    Raises Stopped if the user does not agree, and Blocked if a backup is required and none is new.
     """
     renderings = render(plan, session)
     session.console.messages(terminal.plan_lines(plan, renderings, verbose=session.verbose))

@@ -47,7 +47,7 @@ def _dev_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--standalone", is_flag=True, help="MongoDB without a replica set, so without transactions.")
 @_dev_options
 def dev_up(config_path: Path | None, folder: Path | None, standalone: bool, as_json: bool) -> int:
-    """Start the servers in the background. Where they run already, say so.
+    """Start the servers in the background. If they run already, say so.
 
     \b
     Example:
@@ -91,7 +91,7 @@ def dev_url(config_path: Path | None, folder: Path | None, as_json: bool) -> int
 @dev_group.command("down")
 @_dev_options
 def dev_down(config_path: Path | None, folder: Path | None, as_json: bool) -> int:
-    """Stop the servers and remove their data. It is no error when none run.
+    """Stop the servers and remove their data. It is no error if none run.
 
     \b
     Example:

@@ -15,11 +15,14 @@ from dataops.redaction import message_of, redact
 
 
 class AtOnce(BaseException):
-    """A signal while there is nothing to finish. No migration file that is planned just now can catch it by mistake."""
+    """A signal came while there was nothing to finish.
+
+    It is a BaseException, so that a migration file which is being planned does not catch it by mistake.
+    """
 
 
 def guarded(command: Callable[[], int | None], invocation: Invocation) -> int:
-    """Run a command and return its exit code. Whatever it raises is reported, also what is a bug of ours."""
+    """Run a command and return its exit code. Everything that it raises is shown, also a bug of dataops."""
     try:
         return int(command() or 0)
     except click.ClickException as error:
@@ -70,5 +73,5 @@ _SEVERITY = (
 
 
 def worst(errors: Sequence[DataopsError]) -> DataopsError:
-    """The one whose remedy needs a person most."""
+    """The error that needs a person most urgently: its exit code is the exit code of the command."""
     return min(errors, key=lambda e: _SEVERITY.index(e.exit_code) if e.exit_code in _SEVERITY else len(_SEVERITY))

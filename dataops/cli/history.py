@@ -15,8 +15,10 @@ from dataops.show import json, tables
 
 
 @command("history")
-@click.option("--run", "run_id", metavar="ID", help="Only this run.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many entries.")
+@click.option("--run", "run_id", metavar="ID", help="Show only this run.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Show at most this number of entries."
+)
 def history_command(session: Session, run_id: str | None, limit: int) -> None:
     """Show what runs did, over all services, newest first.
 

@@ -1,4 +1,4 @@
-"""lint: looks at migration files, without a database."""
+"""lint: finds what is wrong with migration files."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ _FORMATS = ["text", *writers("lint")]
 
 @command("lint")
 @click.option("--base", metavar="REV", help="A git revision whose migrations must not be changed: origin/main.")
-@click.option("--format", "form", type=click.Choice(_FORMATS), default="text", help="How to write it. Default: text.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE, and text to stdout.")
+@click.option(
+    "--format", "form", type=click.Choice(_FORMATS), default="text", help="The format of the output. Default: text."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the output to FILE, and text to stdout."
+)
 @click.option("--no-squawk", is_flag=True, help="Do not let squawk read the SQL of PostgreSQL migrations.")
 def lint_command(session: Session, base: str | None, form: str, out: Path | None, no_squawk: bool) -> ExitCode:
     """Find what is wrong with migration files (docs/rules.md). Exit 7 if anything is. Needs no database.

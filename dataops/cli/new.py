@@ -14,7 +14,7 @@ from dataops.errors import ExitCode
 @click.argument("service_name", metavar="SERVICE")
 @click.argument("message")
 def new_command(session: Session, service_name: str, message: str) -> None:
-    """Write a migration file with the right name and parent. Reaches no database.
+    """Write a migration file with the right name and parent. Needs no database.
 
     \b
     Example:

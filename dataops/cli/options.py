@@ -18,7 +18,7 @@ from dataops.show import writers
 
 
 def duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    """A Click callback: `60s`, `2m`."""
+    """A Click callback that turns `60s` or `2m` into seconds."""
     if value is None:
         return None
     try:
@@ -28,14 +28,14 @@ def duration(context: click.Context, parameter: click.Parameter, value: str | No
 
 
 def scratch_option(function: click.decorators.FC) -> click.decorators.FC:
-    """The option that names servers for databases of our own (dataops.scratch)."""
+    """The option for the servers on which scratch databases are built."""
     return click.option(
         "--scratch",
         "server",
         metavar="URL",
         envvar="DATAOPS_SCRATCH",
         multiple=True,
-        help="A server for databases of our own; one for each engine. By default one is started here.",
+        help="A server for scratch databases, one for each engine. By default dataops starts one.",
     )(function)
 
 
@@ -48,7 +48,7 @@ def reported(answer: str) -> Callable[[click.decorators.FC], click.decorators.FC
             "form",
             type=click.Choice(["table", *writers(answer)]),
             default="table",
-            help="How to answer: for people, programs, GitHub, test reports, pull requests.",
+            help="The format of the answer: for people, programs, GitHub, test reports or pull requests.",
         )
         return form(
             click.option(
@@ -56,7 +56,7 @@ def reported(answer: str) -> Callable[[click.decorators.FC], click.decorators.FC
                 "report_path",
                 type=click.Path(dir_okay=False, path_type=Path),
                 metavar="FILE",
-                help="Write the output of --format to FILE, and the table to stdout.",
+                help="Write the output of --format to FILE instead of stdout, which then shows the table.",
             )(function)
         )
 
@@ -75,7 +75,7 @@ def metrics_option(function: click.decorators.FC) -> click.decorators.FC:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How apply and rollback are to run their plan. `None` means what the configuration, or the default, says."""
+    """How apply and rollback run their plan. None means that the configuration or the default decides."""
 
     yes: bool = False
     jobs: int | None = None
@@ -103,12 +103,14 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     decorated: Callable[..., Any] = run
     for option in (
         metrics_option,
-        click.option("--backup-max-age", callback=duration, metavar="1h", help="How old it may be; by default 1h."),
+        click.option(
+            "--backup-max-age", callback=duration, metavar="1h", help="How old that file may be; by default 1h."
+        ),
         click.option(
             "--require-backup-marker",
             "backup_marker",
             type=click.Path(path_type=Path),
-            help="Refuse to change anything unless this file of a backup is new.",
+            help="Refuse to change anything unless this file, which a backup writes, is new.",
         ),
         click.option("--jobs", type=click.IntRange(min=1), help="How many services at once; by default all."),
         click.option(
@@ -137,7 +139,7 @@ def adoption_options(function: click.decorators.FC) -> click.decorators.FC:
     for option in (
         scratch_option,
         click.option("--reason", default="", help="Why you accept the differences; it is recorded."),
-        click.option("--accept-differences", "accept", is_flag=True, help="Record it although they differ."),
+        click.option("--accept-differences", "accept", is_flag=True, help="Record it although the database differs."),
         click.option("--write", is_flag=True, help="Record it. Without this option, only look."),
     ):
         function = option(function)
@@ -145,7 +147,7 @@ def adoption_options(function: click.decorators.FC) -> click.decorators.FC:
 
 
 def accepted_because(*, accept: bool, reason: str) -> str:
-    """Why differences are accepted, or "" where they are not. Raises UsageError where the reason is missing."""
+    """The reason why differences are accepted, or "" if they are not. Raises UsageError if there is no reason."""
     if accept and not reason.strip():
         raise UsageError("--accept-differences wants to know why", hint='--reason "..."; it is recorded')
     return redact(reason) if accept else ""

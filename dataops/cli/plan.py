@@ -18,7 +18,7 @@ from dataops.show.reports import PlanReport
 
 @command("plan")
 @click.option("--to", metavar="REV", help="Stop at this migration: an id, its beginning, or SERVICE/ID.")
-@click.option("--steps", type=click.IntRange(min=1), help="At most so many steps in all.")
+@click.option("--steps", type=click.IntRange(min=1), help="Plan at most this number of steps in all.")
 @click.option("--direction", type=click.Choice(["apply", "rollback"]), default="apply", show_default=True)
 @click.option("--run", "run_id", metavar="ID", help="With --direction rollback: undo this run.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for dataops apply FILE.")

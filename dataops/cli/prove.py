@@ -1,4 +1,4 @@
-"""prove: every migration there and back, on servers of our own."""
+"""prove: applies, rolls back and applies again every migration on a scratch database."""
 
 from __future__ import annotations
 
@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 
 
 @command("prove")
-@click.option("--since", metavar="REV", help="Only from this migration on: an id, its beginning, or SERVICE/ID.")
-@click.option("--seed", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.py", help="Data to prove it on.")
+@click.option("--since", metavar="REV", help="Begin with this migration: an id, its beginning, or SERVICE/ID.")
+@click.option(
+    "--seed",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.py",
+    help="A Python file that fills the database with data.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), help="How many services at once; by default all.")
 @scratch_option
 @reported("proof")

@@ -1,4 +1,4 @@
-"""resolve: decides what a crash or another tool has left open."""
+"""resolve: records what a person says about an interrupted step or a record that another tool changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dataops.run.under_lock import resolve
 
 @command("resolve", services=False)
 @click.argument("step", metavar="SERVICE/REV")
-@click.option("--applied/--not-applied", default=None, help="What is true of the database now.")
+@click.option("--applied/--not-applied", default=None, help="Whether the database has the migration now.")
 @click.option("--reason", required=True, help="Why you say so; it is recorded.")
 def resolve_command(session: Session, step: str, applied: bool | None, reason: str) -> None:
     """Decide an interrupted step, or a record that another tool changed. The answer is recorded in the journal.

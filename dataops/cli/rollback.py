@@ -16,9 +16,11 @@ from dataops.errors import ExitCode
 
 
 @command("rollback")
-@click.option("--run", "run_id", metavar="ID", help="Undo this run, on every service it touched; see dataops history.")
-@click.option("--to", metavar="REV", help="Undo everything after this migration; SERVICE/base for everything.")
-@click.option("--steps", type=click.IntRange(min=1), help="Undo the newest so many migrations.")
+@click.option(
+    "--run", "run_id", metavar="ID", help="Undo this run, on every service that it touched; see dataops history."
+)
+@click.option("--to", metavar="REV", help="Undo everything after this migration. SERVICE/base undoes everything.")
+@click.option("--steps", type=click.IntRange(min=1), help="Undo this number of migrations, newest first.")
 @run_options
 def rollback_command(
     session: Session,
@@ -30,7 +32,7 @@ def rollback_command(
 ) -> ExitCode:
     """Undo the newest run, on every service it touched, newest step first.
 
-    First it is proved that every step can be undone and that every file is the one that was applied.
+    Before anything is undone, dataops checks that every step can be undone and that no file was edited.
 
     \b
     Example:

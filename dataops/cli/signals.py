@@ -1,4 +1,4 @@
-"""SIGTERM, SIGHUP and Ctrl-C, for commands that do something."""
+"""How SIGTERM, SIGHUP and Ctrl-C stop a command that changes something."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from dataops.events import StopRequested
 from dataops.run.stop import StopSignal
 
 _ASK_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_LEAVE_SECONDS = 2.0  # from a signal with nothing to finish until we leave, whatever the main thread does
+_LEAVE_SECONDS = 2.0  # from a signal before any work until we leave, whatever the main thread does
 _ABORT_SECONDS = 5.0  # from the second signal until we leave, whatever still runs
 
 
 @contextmanager
 def signals(session: Session) -> Iterator[StopSignal]:
-    """SIGTERM, SIGHUP, Ctrl-C: the first asks for a safe point, the second stops now. Before any work, the first does.
+    """In this scope the first signal asks the run to stop at a safe point, and the second stops it now.
 
-    A hang-up is never a second one: a terminal that closes sends it twice, itself and by its shell. Under nohup there
-    is none.
+    Before any work has begun, the first signal stops it now. A SIGHUP never counts as the second: when a terminal
+    closes, it comes twice, from the terminal and from the shell. Under nohup SIGHUP stays ignored.
 
-    The main thread may be in any lock, half-written line or blocking read. So a handler of Python's, which runs there
-    and may come late, only leaves where there is nothing to finish; a thread that Python's C handler wakes answers.
+    Python runs signal handlers in the main thread, which may hold any lock, be in the middle of a line of output or
+    wait in a system call. So the handler only leaves if there is nothing to finish. A thread, which Python's C handler
+    wakes through a pipe, does the rest.
     """
     stop = StopSignal()
     ours, theirs = os.pipe()
@@ -79,7 +80,7 @@ def _answer_signals(pipe: int, stop: StopSignal, session: Session) -> None:
             return
         emit(StopRequested(signal=second, now=True))
         threading.Thread(target=stop.abort, daemon=True).start()
-        # What does not come to its end even then, Python code of a migration for example, is left as by a crash.
+        # Whatever still runs now, such as Python code of a migration, ends as in a crash.
         time.sleep(_ABORT_SECONDS)
         hint = "as after a crash: dataops status says what is true"
         _leave(session, Stopped("stopped now, in the middle of a step", hint=hint))

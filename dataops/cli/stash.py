@@ -1,4 +1,4 @@
-"""stash list, stash prune."""
+"""stash list, stash prune: what migrations have put aside."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def stash_group() -> None:
 
 @command("list", group=stash_group)
 def stash_list_command(session: Session) -> None:
-    """Show what is put aside, by which migration, how much and since when. Writes nothing.
+    """Show what is put aside, by which migration, how much it is and since when. Writes nothing.
 
     \b
     Example:
@@ -47,10 +47,16 @@ def stash_list_command(session: Session) -> None:
 
 
 @command("prune", group=stash_group)
-@click.option("--older-than", callback=duration, required=True, metavar="30d", help="Only what was put aside before.")
+@click.option(
+    "--older-than",
+    callback=duration,
+    required=True,
+    metavar="30d",
+    help="Drop what was put aside longer ago than this.",
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def stash_prune_command(session: Session, older_than: float, yes: bool) -> None:
-    """Drop what was put aside long ago. What needs it can then not be rolled back any more.
+    """Drop what was put aside long ago. The migrations that put it aside cannot be rolled back any more.
 
     \b
     Example:

@@ -20,14 +20,14 @@ _PAUSE = 1.0  # seconds between two looks
 
 @command("wait")
 @click.option(
-    "--timeout", callback=duration, default="10m", show_default=True, metavar="10m", help="Give up after this."
+    "--timeout", callback=duration, default="10m", show_default=True, metavar="10m", help="Give up after this time."
 )
 @click.option("--allow-ahead", is_flag=True, help="A database that is ahead of this code is good enough.")
 def wait_command(session: Session, timeout: float, allow_ahead: bool) -> ExitCode:
-    """Block until every service has all migrations that this code knows: for an application's init container.
+    """Block until every service has all migrations that this code knows. For an application's init container.
 
-    Only reads. Services that are only observed count when they are named. A database that is ahead ends the wait at
-    once: with 0 where that is allowed, with 9 where not.
+    Only reads. Services that are only observed count if --service names them. A database that is ahead ends the wait
+    at once: with exit code 0 if that is allowed, with 9 if not.
 
     \b
     Example:

@@ -1,6 +1,6 @@
-"""`dataops lint`: what is wrong with migration files, found without a database.
+"""`dataops lint`: finds what is wrong with migration files, without a database.
 
-A broken file is a finding like any other: the other files are looked at all the same.
+A file that cannot be read is a finding, and the other files are still checked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataops.model import Service
 
 @dataclass(frozen=True)
 class Report:
-    """What was looked at (service and file), what is wrong, and what a comment says is fine, in order of the files."""
+    """The files that were checked, with their services; the findings, and those that a comment ignores, by file."""
 
     files: tuple[tuple[str, Path], ...]
     findings: tuple[Finding, ...]
@@ -34,10 +34,10 @@ class Report:
 
 
 def lint(services: Sequence[Service], *, base: str | None = None, ask_squawk: bool = True) -> Report:
-    """Look at every file of the services. Their top levels are run for PostgreSQL, and nothing for MongoDB.
+    """Check every file of the services. Of PostgreSQL files the top level is run, of MongoDB files nothing.
 
-    Raises UsageError when git does not know `base`, ConfigError when a folder, or squawk, is missing: before a file is
-    looked at.
+    Raises UsageError if git does not know `base`, and ConfigError if a folder or squawk is missing, before any file is
+    checked.
     """
     reads = [history.read(service) for service in services]
     bases = [history.Base(base, read.service.folder) if base else None for read in reads]

@@ -1,6 +1,6 @@
-"""Rules about the history: one chain, files that say what they are, and nothing edited that already stands elsewhere.
+"""Rules about the history: it is one chain, files say what they are, and no file is edited once it is in the base.
 
-Unlike `dataops.files`, which refuses at the first thing that is wrong, this goes on and finds the next.
+`dataops.files` refuses at the first thing that is wrong. These rules go on and find the next.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from dataops.redaction import redact
 from dataops.text import near
 
 LIBRARIES = {"alembic", "sqlalchemy", "pymongo", "bson", "dataops"}
-"""What a migration may import beside Python's own: what the migrations of every service stand on anyway."""
+"""What a migration may import beside Python's own library."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """The files of a service as they are: those that could be read, and those that could not, each with the reason."""
+    """The files of a service: those that could be read as migrations, and a finding for each that could not."""
 
     service: Service
     migrations: tuple[Migration, ...]
@@ -38,7 +38,7 @@ class Read:
 
 
 def read(service: Service) -> Read:
-    """Every file, whatever is wrong with the others. Raises ConfigError when the folder is missing."""
+    """Read every file, even if others are broken. Raises ConfigError if the folder is missing."""
     migrations: list[Migration] = []
     broken: list[Finding] = []
     texts: dict[Path, bytes] = {}
@@ -61,7 +61,7 @@ def read(service: Service) -> Read:
 
 
 def one_chain(read: Read) -> Iterator[Finding]:
-    """One base, one head, one child each; ids in the order of their times."""
+    """Check that there is one base, one head and one child each, and that ids are in the order of their times."""
     by_id: dict[str, Migration] = {}
     for migration in read.migrations:
         other = by_id.setdefault(migration.id, migration)
@@ -87,7 +87,7 @@ def one_chain(read: Read) -> Iterator[Finding]:
 
 
 def each(read: Read) -> Iterator[Finding]:
-    """What a file has to say about itself, and what it must not import."""
+    """Check what each file has to say about itself, and what it imports."""
     for migration in read.migrations:
         tree = source.parse(migration.text)
         first = tree.body[0].lineno if tree.body else 1
@@ -122,7 +122,7 @@ def _circles(read: Read, by_id: dict[str, Migration]) -> Iterator[Finding]:
 
 
 def _may_be_broken(parent: str, read: Read) -> bool:
-    """Whether it is one of the files that could not be read: that is told already."""
+    """Whether it may be one of the files that could not be read. Those have a finding already."""
     return any(
         parent == finding.path.stem or parent.encode() in read.texts.get(finding.path, parent.encode())
         for finding in read.broken
@@ -130,7 +130,7 @@ def _may_be_broken(parent: str, read: Read) -> bool:
 
 
 def _time(id_: str) -> str:
-    """The digits that an id begins with, to be compared as texts: some have 14, some 16. None: always later."""
+    """The digits that an id begins with, compared as texts because some have 14 and some 16. Without digits: latest."""
     digits = re.match(r"\d{8,}", id_)
     return digits[0] if digits else "~"
 
@@ -146,7 +146,7 @@ def _line_of_identity(text: bytes, *, of_id: bool = False) -> int:
 
 
 def _line_of(tree: ast.Module, *names: str) -> int:
-    """Where the first of these names that the file has gets its value."""
+    """The line where a name gets its value: the first of these names that the file has."""
     for name in names:
         for node in tree.body:
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
@@ -172,16 +172,16 @@ def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, "." * node.level + (node.module or "")
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__"):
             named = node.args[0] if node.args else None
-            yield node.lineno, str(named.value) if isinstance(named, ast.Constant) else "what it works out at run time"
+            yield node.lineno, str(named.value) if isinstance(named, ast.Constant) else "what it computes at run time"
 
 
-# ---- against what stands elsewhere
+# ---- compared with the base
 
 
 class Base:
-    """A revision of the git repository that has the files. Raises UsageError when there is no such thing.
+    """A revision of the git repository that has the files. Raises UsageError if there is none.
 
-    What must not change is what stood where both branches part; what the other one has got since is news.
+    Files that were there where both branches part must not change. Files that the other branch got since are news.
     """
 
     def __init__(self, revision: str, place: Path) -> None:
@@ -211,7 +211,7 @@ class Base:
         self._parted = parted.decode().strip()
 
     def texts(self, place: Path, *, newest: bool) -> dict[str, bytes]:
-        """The migration files in a folder, by name: as the branch has them now, or as they were where both part."""
+        """The migration files of a folder by name: as the base has them now (`newest`), or where both branches part."""
         listed = self._git("ls-tree", "-z", self.revision if newest else self._parted, "./", place=place) or b""
         entries = [entry.split(b"\t", 1) for entry in listed.split(b"\0") if entry]
         blobs = {
@@ -243,7 +243,7 @@ _DEEPEN = "git fetch --unshallow; in GitHub Actions: actions/checkout with fetch
 
 
 def against(read: Read, base: Base) -> Iterator[Finding]:
-    """What was edited or removed since, and what has come there meanwhile in the same place as ours."""
+    """Find files that were edited or removed since, and ours whose parent has got another child there."""
     service = read.service
     place = chain.place_of(service.kind, service.folder)
     stood = _migrations(service, place, base.texts(place, newest=False))
@@ -271,7 +271,7 @@ def against(read: Read, base: Base) -> Iterator[Finding]:
 
 
 def _migrations(service: Service, place: Path, texts: dict[str, bytes]) -> dict[str, Migration]:
-    """Those that can be read; the others are nothing that ours could be compared with."""
+    """The migrations that can be read; the others cannot be compared with ours."""
     found = {}
     written = service.kind.format
     for name, text in texts.items():
@@ -303,7 +303,7 @@ def _first_difference(old: bytes, new: bytes) -> int:
 
 
 def _deepest(before: ast.AST, after: ast.AST) -> int:
-    """The line of the innermost statement that differs; comments and docstrings may."""
+    """The line of the innermost statement that differs. Comments and docstrings do not count."""
     line = int(getattr(after, "lineno", 1))
     old, new = ([one for one in getattr(node, "body", ()) if not _is_text(one)] for node in (before, after))
     for one, other in zip(old, new, strict=False):

@@ -3,7 +3,7 @@
     # dataops: ignore[M004] the counter starts at zero, and the filter asks for that
     # dataops: ignore-file[squawk/ban-drop-column, H008] ...
 
-In a statement, behind it or in the lines directly above it: for that statement. `ignore-file`, anywhere: for the file.
+`ignore` counts for the statement that it stands in, behind or directly above. `ignore-file` counts for the whole file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FORM = re.compile(r"ignore(-file)?\[([^\[\]]*)\]\s*[:\u2013\u2014-]*\s*(.*)")
 
 @dataclass(frozen=True)
 class Ignore:
-    """One comment. `lines` are those of its statement; None: the whole file."""
+    """One comment. `lines` are the lines of its statement; None means the whole file."""
 
     codes: tuple[str, ...]
     reason: str
@@ -39,7 +39,7 @@ class Ignore:
 
 
 def read(service: str, path: Path, text: bytes, known: Callable[[str], bool]) -> tuple[list[Ignore], list[Finding]]:
-    """The comments of a file, and what is wrong with them. `known(name)`: whether squawk has a rule of that name."""
+    """The comments of a file, and what is wrong with them. `known` says whether squawk has a rule of that name."""
     found: list[Ignore] = []
     wrong: list[Finding] = []
     comments = list(_comments(text))
@@ -77,7 +77,7 @@ def read(service: str, path: Path, text: bytes, known: Callable[[str], bool]) ->
 
 
 def unused(service: str, path: Path, ignores: Sequence[Ignore], unchecked: Callable[[str], bool]) -> Iterator[Finding]:
-    """Those that ignore nothing; not of rules that were not looked at."""
+    """Find comments that ignore nothing. Rules that were not checked do not count."""
     for ignore in ignores:
         for code in ignore.codes:
             if code not in ignore.used and not unchecked(code):
@@ -97,7 +97,7 @@ def _comments(text: bytes) -> Iterator[tokenize.TokenInfo]:
 
 
 def _spans(text: bytes) -> Iterator[range]:
-    """The lines of every statement; of a compound one, those of its head."""
+    """The lines of every statement; for a compound statement, the lines before its body."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.stmt):
             compound = hasattr(node, "body") or isinstance(node, ast.Match)

@@ -1,6 +1,7 @@
-"""The rules, each with a code that stays, and what a finding is. docs/rules.md explains every one of them.
+"""The rules, each with a code that never changes, and what a finding is. docs/rules.md explains every rule.
 
-H: the history. M: MongoDB. P: PostgreSQL. I: the comments that ignore. `squawk/NAME`: squawk's own.
+Codes begin with H for the history, M for MongoDB, P for PostgreSQL, I for comments that ignore, and `squawk/` for
+squawk's own rules.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 
 
 class Severity(enum.Enum):
-    """An error ends in exit 7. A warning is shown, and changes nothing."""
+    """An error makes the command exit with 7. A warning is only shown."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -19,7 +20,7 @@ class Severity(enum.Enum):
 
 @dataclass(frozen=True)
 class Rule:
-    """What is wrong, in one line, and what to do about it. `ignorable`: by a comment with a reason."""
+    """What is wrong, in one line, and what to do about it. `ignorable`: a comment with a reason may ignore it."""
 
     code: str
     title: str
@@ -30,7 +31,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Finding:
-    """A rule that is broken, and where. Lines count from 1. `sql` is the line of SQL that it is about."""
+    """A rule that is broken, and where. Lines count from 1. `sql` is the line of SQL that breaks it, if it is SQL."""
 
     rule: Rule
     path: Path
@@ -42,7 +43,7 @@ class Finding:
 
     @property
     def fix(self) -> str:
-        """What to do: here, if that is known better, or in general."""
+        """What to do: about this finding if that is known, else about the rule in general."""
         return self.hint or self.rule.fix
 
 

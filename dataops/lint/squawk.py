@@ -1,7 +1,7 @@
-"""The statements of PostgreSQL migrations, rendered without a database and read by squawk, a linter for SQL.
+"""Renders the statements of PostgreSQL migrations without a database, and lets squawk, a linter for SQL, read them.
 
-squawk is a program (PyPI: squawk-cli). It sees each direction of a migration as one file of SQL, with BEGIN and COMMIT
-where the step's transaction is; what it finds is led back to the line of the migration that wrote the statement.
+squawk is a program (PyPI: squawk-cli). It reads each direction of a migration as one file of SQL, with BEGIN and COMMIT
+around the step's transaction. A finding gets the line of the migration that wrote the statement.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LEFT_OUT = {
     "prefer-bigint-over-int": "a taste: not every number is a key that grows",
     "prefer-bigint-over-smallint": "a taste: not every number is a key that grows",
 }
-"""Rules of squawk that are not asked for, and why."""
+"""Rules of squawk that are left out, and why."""
 
 ON_THE_WAY_BACK = frozenset(
     {
@@ -47,9 +47,9 @@ ON_THE_WAY_BACK = frozenset(
         "ban-truncate-cascade",
     }
 )
-"""Rules that count in a downgrade() too: what could not run at all, or would reach further than what was applied.
+"""Rules that count in a downgrade() too: such SQL could not run at all, or would change more than upgrade() did.
 
-The others would find fault with every way back of a new table or column: it is there to drop it.
+The other rules would complain about every downgrade() that drops the table or column which upgrade() added.
 """
 
 _TEXTS = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"[^\"]*\"|(\$\w*\$).*?\1", re.DOTALL)
@@ -71,7 +71,7 @@ class _Sql:
 
 
 def check(service: Service, migrations: Sequence[Migration], *, ask_squawk: bool) -> Iterator[Finding]:
-    """Renders every migration, both ways, and asks squawk once for all of them. Raises ConfigError without squawk."""
+    """Render every migration in both directions, and run squawk once for all. Raises ConfigError without squawk."""
     rendered: list[_Sql] = []
     for migration in migrations:
         for direction in Direction:
@@ -99,7 +99,7 @@ def check(service: Service, migrations: Sequence[Migration], *, ask_squawk: bool
 
 @cache
 def program() -> str:
-    """Where squawk is: beside this Python, or on the PATH. Raises ConfigError."""
+    """The path of squawk: beside this Python, or on the PATH. Raises ConfigError if it is not installed."""
     beside = Path(sys.executable).with_name("squawk")
     found = str(beside) if beside.is_file() else shutil.which("squawk")
     if found is None:
@@ -112,7 +112,7 @@ def program() -> str:
 
 @cache
 def knows(rule: str) -> bool:
-    """Whether squawk has a rule of this name; without squawk, any name may be one."""
+    """Whether squawk has a rule of this name. If squawk is not installed, every name counts."""
     try:
         squawk = program()
     except ConfigError:
@@ -158,7 +158,7 @@ def _ask(rendered: Sequence[_Sql]) -> Iterator[Finding]:
     for found in answer:
         sql = by_name[Path(found["file"]).name]
         name = found["rule_name"]
-        if name == "syntax-error":  # what follows from the first of a line says nothing more
+        if name == "syntax-error":  # the first error of a line causes the others
             if (found["file"], found["line"]) in broken:
                 continue
             broken.add((found["file"], found["line"]))
@@ -179,7 +179,7 @@ def _finding(sql: _Sql, name: str, line: int, message: str, help_: str) -> Findi
 
 
 def _place(source: bytes, line: int, text: str) -> int:
-    """The line of the file with the same text, inside of the statement that wrote it; or where that begins."""
+    """The line of the file with the same text, within the statement that wrote it; else the first line of that."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and node.lineno == line:
             lines = source.decode(errors="replace").splitlines()[line - 1 : node.end_lineno]
@@ -190,7 +190,7 @@ def _place(source: bytes, line: int, text: str) -> int:
 
 
 def _line(error: BaseException | None, migration: Migration) -> int:
-    """Where in the file it was raised."""
+    """The line of the file where the error was raised."""
     trail = traceback.extract_tb(error.__traceback__) if error else []
     lines = [frame.lineno for frame in trail if frame.filename == str(migration.path) and frame.lineno]
     return lines[-1] if lines else 1

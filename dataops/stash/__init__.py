@@ -2,8 +2,8 @@
 
 A migration that throws something away (a field, a collection, a former value) first copies it, on the server,
 into a *stash* of its own, and its rollback gives it back. A stash belongs to exactly one migration, lives in
-the database that it describes and vanishes at the end of the rollback. `dataops stash list` shows them,
-`dataops stash prune` drops old ones: after that the migration cannot be rolled back any more, and says so.
+the database that it describes and is dropped at the end of the rollback. `dataops stash list` shows all
+stashes. `dataops stash prune` drops old ones; the rollback of such a migration then refuses.
 
-`mongo` is the MongoDB half: collections named `dataops_stash_<version>...`.
+`mongo` keeps a stash in collections named `dataops_stash_<version>...`, `postgres` in a schema.
 """

@@ -2,10 +2,10 @@
 
 Pure text, without a connection, so that a step can be rendered before it is run. Each migration has a stash
 of its own: the schema `dataops_stash_<version>`, owned by the user who migrates and readable by nobody else.
-It holds what the *last* direction threw away: a rollback fills it and the next apply takes it back and drops
-it, or, for a migration that removes something, the other way round. So it never exists when the same
-direction comes again; if it does (after `alembic stamp`, or a dump restored beside it), CREATE SCHEMA fails
-and both copies are still there.
+It holds what the *last* direction threw away. A rollback fills it, and the next apply takes it back and drops
+it; for a migration that removes something it is the other way round. So it never exists when the same
+direction is run again. If it does exist (after `alembic stamp`, or after a dump was restored), CREATE SCHEMA
+fails and both copies are still there.
 
 The text of these statements is part of every migration that asks for them: change it only so that a stash
 made by an older release can still be taken back.
@@ -101,7 +101,7 @@ $$"""
 
 
 def _create(version: str, during: Direction) -> tuple[str, str]:
-    """The schema, with a comment for the person who finds it; it tells `dataops stash prune` the age."""
+    """Create the schema, with a comment for people who find it. `dataops stash prune` reads its age there."""
     back = "Applying" if during is Direction.ROLLBACK else "Rolling back"
     return (
         f"CREATE SCHEMA {schema(version)}",

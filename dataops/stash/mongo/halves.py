@@ -68,7 +68,7 @@ class Changes:
         """
         try:
             self._in_halves(source, pipeline, merge_into(into, "fail", "insert"))
-        except DuplicateKeyError:  # some are there, as after a stop: look at each, at twice the price
+        except DuplicateKeyError:  # some exist, as after a stop: look at each, which takes twice the time
             self._in_halves(source, pipeline, merge_into(into, "keepExisting", "insert"))
 
     def _in_halves(self, source: str, pipeline: Sequence[Document], end: Document) -> None:
@@ -86,9 +86,9 @@ class Changes:
     def _halves(self, source: str) -> tuple[tuple[Document, Document], ...]:
         """The lower and the upper half by `_id`, each with a hint, to be worked on side by side.
 
-        That takes little more than half the time: one connection keeps one core of the server busy with small
-        updates. Two, never more, because live applications need the others. None where halves are not worth it,
-        and while a plan is made, which shows one command.
+        That takes little more than half the time, since one connection keeps only one core of the server busy with
+        small updates. There are never more than two, because applications need the other cores. There are none if
+        the collection is small, and while a plan is made, which shows one command.
         """
         count = 0 if _whole.get() else self.db[source].estimated_document_count()
         if count < HALVED:
@@ -96,7 +96,7 @@ class Changes:
         middle = self.db[source].find_one({}, {"_id": 1}, sort=[("_id", 1)], skip=count // 2)
         if middle is None:
             return ()
-        # in the order in which documents lie, here and where they are written: ObjectIds grow with time, others do not
+        # the order on disk, here and where documents are written: ObjectIds grow with time, other _ids do not
         order = {"_id": 1} if isinstance(middle["_id"], ObjectId) else {"$natural": 1}
         lower = {"_id": {"$lt": middle["_id"]}}
         upper = {"_id": {"$not": {"$lt": middle["_id"]}}}  # not $gte: that finds its own type only

@@ -19,7 +19,7 @@ class Indexes(Notebook):
             self.db[collection].drop_index(index)
 
     def create_index(self, collection: str, index: str, key: Mapping[str, Any], **options: Any) -> None:
-        """Create the index and wait for it; one of that name with another definition gives way, and is kept.
+        """Create the index and wait for it. An index of that name with another definition is kept and dropped first.
 
         The collection is noted as by `created`: creating an index creates the collection.
         """
@@ -34,7 +34,7 @@ class Indexes(Notebook):
         self.db.command("createIndexes", collection, indexes=[wanted])
 
     def restore_indexes(self) -> None:
-        """Make each index that `drop_index` or `create_index` touched what it was: absent, or as defined.
+        """Make each index that `drop_index` or `create_index` changed what it was: absent, or as it was defined.
 
         Indexes of a collection that is no longer there are left alone. First the drops, then the builds.
         """
@@ -54,10 +54,10 @@ class Indexes(Notebook):
             self.db.command("createIndexes", collection, indexes=[was])
 
     def lookup_index(self, collection: str, field: str) -> None:
-        """See to it that `$lookup` finds documents of `collection` by `field` through an index, for now.
+        """Make sure that `$lookup` finds documents of `collection` by `field` through an index in this scope.
 
-        An index that begins with the field and holds every document serves; else one is built, dropped
-        at the end of the scope (after a stop: of the next scope). Nothing for a missing collection.
+        An index that begins with the field and holds every document is enough. Otherwise one is built, and dropped at
+        the end of the scope (after a stop, at the end of the next one). Does nothing if there is no such collection.
         """
         found = self._indexes(collection)
         plain = {"v", "key", "name", "ns", "unique", "background"}

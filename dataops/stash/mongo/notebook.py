@@ -32,7 +32,7 @@ class Notebook:
         self._found = frozenset(self._present)  # by an earlier run
 
     def note(self, key: str, value: Any) -> Any:
-        """Write a fact down once; returns what is written down: the first value, on a second run too."""
+        """Write a fact down once. Returns the value that was written first, on a second run too."""
         if (known := self._find(key)) is not None:
             return known["value"]
         book = self.db[self.notebook]
@@ -49,12 +49,12 @@ class Notebook:
         return None if found is None else found["value"]
 
     def notes(self, prefix: str) -> list[Document]:
-        """Every `{_id: key, value}` whose key begins with `prefix`, in order of the keys."""
+        """Every note `{_id: key, value}` whose key begins with `prefix`, in the order of the keys."""
         found = self.db[self.notebook].find(sort=[("_id", 1)]) if self.notebook in self._present else ()
         return [note for note in found if str(note["_id"]).startswith(prefix)]
 
     def created(self, collection: str) -> bool:
-        """Note whether `collection` is there, before the migration brings it into being; True if it was not."""
+        """Note whether `collection` exists, before the migration creates it. True if it did not exist."""
         return bool(self.note(f"created:{collection}", collection not in self._names()))
 
     def name(self, collection: str, label: str = "") -> str:

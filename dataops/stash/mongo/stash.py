@@ -1,4 +1,4 @@
-"""The stash of one migration: what it puts aside, and how that comes back."""
+"""What one migration puts aside, and how that is restored."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ class Stash(Indexes, Changes):
 
         It has to yield `{_id, was: {...}, set: {...}}`, `_id` being that of a document of `collection`, once
         each. Nothing else is changed: call `write` or `insert` then. See promises 1 and 2 for a second run.
-        Nothing is kept, not even that, where there is no source. `whole` where the pipeline needs most of the
-        source: it is read as it lies, not by way of an index.
+        If the source does not exist, nothing is kept, not even an empty stash collection. Say `whole` if the
+        pipeline needs most of the source: it is then read in the order on disk and not through an index.
         """
         source = source or collection
         if source not in self._names():
@@ -105,7 +105,7 @@ class Stash(Indexes, Changes):
         self._present.add(kept)
 
     def add(self, collection: str, documents: Sequence[Document], *, label: str = "") -> None:
-        """The same for one batch of documents made in Python, each `_id` once in a run.
+        """Like `plan`, for one batch of documents made in Python. Each `_id` may come once in a run.
 
         What an earlier run added stays as it is, so that values made at random are made once.
         """
@@ -121,7 +121,7 @@ class Stash(Indexes, Changes):
         self._present.add(kept.name)
 
     def write(self, collection: str, *, label: str = "") -> None:
-        """Set the fields under `set` in the documents that they were planned for, where those still exist."""
+        """Set the fields under `set` in the documents that they were planned for, if those still exist."""
         kept = self.name(collection, label)
         if kept in self._present:
             flat = {"$replaceWith": {"$mergeObjects": ["$set", {"_id": "$_id"}]}}
@@ -186,7 +186,7 @@ def batches(
 ) -> Iterator[list[Document]]:
     """The matching documents, `_id` and `fields` only, in order of `_id`, `size` at a time: constant memory.
 
-    For what no server-side command can do. Documents that the loop changes do not come again. Use with
+    For what no server-side command can do. A document that the loop changes does not come again. Use it with
     `dataops.progress.track`.
     """
     wanted = {"_id": 1, **dict.fromkeys(fields, 1)}
