@@ -15,6 +15,7 @@ from pathlib import Path
 from dataops import source
 from dataops.errors import BrokenFile
 from dataops.kinds import Kind
+from dataops.toolrecords import ToolAliases, ToolRecord
 
 
 class Direction(enum.Enum):
@@ -33,14 +34,6 @@ class JournalEvent(enum.Enum):
     RESOLVED = "resolved"
     ADOPTED = "adopted"
     PRUNED = "pruned"
-
-
-class Outcome(enum.Enum):
-    """What another tool's record says about one of its migrations."""
-
-    APPLIED = "applied"
-    FAILED = "failed"
-    HALF_DONE = "half-done"
 
 
 class Ahead(enum.Enum):
@@ -124,67 +117,6 @@ class Timeouts:
     table_lock: float = 5.0
     statement: float = 0.0
     lease: float = 15.0
-
-
-@dataclass(frozen=True)
-class ToolRow:
-    """One migration in another tool's record.
-
-    `names` are the names by which it may be known; the first one is as that tool writes it. `at` is when it was
-    applied, where the tool records that.
-    """
-
-    names: tuple[str, ...]
-    at: datetime | None = None
-    outcome: Outcome = Outcome.APPLIED
-    checksum: str = ""
-
-    @property
-    def name(self) -> str:
-        """The name as that tool writes it."""
-        return self.names[0]
-
-
-@dataclass(frozen=True)
-class ToolRecord:
-    """What another tool has written down in a database, in the order in which it applied its migrations.
-
-    `place` is the table or collection. `locked` says who holds that tool's lock, as far as the tool records it. A
-    record that is not `readable` exists, but this user may not read it.
-    """
-
-    tool: str
-    place: str
-    rows: tuple[ToolRow, ...] = ()
-    locked: str = ""
-    readable: bool = True
-
-
-@dataclass(frozen=True)
-class Alias:
-    """What adopt.toml says about one of our migrations: how another tool calls it, and which checksums it has there.
-
-    `checksum` is the one in the newest release of that tool's files, and `earlier` are those of the releases before.
-    """
-
-    name: str = ""
-    also: tuple[str, ...] = ()
-    description: str = ""
-    checksum: str = ""
-    earlier: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ToolAliases:
-    """What adopt.toml says about one tool: the extension of its files, and our migrations by id.
-
-    `retired` are names in its record that are history: no file is needed for them any more.
-    """
-
-    tool: str
-    extension: str = ""
-    retired: tuple[str, ...] = ()
-    migrations: Mapping[str, Alias] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -377,22 +309,6 @@ class State:
     def ahead(self) -> bool:
         """Whether the database has migrations for which this code has no file."""
         return bool(self.unknown)
-
-
-@dataclass(frozen=True)
-class StashEntry:
-    """Something that a migration has put into the stash, so that a rollback can bring it back.
-
-    `place` is where it is kept, and `source` where it came from. `count` (rows or documents) and `bytes` may be
-    estimates. `at` is when it was put there, by the server's clock; None when that is not recorded.
-    """
-
-    migration: str
-    place: str
-    source: str
-    count: int
-    bytes: int
-    at: datetime | None
 
 
 @dataclass(frozen=True)

@@ -28,21 +28,10 @@ from dataops.catalogue import Catalogue
 from dataops.contents import Contents
 from dataops.errors import LockLost, Unreachable
 from dataops.kinds import PYMONGO_MIGRATE, Kind
-from dataops.model import (
-    Adopted,
-    Author,
-    Direction,
-    Entry,
-    Holder,
-    Identity,
-    Rendering,
-    Service,
-    StashEntry,
-    State,
-    Step,
-    ToolRecord,
-)
+from dataops.model import Adopted, Author, Direction, Entry, Holder, Identity, Rendering, Service, State, Step
 from dataops.redaction import redact
+from dataops.stash.entry import StashEntry
+from dataops.toolrecords import ToolRecord
 
 MEMORY = Kind(
     name="memory",

@@ -17,19 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from dataops.model import (
-    Adopted,
-    Author,
-    Entry,
-    Holder,
-    Migration,
-    Rendering,
-    Service,
-    StashEntry,
-    State,
-    Step,
-    ToolRecord,
-)
+from dataops.model import Adopted, Author, Entry, Holder, Migration, Rendering, Service, State, Step
+from dataops.stash.entry import StashEntry
+from dataops.toolrecords import ToolRecord
 
 if TYPE_CHECKING:
     from dataops.catalogue import Catalogue

@@ -11,19 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from dataops.model import (
-    AppliedMigration,
-    Direction,
-    Entry,
-    Holder,
-    Identity,
-    JournalEvent,
-    Service,
-    State,
-    ToolRecord,
-)
+from dataops.model import AppliedMigration, Direction, Entry, Holder, Identity, JournalEvent, Service, State
 from dataops.othertools.examine import adopted_from
 from dataops.redaction import redact
+from dataops.toolrecords import ToolRecord
 
 ENDED_WELL = (JournalEvent.SUCCEEDED, JournalEvent.RESOLVED, JournalEvent.ADOPTED)
 """After these events the journal claims that the migration is applied, or that it is not, by the entry's direction."""

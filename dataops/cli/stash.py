@@ -12,10 +12,11 @@ from dataops.cli.options import duration
 from dataops.cli.session import Session, command, consent, main_group
 from dataops.cli.signals import signals
 from dataops.errors import ExitCode
-from dataops.model import Service, StashEntry
+from dataops.model import Service
 from dataops.run.reading import side_by_side
 from dataops.run.under_lock import prune
 from dataops.show import json, tables
+from dataops.stash.entry import StashEntry
 
 
 @main_group.group("stash")

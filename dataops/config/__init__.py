@@ -21,10 +21,11 @@ from dataops.config.locations import locate
 from dataops.config.settings import FILE_NAME, ServiceSettings, Settings, find, read
 from dataops.errors import ConfigError, UsageError
 from dataops.files import aliases, chain, toml
-from dataops.model import Author, Service, ToolAliases
+from dataops.model import Author, Service
 from dataops.othertools import match
 from dataops.redaction import redact
 from dataops.text import near
+from dataops.toolrecords import ToolAliases
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from typing import Any
 
 from dataops.errors import ConfigError
 from dataops.files import toml
-from dataops.model import Alias, Migration, ToolAliases
+from dataops.model import Migration
 from dataops.redaction import redact
 from dataops.text import near
+from dataops.toolrecords import Alias, ToolAliases
 
 ADOPT_FILE = "adopt.toml"
 _MANUAL = "see docs/adopting.md#adopttoml"

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dataops.errors import DataopsError, HistoryError
-from dataops.model import Migration, Outcome, State, ToolRecord, ToolRow
+from dataops.model import Migration, State
 from dataops.othertools.match import bare_name, by_migration, leading_number, significant
 from dataops.othertools.refusals import not_ours, refuse_unreadable, unfinished
+from dataops.toolrecords import Outcome, ToolRecord, ToolRow
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dataops.errors import DatabaseAhead, DataopsError, HistoryError, OutOfOrder, UsageError
-from dataops.model import Ahead, Alias, Migration, Outcome, Service, State, ToolRecord, ToolRow
+from dataops.model import Ahead, Migration, Service, State
 from dataops.othertools.match import aliases_of, bare_name, by_migration, identities_of
 from dataops.othertools.refusals import not_ours, refuse_locked, refuse_unreadable, unfinished
+from dataops.toolrecords import Alias, Outcome, ToolRecord, ToolRow
 
 BASELINE = "baseline"
 

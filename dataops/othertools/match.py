@@ -12,7 +12,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from dataops.kinds import MONGODB, POSTGRESQL, Kind
-from dataops.model import Alias, Migration, Service, ToolAliases, ToolRecord, ToolRow
+from dataops.model import Migration, Service
+from dataops.toolrecords import Alias, ToolAliases, ToolRecord, ToolRow
 
 SQLX, KNEX, MIGRATE_MONGO, POP, GOLANG_MIGRATE = "sqlx", "knex", "migrate-mongo", "pop", "golang-migrate"
 TOOLS: Mapping[str, tuple[Kind, ...]] = {

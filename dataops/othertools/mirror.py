@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from dataops.errors import ConfigError
-from dataops.model import Alias, Migration, Service, State
+from dataops.model import Migration, Service, State
 from dataops.othertools.match import SQLX, aliases_of, by_migration, number_of
+from dataops.toolrecords import Alias
 
 
 def row_for(service: Service, migration: Migration) -> Alias:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dataops.errors import HistoryError, InterruptedStep, LockNotObtained, PermissionDenied
-from dataops.model import Outcome, Service, ToolRecord
+from dataops.model import Service
 from dataops.othertools.match import GOLANG_MIGRATE, KNEX, SQLX, by_migration
+from dataops.toolrecords import Outcome, ToolRecord
 
 _REPAIR = {
     SQLX: "mend the database and its row in _sqlx_migrations as sqlx asks for, then run this again",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dataops.errors import DataopsError, PermissionDenied
-from dataops.model import Outcome, State, ToolRecord, ToolRow
+from dataops.model import State
 from dataops.othertools.match import GOLANG_MIGRATE, bare_name, leading_number, significant
 from dataops.othertools.refusals import refuse_unreadable, unfinished
+from dataops.toolrecords import Outcome, ToolRecord, ToolRow
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataops.backends.locking import examined
 from dataops.catalogue import Catalogue, Difference, compare
 from dataops.errors import DatabaseAhead, DifferencesFound, HistoryError, StalePlan
 from dataops.events import Emit
-from dataops.model import Adopted, Author, Direction, JournalEvent, Migration, Service, State, ToolRecord
+from dataops.model import Adopted, Author, Direction, JournalEvent, Migration, Service, State
 from dataops.othertools import examine, match
 from dataops.othertools.examine import Adoption, Line
 from dataops.planning import recovery
@@ -22,6 +22,7 @@ from dataops.planning.target import BASE
 from dataops.run.stop import StopSignal
 from dataops.run.under_lock import locked
 from dataops.text import counted
+from dataops.toolrecords import ToolRecord
 
 
 def survey(state: State, wanted: str | None) -> Adoption | None:

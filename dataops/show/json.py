@@ -12,11 +12,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dataops.errors import DataopsError
-from dataops.model import Entry, Migration, Plan, Rendering, Result, StashEntry, State, Step, ToolRecord
+from dataops.model import Entry, Migration, Plan, Rendering, Result, State, Step
 from dataops.othertools import drift, examine, watch
 from dataops.planning import planner, recovery
 from dataops.redaction import message_of
 from dataops.show.reports import LintReport, PlanReport, ProofReport, StatusReport, below
+from dataops.stash.entry import StashEntry
+from dataops.toolrecords import ToolRecord
 
 if TYPE_CHECKING:
     from pathlib import Path

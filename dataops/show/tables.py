@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from dataops.errors import DataopsError
-from dataops.model import Entry, JournalEvent, StashEntry, State
+from dataops.model import Entry, JournalEvent, State
 from dataops.othertools import drift, watch
 from dataops.planning import recovery
+from dataops.stash.entry import StashEntry
 from dataops.text import counted
 
 STATUS_HEADERS = ("service", "revision", "applied", "pending", "last run", "who", "when", "state")

@@ -24,8 +24,9 @@ from pathlib import Path
 
 from dataops.dev import mongodb_server, postgres_server
 from dataops.kinds import POSTGRESQL
-from dataops.model import Identity, Migration, Service, State, ToolRecord, ToolRow
+from dataops.model import Identity, Migration, Service, State
 from dataops.othertools import examine, match
+from dataops.toolrecords import ToolRecord, ToolRow
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent

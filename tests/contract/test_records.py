@@ -21,7 +21,7 @@ from dataops.backends.mongo import othertools as mongo_records
 from dataops.backends.postgres import othertools as records
 from dataops.dev import MongoServer, PostgresServer
 from dataops.errors import LockNotObtained
-from dataops.model import Outcome, ToolRecord, ToolRow
+from dataops.toolrecords import Outcome, ToolRecord, ToolRow
 from tests.projects import until
 from tests.servers import fresh_mongo, fresh_postgres
 

@@ -11,13 +11,14 @@ import pytest
 from dataops import events
 from dataops.errors import DatabaseAhead, DataopsError, LockNotObtained, MigrationFailed, Unreachable
 from dataops.kinds import MONGODB
-from dataops.model import Ahead, Direction, Failure, JournalEvent, Plan, Rendering, Result, StashEntry, State
+from dataops.model import Ahead, Direction, Failure, JournalEvent, Plan, Rendering, Result, State
 from dataops.planning import planner
 from dataops.redaction import redact
 from dataops.show import tables, terminal
 from dataops.show.progress import Line, event_line
 from dataops.show.tables import status_row
 from dataops.show.terminal import Console, plan_lines, result_lines
+from dataops.stash.entry import StashEntry
 from tests.unit.sample import HOLDER, NOW, entry, state, step
 
 

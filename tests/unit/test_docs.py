@@ -18,9 +18,10 @@ from dataops import cli, events
 from dataops.backends.postgres import sql
 from dataops.config import Config, settings
 from dataops.errors import ExitCode, Unreachable
-from dataops.model import Entry, JournalEvent, Result, StashEntry, Timeouts
+from dataops.model import Entry, JournalEvent, Result, Timeouts
 from dataops.show import json as answers
 from dataops.show.log import JsonLog
+from dataops.stash.entry import StashEntry
 from tests.unit import test_report
 from tests.unit.sample import step
 

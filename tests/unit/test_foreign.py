@@ -27,10 +27,11 @@ from dataops.errors import (
     UsageError,
 )
 from dataops.kinds import POSTGRESQL
-from dataops.model import Ahead, Alias, Outcome, Service, State, ToolAliases, ToolRecord, ToolRow
+from dataops.model import Ahead, Service, State
 from dataops.othertools import drift, examine, match, mirror, watch
 from dataops.othertools.examine import Adoption, Finding
 from dataops.planning import planner
+from dataops.toolrecords import Alias, Outcome, ToolAliases, ToolRecord, ToolRow
 from tests.unit.sample import NOW, service, state
 
 HALF, FAILED = Outcome.HALF_DONE, Outcome.FAILED

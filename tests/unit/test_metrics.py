@@ -15,11 +15,12 @@ from dataops.cli import telemetry as telemetry_module
 from dataops.cli.session import Session
 from dataops.errors import CannotWrite, ConfigError, LockNotObtained, MigrationFailed, Stopped, Unreachable, UsageError
 from dataops.kinds import MONGODB
-from dataops.model import Direction, Failure, JournalEvent, Result, ToolRecord, ToolRow
+from dataops.model import Direction, Failure, JournalEvent, Result
 from dataops.planning import planner
 from dataops.show import prometheus
 from dataops.show.prometheus import METRICS, Collector, series
 from dataops.statements import Statement
+from dataops.toolrecords import ToolRecord, ToolRow
 from tests.unit.sample import HOLDER, NOW, entry, state, step
 
 VOUCHER = state("a* -- b* -- c -- d")

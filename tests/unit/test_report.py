@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from dataops.errors import DatabaseAhead, MigrationFailed, Unreachable
 from dataops.kinds import MONGODB
-from dataops.model import Failure, JournalEvent, Rendering, Result, StashEntry
+from dataops.model import Failure, JournalEvent, Rendering, Result
 from dataops.planning import planner
 from dataops.show import json
+from dataops.stash.entry import StashEntry
 from tests.unit.sample import HOLDER, NOW, entry, state, step
 
 API = state("m* -- n+", name="api", kind=MONGODB)

@@ -21,7 +21,8 @@ from dataops.backends.journal import settled
 from dataops.backends.loading import function_of, load_module
 from dataops.backends.mongo import state
 from dataops.backends.mongo.connection import Document, Server, database_of, error_text
-from dataops.model import Author, Entry, Rendering, Service, StashEntry, State, Step
+from dataops.model import Author, Entry, Rendering, Service, State, Step
+from dataops.stash.entry import StashEntry
 
 if TYPE_CHECKING:
     from dataops.backends.mongo.locked import MongoLocked

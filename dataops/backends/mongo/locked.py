@@ -26,10 +26,11 @@ from dataops.backends.mongo.connection import Document, database_of, error_text
 from dataops.backends.mongo.listener import Listener
 from dataops.backends.mongo.state import JOURNAL, RECORD
 from dataops.errors import LockLost, StalePlan, Unreachable
-from dataops.model import Adopted, Author, Direction, Entry, Migration, Step, ToolRecord
+from dataops.model import Adopted, Author, Direction, Entry, Migration, Step
 from dataops.othertools.mirror import row_for
 from dataops.stash import mongo as stash
 from dataops.statements import listened
+from dataops.toolrecords import ToolRecord
 
 if TYPE_CHECKING:
     from dataops.backends.mongo import MongoDatabase

@@ -9,9 +9,10 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from dataops.model import Outcome, Service, ToolRecord, ToolRow
+from dataops.model import Service
 from dataops.othertools import match
 from dataops.redaction import redact
+from dataops.toolrecords import Outcome, ToolRecord, ToolRow
 
 CHANGELOG = "changelog"
 _CHANGELOG_LOCK = "changelog_lock"

@@ -20,7 +20,8 @@ from dataops.backends import Database, Waiting
 from dataops.backends.journal import settled
 from dataops.backends.postgres import state
 from dataops.backends.postgres.connection import Server, error_text
-from dataops.model import Author, Entry, Rendering, Service, StashEntry, State, Step
+from dataops.model import Author, Entry, Rendering, Service, State, Step
+from dataops.stash.entry import StashEntry
 
 if TYPE_CHECKING:
     from dataops.backends.postgres.locked import PostgresLocked

@@ -22,9 +22,10 @@ from dataops.backends.locking import wait_for
 from dataops.backends.postgres import othertools, sql, state
 from dataops.backends.postgres.connection import KEEPALIVES, Server, error_text
 from dataops.errors import ConfigError, LockLost, MigrationFailed, Unreachable
-from dataops.model import Adopted, Author, Direction, Entry, Migration, Step, ToolRecord
+from dataops.model import Adopted, Author, Direction, Entry, Migration, Step
 from dataops.redaction import redact
 from dataops.stash.postgres import SCHEMA_PREFIX
+from dataops.toolrecords import ToolRecord
 
 if TYPE_CHECKING:
     from dataops.backends.postgres.runner import Runner

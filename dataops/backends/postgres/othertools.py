@@ -17,10 +17,11 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from dataops.errors import HistoryError, LockNotObtained, StalePlan
-from dataops.model import Migration, Outcome, Service, ToolRecord, ToolRow
+from dataops.model import Migration, Service
 from dataops.othertools import match
 from dataops.othertools import mirror as rows
 from dataops.redaction import redact
+from dataops.toolrecords import Outcome, ToolRecord, ToolRow
 
 _APPLIED = "NULL::text AS other, 'applied' AS outcome, '' AS checksum"
 

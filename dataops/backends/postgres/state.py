@@ -12,8 +12,9 @@ from dataops.backends.journal import Journal, NativeRecord, from_fields, state_o
 from dataops.backends.postgres import othertools, sql
 from dataops.backends.postgres.connection import Server
 from dataops.errors import HistoryError, PermissionDenied
-from dataops.model import Direction, Entry, Holder, Identity, Service, StashEntry, State
+from dataops.model import Direction, Entry, Holder, Identity, Service, State
 from dataops.redaction import redact
+from dataops.stash.entry import StashEntry
 from dataops.stash.postgres import SCHEMA_PREFIX
 
 Connection = psycopg.Connection[DictRow]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dataops.model import StashEntry
 from dataops.redaction import redact
+from dataops.stash.entry import StashEntry
 from dataops.stash.mongo.notebook import PREFIX, Document, Notebook
 
 if TYPE_CHECKING:
