@@ -248,8 +248,9 @@ class MemoryLocked:
         self._server.running = True
         try:
             migrate(Data(data, self._use))
-        except Conflict as error:
-            raise RolledBack(error, error.sqlstate, self.database.error_text(error)) from error
+        except (Exception, SystemExit) as error:
+            sqlstate = error.sqlstate if isinstance(error, Conflict) else ""
+            raise RolledBack(error, self.database.error_text(error), sqlstate) from error
         finally:
             self._server.running = False
         with self._server.mutex:

@@ -140,6 +140,19 @@ class Project:
                 raise
         return Answer(process.returncode, stdout, stderr)
 
+    def run(self, program: str, *args: str, timeout: float = 60) -> Answer:
+        """Another program beside ours, such as Alembic's own, in this folder and with the same environment."""
+        done = subprocess.run(
+            [str(COMMAND.with_name(program)), *args],
+            env={**clean_environment(), **self.env},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
     def start(
         self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, **popen: Any
     ) -> subprocess.Popen[str]:

@@ -29,18 +29,32 @@ Waiting = Callable[[Holder | None], None]
 """Called once for each holder that keeps us waiting for the lock; None when it cannot be seen who that is."""
 
 
-class RolledBack(Exception):
-    """The server took a whole step back: nothing of it is left, and it may be tried again.
+class StepFailed(Exception):
+    """A step that failed, where the database knows what is left of it. `cause` is what was raised in the step.
 
-    `cause` is what the driver raised, `sqlstate` the server's code for it, and `text` says it in one line without
-    secrets. Whether it is tried again is decided by dataops.run.retry.
+    `text` says it in one line, without secrets. Another error out of `Locked.run` means that nobody knows what is left.
     """
 
-    def __init__(self, cause: BaseException, sqlstate: str, text: str) -> None:
+    def __init__(self, cause: BaseException, text: str) -> None:
         super().__init__(text)
         self.cause = cause
-        self.sqlstate = sqlstate
         self.text = text
+
+
+class RolledBack(StepFailed):
+    """The server took the whole step back: nothing of it is left.
+
+    `sqlstate` is the server's code for the reason, "" where the reason is not the server's. Whether the step is tried
+    again is decided by dataops.run.retry.
+    """
+
+    def __init__(self, cause: BaseException, text: str, sqlstate: str = "") -> None:
+        super().__init__(cause, text)
+        self.sqlstate = sqlstate
+
+
+class PartlyCommitted(StepFailed):
+    """A part of the step is committed, or may be: the file ended the transaction that it was given."""
 
 
 class Database(Protocol):
@@ -179,7 +193,9 @@ __all__ = [
     "Imitates",
     "Locked",
     "Mirrors",
+    "PartlyCommitted",
     "RolledBack",
+    "StepFailed",
     "Waiting",
     "connect",
     "driver",

@@ -13,7 +13,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from dataops.backends import Database, Locked, Mirrors, RolledBack, connect
+from dataops import backends
+from dataops.backends import Database, Locked, Mirrors, PartlyCommitted, RolledBack, connect
 from dataops.backends.loading import load_module
 from dataops.backends.locking import examined
 from dataops.durations import Stopwatch
@@ -210,7 +211,7 @@ class _Execution:
             return False
         except (Exception, SystemExit) as error:  # noqa: BLE001
             self._failed.set()
-            text = error.message if isinstance(error, DataopsError) else held.database.error_text(error)
+            text = _text_of(error, held.database)
             noted = self._note_failure(held, step, stopwatch, text)
             explained = _explained(step, error, text) if noted else _unnoted(step, error, text)
             self._failures.append(Failure(step.service, step, explained, applied_before))
@@ -248,7 +249,7 @@ class _Execution:
             except RolledBack as error:
                 rolled_back = error
             if not retry.may_try_again(rolled_back, attempt):
-                raise rolled_back.cause
+                raise rolled_back
             self._await_retry(step, attempt, rolled_back.text)
             attempt += 1
 
@@ -297,24 +298,34 @@ class _Execution:
             self._done = [step for step in self._done if step not in wrong]
 
 
+def _text_of(error: BaseException, database: Database) -> str:
+    """One line for a person and for the journal."""
+    cause = error.cause if isinstance(error, backends.StepFailed) else error
+    if isinstance(cause, DataopsError):
+        return cause.message
+    return error.text if isinstance(error, backends.StepFailed) else database.error_text(error)
+
+
 def _explained(step: Step, error: BaseException, text: str) -> DataopsError:
-    """A failed step in our words."""
-    if isinstance(error, DataopsError):
-        error.service = error.service or step.service
-        return error
+    """A failed step in our words, with what is left of it."""
+    cause = error.cause if isinstance(error, backends.StepFailed) else error
+    if isinstance(cause, DataopsError):
+        cause.service = cause.service or step.service
+        return cause
     done = "applied" if step.direction is Direction.APPLY else "rolled back"
-    happened = (
-        f"The change was rolled back. {step.migration.id} is as it was before."
-        if step.migration.atomic
-        else f"What {step.migration.id} did before the error stays; it counts as not {done}."
-    )
+    if isinstance(error, RolledBack):
+        left = f"The change was rolled back. {step.migration.id} is as it was before."
+    elif isinstance(error, PartlyCommitted):
+        left = f"Part of it is committed and stays; {step.migration.id} counts as not {done}."
+    else:
+        left = f"What {step.migration.id} did before the error stays; it counts as not {done}."
     failed = MigrationFailed(
-        f"{step.direction.value} {step.migration.id} failed\n  {text}\n  {happened}",
+        f"{step.direction.value} {step.migration.id} failed\n  {text}\n  {left}",
         service=step.service,
         migration=step.migration.id,
         hint="mend the cause and run again",
     )
-    failed.__cause__ = error
+    failed.__cause__ = cause
     return failed
 
 

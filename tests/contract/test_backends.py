@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from pymongo import MongoClient
 
-from dataops.backends import Database, Locked
+from dataops.backends import Database, Locked, StepFailed
 from dataops.durations import Stopwatch
 from dataops.errors import LockLost, LockNotObtained, Stopped, Unreachable
 from dataops.model import Author, Direction, Entry, Holder, JournalEvent, Step
@@ -37,8 +37,13 @@ def entry(step: Step, event: JournalEvent, author: Author = AUTHOR) -> Entry:
 
 
 def run(locked: Locked, step: Step, author: Author = AUTHOR) -> Entry:
+    """What a step raises, without what the database adds to it."""
     stopwatch = Stopwatch()
-    return locked.run(step, lambda: replace(entry(step, JournalEvent.SUCCEEDED, author), seconds=stopwatch.seconds))
+    try:
+        return locked.run(step, lambda: replace(entry(step, JournalEvent.SUCCEEDED, author), seconds=stopwatch.seconds))
+    except StepFailed as failed:
+        cause = failed.cause
+    raise cause
 
 
 def test_reading_rendering_and_asking_for_history_create_nothing(trial: Trial, objects: Objects) -> None:

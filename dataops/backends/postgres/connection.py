@@ -24,6 +24,42 @@ _NO_RIGHTS = (
 )
 
 
+_OPEN = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+
+
+class WatchedConnection(psycopg.Connection[DictRow]):
+    """Counts how often something may have been committed on it, whoever did that and however.
+
+    A COMMIT in the text of a file, psycopg's own, and every statement in autocommit all come through `wait`; only
+    psycopg's `rollback()` is known to commit nothing. `kept` makes `close()` do nothing: SQLAlchemy's pool closes what
+    it gets back, and one of its connections holds the lock.
+    """
+
+    commits = 0
+    kept = False
+    _rolls_back = False
+
+    def wait(self, *args: Any, **more: Any) -> Any:
+        """Every exchange with the server goes through here."""
+        before = self.pgconn.transaction_status
+        answer = super().wait(*args, **more)  # what raises has committed nothing
+        now_idle = self.pgconn.transaction_status == TransactionStatus.IDLE
+        if now_idle and not self._rolls_back and (before in _OPEN or self.autocommit):
+            self.commits += 1
+        return answer
+
+    def rollback(self) -> None:
+        self._rolls_back = True
+        try:
+            super().rollback()
+        finally:
+            self._rolls_back = False
+
+    def close(self) -> None:
+        if not self.kept:
+            super().close()
+
+
 class Server:
     """How to reach the database of one service. Opens connections, and keeps none."""
 
@@ -37,7 +73,7 @@ class Server:
         host = given.get("host") or given.get("hostaddr") or "the default socket"
         return f"{host}:{given.get('port') or 5432}/{given.get('dbname') or given.get('user') or ''}"
 
-    def connect(self, name: str = "dataops") -> psycopg.Connection[DictRow]:
+    def connect(self, name: str = "dataops") -> WatchedConnection:
         """A new connection in autocommit, which is the caller's to close; `name` is its application_name.
 
         Raises ConfigError, Unreachable, PermissionDenied.
@@ -55,7 +91,7 @@ class Server:
         settings = {key: value for key, value in defaults.items() if key not in given}
         settings["application_name"] = name[:63]
         try:
-            connection = psycopg.connect(self.service.url, row_factory=dict_row, autocommit=True, **settings)
+            connection = WatchedConnection.connect(self.service.url, row_factory=dict_row, autocommit=True, **settings)
         except psycopg.Error as error:
             raise self._unreachable(error) from error
         if connection.info.server_version < MINIMUM_VERSION:
@@ -143,4 +179,4 @@ def error_text(error: BaseException) -> str:
     return text + "".join(f"; {redact(str(note))}" for note in getattr(error, "__notes__", ()))
 
 
-__all__ = ["KEEPALIVES", "Server", "as_dbapi", "error_text"]
+__all__ = ["KEEPALIVES", "Server", "WatchedConnection", "as_dbapi", "error_text"]

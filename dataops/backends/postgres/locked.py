@@ -7,7 +7,7 @@ lost lock is a lost transaction too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,13 @@ import psycopg.sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
-from dataops.backends import Database, RolledBack, Waiting
+from dataops.backends import Database, PartlyCommitted, RolledBack, Waiting
 from dataops.backends.journal import to_fields
 from dataops.backends.locking import wait_for
 from dataops.backends.postgres import othertools, sql, state
-from dataops.backends.postgres.connection import KEEPALIVES, Server, error_text
+from dataops.backends.postgres.connection import Server, WatchedConnection, error_text
+from dataops.backends.postgres.session import Session, set_timeouts
+from dataops.backends.postgres.watch import Watch
 from dataops.errors import ConfigError, LockLost, MigrationFailed, Unreachable
 from dataops.model import Adopted, Author, Direction, Entry, Migration, Step
 from dataops.redaction import redact
@@ -47,7 +49,7 @@ def lock(
     connection = server.connect(name=f"dataops/{author.run} {author.actor}@{author.host}")
     try:
         _refuse_pooler(connection, server)
-        _prepare(connection)
+        session = Session(connection)
         wait_for(
             partial(_take, connection),
             partial(state.lock_holder, connection),
@@ -60,7 +62,7 @@ def lock(
         if not state.about_database(connection, server.service)["has_journal"]:
             with connection.transaction():
                 connection.execute(sql.CREATE_JOURNAL)
-        yield PostgresLocked(database, connection)
+        yield PostgresLocked(database, server, connection, session)
     except psycopg.Error as error:
         raise server.explained(error) from error
     finally:
@@ -71,17 +73,6 @@ def _take(connection: psycopg.Connection[DictRow]) -> bool:
     # Never pg_advisory_lock: a waiter that is blocked in it stalls a CREATE INDEX CONCURRENTLY of the holder.
     row = connection.execute("SELECT pg_try_advisory_lock(%s) AS got", [sql.LOCK_KEY]).fetchone()
     return bool(row and row["got"])
-
-
-def _prepare(connection: psycopg.Connection[DictRow]) -> None:
-    """Settings of the session under which a lock is kept for long, and is freed soon when we are gone."""
-    # The server notices a client that was killed in mid-statement, and frees its lock, within a second.
-    with suppress(psycopg.Error):  # not every platform can
-        connection.execute("SET client_connection_check_interval = '1s'")
-    for name in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
-        connection.execute(f"SET {name} = 0")  # we may have to hold the lock for long, doing nothing
-    for name, value in KEEPALIVES.items():  # and a client whose whole machine is gone, within a minute
-        connection.execute(f"SET tcp_{name} = {value}")
 
 
 def _refuse_pooler(connection: psycopg.Connection[DictRow], server: Server) -> None:
@@ -98,14 +89,17 @@ def _refuse_pooler(connection: psycopg.Connection[DictRow], server: Server) -> N
 class PostgresLocked:
     """See dataops.backends.Locked for the promises."""
 
-    def __init__(self, database: Database, connection: psycopg.Connection[DictRow]) -> None:
+    def __init__(self, database: Database, server: Server, connection: WatchedConnection, session: Session) -> None:
         self.database = database
         self._service = database.service
+        self._server = server
         self._connection = connection
+        self._session = session
+        self._watch = Watch(connection)
 
     def check(self) -> None:
         try:
-            self.idle_connection().execute("SELECT 1")
+            self._refuse_lost(self.idle_connection())
         except psycopg.OperationalError as error:
             raise self._lost(error) from error
 
@@ -122,18 +116,26 @@ class PostgresLocked:
             ) from error
 
     def run(self, step: Step, end: Callable[[], Entry]) -> Entry:
-        self._set_timeouts(step)
-        invalid = set() if step.migration.atomic else self._invalid_indexes(self.idle_connection())
+        connection = self.idle_connection()
+        self._session.clean()
+        self._set_timeouts(connection, step)
+        invalid = self._invalid_indexes(connection)
+        self._watch = watch = Watch(connection)
         written: list[Entry] = []
+
+        def before() -> None:
+            self._hold_off_other_tool(step)
+            watch.begin()
 
         def record() -> None:
             written.append(self._record(step, end, invalid))
 
         try:
-            self._runner.run(step, before=partial(self._hold_off_other_tool, step), record=record)
+            self._runner.run(step, before=before, after=partial(self._after_file, step), record=record)
         except (Exception, SystemExit) as error:
-            self._after_failure(step, error, invalid)
-            raise
+            raise self._what_is_left(error, invalid) from error
+        finally:
+            watch.close()
         return written[-1]
 
     def resolve(self, entry: Entry, *, applied: bool) -> None:
@@ -178,7 +180,7 @@ class PostgresLocked:
     def abort(self) -> None:
         self._connection.cancel_safe(timeout=2.0)
 
-    def idle_connection(self) -> psycopg.Connection[DictRow]:
+    def idle_connection(self) -> WatchedConnection:
         """The one that holds the lock, outside of any transaction and in autocommit: each write is durable by itself.
 
         Raises LockLost.
@@ -190,6 +192,8 @@ class PostgresLocked:
             connection.rollback()
         if not connection.autocommit:
             connection.autocommit = True
+        # A file may have set these on the connection itself.
+        connection.isolation_level = connection.read_only = connection.deferrable = None
         connection.row_factory = dict_row
         return connection
 
@@ -197,7 +201,14 @@ class PostgresLocked:
     def _runner(self) -> Runner:
         from dataops.backends.postgres import runner  # with Alembic and SQLAlchemy, which only a step needs
 
-        return runner.Runner(self._service, self._connection)
+        return runner.Runner(self._service, self._connection, self._connect_another)
+
+    def _connect_another(self) -> WatchedConnection:
+        """For what a migration checks out of its engine: a real connection with the timeouts of a step."""
+        connection = self._server.connect()
+        self._watch.others.append(connection)
+        set_timeouts(connection, self._service.timeouts.table_lock, self._service.timeouts.statement)
+        return connection
 
     @cached_property
     def _batch(self) -> int:
@@ -218,12 +229,11 @@ class PostgresLocked:
 
     # Around a step
 
-    def _set_timeouts(self, step: Step) -> None:
+    def _set_timeouts(self, connection: WatchedConnection, step: Step) -> None:
         # A short lock_timeout keeps an ALTER from queueing in front of every reader, but it would kill a
         # CREATE INDEX CONCURRENTLY, which waits for old transactions by design.
         table_lock = self._service.timeouts.table_lock if step.migration.atomic else 0.0
-        for name, seconds in (("lock_timeout", table_lock), ("statement_timeout", self._service.timeouts.statement)):
-            self.idle_connection().execute("SELECT set_config(%s, %s, false)", [name, f"{round(seconds * 1000)}ms"])
+        set_timeouts(connection, table_lock, self._service.timeouts.statement)
 
     def _hold_off_other_tool(self, step: Step) -> None:
         """First in a step's transaction: the tool that we mirror must not do the same at the same time.
@@ -251,19 +261,44 @@ class PostgresLocked:
             )
         return entry
 
-    def _after_failure(self, step: Step, error: BaseException, invalid: set[str]) -> None:
-        """Raise what the failure of a step came to, where that is more than the error itself."""
+    def _after_file(self, step: Step) -> None:
+        """When the file is done, before anything of ours is written: is it still what we gave it?"""
+        self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # in the session as the file has left it
+        self._session.clean_settings()
+        self._set_timeouts(self._connection, step)
+        self._refuse_lost(self._connection)
+        if not self._watch.is_still_open() and self._watch.was_rolled_back():
+            raise MigrationFailed(
+                f"{step.migration.id} rolled back its own transaction: what it did before that is gone",
+                service=self._service.name,
+                migration=step.migration.id,
+                hint="do not ROLLBACK in a migration; use a SAVEPOINT for what may fail",
+            )
+
+    def _what_is_left(self, error: BaseException, invalid: set[str]) -> Exception:
+        """What the failure of a step came to, by what the server says."""
         if self._connection.closed or self._connection.broken:
-            raise self._lost(error) from error
+            return self._lost(error)
+        if isinstance(error, LockLost):
+            self._connection.close()  # whatever is written from now on would be written without the lock
+            return error
+        committed = self._watch.may_have_committed()  # before we do anything on the connection ourselves
         connection = self.idle_connection()
-        if not step.migration.atomic:
-            if not isinstance(error, MigrationFailed):
-                for name in sorted(self._invalid_indexes(connection) - invalid):
-                    error.add_note(f"it left the invalid index {name}: drop it before the next try")
-            return
-        cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps what the driver raised
-        if isinstance(cause, psycopg.Error) and cause.sqlstate:
-            raise RolledBack(error, cause.sqlstate, error_text(error)) from error
+        if not committed and self._watch.was_rolled_back():
+            cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps what the driver raised
+            sqlstate = (cause.sqlstate or "") if isinstance(cause, psycopg.Error) else ""
+            return RolledBack(error, error_text(error), sqlstate)
+        self._session.clean()  # the file may have left a role that can see and write nothing of ours
+        if not isinstance(error, MigrationFailed):
+            for name in sorted(self._invalid_indexes(connection) - invalid):
+                error.add_note(f"it left the invalid index {name}: drop it before the next try")
+        return PartlyCommitted(error, error_text(error))
+
+    def _refuse_lost(self, connection: WatchedConnection) -> None:
+        """Raise LockLost when the session does not hold the lock any more: a file may give away all locks."""
+        row = connection.cursor(row_factory=dict_row).execute(sql.HOLDS_LOCK, [sql.LOCK_KEY]).fetchone()
+        if row is None or not row["held"]:
+            raise LockLost("the migration lock was given away in the session that held it", service=self._service.name)
 
     def _invalid_indexes(self, connection: psycopg.Connection[Any]) -> set[str]:
         with connection.cursor(row_factory=tuple_row) as cursor:
@@ -274,8 +309,8 @@ class PostgresLocked:
 
         CREATE INDEX CONCURRENTLY IF NOT EXISTS takes the invalid index of an earlier try for a good one.
         """
-        if step.migration.atomic:
-            return
+        if self._watch.is_still_open():
+            return  # an index can only become invalid where something is committed before it is complete
         text = step.migration.text.decode(errors="replace")
         found = self._invalid_indexes(self._connection)
         broken = {name for name in found if name not in before or name.rpartition(".")[2].strip('"') in text}

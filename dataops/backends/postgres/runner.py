@@ -27,11 +27,11 @@ from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import Revision, RevisionMap
 from psycopg.rows import DictRow
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Engine, event
 
 from dataops.backends.loading import function_name, function_of, load_module
-from dataops.backends.postgres.connection import as_dbapi
+from dataops.backends.postgres.connection import WatchedConnection
+from dataops.backends.postgres.engine import Another, MigrationEngine
 from dataops.model import Direction, Rendering, Service, Step
 from dataops.redaction import message_of, redact
 from dataops.statements import Statement, listened, tell, without_values
@@ -46,28 +46,32 @@ _SERVES_STASH = re.compile(r"(CREATE|DROP) SCHEMA (IF EXISTS )?dataops_stash_|DO
 class Runner:
     """Runs steps on the connection that holds the lock."""
 
-    def __init__(self, service: Service, connection: psycopg.Connection[DictRow]) -> None:
+    def __init__(self, service: Service, connection: WatchedConnection, another: Another) -> None:
+        """`another` opens what a migration checks out of its engine beside its own connection."""
         self._service = service
-        self._raw = connection
-        self._engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
-        self._listener = _Listener(self._engine, service.name) if listened() else None
+        self._engine = MigrationEngine(service.url, connection, another)
+        self._listener = _Listener(self._engine.engine, service.name) if listened() else None
 
-    def run(self, step: Step, *, before: Callable[[], None], record: Callable[[], None]) -> None:
-        """The change, alembic_version and what `record` writes in one transaction (its last one, where it has several).
+    def run(
+        self,
+        step: Step,
+        *,
+        before: Callable[[], None],
+        after: Callable[[], None],
+        record: Callable[[], None],
+    ) -> None:
+        """The change, alembic_version and what `record` writes, in one transaction unless the file ends it.
 
-        `before` comes first in it. Both may raise, and work on the same connection.
+        `before` comes first in it, `after` when the file is done and nothing of ours is written yet. All three may
+        raise, and work on the same connection.
         """
-        as_dbapi(self._raw)
-        with self._engine.connect() as connection:
-            # Alembic takes a transaction that is open already for somebody else's, commits nothing, and every
-            # migration vanishes without an error.
-            assert not connection.in_transaction()
+        with self._engine.connected() as connection:
 
             def at_the_end(*_: Any, **__: Any) -> None:
                 record()
 
             module = load_module(self._service, step.migration)
-            _surround(module, step, before, self._listener or nullcontext())
+            _surround(module, step, before, after, self._listener or nullcontext())
             environment = _environment(lambda heads, context: [_revision_step(step, module)])
             environment.configure(connection=connection, transaction_per_migration=True, on_version_apply=at_the_end)
             context = environment.get_context()
@@ -188,7 +192,11 @@ def stamp(connection: psycopg.Connection[DictRow], revision: str | None) -> None
 
 
 def _surround(
-    module: types.ModuleType, step: Step, before: Callable[[], None], around: AbstractContextManager[object]
+    module: types.ModuleType,
+    step: Step,
+    before: Callable[[], None],
+    after: Callable[[], None],
+    around: AbstractContextManager[object],
 ) -> None:
     name = function_name(step)
     migrate = getattr(module, name)
@@ -197,6 +205,7 @@ def _surround(
         before()
         with around:
             migrate()
+        after()
 
     setattr(module, name, run)
 

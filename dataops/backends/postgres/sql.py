@@ -51,6 +51,31 @@ SELECT a.application_name, a.pid, host(a.client_addr) AS client, a.backend_start
  LIMIT 1
 """
 
+_MINE = """
+       locktype = 'advisory' AND granted AND pid = pg_backend_pid()
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+_INT4 = "({0}::int8 - CASE WHEN {0}::int8 > 2147483647 THEN 4294967296 ELSE 0 END)::int4"
+"""An oid as the signed number that the lock was taken with."""
+
+HOLDS_LOCK = f"""
+SELECT EXISTS (SELECT FROM pg_locks
+                WHERE {_MINE} AND objsubid = 1 AND ((classid::bigint << 32) | objid::bigint) = %s) AS held
+"""
+
+RELEASE_OTHER_LOCKS = f"""
+SELECT CASE objsubid WHEN 1 THEN
+           CASE mode WHEN 'ShareLock' THEN pg_advisory_unlock_shared((classid::bigint << 32) | objid::bigint)
+                     ELSE pg_advisory_unlock((classid::bigint << 32) | objid::bigint) END
+       ELSE
+           CASE mode WHEN 'ShareLock' THEN pg_advisory_unlock_shared({_INT4.format("classid")}, {_INT4.format("objid")})
+                     ELSE pg_advisory_unlock({_INT4.format("classid")}, {_INT4.format("objid")}) END
+       END AS released
+  FROM pg_locks
+ WHERE {_MINE} AND NOT (objsubid = 1 AND ((classid::bigint << 32) | objid::bigint) = %s)
+"""
+
 WRITE = """
 INSERT INTO dataops_journal
        (run, migration, direction, event, seconds, actor, host, version, checksum, raw_checksum, error, reason)
