@@ -57,18 +57,7 @@ class Server:
                 self.service.url, appname=name[:128], connect=False, **{"tz_aware": True, **options, **settings}
             )
         except (InvalidURI, ConfigurationError, ValueError) as error:
-            if type(error.__cause__).__module__.startswith("dns."):
-                raise Unreachable(
-                    f"cannot look up {self.address}: {message_of(error)}",
-                    service=self.service.name,
-                    hint="is the name right, and does this machine reach its name server?",
-                ) from error
-            # The parser's message may quote a piece of the password.
-            raise ConfigError(
-                "the URL is not a valid MongoDB URL",
-                service=self.service.name,
-                hint="characters such as @ : / % in a user or password have to be escaped: %40 %3A %2F %25",
-            ) from None
+            raise self._explained(error) from None
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
@@ -92,10 +81,33 @@ class Server:
                 service=self.service.name,
                 hint="is the server up and the address right? --wait 60s waits for a server that is starting",
             ) from error
+        except ConfigurationError as error:
+            raise self._explained(error) from None
         except ConnectionFailure as error:
             raise Unreachable(
                 error_text(error), service=self.service.name, hint="run again when the server is well"
             ) from error
+
+    def _explained(self, error: Exception) -> ConfigError | Unreachable:
+        """What is wrong with a URL, or with the look-up of its name, which comes with the first question."""
+        if type(error.__cause__).__module__.startswith("dns."):
+            return Unreachable(
+                f"cannot look up {self.address}: {message_of(error)}",
+                service=self.service.name,
+                hint="is the name right, and does this machine reach its name server?",
+            )
+        if "wire version" in str(error):
+            return ConfigError(
+                f"this server and this driver do not understand each other: {message_of(error)}",
+                service=self.service.name,
+                hint="dataops needs MongoDB 6.0 or newer",
+            )
+        # The parser's message may quote a piece of the password.
+        return ConfigError(
+            "the URL is not a valid MongoDB URL",
+            service=self.service.name,
+            hint="characters such as @ : / % in a user or password have to be escaped: %40 %3A %2F %25",
+        )
 
     def _refuse_wrong_options(self) -> None:
         """The driver would only warn of `tls=ture`, and go on without TLS."""
