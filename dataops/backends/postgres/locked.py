@@ -21,7 +21,7 @@ from dataops.backends.journal import to_fields
 from dataops.backends.locking import wait_for
 from dataops.backends.postgres import othertools, sql, state
 from dataops.backends.postgres.connection import Server, WatchedConnection, error_text
-from dataops.backends.postgres.session import Session, set_timeouts
+from dataops.backends.postgres.session import Session, StepTimeouts
 from dataops.backends.postgres.watch import Watch
 from dataops.errors import ConfigError, LockLost, MigrationFailed, Unreachable
 from dataops.model import Adopted, Author, Direction, Entry, Migration, Step
@@ -117,8 +117,7 @@ class PostgresLocked:
 
     def run(self, step: Step, end: Callable[[], Entry]) -> Entry:
         connection = self.idle_connection()
-        self._session.clean()
-        self._set_timeouts(connection, step)
+        self._session.clean(self._timeouts(step))
         invalid = self._invalid_indexes(connection)
         self._watch = watch = Watch(connection)
         written: list[Entry] = []
@@ -133,7 +132,7 @@ class PostgresLocked:
         try:
             self._runner.run(step, before=before, after=partial(self._after_file, step), record=record)
         except (Exception, SystemExit) as error:
-            raise self._what_is_left(error, invalid) from error
+            raise self._what_is_left(step, error, invalid) from error
         finally:
             watch.close()
         return written[-1]
@@ -207,7 +206,8 @@ class PostgresLocked:
         """For what a migration checks out of its engine: a real connection with the timeouts of a step."""
         connection = self._server.connect()
         self._watch.others.append(connection)
-        set_timeouts(connection, self._service.timeouts.table_lock, self._service.timeouts.statement)
+        timeouts = StepTimeouts(self._service.timeouts.table_lock, self._service.timeouts.statement)
+        connection.execute("; ".join(timeouts.statements).encode())
         return connection
 
     @cached_property
@@ -229,11 +229,11 @@ class PostgresLocked:
 
     # Around a step
 
-    def _set_timeouts(self, connection: WatchedConnection, step: Step) -> None:
+    def _timeouts(self, step: Step) -> StepTimeouts:
         # A short lock_timeout keeps an ALTER from queueing in front of every reader, but it would kill a
         # CREATE INDEX CONCURRENTLY, which waits for old transactions by design.
         table_lock = self._service.timeouts.table_lock if step.migration.atomic else 0.0
-        set_timeouts(connection, table_lock, self._service.timeouts.statement)
+        return StepTimeouts(table_lock, self._service.timeouts.statement)
 
     def _hold_off_other_tool(self, step: Step) -> None:
         """First in a step's transaction: the tool that we mirror must not do the same at the same time.
@@ -263,11 +263,9 @@ class PostgresLocked:
 
     def _after_file(self, step: Step) -> None:
         """When the file is done, before anything of ours is written: is it still what we gave it?"""
-        self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # in the session as the file has left it
-        self._session.clean_settings()
-        self._set_timeouts(self._connection, step)
-        self._refuse_lost(self._connection)
-        if not self._watch.is_still_open() and self._watch.was_rolled_back():
+        self._session.end_file(self._timeouts(step))
+        self._watch.end_file(self._refuse_lost(self._connection))
+        if not self._watch.is_one_transaction and self._watch.was_rolled_back():
             raise MigrationFailed(
                 f"{step.migration.id} rolled back its own transaction: what it did before that is gone",
                 service=self._service.name,
@@ -275,7 +273,7 @@ class PostgresLocked:
                 hint="do not ROLLBACK in a migration; use a SAVEPOINT for what may fail",
             )
 
-    def _what_is_left(self, error: BaseException, invalid: set[str]) -> Exception:
+    def _what_is_left(self, step: Step, error: BaseException, invalid: set[str]) -> Exception:
         """What the failure of a step came to, by what the server says."""
         if self._connection.closed or self._connection.broken:
             return self._lost(error)
@@ -288,17 +286,24 @@ class PostgresLocked:
             cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps what the driver raised
             sqlstate = (cause.sqlstate or "") if isinstance(cause, psycopg.Error) else ""
             return RolledBack(error, error_text(error), sqlstate)
-        self._session.clean()  # the file may have left a role that can see and write nothing of ours
+        self._session.clean(
+            self._timeouts(step)
+        )  # the file may have left a role that can see and write nothing of ours
         if not isinstance(error, MigrationFailed):
             for name in sorted(self._invalid_indexes(connection) - invalid):
                 error.add_note(f"it left the invalid index {name}: drop it before the next try")
         return PartlyCommitted(error, error_text(error))
 
-    def _refuse_lost(self, connection: WatchedConnection) -> None:
-        """Raise LockLost when the session does not hold the lock any more: a file may give away all locks."""
-        row = connection.cursor(row_factory=dict_row).execute(sql.HOLDS_LOCK, [sql.LOCK_KEY]).fetchone()
-        if row is None or not row["held"]:
+    def _refuse_lost(self, connection: WatchedConnection) -> str | None:
+        """Raise LockLost when the session does not hold the lock any more: a file may give away all locks.
+
+        Returns the id of the transaction that is open; None outside of one, and in one that has written nothing.
+        """
+        row = connection.cursor(row_factory=dict_row).execute(sql.SESSION, [sql.LOCK_KEY]).fetchone()
+        if row is None or not row["has_lock"]:
             raise LockLost("the migration lock was given away in the session that held it", service=self._service.name)
+        transaction: str | None = row["transaction"]
+        return transaction
 
     def _invalid_indexes(self, connection: psycopg.Connection[Any]) -> set[str]:
         with connection.cursor(row_factory=tuple_row) as cursor:
@@ -309,7 +314,7 @@ class PostgresLocked:
 
         CREATE INDEX CONCURRENTLY IF NOT EXISTS takes the invalid index of an earlier try for a good one.
         """
-        if self._watch.is_still_open():
+        if self._watch.is_one_transaction:
             return  # an index can only become invalid where something is committed before it is complete
         text = step.migration.text.decode(errors="replace")
         found = self._invalid_indexes(self._connection)

@@ -6,6 +6,7 @@ would give the lock away too. So its parts are said one by one, and the locks of
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -42,28 +43,37 @@ class Session:
                 continue
             self._ours.append(setting)
 
-    def clean(self) -> None:
+    def clean(self, timeouts: StepTimeouts) -> None:
         """Outside of a transaction: take back everything that a file may have left, but not our lock."""
-        self._together([*_RESET_SETTINGS, *_RESET_OBJECTS, *self._ours])
+        self._together([*_RESET_SETTINGS, *_RESET_OBJECTS, *self._ours, *timeouts.statements])
         with self._connection.cursor(row_factory=dict_row) as cursor:
             # Each lock has to be given back as often as it was taken.
             while any(row["released"] for row in cursor.execute(sql.RELEASE_OTHER_LOCKS, [sql.LOCK_KEY])):
                 pass
 
-    def clean_settings(self) -> None:
-        """Role, search_path and every other setting as at connect, and then ours. Also within a transaction."""
-        self._together([*_RESET_SETTINGS, *self._ours])
+    def end_file(self, timeouts: StepTimeouts) -> None:
+        """In the transaction of a file that is done: check what it deferred, as it is set up, then reset the settings.
+
+        So what we write next is written as ourselves and in time, whatever role and time-outs the file has set.
+        """
+        self._together(["SET CONSTRAINTS ALL IMMEDIATE", *_RESET_SETTINGS, *self._ours, *timeouts.statements])
 
     def _together(self, statements: list[str]) -> None:
         self._connection.execute("; ".join(statements).encode())
 
 
-def set_timeouts(connection: psycopg.Connection[Any], table_lock: float, statement: float) -> None:
+@dataclass(frozen=True)
+class StepTimeouts:
     """How long a statement may wait for the lock of a table, and how long it may take, in seconds; 0 is no limit."""
-    connection.execute(
-        "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
-        [f"{round(seconds * 1000)}ms" for seconds in (table_lock, statement)],
-    )
+
+    table_lock: float
+    statement: float
+
+    @property
+    def statements(self) -> list[str]:
+        """The SQL that sets them in a session."""
+        both = (("lock_timeout", self.table_lock), ("statement_timeout", self.statement))
+        return [f"SET {name} = '{round(seconds * 1000)}ms'" for name, seconds in both]
 
 
-__all__ = ["Session", "set_timeouts"]
+__all__ = ["Session", "StepTimeouts"]

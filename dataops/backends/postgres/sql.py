@@ -59,9 +59,10 @@ _MINE = """
 _INT4 = "({0}::int8 - CASE WHEN {0}::int8 > 2147483647 THEN 4294967296 ELSE 0 END)::int4"
 """An oid as the signed number that the lock was taken with."""
 
-HOLDS_LOCK = f"""
+SESSION = f"""
 SELECT EXISTS (SELECT FROM pg_locks
-                WHERE {_MINE} AND objsubid = 1 AND ((classid::bigint << 32) | objid::bigint) = %s) AS held
+                WHERE {_MINE} AND objsubid = 1 AND ((classid::bigint << 32) | objid::bigint) = %s) AS has_lock,
+       pg_current_xact_id_if_assigned()::text AS transaction
 """
 
 RELEASE_OTHER_LOCKS = f"""

@@ -14,13 +14,15 @@ from dataops.backends.postgres.connection import WatchedConnection
 class Watch:
     """The transaction in which a step began, on the connection that holds the lock, and the step's other connections.
 
-    `begin` is called first in the transaction. Before that the step has done nothing.
+    `begin` is called first in the transaction. Before that the step has done nothing. After `end_file`,
+    `is_one_transaction` says whether all that the file did is in the transaction that is still open.
     """
 
     def __init__(self, connection: WatchedConnection) -> None:
         self.others: list[WatchedConnection] = []
         self._connection = connection
         self._id = ""
+        self.is_one_transaction = False
         self._commits = connection.commits
 
     def begin(self) -> None:
@@ -28,9 +30,9 @@ class Watch:
         self._id = self._ask("SELECT pg_current_xact_id()::text AS answer")
         self._commits = self._connection.commits
 
-    def is_still_open(self) -> bool:
-        """Whether everything since `begin` is in the one transaction that is open now."""
-        return self._ask("SELECT pg_current_xact_id_if_assigned()::text AS answer") == self._id
+    def end_file(self, transaction: str | None) -> None:
+        """When the file is done: the id of the transaction that is open now, None when it has none yet."""
+        self.is_one_transaction = transaction == self._id
 
     def was_rolled_back(self) -> bool:
         """Whether the server has rolled back the transaction of `begin`. The file may have gone on in another one."""
