@@ -66,7 +66,7 @@ class Change:
 def compare(expected: Contents, found: Contents) -> tuple[Change, ...]:
     """How `found` differs from what was expected, by name and field.
 
-    A table that only one of them has is no change here: comparing the catalogues tells that.
+    A table that only one of them has is no change here: `catalogue.compare` reports it.
     """
     changes: list[Change] = []
     for name in sorted(expected.keys() & found.keys()):
@@ -81,9 +81,9 @@ def compare(expected: Contents, found: Contents) -> tuple[Change, ...]:
 
 
 def without_made_anew(changes: Sequence[Change], anew: Sequence[Change]) -> tuple[Change, ...]:
-    """The changes without those that two databases show that were migrated in the same way, such as new random ids.
+    """The changes, without what each migration of a database makes anew, such as random ids.
 
-    `anew` are the changes between two such databases.
+    `anew` are the changes between two databases that were migrated in the same way.
     """
     known = {(change.how, change.name, change.field) for change in anew}
     return tuple(change for change in changes if (change.how, change.name, change.field) not in known)

@@ -1,4 +1,4 @@
-"""What the text of a migration file says about itself, without running it. Text in, facts out, free of secrets.
+"""What the text of a migration file says about itself, without running it. No fact and no error holds a secret.
 
 Reading is lazy, so that a service with ten thousand migrations answers within a second: `identity` finds the id and the
 parent with a regular expression, and only `facts` and `semantic_checksum` make a syntax tree.
@@ -138,7 +138,7 @@ _IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
 
 def _canonical(node: object) -> Iterator[str]:
     if isinstance(node, ast.Constant):
-        yield f"<{type(node.value).__name__}:{node.value!a}>"  # repr() asks the Unicode tables of its Python
+        yield f"<{type(node.value).__name__}:{node.value!a}>"  # not repr(): it differs between versions of Unicode
     elif isinstance(node, ast.AST):
         yield f"({type(node).__name__}"
         for field in node._fields:
@@ -165,7 +165,7 @@ def _canonical(node: object) -> Iterator[str]:
 _HAS_DOCSTRING = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _Documented = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _MISSING: Any = object()
-_PLAIN = re.compile(rb"""(["'])([\x20\x21\x23-\x26\x28-\x5b\x5d-\x7e]*)\1""")  # no quote, no backslash
+_PLAIN = re.compile(rb"""(["'])([\x20\x21\x23-\x26\x28-\x5b\x5d-\x7e]*)\1""")  # without quotes and backslashes
 
 
 def _docstring_node(node: _Documented) -> ast.Expr | None:
@@ -185,7 +185,7 @@ def _literal(source: bytes, name: str) -> Any:
     pattern = rb"^" + name.encode() + rb"[ \t]*(?::[^=\n]+)?=[ \t]*([^\n]*?)[ \t]*\r?$"
     lines = list(re.finditer(pattern, source, re.MULTILINE))
     if len(lines) != 1 or any(source.count(quotes, 0, lines[0].start()) % 2 for quotes in (b'"""', b"'''")):
-        return _MISSING  # or one inside of a text
+        return _MISSING  # or a line inside a string
     if plain := _PLAIN.fullmatch(lines[0][1]):
         return plain[2].decode()
     try:

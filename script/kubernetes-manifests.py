@@ -24,7 +24,7 @@ CHART = ROOT / "deploy" / "helm" / "dataops"
 FOLDER = ROOT / "deploy" / "kubernetes"
 
 HEAD = "# Written by script/kubernetes-manifests.py from deploy/helm/dataops; change the chart and run it again.\n"
-# What only means something to Helm, or what a kustomization gives: namespace, revision, instance.
+# Lines that mean something to Helm only, or that a kustomization adds: namespace, revision, instance.
 HELMS = r"^ *(?:helm\.sh/chart|app\.kubernetes\.io/(?:managed-by|instance)|dataops/revision|namespace): .*\n"
 
 INCLUDE = '{{ include "dataops.waitContainer" (dict "context" . "service" "SERVICE") }}'
@@ -56,7 +56,7 @@ def render(values: dict[str, Any], template: str) -> str:
 
 
 def manifests() -> dict[Path, str]:
-    """Every file that is written, and what stands in it."""
+    """Every file that is written, and its content."""
     with helm.Chart.load(CHART) as chart:
         services = sorted(chart.values["services"])
     written = {

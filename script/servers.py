@@ -1,4 +1,4 @@
-"""See to it that the servers which the tests need can run here; says in one sentence what it could not get.
+"""Make sure that the servers that the tests need can run here; say in one sentence what could not be got.
 
     .venv/bin/python script/servers.py           MongoDB, and one PostgreSQL with its extensions
     .venv/bin/python script/servers.py 14 18     MongoDB, and these major versions of PostgreSQL

@@ -35,7 +35,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _standard_streams() -> None:
-    """Open a standard stream that is closed on /dev/null, else a database connection would get its number.
+    """Open /dev/null in place of each standard stream that is closed: a database connection must not get its number.
 
     Writing to a closed stdout still fails. A character that the encoding of stdout does not have is escaped.
     """
@@ -53,7 +53,7 @@ def _standard_streams() -> None:
 
 
 def _print_of_thread(error: threading.ExceptHookArgs) -> None:
-    """In place of Python's hook, which prints the traceback of a thread with its secrets."""
+    """Print the traceback of a thread without its secrets, which Python's own hook would print."""
     if error.exc_value is not None and sys.stderr is not None:
         with suppress(OSError, ValueError):  # ValueError: stderr is closed
             sys.stderr.write(traceback_of(error.exc_value))
@@ -65,13 +65,13 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def main() -> NoReturn:
-    """The installed command. It leaves by os._exit: pymongo's threads would keep the interpreter half a second."""
+    """Run the installed command. It ends with os._exit, because pymongo's threads would hold it up for 0.5 s."""
     _standard_streams()
     threading.excepthook = _print_of_thread
     signal.signal(signal.SIGTERM, _leave)  # the first process of a container ignores it otherwise
     code = run()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # `run` has told it
+        with suppress(OSError):  # `run` has reported it
             stream.flush()
     os._exit(code)
 

@@ -24,7 +24,7 @@ from dataops.run.reading import read_all
 @click.option("--to", metavar="REV", help="Stop at this migration: an id, its beginning, or SERVICE/ID.")
 @click.option("--steps", type=click.IntRange(min=1), help="Run at most this number of steps in all.")
 @click.option(
-    "--wait", "wait_seconds", callback=duration, metavar="60s", help="Wait so long for servers that do not answer yet."
+    "--wait", "wait_seconds", callback=duration, metavar="60s", help="Wait this long for servers that do not answer."
 )
 @run_options
 def apply_command(

@@ -34,7 +34,7 @@ def baseline_command(
     reason: str,
     server: tuple[str, ...],
 ) -> ExitCode:
-    """Record that a database without any record has all migrations up to one. It is checked like an adoption.
+    """Record that a database without any record has all migrations up to --to. It is checked as by adopt.
 
     \b
     Example:

@@ -37,7 +37,7 @@ def _dev_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--folder", type=click.Path(file_okay=False, path_type=Path),
                      help="Where to remember what runs; by default one folder for each configuration."),
         click.option("--config", "config_path", type=click.Path(path_type=Path), envvar="DATAOPS_CONFIG",
-                     help="The configuration; by default the nearest dataops.toml upwards."),
+                     help="The configuration; by default dataops.toml, here or in a folder above."),
     ):  # fmt: skip
         function = option(function)
     return function

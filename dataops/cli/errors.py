@@ -44,7 +44,7 @@ def guarded(command: Callable[[], int | None], invocation: Invocation) -> int:
 
 
 def _report_usage(error: click.ClickException, invocation: Invocation) -> None:
-    """What Click refuses quotes the command line, which may hold a URL."""
+    """Report what Click refuses, without secrets: its message quotes the command line, which may hold a URL."""
     shown = io.StringIO()
     error.show(file=shown)
     message = redact(error.format_message())
@@ -55,7 +55,7 @@ def _report_usage(error: click.ClickException, invocation: Invocation) -> None:
 
 
 def unwritable(error: OSError) -> CannotWrite:
-    """An output that could not be written, in our words."""
+    """The error for an output that could not be written."""
     return CannotWrite(
         f"{error.filename or 'output'}: {redact(error.strerror or '') or message_of(error)}",
         hint="what the command did stands; is the disk full, or the output closed?",

@@ -35,12 +35,12 @@ def scratch_option(function: click.decorators.FC) -> click.decorators.FC:
         metavar="URL",
         envvar="DATAOPS_SCRATCH",
         multiple=True,
-        help="A server for scratch databases, one for each engine. By default dataops starts one.",
+        help="A server for scratch databases; give one for each engine. By default dataops starts it.",
     )(function)
 
 
 def reported(answer: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
-    """The options of a command whose answer (status, plan, proof) has other formats than the one for people."""
+    """Add --format and --report to a command. `answer` is what it reports: status, plan or proof."""
 
     def decorate(function: click.decorators.FC) -> click.decorators.FC:
         form = click.option(

@@ -89,8 +89,8 @@ class Session:
     def deliver(self, form: str, answer: str, report: object, path: Path | None) -> bool:
         """Write a report in that format, to the file if there is one, else to stdout.
 
-        `answer` is what is reported: status, plan, proof. False if stdout is still free for what people read, because
-        the report went to a file, or because no format was asked for.
+        `answer` is what is reported: status, plan or proof. Returns False if the text for people still has to be
+        written to stdout: the report went to a file, or no format was asked for.
         """
         if form == "table":
             if path is not None:
@@ -116,7 +116,7 @@ class Session:
         self.console.error(error)
 
     def report_bug(self, error: BaseException, trace: str) -> None:
-        """Write the traceback of what nobody foresaw."""
+        """Write the traceback of an error that dataops does not expect, which is a bug."""
         if self.logs_lines:
             with suppress(OSError):
                 self.log.line("error", "bug", "", f"a bug: {type(error).__name__}", {"traceback": trace})
@@ -127,7 +127,7 @@ class Session:
     def running_files(self, *, only_planned: bool = False) -> Iterator[None]:
         """The scope in which migration files run. What they print goes to stderr, and is never part of an answer.
 
-        What files print that are `only_planned` is dropped: it would speak of effects that they did not have.
+        With `only_planned` it is dropped, because it may report effects that a mere plan does not have.
         """
         printed = terminal.Printed((lambda line: None) if only_planned else self._printed)
         try:
@@ -146,7 +146,7 @@ class Session:
 
 
 def checkout(folder: Path) -> Path:
-    """The git checkout that the folder is in, to which paths in CI are relative. Without a checkout, the folder."""
+    """The git checkout that holds the folder; without one, the folder itself. Paths in CI are relative to it."""
     folder = folder.absolute()
     return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)
 
@@ -160,7 +160,7 @@ def write_report(path: Path, text: str) -> None:
 
 
 class _Worked(click.Command):
-    """A command whose help ends in an example: what the docstring has after "Example:" stands after the options."""
+    """A command whose help ends in an example: the docstring's part after "Example:" is printed after the options."""
 
     def __init__(self, name: str | None, *, help: str | None = None, **settings: Any) -> None:  # noqa: A002
         text, _, example = inspect.cleandoc(help or "").partition("\b\nExample:\n")
@@ -195,7 +195,7 @@ class _MainGroup(_Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        wanted = [cmd_name] if cmd_name in COMMANDS else COMMANDS  # Click looks through all for one that looks alike
+        wanted = [cmd_name] if cmd_name in COMMANDS else COMMANDS  # all, so that Click can suggest a similar name
         for name in wanted:
             importlib.import_module(f"dataops.cli.{name}")
         return super().get_command(ctx, cmd_name)
@@ -222,12 +222,12 @@ def command(
 
         shared = [
             click.option("--config", "config_path", type=click.Path(path_type=Path), envvar="DATAOPS_CONFIG",
-                         help="The configuration; by default the nearest dataops.toml upwards."),
+                         help="The configuration; by default dataops.toml, here or in a folder above."),
             click.option("--env", "environment", envvar="DATAOPS_ENV", metavar="NAME",
                          help="Take the URLs from [environments.NAME] of the configuration."),
             click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object (docs/json.md)."),
             click.option("--log-format", type=click.Choice(["text", "json", "tracing"]), default="text",
-                         envvar="DATAOPS_LOG_FORMAT", help="How to write on stderr what happens."),
+                         envvar="DATAOPS_LOG_FORMAT", help="The format of the messages on stderr."),
             click.option("-v", "--verbose", is_flag=True, help="Show everything."),
         ]  # fmt: skip
         if services:
@@ -285,12 +285,12 @@ class Invocation:
         terminal.Console().error(error)
 
     def answer_error(self, error: DataopsError) -> None:
-        """Before there is a session: answer with the error's JSON object, if the command line asks for JSON."""
+        """Before there is a session: write the error as a JSON object, if the command line asks for JSON."""
         if "--json" in self.given:
             terminal.Console().answer(answers.document(answers.error(error), error.exit_code))
 
     def report_bug(self, error: BaseException) -> None:
-        """Report what nobody foresaw, whatever was raised: its traceback, without secrets, and what to do."""
+        """Report an error that dataops does not expect: its traceback, without secrets, and what to do."""
         trace = traceback_of(error)
         if self.session is not None:
             self.session.report_bug(error, trace)

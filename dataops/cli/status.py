@@ -26,7 +26,7 @@ from dataops.show.reports import Look, StatusReport
 def status_command(
     session: Session, check: bool, metrics_file: Path | None, form: str, report_path: Path | None
 ) -> ExitCode:
-    """Show where every service stands: one row each, also those that are only observed. Writes nothing.
+    """Show where every service stands, one row for each, observed ones included. Writes nothing.
 
     \b
     Example:

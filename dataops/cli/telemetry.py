@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Observed:
-    """The services, once the command knows them. `outcomes` is what it saw of them, if the command only looks."""
+    """What a command reports to its telemetry: its services, once it knows them, and their states, if it only reads."""
 
     services: Sequence[Service] = ()
     outcomes: Sequence[State | DataopsError] | None = None
@@ -34,7 +34,7 @@ def telemetry(session: Session, command: str, path: Path | None, *, run: bool = 
     """Measure what is done in this scope. Without a file to write and without OTEL_* variables it does nothing.
 
     Raises CannotWrite or ConfigError before anything is done. What cannot be written or sent at the end is a warning.
-    After a `run` the services are read again.
+    With `run`, the services are read again at the end.
     """
     if path is None and not any(name.startswith("OTEL_") for name in os.environ):
         yield Observed()
@@ -78,7 +78,7 @@ def telemetry(session: Session, command: str, path: Path | None, *, run: bool = 
 
 
 def _measure(collector: Collector, observed: Observed, ended: BaseException | None, *, run: bool) -> None:
-    if run and (ended is None or isinstance(ended, Exception)):  # else a person or a signal wants to leave
+    if run and (ended is None or isinstance(ended, Exception)):  # otherwise a person or a signal wants to end it now
         observed.outcomes = look(observed.services, emit=lambda event: None)
     if observed.outcomes is not None:
         collector.saw(observed.services, observed.outcomes)

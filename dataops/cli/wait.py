@@ -22,7 +22,7 @@ _PAUSE = 1.0  # seconds between two looks
 @click.option(
     "--timeout", callback=duration, default="10m", show_default=True, metavar="10m", help="Give up after this time."
 )
-@click.option("--allow-ahead", is_flag=True, help="A database that is ahead of this code is good enough.")
+@click.option("--allow-ahead", is_flag=True, help="A database that is ahead of this code counts as ready.")
 def wait_command(session: Session, timeout: float, allow_ahead: bool) -> ExitCode:
     """Block until every service has all migrations that this code knows. For an application's init container.
 

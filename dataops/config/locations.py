@@ -82,7 +82,7 @@ def _in_parts(service: ServiceSettings, environ: Mapping[str, str]) -> str:
 
 
 def _complete(service: ServiceSettings, url: str, source: str, database: str, also: str) -> str:
-    """The URL, checked, with the configured database where it has to name one and does not."""
+    """Check the URL, and add the configured database where the URL has to name one and does not."""
     redact.learn(url)
     urls.check(service.kind, url, source)
     if not service.kind.url_in_parts or urls.names_database(url):

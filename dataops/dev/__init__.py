@@ -71,8 +71,8 @@ class Wanted:
 class Running:
     """The development servers in the background.
 
-    `urls` are by variable, and `servers` describe the servers and their supervisors. `notes` is what a person should
-    know. `fresh` says that they were started just now.
+    `urls` has a URL for each variable, and `servers` describe the servers and their supervisors. `notes` is what a
+    person should know. `fresh` says that they were started just now.
     """
 
     urls: Mapping[str, str] = field(repr=False)
@@ -107,10 +107,10 @@ def default_folder(configuration: Path) -> Path:
 
 
 def up(folder: Path, wanted: Sequence[Wanted], *, standalone: bool = False) -> Running:
-    """Start a server of each kind that is wanted, in the background, with all databases; or find them running.
+    """Start a server of each wanted kind in the background, with all databases, unless they run already.
 
-    When one of them cannot be started, none stays. `standalone` means MongoDB without a replica set. Raises
-    ServerUnavailable, also when what runs already has not all that is wanted, and CannotWrite.
+    When one of them cannot be started, the others are stopped. `standalone` means MongoDB without a replica set. Raises
+    ServerUnavailable, also when the servers that run already lack a wanted database, and CannotWrite.
     """
     with _only_one(folder):
         if running := _running(folder):
@@ -136,7 +136,7 @@ def up(folder: Path, wanted: Sequence[Wanted], *, standalone: bool = False) -> R
 def urls(folder: Path, wanted: Sequence[Wanted]) -> Mapping[str, str]:
     """The variables that lead to the wanted databases, and their URLs.
 
-    Raises ServerUnavailable when no servers are running, and when they have not all that is wanted.
+    Raises ServerUnavailable when no servers are running, and when they lack a wanted database.
     """
     running = _running(folder)
     if running is None:

@@ -58,7 +58,7 @@ def is_migration(name: str) -> bool:
 
 
 def read(service: str, kind: Kind, path: Path) -> Migration:
-    """Read one file, whatever stands beside it. Raises BrokenFile, and HistoryError for a file with several parents."""
+    """Read one file, and none of the others. Raises BrokenFile, and HistoryError for a file with several parents."""
     return _READERS[kind.format](service, kind, path)
 
 

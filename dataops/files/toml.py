@@ -1,4 +1,4 @@
-"""TOML files, read key by key: whatever cannot be meant is refused with its file, its place and a remedy."""
+"""TOML files, read key by key. A value that makes no sense is refused, with its file, its place and a remedy."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Report:
 
 
 def lint(services: Sequence[Service], *, base: str | None = None, ask_squawk: bool = True) -> Report:
-    """Check every file of the services. Of PostgreSQL files the top level is run, of MongoDB files nothing.
+    """Check every file of the services. The top level of PostgreSQL files is run; MongoDB files are only read.
 
     Raises UsageError if git does not know `base`, and ConfigError if a folder or squawk is missing, before any file is
     checked.

@@ -181,7 +181,8 @@ def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
 class Base:
     """A revision of the git repository that has the files. Raises UsageError if there is none.
 
-    Files that were there where both branches part must not change. Files that the other branch got since are news.
+    Files that both branches had where they part must not change. Of what the other branch added since, only the
+    parents count.
     """
 
     def __init__(self, revision: str, place: Path) -> None:
@@ -211,7 +212,7 @@ class Base:
         self._parted = parted.decode().strip()
 
     def texts(self, place: Path, *, newest: bool) -> dict[str, bytes]:
-        """The migration files of a folder by name: as the base has them now (`newest`), or where both branches part."""
+        """The migration files of a folder by name: as the base has them now (`newest`), or had where we part."""
         listed = self._git("ls-tree", "-z", self.revision if newest else self._parted, "./", place=place) or b""
         entries = [entry.split(b"\t", 1) for entry in listed.split(b"\0") if entry]
         blobs = {
@@ -243,7 +244,7 @@ _DEEPEN = "git fetch --unshallow; in GitHub Actions: actions/checkout with fetch
 
 
 def against(read: Read, base: Base) -> Iterator[Finding]:
-    """Find files that were edited or removed since, and ours whose parent has got another child there."""
+    """Find files that were edited or removed, and files of ours whose parent has another child in the base."""
     service = read.service
     place = chain.place_of(service.kind, service.folder)
     stood = _migrations(service, place, base.texts(place, newest=False))

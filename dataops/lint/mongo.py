@@ -74,7 +74,7 @@ class _Rules(Reader):
             self._tell("M001", at, f"all documents{_in_words(value.names, 'of ')} that match are in memory at once")
 
     def loop_over_cursor(self, loop: ast.For | ast.AsyncFor) -> None:
-        """A list that gets something for every document that is read, and is not emptied in between."""
+        """Find a list that grows with every document that is read, and is not emptied in between."""
         inside = [each for part in loop.body for each in ast.walk(part)]
         if any(called(each) in ("len", "clear") for each in inside):
             return

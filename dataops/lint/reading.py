@@ -1,6 +1,6 @@
 """Reads a MongoDB migration in the order in which Python would run it, without running anything.
 
-An abstract interpreter: `visit` says what an expression is, as a `Value`, and tells subclasses about calls and loops.
+An abstract interpreter: `visit` says what an expression is, as a `Value`, and reports calls and loops to subclasses.
 Values are followed through names, loops and calls of functions of the file.
 """
 
@@ -32,7 +32,7 @@ _CONVENTIONS = {  # a word in the annotation of a parameter, or its name
     "Stash": Value(shape=Shape.STASH), "stash": Value(shape=Shape.STASH), "Collection": Value(shape=Shape.COLLECTION),
 }  # fmt: skip
 _FEW_RESULTS = {"$limit", "$count", "$sample", "$collStats", "$indexStats", "$merge", "$out"}
-_MOST_TIMES = 50  # that one function is read, so that helpers which call each other often end
+_MOST_TIMES = 50  # that one function is read, so that helpers that call each other come to an end
 _DUPLICATES = {"DuplicateKeyError", "OperationFailure", "BulkWriteError", "PyMongoError"}
 
 

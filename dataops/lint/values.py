@@ -23,7 +23,7 @@ class Shape(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """One expression. A field that says nothing means that nothing is known."""
+    """One expression. A field that is empty means that nothing is known."""
 
     shape: Shape | None = None
     names: frozenset[str] = frozenset()
@@ -68,7 +68,7 @@ class Value:
         return not any(part.elsewhere or part.is_mongo for part in self.walk())
 
     def walk(self, seen: set[int] | None = None) -> Iterator[Value]:
-        """It and everything that it is made of, each once."""
+        """This value and everything that it is made of, each once."""
         seen = set() if seen is None else seen
         if id(self) not in seen:
             seen.add(id(self))

@@ -43,7 +43,7 @@ def find_drift(state: State, record: ToolRecord) -> Drift:
 
 
 def _names_ahead(state: State) -> frozenset[str]:
-    """What newer code than this has applied and mirrored: its migrations by id and by number."""
+    """The migrations that newer code than this has applied and mirrored, by id and by number."""
     numbers = (leading_number(id_) for id_ in state.unknown)
     return frozenset((*state.unknown, *(significant(number) for number in numbers if number)))
 
@@ -104,7 +104,7 @@ def _difference(state: State, record: ToolRecord) -> DataopsError | None:
 
 
 def refuse_unmirrored_rollback(state: State, migrations: Iterable[Migration]) -> None:
-    """Refuse to undo a migration that the other record would go on having. Raises HistoryError."""
+    """Refuse to undo a migration that the other record would still list. Raises HistoryError."""
     for record in state.tool_records:
         if record.tool in state.service.coexist or record.tool == state.service.mirror:
             continue

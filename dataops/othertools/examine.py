@@ -1,4 +1,4 @@
-"""What we would record when we take a database over from another tool, and what is against it. Pure.
+"""What we would record when we take a database over from another tool, and what stands in the way. Pure.
 
 `choose` finds the record, `examine` says what it means for each migration, and `refuse_unfit` raises what has to be
 mended first.
@@ -40,7 +40,7 @@ _TO_RECORD = (Finding.ADOPTED, Finding.OUT_OF_ORDER, Finding.CHANGED)
 
 @dataclass(frozen=True)
 class Line:
-    """One migration of an adoption. `name` is its id, or its name there when it is none of ours."""
+    """One migration of an adoption. `name` is its id, or the other tool's name when it is none of ours."""
 
     name: str
     finding: Finding
@@ -51,7 +51,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Adoption:
-    """What it means to take over from one record.
+    """What we would do to take over from one record.
 
     `lines` are our migrations in the order of the history, and then the rows that are none of ours.
     """
@@ -200,7 +200,7 @@ def _changed(known: Alias | None, row: ToolRow) -> str:
 
 
 def _out_of_order(service: Service, ours: Mapping[str, Sequence[ToolRow]]) -> dict[str, str]:
-    """The migrations that were applied there after one that comes later in our history: id -> the latest such."""
+    """The migrations that were applied there after one that comes later in our history: the latest such, by id."""
     firsts = ((rows[0].at, service.position[id_], id_) for id_, rows in ours.items())
     timed = sorted((at.timestamp(), position, id_) for at, position, id_ in firsts if at is not None)
     found: dict[str, str] = {}

@@ -1,6 +1,6 @@
 """Which row in another tool's record is which of our migrations. Pure.
 
-A tool writes down a file name, a number, or both, and each writes them differently. So a migration of ours is known by
+A tool writes down a file name, a number, or both, and each writes them differently. So a migration of ours is found by
 its id, by the name of its file, by the names that adopt.toml gives it, and by the number in front of its name.
 """
 
@@ -36,10 +36,10 @@ _EXTENSIONS = (".up.sql", ".sql", ".up", ".ts", ".mjs", ".cjs", ".js", ".py", ".
 
 
 class Identities:
-    """A table that tells which migration of ours a row of one tool means.
+    """A table that says which migration of ours a row of one tool means.
 
-    To make it takes time in proportion to the number of migrations, so nobody makes one for each row: `identities_of`
-    keeps it for a service and a tool.
+    It takes time in proportion to the number of migrations to make one, so it must not be made for each row:
+    `identities_of` makes one for a service and a tool, and keeps it.
     """
 
     def __init__(self, service: Service, aliases: ToolAliases) -> None:

@@ -11,7 +11,7 @@ from dataops.toolrecords import Alias
 
 
 def row_for(service: Service, migration: Migration) -> Alias:
-    """The row that the mirrored tool expects for this migration. Raises ConfigError where nothing says what it is."""
+    """The row that the mirrored tool expects for this migration. Raises ConfigError if adopt.toml does not say it."""
     aliases = aliases_of(service, service.mirror)
     alias = aliases.migrations.get(migration.id, Alias())
     if service.mirror != SQLX:

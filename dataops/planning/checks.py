@@ -93,7 +93,7 @@ def checksum_of(service: Service, migration: Migration) -> str:
 
 
 def check_resolvable(state: State, migration: Migration, *, applied: bool) -> None:
-    """Refuse an answer that would not add to the record, or take from it, at its end.
+    """Refuse an answer that would change the record anywhere but at its end.
 
     Raises UsageError with the migration that has to come first. While a step is interrupted, only that one can be
     resolved: for another, raises InterruptedStep.
@@ -134,9 +134,9 @@ def refuse_same_database(states: Sequence[State]) -> None:
 
 
 def refuse_lossy(state: State, chosen: Sequence[AppliedMigration]) -> None:
-    """Refuse to undo what another tool applied, where that threw something away that nobody put aside.
+    """Refuse to undo a migration that another tool applied, if it threw something away that nobody put aside.
 
-    Raises Blocked, and HistoryError where the other tool's record would go on having a migration.
+    Raises Blocked, and HistoryError where the other tool's record would still list a migration.
     """
     service = state.service
     for applied in chosen:

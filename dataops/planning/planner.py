@@ -20,9 +20,9 @@ from dataops.text import counted, near
 def plan_apply(states: Sequence[State], *, to: Migration | None = None, steps: int | None = None) -> Plan:
     """Plan to apply everything that is pending, in the order of dependencies.
 
-    `to` (of the only service) is the last migration to apply, and `steps` the largest number in all. A target that is
-    applied already makes an empty plan, because an apply never goes backwards. Raises HistoryError, DatabaseAhead and
-    InterruptedStep.
+    `to` is the last migration to apply, and then there is only one service. `steps` is the largest number in all. A
+    target that is applied already makes an empty plan, because an apply never goes backwards. Raises HistoryError,
+    DatabaseAhead and InterruptedStep.
     """
     states = _ordered(states)
     refuse_same_database(states)
@@ -60,8 +60,8 @@ def plan_rollback(
     """Plan to undo migrations, newest first. Every file is unedited and every step is reversible, or it is refused.
 
     At most one argument says how far: `run` means the steps of a run on all services; `to` is the migration that stays
-    as the newest one, and `to_base` undoes all (both for the only service); `steps` is a number of migrations, the
-    newest over all services. Without any, the newest run is undone. Raises HistoryError, DatabaseAhead,
+    as the newest one, and `to_base` undoes all (for both, there is only one service); `steps` is a number of
+    migrations, the newest over all services. Without any, the newest run is undone. Raises HistoryError, DatabaseAhead,
     InterruptedStep, Blocked and UsageError.
     """
     states = _ordered(states)
@@ -102,7 +102,7 @@ def plan_rollback(
 def confirm(plan: Plan, state: State) -> tuple[Step, ...]:
     """What is left to do of a plan for one service, when the database is read again under the lock.
 
-    It may be less than was planned, because another run did the rest. A saved plan wants the exact state in which it
+    It may be less than was planned, because another run did the rest. A saved plan requires the exact state in which it
     was made. Raises StalePlan for any other change, HistoryError, DatabaseAhead and InterruptedStep.
     """
     name = state.service.name

@@ -27,7 +27,7 @@ def is_behind(state: State) -> bool:
 
 
 def waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsError | None:
-    """Why this service is not ready yet; None when it is. Raises what no waiting can mend."""
+    """Why this service is not ready yet; None when it is. Raises the error that no waiting can mend."""
     if isinstance(state, DataopsError):
         if state.exit_code is not ExitCode.UNREACHABLE:
             raise state

@@ -1,7 +1,7 @@
 """What people, programs and pipelines see: one module a format.
 
 FORMATS are the formats of `--format`. A new one is one module here and one entry in FORMATS. The module has a function
-for each answer that it can write, and nothing else has to know of it:
+for each answer that it can write, and nothing else has to be changed:
 
     status(report: reports.StatusReport) -> str
     plan(report: reports.PlanReport) -> str

@@ -45,7 +45,7 @@ def proof(report: ProofReport) -> str:
 
 
 def refusal(command: str, error: DataopsError) -> str:
-    """One annotation, which needs no command: the job's step has its name."""
+    """One annotation. It does not name the command, because GitHub shows the name of the job's step."""
     return lines([_error(error)])
 
 
@@ -75,7 +75,7 @@ class Annotation:
 
 
 def lines(annotations: Iterable[Annotation]) -> str:
-    """One line for each, in GitHub's grammar."""
+    """One line for each annotation, in GitHub's syntax."""
     return "".join(_line(one) + "\n" for one in annotations)
 
 

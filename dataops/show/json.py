@@ -104,7 +104,7 @@ def plan_of(planned: Plan, renderings: Mapping[str, Rendering]) -> Json:
 
 
 def result(done: Result, renderings: Mapping[str, Rendering]) -> Json:
-    """What a run came to, and its plan."""
+    """The result of a run, and its plan."""
     return {
         "run": done.run,
         "direction": done.plan.direction.value,

@@ -60,7 +60,7 @@ def lint(report: LintReport) -> str:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a case failed: a kind, one sentence, and as much text as helps."""
+    """Why a case failed: a kind, one sentence, and details."""
 
     kind: str
     message: str

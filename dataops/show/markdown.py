@@ -131,7 +131,7 @@ def _cell(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """One line that Markdown takes for text."""
+    """The text on one line, escaped so that Markdown shows it as it is."""
     return " ".join(text.split()).replace("<", "&lt;")
 
 

@@ -95,10 +95,10 @@ class Telemetry:
 
     @property
     def trace(self) -> dict[str, str]:
-        """For log lines."""
+        """The field `trace_id` of every log line; empty where there is no trace."""
         return {} if self._run is None else {"trace_id": f"{self._run.get_span_context().trace_id:032x}"}
 
-    # What happens
+    # Events and statements
 
     def __call__(self, event: events.Event) -> None:
         if self._run is None:
@@ -119,7 +119,7 @@ class Telemetry:
             span.add_event(events.name(event), attributes)
 
     def statement(self, statement: Statement) -> None:
-        """An event of the migration's span, at the time when the statement began."""
+        """Add a statement to the migration's span, as an event at the time when the statement began."""
         span = self._migrations.get(statement.service)
         if span is None:
             return
@@ -279,7 +279,7 @@ def _resource(author: Author) -> Any:
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
     ours = {"service.name": "dataops", "service.version": author.version, "host.name": author.host}
-    given = OTELResourceDetector().detect().attributes  # what is passed goes before what the variables say
+    given = OTELResourceDetector().detect().attributes  # what we pass would override the variables
     return Resource.create({key: value for key, value in ours.items() if key not in given})
 
 
@@ -316,7 +316,7 @@ def _send_metrics(author: Author, exporters: list[Any], values: Mapping[Series, 
 
 
 class _Problems(logging.Handler):
-    """Turns the first complaint of the SDK into a warning of ours. They would go to stderr as they are."""
+    """Turns the first problem that the SDK logs into a warning of ours; the SDK would write all of them to stderr."""
 
     def __init__(self, warn: Warn) -> None:
         super().__init__(logging.WARNING)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """One family of values. `kind` is gauge or counter. `of_state`: measured again whenever its service is read."""
+    """One family of values. `kind` is gauge or counter. `of_state`: it is measured whenever its service is read."""
 
     name: str
     kind: str
@@ -77,7 +77,7 @@ class Collector:
         self._well = True
         self.values: dict[Series, float] = {series("build_info", version=__version__): 1}
 
-    # What happens
+    # Events and statements
 
     def __call__(self, event: events.Event) -> None:
         service = event.service
@@ -107,7 +107,7 @@ class Collector:
         assert event.step is not None
         labels = {"migration": event.step.migration.id, "direction": event.step.direction.value}
         self.values[series("migration_duration_seconds", service=event.service, **labels)] = event.seconds
-        # What the file itself counts means more than what the server says that it wrote.
+        # The migration's own count is better than the number of writes that the server reports.
         items, unit = self._progress.get(event.service) or self._changed.get(event.service) or (0, "")
         if items:
             self._count("migrated_items_total", items, service=event.service, unit=unit)
@@ -125,7 +125,7 @@ class Collector:
     def _count(self, name: str, amount: float, **labels: str) -> None:
         self.values[series(name, **labels)] = self.values.get(series(name, **labels), 0) + amount
 
-    # What is true
+    # States
 
     def saw(self, services: Sequence[Service], outcomes: Sequence[State | DataopsError]) -> None:
         """Measure what each service's database said, or that it did not answer."""
@@ -172,8 +172,9 @@ class Collector:
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Called before anything is begun. Raises CannotWrite where the file could not be written at the end, and
-    ConfigError where the extra is not installed.
+    """Before the work begins, raise CannotWrite if the file could not be written at the end.
+
+    Raises ConfigError if the extra `metrics` is not installed.
     """
     try:
         import prometheus_client  # noqa: F401
@@ -196,8 +197,8 @@ def refuse_unwritable(path: Path) -> None:
 def write(path: Path, values: Mapping[Series, float], names: Collection[str] | None) -> None:
     """Add the values to the file, which everyone may read. It is replaced by a rename, so that nobody reads half of it.
 
-    What the file has and was not measured again stays, unless its service is not configured any more. `names` are all
-    services that are (None: not known). Raises CannotWrite.
+    A value in the file that was not measured again stays, unless its service is not configured any more. `names` are
+    the configured services; None means that they are not known. Raises CannotWrite.
     """
     beside = _beside(path)
     values = {(name, tuple(sorted(labels))): value for (name, labels), value in values.items()}  # as the file has them
@@ -240,7 +241,7 @@ class _Families:
 
 
 def _read(path: Path) -> dict[Series, float]:
-    """What an earlier process wrote. Lines that are not ours, or damaged, do not count."""
+    """What an earlier process wrote. Lines that are damaged or not ours are left out."""
     from prometheus_client.parser import text_string_to_metric_families
 
     found: dict[Series, float] = {}
@@ -281,7 +282,7 @@ def _together(before: Mapping[Series, float], values: Mapping[Series, float]) ->
 
 
 def _beside(path: Path) -> Path:
-    """The name of a new file beside it, on the same file system.
+    """The name for a new file in the same folder, and so on the same file system.
 
     It must not end in .prom, because the node exporter would read it. A process id would not make it unique: in
     containers every process is number 1.

@@ -2,7 +2,7 @@
 
 A terminal gets colours and tables by Rich, everything else gets the same text, plain. Rich is imported only for a
 terminal, because the commands that pods and pipelines run all day have none. Rows of tables are in `tables`, what
-moves while a run works is in `progress`.
+changes while a run works is in `progress`.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Printed(io.TextIOBase):
         return len(text)
 
     def finish(self) -> None:
-        """Tell the beginnings of lines that never ended."""
+        """Pass on the lines that were begun and never ended."""
         for thread in list(self._begun):
             if line := self._begun.pop(thread):
                 self._tell(line)
@@ -170,7 +170,7 @@ class Printed(io.TextIOBase):
 
 
 def plan_lines(plan: Plan, renderings: Mapping[str, Rendering], *, verbose: bool) -> list[Line]:
-    """The plan as a letter: where, what, in which order, how risky, how to undo. The last line is the summary."""
+    """The plan, as a person reads it: where, what, in which order, how risky, how to undo. The summary comes last."""
     lines: list[Line] = []
     for state in plan.states:
         steps = plan.of(state.service.name)

@@ -28,7 +28,7 @@ def put_tables_aside(
 ) -> tuple[str, ...]:
     """Move whole tables into the stash, in the order in which the application locks them.
 
-    A change of the catalogue only, whatever the size: rows, indexes, constraints, comments, grants and the
+    Only the catalogue changes, so it is fast whatever the size. Rows, indexes, constraints, comments, grants and the
     foreign keys between the tables go with them.
     """
     missing_is_fine = "IF EXISTS " if if_exists else ""
@@ -39,9 +39,9 @@ def put_tables_aside(
 
 
 def take_tables_back(version: str, *tables: str) -> str:
-    """Put tables from the stash, if there are any, in the place of their new and still empty namesakes.
+    """Put tables from the stash, if there are any, in the place of the new, empty tables of the same names.
 
-    Asked for after the CREATE statements, which stay plain and fail when a table of that name is in the way.
+    It comes after the CREATE statements. Those stay plain, and fail when a table of that name is in the way.
     """
     stash = schema(version)
     moves = "\n".join(

@@ -128,7 +128,7 @@ def many(runs: int, url: str, scratch: Path) -> None:
 
 
 def other_records(runs: int) -> None:
-    """Nothing is kept between the runs, so that the tables for a new service are part of each measurement."""
+    """The time for another tool's record. Each run has a new service, so that each makes its table of identities."""
     for number in ROWS:
         mirroring, adopting = [], []
         for _ in range(runs):

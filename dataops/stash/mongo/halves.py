@@ -54,15 +54,15 @@ class Changes:
             run.result()
 
     def merge(self, source: str, pipeline: Sequence[Document], into: str, matched: str | list[Document]) -> None:
-        """Change documents of `into`: those whose `_id` `pipeline`, run on `source`, yields, where they exist.
+        """Run `pipeline` on `source`, and change the documents of `into` whose `_id` it yields. It makes no new ones.
 
-        `matched` is the `whenMatched` of $merge. "merge" costs a fifth to two fifths less than a pipeline there, so
-        what can be computed before should be. Big sources are worked on in two halves, see `_halves`.
+        `matched` is the `whenMatched` of $merge. "merge" takes a fifth to two fifths less time than a pipeline there,
+        so compute in `pipeline` what you can. Big sources are worked on in two halves, see `_halves`.
         """
         self._in_halves(source, pipeline, merge_into(into, matched, "discard"))
 
     def copy(self, source: str, pipeline: Sequence[Document], into: str) -> None:
-        """Insert what `pipeline`, run on `source`, yields, except where a document with that `_id` exists.
+        """Run `pipeline` on `source`, and insert what it yields, except where a document with that `_id` exists.
 
         Big sources are worked on in two halves, see `_halves`.
         """

@@ -43,7 +43,7 @@ class Stash(Indexes, Changes):
     ) -> None:
         """Put aside top-level `fields` (None: the whole document) of every document that matches.
 
-        `latest` only if `match` is never met by a document that the migration has already changed.
+        Use `latest` only if `match` is never met by a document that the migration has already changed.
         """
         was: Expression = "$$ROOT" if fields is None else {field: f"${field}" for field in fields}
         stages: list[Document] = [{"$match": match}, {"$project": {"was": was}}]
@@ -84,10 +84,10 @@ class Stash(Indexes, Changes):
         once: bool = False,
         whole: bool = False,
     ) -> None:
-        """Fill the stash of `collection` with what `pipeline`, run on `source` (or `collection`), yields.
+        """Run `pipeline` on `source` (or `collection`), and fill the stash of `collection` with what it yields.
 
-        It has to yield `{_id, was: {...}, set: {...}}`, `_id` being that of a document of `collection`, once
-        each. Nothing else is changed: call `write` or `insert` then. See promises 1 and 2 for a second run.
+        It has to yield `{_id, was: {...}, set: {...}}`, where each `_id` is that of a document of `collection` and
+        comes only once. Nothing else is changed: call `write` or `insert` then. See promises 1 and 2 for a second run.
         If the source does not exist, nothing is kept, not even an empty stash collection. Say `whole` if the
         pipeline needs most of the source: it is then read in the order on disk and not through an index.
         """
