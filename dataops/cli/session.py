@@ -15,9 +15,9 @@ from typing import Any
 
 import click
 
-from dataops import __version__, config
+from dataops import __version__, config, outfile
 from dataops.cli import termination
-from dataops.errors import Bug, CannotWrite, DataopsError, ExitCode, Stopped, UsageError
+from dataops.errors import Bug, DataopsError, ExitCode, Stopped, UsageError
 from dataops.events import Broadcast, Emit, Event
 from dataops.redaction import describe, redact, traceback_of
 from dataops.show import json as answers
@@ -103,7 +103,7 @@ class Session:
         if path is None:
             self.console.answer(text)
         else:
-            write_report(path, text)
+            outfile.write(path, text, hint="name a file that can be written")
         return path is None
 
     def report_error(self, error: DataopsError) -> None:
@@ -149,14 +149,6 @@ def checkout(folder: Path) -> Path:
     """The git checkout that the folder is in, to which paths in CI are relative. Without a checkout, the folder."""
     folder = folder.absolute()
     return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)
-
-
-def write_report(path: Path, text: str) -> None:
-    """Write a file. Raises CannotWrite."""
-    try:
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise CannotWrite(f"{path}: {error.strerror or error}", hint="name a file that can be written") from error
 
 
 class _Worked(click.Command):
