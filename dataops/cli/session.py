@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -131,7 +131,7 @@ class Session:
         """
         printed = terminal.Printed((lambda line: None) if only_planned else self._printed)
         try:
-            with redirect_stdout(printed), redirect_stderr(printed):
+            with redirect_stdout(printed), redirect_stderr(printed), _no_way_out():
                 yield
         finally:
             printed.finish()
@@ -143,6 +143,23 @@ class Session:
                 self.log.line("info", "printed", "", line, {})
         else:
             self.console.say(line)
+
+
+@contextmanager
+def _no_way_out() -> Iterator[None]:
+    """While migration files run, `os._exit` in one of them is a failure of that file, not our quiet end with 0."""
+    real, ours = os._exit, os.getpid()
+
+    def refuse(status: int = 0) -> NoReturn:
+        if os.getpid() != ours:  # a child process that the file has forked may end as it likes
+            real(status)
+        raise SystemExit(f"os._exit({status}) in a migration file")
+
+    os._exit = refuse
+    try:
+        yield
+    finally:
+        os._exit = real
 
 
 def checkout(folder: Path) -> Path:

@@ -131,7 +131,7 @@ class PostgresLocked:
 
         try:
             self._runner.run(step, before=before, after=partial(self._after_file, step), record=record)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             raise self._what_is_left(step, error, invalid) from error
         finally:
             watch.close()
