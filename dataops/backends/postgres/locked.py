@@ -232,7 +232,7 @@ class PostgresLocked:
     def _timeouts(self, step: Step) -> StepTimeouts:
         # A short lock_timeout keeps an ALTER from queueing in front of every reader, but it would kill a
         # CREATE INDEX CONCURRENTLY, which waits for old transactions by design.
-        table_lock = self._service.timeouts.table_lock if step.migration.atomic else 0.0
+        table_lock = 0.0 if step.migration.facts.autocommit else self._service.timeouts.table_lock
         return StepTimeouts(table_lock, self._service.timeouts.statement)
 
     def _hold_off_other_tool(self, step: Step) -> None:
