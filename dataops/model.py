@@ -90,7 +90,7 @@ class Migration:
     @property
     def atomic(self) -> bool:
         """Whether the change and its record are one transaction: both happen, or neither."""
-        return self.kind.transactional and not self.facts.autocommit
+        return self.kind.transactional and not self.facts.autocommit and not self.facts.may_commit
 
     @property
     def repeatable(self) -> bool:

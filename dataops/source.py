@@ -26,12 +26,18 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a file promises about itself: what a person has to know before running it."""
+    """What a file promises about itself: what a person has to know before running it.
+
+    With an `autocommit` block it leaves its transaction openly. `may_commit` says that it looks as if it ends the
+    transaction that it is given, or commits on a connection of its own: that is for what has to be said before the file
+    runs, and what it did is then asked of the server.
+    """
 
     title: str
     reversible: bool
     irreversible_because: str
     autocommit: bool
+    may_commit: bool
     repeatable: bool
     puts_aside: bool
 
@@ -81,6 +87,7 @@ def facts(source: bytes) -> Facts:
         irreversible_because=reason,
         autocommit=b"autocommit_block" in source
         and any(_name_of(node) == "autocommit_block" for node in ast.walk(tree)),
+        may_commit=_MAY_COMMIT.search(source) is not None and any(_commits(node) for node in ast.walk(tree)),
         repeatable=known.get("repeatable") is True,
         puts_aside=_puts_aside(tree),
     )
@@ -198,6 +205,23 @@ def _name_of(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
+
+
+_MAY_COMMIT = re.compile(rb"(?i)commit|rollback|engine|\b(end|abort)\b")
+_ENDS_TRANSACTION = re.compile(
+    r"\s*(commit|rollback|end|abort)(\s+(work|transaction))?(\s+and\s+(no\s+)?chain)?\s*", re.IGNORECASE
+)
+_BODY = re.compile(r"\$(\w*)\$.*?(\$\1\$|\Z)", re.DOTALL)
+
+
+def _commits(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute) and node.attr == "commit":
+        return True
+    if isinstance(node, ast.Attribute) and node.attr == "begin":
+        return _name_of(node.value) == "engine"
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return any(_ENDS_TRANSACTION.fullmatch(part) for part in _BODY.sub("", node.value).split(";"))
+    return False
 
 
 _PUTS_ASIDE = {"applying", "put_tables_aside", "put_values_aside"}

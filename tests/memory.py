@@ -248,7 +248,7 @@ class MemoryLocked:
         self._server.running = True
         try:
             migrate(Data(data, self._use))
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             sqlstate = error.sqlstate if isinstance(error, Conflict) else ""
             raise RolledBack(error, self.database.error_text(error), sqlstate) from error
         finally:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from dataops.cli.session import Session, checkout, command, write_report
+from dataops import outfile
+from dataops.cli.session import Session, checkout, command
 from dataops.errors import ExitCode, UsageError
 from dataops.show import terminal, writers
 from dataops.show.reports import LintReport
@@ -55,5 +56,5 @@ def lint_command(session: Session, base: str | None, form: str, out: Path | None
     if base is None:
         session.console.say("not compared with what stands elsewhere: --base origin/main")
     if out is not None:
-        write_report(out, written)
+        outfile.write(out, written, hint="name a file that can be written")
     return code

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from dataops import __version__, config
+from dataops import __version__, config, outfile
 from dataops.cli import termination
-from dataops.errors import Bug, CannotWrite, DataopsError, ExitCode, Stopped, UsageError
+from dataops.errors import Bug, DataopsError, ExitCode, Stopped, UsageError
 from dataops.events import Broadcast, Emit, Event
 from dataops.redaction import describe, redact, traceback_of
 from dataops.show import json as answers
@@ -103,7 +103,7 @@ class Session:
         if path is None:
             self.console.answer(text)
         else:
-            write_report(path, text)
+            outfile.write(path, text, hint="name a file that can be written")
         return path is None
 
     def report_error(self, error: DataopsError) -> None:
@@ -131,7 +131,7 @@ class Session:
         """
         printed = terminal.Printed((lambda line: None) if only_planned else self._printed)
         try:
-            with redirect_stdout(printed), redirect_stderr(printed):
+            with redirect_stdout(printed), redirect_stderr(printed), _no_way_out():
                 yield
         finally:
             printed.finish()
@@ -145,18 +145,27 @@ class Session:
             self.console.say(line)
 
 
+@contextmanager
+def _no_way_out() -> Iterator[None]:
+    """While migration files run, `os._exit` in one of them is a failure of that file, not our quiet end with 0."""
+    real, ours = os._exit, os.getpid()
+
+    def refuse(status: int = 0) -> NoReturn:
+        if os.getpid() != ours:  # a child process that the file has forked may end as it likes
+            real(status)
+        raise SystemExit(f"os._exit({status}) in a migration file")
+
+    os._exit = refuse
+    try:
+        yield
+    finally:
+        os._exit = real
+
+
 def checkout(folder: Path) -> Path:
     """The git checkout that holds the folder; without one, the folder itself. Paths in CI are relative to it."""
     folder = folder.absolute()
     return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)
-
-
-def write_report(path: Path, text: str) -> None:
-    """Write a file. Raises CannotWrite."""
-    try:
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise CannotWrite(f"{path}: {error.strerror or error}", hint="name a file that can be written") from error
 
 
 class _Worked(click.Command):

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import _exit  # the real one, also while files run
 from types import FrameType
 from typing import NoReturn
 
@@ -89,4 +90,4 @@ def _answer_signals(pipe: int, stop: StopSignal, session: Session) -> None:
 def _leave(session: Session, error: Stopped) -> NoReturn:
     session.report_error(error)
     termination.write(error.exit_code)
-    os._exit(error.exit_code)
+    _exit(error.exit_code)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataops import __version__
-from dataops.errors import CannotWrite, StalePlan, UsageError
+from dataops import __version__, outfile
+from dataops.errors import StalePlan, UsageError
 from dataops.model import Direction, Identity, Plan, State, Step
 from dataops.planning import checks, planner
 
@@ -42,17 +41,9 @@ def save(plan: Plan, path: Path) -> None:
         "steps": [[step.service, step.migration.id] for step in plan.steps],
     }
     content["digest"] = _digest(content)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(json.dumps(content, indent=2) + "\n")
-        part.chmod(0o600)
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise CannotWrite(
-            f"{path}: {error.strerror}", hint="nothing was written; name another file with --out"
-        ) from error
+    outfile.write_private(
+        path, json.dumps(content, indent=2) + "\n", hint="nothing was written; name another file with --out"
+    )
 
 
 def load(path: Path) -> SavedPlan:

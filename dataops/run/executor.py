@@ -209,7 +209,7 @@ class _Execution:
             self._note_failure(held, step, stopwatch, error.message)
             self._emit(StepFailed(step.service, step, stopwatch.seconds, error.message))
             return False
-        except (Exception, SystemExit) as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  whatever a file raises: signals come to the main thread only
             self._failed.set()
             text = _text_of(error, held.database)
             noted = self._note_failure(held, step, stopwatch, text)

@@ -7,7 +7,6 @@ the extra `metrics` and is imported only where a file is asked for.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataops import __version__, events
-from dataops.errors import CannotWrite, ConfigError, DataopsError, MigrationFailed, Stopped
+from dataops import __version__, events, outfile
+from dataops.errors import ConfigError, DataopsError, MigrationFailed, Stopped
 from dataops.model import JournalEvent, Service, State
 from dataops.othertools import watch
 from dataops.planning import recovery
@@ -171,6 +170,10 @@ class Collector:
 # The file
 
 
+_WHAT = "the metrics"
+_BEFORE = "nothing was done; does the folder exist, and may this user write there?"
+
+
 def refuse_unwritable(path: Path) -> None:
     """Before the work begins, raise CannotWrite if the file could not be written at the end.
 
@@ -182,16 +185,9 @@ def refuse_unwritable(path: Path) -> None:
         raise ConfigError(
             "--metrics-file needs prometheus_client, which is not installed", hint="pip install 'dataops[metrics]'"
         ) from error
-    try:
-        if path.exists() and not path.is_file():
-            raise OSError(None, "not a regular file")
-        beside = _beside(path)
-        beside.touch()
-        beside.unlink()
-    except OSError as error:
-        raise _unwritable(
-            path, error, "nothing was done; does the folder exist, and may this user write there?"
-        ) from error
+    if path.exists() and not path.is_file():  # what is there is read first: a device has nothing to add to
+        raise outfile.unwritable(path, OSError(None, "not a regular file"), _BEFORE, _WHAT)
+    outfile.refuse_unwritable(path, hint=_BEFORE, what=_WHAT)
 
 
 def write(path: Path, values: Mapping[Series, float], names: Collection[str] | None) -> None:
@@ -200,17 +196,13 @@ def write(path: Path, values: Mapping[Series, float], names: Collection[str] | N
     A value in the file that was not measured again stays, unless its service is not configured any more. `names` are
     the configured services; None means that they are not known. Raises CannotWrite.
     """
-    beside = _beside(path)
     values = {(name, tuple(sorted(labels))): value for (name, labels), value in values.items()}  # as the file has them
+    hint = "what the command did stands; is the disk full?"
     try:
         before = _kept(_read(path), values, names)
-        beside.write_text(text(_together(before, values)), encoding="utf-8")
-        beside.chmod(0o644)
-        beside.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise _unwritable(path, error, "what the command did stands; is the disk full?") from error
+        raise outfile.unwritable(path, error, hint, _WHAT) from error
+    outfile.write(path, text(_together(before, values)), hint=hint, what=_WHAT)
 
 
 def text(values: Mapping[Series, float]) -> str:
@@ -279,16 +271,3 @@ def _together(before: Mapping[Series, float], values: Mapping[Series, float]) ->
         elif one[0] == "dataops_last_success_timestamp_seconds":
             together[one] = max(before[one], values[one])
     return together
-
-
-def _beside(path: Path) -> Path:
-    """The name for a new file in the same folder, and so on the same file system.
-
-    It must not end in .prom, because the node exporter would read it. A process id would not make it unique: in
-    containers every process is number 1.
-    """
-    return path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-
-
-def _unwritable(path: Path, error: OSError, hint: str) -> CannotWrite:
-    return CannotWrite(f"{path}: the metrics cannot be written: {error.strerror or error}", hint=hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 
 import psycopg
 import pytest
@@ -105,3 +106,26 @@ def test_a_title_and_an_error_of_many_characters_survive_every_output(two: Proje
         assert answer.json["exit_code"] == answer.code
     for command in (["plan"], ["status"], ["history"]):
         assert "Traceback" not in two(*command, env={"PYTHONIOENCODING": "ascii"}).stderr
+
+
+WAYS_OUT = {
+    "KeyboardInterrupt": "raise KeyboardInterrupt",
+    "SystemExit": "raise SystemExit(0)",
+    "CancelledError": "import asyncio\nraise asyncio.CancelledError",
+    "GeneratorExit": "raise GeneratorExit",
+    "os._exit": "import os\nos._exit(0)",
+}
+
+
+@pytest.mark.parametrize("way", WAYS_OUT.values(), ids=WAYS_OUT)
+@pytest.mark.parametrize("service", ["shop", "bank"])
+def test_every_way_out_of_a_migration_is_a_failure_of_that_migration(two: Project, service: str, way: str) -> None:
+    """Not while it is planned: there a file that interrupts cannot be told from a person who does."""
+    real = "not op.get_context().as_sql" if service == "shop" else "not db.client.address[0].endswith('.sock')"
+    two.file(service, "003", f"if {real}:\n" + textwrap.indent(way, "    "))
+    answer = two("apply", "--yes", "--service", service)
+    assert (answer.code, "Traceback" in answer.stderr) == (1, False)
+    assert "003 failed" in answer.stderr
+    newest = two("history", "--json", "--limit", "1", "--service", service).json["entries"][0]
+    assert (newest["migration"], newest["event"]) == ("003", "failed")
+    assert two("status", "--json", "--service", service).json["services"][0]["pending"] == ["003"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -113,3 +115,14 @@ def test_a_plan_for_a_service_that_is_not_configured_any_more_is_refused(two: Pr
     answer = two("apply", str(path))
     assert answer.code == 5
     assert "bank" in answer.stderr
+
+
+def test_a_plan_is_never_saved_in_the_place_of_something_else(two: Project) -> None:
+    pipe, link = two.folder / "pipe", two.folder / "link"
+    os.mkfifo(pipe)
+    link.symlink_to("elsewhere")
+    for path in (pipe, link):
+        answer = two("plan", "--out", str(path))
+        assert (answer.code, "not a regular file" in answer.stderr) == (10, True)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert link.is_symlink() and not (two.folder / "elsewhere").exists()

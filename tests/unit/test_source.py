@@ -396,6 +396,29 @@ def test_repeatable_is_a_promise_made_in_so_many_words(text: str, repeatable: bo
     assert facts(text).repeatable is repeatable
 
 
+@pytest.mark.parametrize(
+    ("body", "may_commit"),
+    [
+        ("op.execute('COMMIT')", True),
+        ("op.execute('INSERT INTO t VALUES (1); commit;')", True),
+        ("op.execute('ROLLBACK AND CHAIN')", True),
+        ("op.get_bind().commit()", True),
+        ("with op.get_bind().engine.begin() as c:\n        pass", True),
+        ("Session(op.get_bind().engine).commit()", True),
+        ("op.execute('ROLLBACK TO SAVEPOINT a')", False),
+        ("op.execute('COMMIT PREPARED the_order')", False),
+        ("op.execute('CREATE TABLE t (commit int) ON COMMIT DROP')", False),
+        ("op.execute('DO $$ BEGIN PERFORM 1; COMMIT; END $$')", False),
+        ("op.execute('COMMENT ON TABLE t IS $$x$$')", False),
+        ("inspect(op.get_bind().engine)", False),
+        ("with op.get_bind().begin_nested():\n        pass", False),
+    ],
+)
+def test_what_looks_as_if_it_commits_is_not_promised_as_one_transaction(body: str, may_commit: bool) -> None:
+    text = f'"""Commit to a new currency."""\ndef upgrade():\n    {body}\n'
+    assert facts(text).may_commit is may_commit
+
+
 def test_only_postgresql_without_a_block_of_its_own_is_atomic() -> None:
     block = b"def upgrade():\n    with op.get_context().autocommit_block():\n        pass\n"
     found = {

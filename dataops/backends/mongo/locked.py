@@ -121,7 +121,7 @@ class MongoLocked:
         self._await_index_builds(db)
         try:
             migrate(db)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             if self._lease.why_lost:
                 raise LockLost(
                     f"the migration lock was lost: {self._lease.why_lost}", service=self._service.name

@@ -131,7 +131,7 @@ class PostgresLocked:
 
         try:
             self._runner.run(step, before=before, after=partial(self._after_file, step), record=record)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             raise self._what_is_left(step, error, invalid) from error
         finally:
             watch.close()
@@ -232,7 +232,7 @@ class PostgresLocked:
     def _timeouts(self, step: Step) -> StepTimeouts:
         # A short lock_timeout keeps an ALTER from queueing in front of every reader, but it would kill a
         # CREATE INDEX CONCURRENTLY, which waits for old transactions by design.
-        table_lock = self._service.timeouts.table_lock if step.migration.atomic else 0.0
+        table_lock = 0.0 if step.migration.facts.autocommit else self._service.timeouts.table_lock
         return StepTimeouts(table_lock, self._service.timeouts.statement)
 
     def _hold_off_other_tool(self, step: Step) -> None:
@@ -246,7 +246,7 @@ class PostgresLocked:
                 othertools.refuse_done_there(self._connection, self._service, step.migration)
 
     def _record(self, step: Step, end: Callable[[], Entry], invalid: set[str]) -> Entry:
-        """Last in a step's transaction, beside what Alembic othertools."""
+        """Last in a step's transaction, beside what Alembic records."""
         self._refuse_invalid_index(step, invalid)
         entry = end()
         self._connection.execute(sql.WRITE, to_fields(entry))
@@ -301,7 +301,11 @@ class PostgresLocked:
         """
         row = connection.cursor(row_factory=dict_row).execute(sql.SESSION, [sql.LOCK_KEY]).fetchone()
         if row is None or not row["has_lock"]:
-            raise LockLost("the migration lock was given away in the session that held it", service=self._service.name)
+            raise LockLost(
+                "the migration lock was given away in the session that held it",
+                service=self._service.name,
+                hint="a migration must not call pg_advisory_unlock_all(): unlock by name what the file has locked",
+            )
         transaction: str | None = row["transaction"]
         return transaction
 

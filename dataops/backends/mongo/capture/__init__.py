@@ -74,7 +74,7 @@ def _run(path: str, answers: Answers, name: str, migrate: Migrate) -> str:
                 migrate(client.get_database(name))
         except DataopsError as error:
             refused.append(error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  in this thread only the migration raises
             # A migration that needs the answer to one of its writes cannot be followed. That is a fact about the
             # migration, and applying it may be perfectly fine.
             text = message_of(error).split("\n")[0][:200]

@@ -1,0 +1,103 @@
+"""Files that were asked for on the command line: written whole or not at all, and never in the place of a device."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from dataops.errors import CannotWrite
+
+
+def write(path: Path, text: str, *, hint: str, what: str = "") -> None:
+    """Write the text into a new file beside the target, and move that into its place, so that nobody reads half of it.
+
+    A link is followed. A device, such as /dev/stdout or /dev/null, and a pipe that somebody reads are written to as
+    they are; anything else that is no regular file is refused. Raises CannotWrite, with the `hint`, and with `what` the
+    text is, where the name of the file does not say it.
+    """
+    try:
+        target = path.resolve()
+        if _is_stream(target):
+            _write_into(target, text)
+        else:
+            _replace(target, text)
+    except OSError as error:
+        raise unwritable(path, error, hint, what) from error
+
+
+def write_private(path: Path, text: str, *, hint: str) -> None:
+    """Like `write`, for a regular file that only its owner may read; a link, a device or a pipe is refused."""
+    try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise OSError(None, "not a regular file")
+        _replace(path, text, 0o600)
+    except OSError as error:
+        raise unwritable(path, error, hint) from error
+
+
+def refuse_unwritable(path: Path, *, hint: str, what: str = "") -> None:
+    """Before anything is done: raise CannotWrite where `write` would."""
+    try:
+        target = path.resolve()
+        if not _is_stream(target):
+            descriptor, beside = _new_beside(target)
+            os.close(descriptor)
+            os.unlink(beside)
+    except OSError as error:
+        raise unwritable(path, error, hint, what) from error
+
+
+def unwritable(path: Path, error: OSError, hint: str, what: str = "") -> CannotWrite:
+    """The error for a file that cannot be written."""
+    told = f"{what} cannot be written: " if what else ""
+    return CannotWrite(f"{path}: {told}{error.strerror or error}", hint=hint)
+
+
+def _is_stream(target: Path) -> bool:
+    """Whether it is a character device or a pipe. Raises OSError for what is neither of them nor a regular file."""
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):
+        return True
+    if not stat.S_ISREG(mode):
+        raise OSError(None, "not a regular file")
+    return False
+
+
+def _write_into(target: Path, text: str) -> None:
+    # Not blocking: opening a pipe that nobody reads is an error then, and does not wait for ever.
+    descriptor = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+
+
+def _replace(target: Path, text: str, mode: int | None = None) -> None:
+    """`mode` are the rights of the file; None keeps those that it has, and lets everyone read a new one."""
+    if mode is None:
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
+    descriptor, beside = _new_beside(target)
+    try:
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        os.chmod(beside, mode)
+        os.replace(beside, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside)
+        raise
+
+
+def _new_beside(target: Path) -> tuple[int, str]:
+    """A new file in the same folder, with a name that nobody has: moving it into place never crosses a file system."""
+    return tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+
+
+__all__ = ["refuse_unwritable", "unwritable", "write", "write_private"]
