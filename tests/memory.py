@@ -232,6 +232,9 @@ class MemoryLocked:
         self._server = server
         self._aborted = threading.Event()
 
+    def read(self) -> State:
+        return self.database.read()
+
     def check(self) -> None:
         if self._server.token != self.token:
             raise LockLost("the migration lock was lost: another run holds it", service=self._service.name)

@@ -113,6 +113,12 @@ class Locked(Protocol):
     def database(self) -> Database:
         """What is locked, to be asked as always."""
 
+    def read(self) -> State:
+        """What the database says now, asked over what is open already: a password may have ended meanwhile.
+
+        Only what is committed counts, also of our own.
+        """
+
     def check(self) -> None:
         """Raise LockLost unless the lock is still ours."""
 

@@ -55,7 +55,7 @@ def examined(locked: Locked, examine: Callable[[State], T], *, resolving: str | 
     `resolving` is the migration whose interrupted step a person is deciding just now: that one is neither refused nor
     ended. Raises InterruptedStep, and what `examine` raises; then nothing was written.
     """
-    state = locked.database.read()
+    state = locked.read()
     result = examine(state)
     recovery.refuse_interrupted(state, locked=True, except_of=resolving)
     end = recovery.missing_end(state)

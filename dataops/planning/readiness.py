@@ -29,7 +29,7 @@ def is_behind(state: State) -> bool:
 def waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsError | None:
     """Why this service is not ready yet; None when it is. Raises the error that no waiting can mend."""
     if isinstance(state, DataopsError):
-        if state.exit_code is not ExitCode.UNREACHABLE:
+        if state.exit_code not in (ExitCode.UNREACHABLE, ExitCode.LOCKED):
             raise state
         return state
     if state.service.observe:

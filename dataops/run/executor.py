@@ -197,7 +197,7 @@ class _Execution:
                 if not self._attempted(held, step, before + at):
                     return
             if steps:
-                self._verify(held.database, steps)
+                self._verify(held, steps)
 
     def _attempted(self, held: Locked, step: Step, applied_before: int) -> bool:
         """Run one step; False when it did not come to a good end, which is noted everywhere then."""
@@ -271,14 +271,14 @@ class _Execution:
             return False
         return True
 
-    def _verify(self, database: Database, steps: Sequence[Step]) -> None:
-        """Read the record back on a fresh connection: a change that was never committed must not look like one.
+    def _verify(self, held: Locked, steps: Sequence[Step]) -> None:
+        """Read the record back when all is committed: a change that was not must not look like one.
 
         A trigger on the record can swallow the row, and a restored backup can take it away meanwhile.
         """
-        name = database.service.name
+        name = held.database.service.name
         try:
-            applied = database.read().applied_ids
+            applied = held.read().applied_ids
         except DataopsError as error:
             self._failed.set()
             self._failures.append(Failure(name, None, error, len(steps)))

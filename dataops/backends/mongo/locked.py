@@ -26,7 +26,7 @@ from dataops.backends.mongo.connection import Document, database_of, error_text
 from dataops.backends.mongo.listener import Listener
 from dataops.backends.mongo.state import JOURNAL, RECORD
 from dataops.errors import LockLost, StalePlan, Unreachable
-from dataops.model import Adopted, Author, Direction, Entry, Migration, Step
+from dataops.model import Adopted, Author, Direction, Entry, Migration, State, Step
 from dataops.othertools.mirror import row_for
 from dataops.stash import mongo as stash
 from dataops.statements import listened
@@ -96,6 +96,9 @@ class MongoLocked:
         self._lease = held
         self._work = work
 
+    def read(self) -> State:
+        return self.database.read()
+
     def check(self) -> None:
         try:
             self._lease.check()
@@ -140,7 +143,7 @@ class MongoLocked:
         return entry
 
     def resolve(self, entry: Entry, *, applied: bool) -> None:
-        if (entry.migration in self.database.read().applied_ids) is not applied:
+        if (entry.migration in self.read().applied_ids) is not applied:
             self._record_natively(entry.migration, applied=applied)
         self.write(entry)
 

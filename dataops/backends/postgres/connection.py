@@ -12,12 +12,14 @@ from psycopg import conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
-from dataops.errors import ConfigError, PermissionDenied, Unreachable
+from dataops.backends.postgres import sql
+from dataops.errors import ConfigError, LockNotObtained, PermissionDenied, Unreachable
 from dataops.model import Service
 from dataops.redaction import message_of, redact
 
 MINIMUM_VERSION = 140000
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+UNANSWERED = 60_000  # milliseconds after which a network that swallows packets counts as a connection that is lost
 _NO_RIGHTS = (
     psycopg.errors.InsufficientPrivilege,
     psycopg.errors.InvalidSchemaName,  # no schema of the search_path may be used
@@ -88,6 +90,7 @@ class Server:
                 hint="characters such as @ : / % in a password have to be escaped: %40 %3A %2F %25",
             ) from None
         defaults: dict[str, Any] = {"connect_timeout": max(2, round(self.service.timeouts.connect)), **KEEPALIVES}
+        defaults["tcp_user_timeout"] = UNANSWERED
         settings = {key: value for key, value in defaults.items() if key not in given}
         settings["application_name"] = name[:63]
         try:
@@ -105,6 +108,8 @@ class Server:
     def connect_to_ask(self) -> psycopg.Connection[DictRow]:
         """A new read-only connection, which is the caller's to close."""
         connection = self.connect()
+        # Whoever holds one of our tables does not make a question hang.
+        connection.execute(f"SET lock_timeout = {round(self.service.timeouts.connect * 1000)}")
         connection.autocommit = False
         connection.read_only = True
         return connection
@@ -117,10 +122,25 @@ class Server:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             yield connection
             connection.rollback()
+        except psycopg.errors.LockNotAvailable as error:
+            raise self._held(connection) from error
         except psycopg.Error as error:
             raise self.explained(error) from error
         finally:
             connection.close()
+
+    def _held(self, connection: psycopg.Connection[DictRow]) -> LockNotObtained:
+        """Who holds one of our tables, so that it cannot even be read."""
+        connection.rollback()
+        told = [
+            f"{row['tables']} is held by process {row['pid']} ({row['name'] or 'without a name'}, user {row['who']})"
+            for row in connection.execute(sql.TABLE_HOLDERS)
+        ]
+        return LockNotObtained(
+            f"our tables cannot be read: {redact('; '.join(told)) or 'somebody held one of them'}",
+            service=self.service.name,
+            hint="wait for that session to end its transaction, or end it: SELECT pg_terminate_backend(PROCESS)",
+        )
 
     def explained(self, error: psycopg.Error) -> Exception:
         """An error of a connection that was open, in our words where it is about rights or about the connection."""

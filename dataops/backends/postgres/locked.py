@@ -24,7 +24,7 @@ from dataops.backends.postgres.connection import Server, WatchedConnection, erro
 from dataops.backends.postgres.session import Session, StepTimeouts
 from dataops.backends.postgres.watch import Watch
 from dataops.errors import ConfigError, LockLost, MigrationFailed, Unreachable
-from dataops.model import Adopted, Author, Direction, Entry, Migration, Step
+from dataops.model import Adopted, Author, Direction, Entry, Migration, State, Step
 from dataops.redaction import redact
 from dataops.stash.postgres import SCHEMA_PREFIX
 from dataops.toolrecords import ToolRecord
@@ -50,6 +50,7 @@ def lock(
     try:
         _refuse_pooler(connection, server)
         session = Session(connection)
+        session.clean(StepTimeouts(server.service.timeouts.table_lock, 0.0))  # nor does our own first entry hang
         wait_for(
             partial(_take, connection),
             partial(state.lock_holder, connection),
@@ -97,6 +98,15 @@ class PostgresLocked:
         self._session = session
         self._watch = Watch(connection)
 
+    def read(self) -> State:
+        connection = self.idle_connection()
+        try:
+            with connection.transaction():
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                return state.read(connection, self._server)
+        except psycopg.Error as error:
+            raise self._server.explained(error) from error
+
     def check(self) -> None:
         try:
             self._refuse_lost(self.idle_connection())
@@ -106,9 +116,10 @@ class PostgresLocked:
     def write(self, entry: Entry) -> None:
         try:
             self.idle_connection().execute(sql.WRITE, to_fields(entry))
-        except psycopg.OperationalError as error:
-            raise self._lost(error) from error
-        except psycopg.Error as error:  # a migration may have dropped or locked the journal, for example
+        except psycopg.Error as error:
+            if self._connection.closed or self._connection.broken:
+                raise self._lost(error) from error
+            # A migration may have dropped or locked the journal, for example
             raise Unreachable(
                 f"the journal cannot be written: {error_text(error)}",
                 service=self._service.name,
@@ -141,7 +152,7 @@ class PostgresLocked:
         from dataops.backends.postgres import runner
 
         migration = self._service.by_id[entry.migration]
-        differs = (migration.id in self.database.read().applied_ids) is not applied
+        differs = (migration.id in self.read().applied_ids) is not applied
         connection = self.idle_connection()
         with connection.transaction():
             if differs:
@@ -219,7 +230,7 @@ class PostgresLocked:
         return LockLost(f"the connection was lost: {error_text(error)}", service=self._service.name)
 
     def _head_after(self, adopted: Sequence[Adopted]) -> str | None:
-        applied = set(self.database.read().applied_ids)
+        applied = set(self.read().applied_ids)
         for one in adopted:
             if one.entry.direction is Direction.APPLY:
                 applied.add(one.entry.migration)

@@ -13,7 +13,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from dataops.backends.postgres import sql
-from dataops.backends.postgres.connection import KEEPALIVES
+from dataops.backends.postgres.connection import KEEPALIVES, UNANSWERED
 
 _RESET_SETTINGS = ["RESET SESSION AUTHORIZATION", "RESET ROLE", "RESET ALL"]
 _RESET_OBJECTS = ["CLOSE ALL", "DEALLOCATE ALL", "UNLISTEN *", "DISCARD SEQUENCES", "DISCARD TEMP"]
@@ -25,6 +25,7 @@ _OURS = [
     "SET idle_in_transaction_session_timeout = 0",
     # A client whose whole machine is gone is noticed within a minute.
     *(f"SET tcp_{name} = {value}" for name, value in KEEPALIVES.items()),
+    f"SET tcp_user_timeout = {UNANSWERED}",
 ]
 
 

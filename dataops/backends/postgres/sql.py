@@ -9,7 +9,7 @@ ABOUT = """
 SELECT current_database() AS database, d.oid AS database_oid,
        current_setting('server_version') AS version,
        current_setting('server_version_num')::int AS version_num,
-       (SELECT system_identifier FROM pg_control_system())::text AS system_identifier,
+       has_function_privilege('pg_control_system()', 'EXECUTE') AS may_see_system,
        to_regclass('alembic_version') IS NOT NULL AS has_record,
        to_regclass('dataops_journal') IS NOT NULL AS has_journal,
        -- Schemas of the search_path that hold our tables and may not be used: they look as if there were none.
@@ -22,6 +22,18 @@ SELECT current_database() AS database, d.oid AS database_oid,
        ) AS hidden
   FROM pg_database d
  WHERE d.datname = current_database()
+"""
+
+SYSTEM = "SELECT system_identifier::text AS identifier FROM pg_control_system()"
+
+TABLE_HOLDERS = """
+SELECT a.usename AS who, a.application_name AS name, l.pid, string_agg(DISTINCT c.relname, ', ') AS tables
+  FROM pg_locks l
+  JOIN pg_class c ON c.oid = l.relation AND c.relname IN ('alembic_version', 'dataops_journal')
+  LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.database = (
+       SELECT oid FROM pg_database WHERE datname = current_database())
+ GROUP BY 1, 2, 3
 """
 
 RECORD = "SELECT version_num FROM alembic_version ORDER BY version_num"

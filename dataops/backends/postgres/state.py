@@ -29,7 +29,7 @@ def read(connection: Connection, server: Server) -> State:
     return state_of(
         service,
         Identity(
-            server=f"PostgreSQL system {about['system_identifier']}",
+            server=_system(connection, about, server.address),
             database=f"{about['database']} (oid {about['database_oid']})",
             address=server.address,
         ),
@@ -52,6 +52,12 @@ def about_database(connection: Connection, service: Service) -> DictRow:
             hint="docs/operations.md#rights lists what each command needs",
         )
     return row
+
+
+def _system(connection: Connection, about: DictRow, address: str) -> str:
+    """What tells one cluster from another: its random identifier, or where it forbids to see that, what it allows."""
+    row = connection.execute(sql.SYSTEM).fetchone() if about["may_see_system"] else None
+    return f"PostgreSQL system {row['identifier']}" if row else f"PostgreSQL at {address}, which hides its identifier"
 
 
 def history(connection: Connection, service: Service, limit: int | None) -> tuple[Entry, ...]:
