@@ -148,7 +148,7 @@ def test_a_bug_of_ours_is_told_as_one_in_every_format(two: Project, tmp_path: Pa
         "        if name != 'dataops.run.executor':\n"
         "            return None\n"
         "        sys.meta_path.remove(self)\n"
-        "        from dataops import planner\n"
+        "        from dataops.planning import planner\n"
         "        def broken(*args, **more):\n"
         f"            raise AttributeError('of ' + {secret!r})\n"
         "        planner.plan_apply = broken\n"
