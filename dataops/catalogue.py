@@ -1,4 +1,7 @@
-"""What a database is made of, as values that can be compared, and how two of them differ. Pure."""
+"""What a database is made of, as values that can be compared, and how two databases differ. Pure.
+
+A catalogue has tables, columns, indexes and so on, each with its definition, but no data. `contents` is for the data.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+from dataops.redaction import redact
+
 Key = tuple[str, str]
-"""A kind of object and its name; what belongs to a table or a collection is named after it: `messages.id`."""
+"""A kind of object and its name. The name of a column begins with that of its table: `messages.id`."""
 
 _WHOLE = ("table", "collection", "view")
 _PART = ("column", "constraint", "index", "trigger", "rule", "policy", "validator")
@@ -16,6 +21,8 @@ _SHOWN = 160  # characters of a definition, around the place where two differ
 
 
 class Differs(enum.Enum):
+    """In which way an object differs from what was expected."""
+
     MISSING = "missing"
     UNEXPECTED = "unexpected"
     DIFFERENT = "different"
@@ -23,7 +30,7 @@ class Differs(enum.Enum):
 
 @dataclass(frozen=True)
 class Difference:
-    """One object that is not as expected. `expected` and `found` are definitions; empty where there is none to tell."""
+    """One object that is not as expected. `expected` and `found` are its definitions, empty where it has none."""
 
     how: Differs
     kind: str
@@ -32,49 +39,46 @@ class Difference:
     found: str = ""
 
     def __str__(self) -> str:
-        expected, found = _around_the_difference(self.expected, self.found)
+        name = redact(self.name)
+        expected, found = _around_the_difference(redact(self.expected), redact(self.found))
         if self.how is Differs.MISSING:
-            return f"{self.kind} {self.name}: missing here" + (f", expected {expected}" if expected else "")
+            return f"{self.kind} {name}: missing here" + (f", expected {expected}" if expected else "")
         if self.how is Differs.UNEXPECTED:
-            return f"{self.kind} {self.name}: here, but not expected" + (f" ({found})" if found else "")
-        return f"{self.kind} {self.name}: here {found or 'plain'}, expected {expected or 'plain'}"
-
-    def to_json(self) -> dict[str, str]:
-        """The same as words: `how` is missing, unexpected or different."""
-        return {
-            "how": self.how.value,
-            "kind": self.kind,
-            "name": self.name,
-            "expected": self.expected,
-            "found": self.found,
-        }
+            return f"{self.kind} {name}: here, but not expected" + (f" ({found})" if found else "")
+        return f"{self.kind} {name}: here {found or 'plain'}, expected {expected or 'plain'}"
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Every object with its definition, in one line of text. Data, owners and physical order do not count.
+    """Every object of a database, with its definition in one line of text. It has no data, owners or physical order.
 
-    Of the kinds in `open` a database may have more than our history makes: a person adds an extension. What is in
-    `loose`, by name and with all its parts, is not compared. `marks` tell a collection by an id that it keeps when it
-    gets another name.
+    `open` are the kinds of which a database may have more than our history makes: a person may add an extension.
+    `details` are the kinds that may well differ between databases of one history, such as comments and grants.
+    `loose` are the names of objects that are not compared, and neither are their parts. `marks` are the ids of
+    collections by name; a collection keeps its id when it is renamed.
     """
 
     objects: Mapping[Key, str]
     open: frozenset[str] = frozenset()
+    details: frozenset[str] = frozenset()
     loose: frozenset[str] = frozenset()
     marks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
-def compare(expected: Catalogue, found: Catalogue, *, ignoring: Collection[str] = ()) -> tuple[Difference, ...]:
-    """How `found` differs, in the order of names. The parts of a table that is not there are not told one by one.
+def compare(
+    expected: Catalogue, found: Catalogue, *, ignoring: Collection[str] = (), details: bool = False
+) -> tuple[Difference, ...]:
+    """How `found` differs from what was expected, in the order of names.
 
-    `ignoring` are names of objects that do not count, and neither do their parts.
+    Where a whole table is missing or unexpected, its parts are not listed. `ignoring` are the names of objects that do
+    not count, and neither do their parts. Details count only where `details` says so.
     """
     differences = []
+    left_out = frozenset() if details else expected.details
     ignoring = {*ignoring, *expected.loose}
     for key in sorted(expected.objects.keys() | found.objects.keys(), key=lambda key: (key[1], key[0])):
         kind, name = key
-        if name in ignoring or any(owner in ignoring for owner in _owners(name)):
+        if kind in left_out or name in ignoring or any(owner in ignoring for owner in _owners(name)):
             continue
         if key not in found.objects:
             if not _without_its_whole(key, expected, found):
@@ -88,11 +92,13 @@ def compare(expected: Catalogue, found: Catalogue, *, ignoring: Collection[str] 
 
 
 def imitation(live: Catalogue, before: Catalogue, after: Catalogue) -> Catalogue:
-    """What `live` should be like, when an imitation of it was like `before` and our history has made it like `after`.
+    """What `live` should be like, by a copy of its collections on which our whole history was run.
 
-    What the history left as it was is right as it is in `live`: the imitation need not copy every option, and copies no
-    validator. But the history may also have moved indexes of today from a collection to another, by giving it that
-    one's name. Which of them `live` should have under which name cannot be told: such collections are loose.
+    `before` is the copy before the history ran, and `after` is the copy after it. The copy does not have every option
+    and no validator. So an object that the history did not change is expected to be as it is in `live`, and an object
+    that it changed is expected to be as in `after`. The history may also rename collections, and today's indexes of the
+    copy then move along with them. Nobody can say which indexes `live` should have under which name, so such
+    collections are `loose`.
     """
     objects = {
         key: live.objects.get(key, text) if before.objects.get(key) == text else text
@@ -100,11 +106,11 @@ def imitation(live: Catalogue, before: Catalogue, after: Catalogue) -> Catalogue
     }
     moved = {name for name, mark in before.marks.items() if after.marks.get(name, mark) != mark}
     renamed = {name for name, mark in before.marks.items() if name not in after.marks and mark in after.marks.values()}
-    return Catalogue(objects, after.open | {"validator"}, frozenset(moved | renamed), after.marks)
+    return Catalogue(objects, after.open | {"validator"}, after.details, frozenset(moved | renamed), after.marks)
 
 
 def _without_its_whole(key: Key, here: Catalogue, there: Catalogue) -> bool:
-    """Whether it is a part of something that the other side lacks altogether."""
+    """Whether it is part of something, such as a table, that the other side does not have at all."""
     kind, name = key
     if kind not in _PART:
         return False
@@ -113,13 +119,13 @@ def _without_its_whole(key: Key, here: Catalogue, there: Catalogue) -> bool:
 
 
 def _owners(name: str) -> list[str]:
-    """`a.b.c` may belong to `a` or to `a.b`: names may hold dots."""
+    """The names of what it may belong to: for `a.b.c` that is `a` or `a.b`, because names may hold dots."""
     parts = name.split(".")
     return [".".join(parts[:end]) for end in range(1, len(parts))]
 
 
 def _around_the_difference(one: str, other: str) -> tuple[str, str]:
-    """Both texts, cut to what can be read: long ones begin shortly before the place where they part."""
+    """Both texts, cut to a length that people read. Long ones begin shortly before the first difference."""
     longest = max(len(one), len(other))
     if longest <= _SHOWN:
         return one, other

@@ -1,7 +1,7 @@
-"""What tables and collections hold, as digests that can be kept and compared, and where two of them differ. Pure.
+"""What is in tables and collections, as digests that can be compared, and where two digests differ. Pure.
 
-A digest says whether something differs, never what it is: nothing of a row can be read from it. It does not depend on
-the order of rows, documents, columns or fields.
+A digest shows that something differs, but nothing of a row can be read from it. It does not depend on the order of
+rows, documents, columns or fields.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dataops.catalogue import Differs
+from dataops.redaction import redact
 
 EACH = 10_000
-"""Up to so many rows or documents each one is remembered by its id; of more only that they differ, and where."""
+"""The largest number of rows for which a digest keeps every row. Of larger tables it keeps only the columns."""
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class TableDigest:
-    """What one table or collection holds.
+    """The digest of one table or collection.
 
-    `fields` has a digest of each column or top-level field, over its values together with the keys of their rows; ""
-    is a row as a whole, where a table has no key. `each` has the same for every row by its key, while they are few.
-    `unit` is what is counted: rows or documents.
+    `unit` says what `count` counts: rows or documents. `fields` has a digest for each column or top-level field, made
+    of its values and of the keys of their rows; where a table has no key, there is one digest for whole rows, under the
+    name "". `each` has the same digests for every single row, by its key; it is None when there are more than EACH.
     """
 
     unit: str
@@ -32,12 +33,15 @@ class TableDigest:
 
 
 Contents = Mapping[str, TableDigest]
-"""By name, as in the catalogue."""
+"""The digests of all tables or collections, by the names that they have in the catalogue."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One way in which two tables or collections differ. `count` 0: how many is not known; `ids` are examples."""
+    """One way in which two tables or collections differ.
+
+    `count` is the number of rows or documents, 0 when it is not known. `ids` are examples.
+    """
 
     how: Differs
     unit: str
@@ -47,7 +51,7 @@ class Change:
     ids: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        place = f"{self.name}.{self.field}" if self.field else self.name
+        place = redact(f"{self.name}.{self.field}" if self.field else self.name)
         number = f"{self.count:,} {self.unit if self.count != 1 else self.unit[:-1]}" if self.count else self.unit
         if self.how is Differs.MISSING:
             text = f"{place}: {number} missing here"
@@ -56,21 +60,14 @@ class Change:
         else:
             text = f"{place}: different in {number}" if self.count else f"{place}: {self.unit} are different"
         more = ", ..." if len(self.ids) < self.count else ""
-        return f"{text} ({', '.join(self.ids)}{more})" if self.ids else text
-
-    def to_json(self) -> dict[str, object]:
-        return {
-            "how": self.how.value,
-            "unit": self.unit,
-            "name": self.name,
-            "field": self.field,
-            "count": self.count,
-            "ids": list(self.ids),
-        }
+        return f"{text} ({', '.join(map(redact, self.ids))}{more})" if self.ids else text
 
 
 def compare(expected: Contents, found: Contents) -> tuple[Change, ...]:
-    """How `found` differs, by name and field. What only one of them has at all is the catalogue's to tell."""
+    """How `found` differs from what was expected, by name and field.
+
+    A table that only one of them has is no change here: comparing the catalogues tells that.
+    """
     changes: list[Change] = []
     for name in sorted(expected.keys() & found.keys()):
         before, after = expected[name], found[name]
@@ -84,7 +81,10 @@ def compare(expected: Contents, found: Contents) -> tuple[Change, ...]:
 
 
 def without_made_anew(changes: Sequence[Change], anew: Sequence[Change]) -> tuple[Change, ...]:
-    """Without what is made anew each time: `anew` is how two databases differ that were migrated alike."""
+    """The changes without those that two databases show that were migrated in the same way, such as new random ids.
+
+    `anew` are the changes between two such databases.
+    """
     known = {(change.how, change.name, change.field) for change in anew}
     return tuple(change for change in changes if (change.how, change.name, change.field) not in known)
 

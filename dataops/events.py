@@ -1,4 +1,4 @@
-"""What happened, as values. Told once, heard by every sink: console, log, tests."""
+"""What happened, as values. Each event is emitted once, and every sink gets it: console, log, traces, tests."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataops.model import Plan, Result, Step
+from dataops.redaction import describe
+from dataops.text import counted
 
 
 @dataclass(frozen=True)
 class Event:
-    """The base: which service, "" for the run as a whole."""
+    """The base of all events. `service` is "" for the run as a whole."""
 
     service: str = ""
 
@@ -27,14 +29,14 @@ class RunStarted(Event):
 
 @dataclass(frozen=True)
 class ServerAwaited(Event):
-    """The server does not answer yet; we go on trying."""
+    """The server does not answer yet, and is asked again."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class LockAwaited(Event):
-    """Somebody else holds the lock; we poll. Told once per holder."""
+    """Somebody else holds the lock, and we wait for it. Emitted once for each holder."""
 
     holder: str = ""
 
@@ -66,7 +68,7 @@ class StepProgressed(Event):
 
 @dataclass(frozen=True)
 class StillRunning(Event):
-    """Told once a minute while a step runs."""
+    """Emitted once a minute while a step runs."""
 
     step: Step | None = None
     seconds: float = 0.0
@@ -77,7 +79,7 @@ class StillRunning(Event):
 
 @dataclass(frozen=True)
 class StepRetried(Event):
-    """The step was rolled back because it could not get a table lock in time; tried again after `seconds`."""
+    """The step was rolled back because it could not get a table lock in time. It is tried again after `seconds`."""
 
     step: Step | None = None
     attempt: int = 0
@@ -105,7 +107,7 @@ class Warned(Event):
 
 @dataclass(frozen=True)
 class StopRequested(Event):
-    """A signal arrived; `now` when it was the second one."""
+    """A signal arrived. `now` says that it was the second one, so that the run stops at once."""
 
     signal: str = ""
     now: bool = False
@@ -120,19 +122,14 @@ Emit = Callable[[Event], None]
 
 
 def sentence(event: Event) -> str:
-    """An event in words, the same for a person and for a log; "" for progress, which comes many times a second."""
+    """An event in words, the same for people and for logs. "" for progress, which comes many times a second."""
     make = _SENTENCES.get(type(event))
     return make(event) if make else ""
 
 
 def name(event: Event) -> str:
-    """`step_started`: what a machine calls it."""
+    """The name of an event in logs and traces, for example `step_started`."""
     return re.sub(r"(?<!^)([A-Z])", r"_\1", type(event).__name__).lower()
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 step`, `2 steps`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def amount(done: int, total: int | None, unit: str) -> str:
@@ -172,7 +169,7 @@ _SENTENCES: dict[type[Event], Callable[[Any], str]] = {
 
 
 class Broadcast:
-    """Tells every sink. One that raises is reported once and dropped: a closed pipe never stops a migration."""
+    """Hands each event to every sink. One that raises is reported once and dropped: it must stop no migration."""
 
     def __init__(self, *sinks: Emit, report: Callable[[str], None] = lambda _: None) -> None:
         self._sinks = list(sinks)
@@ -185,12 +182,12 @@ class Broadcast:
                 try:
                     sink(event)
                 except Exception as error:  # noqa: BLE001
-                    if sink in self._sinks:  # else it told an event itself, and that one failed before this one
+                    if sink in self._sinks:  # else it emitted an event itself, and was dropped for that one
                         self._sinks.remove(sink)
-                        self._drop(f"output dropped: {type(error).__name__}: {error}")
+                        self._drop(f"output dropped: {describe(error)}")
 
     def _drop(self, message: str) -> None:
         try:
             self._report(message)
         except (OSError, ValueError):  # ValueError: the stream is closed
-            return  # the report goes where the sink went; there is nobody left to tell
+            return  # stderr is closed too, so there is nowhere to report that

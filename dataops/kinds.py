@@ -14,8 +14,9 @@ from dataclasses import dataclass
 class FileFormat:
     """How a migration file says what it is.
 
-    `folder` is where in a service's folder the files are, "" for the folder itself. `id_variable` and `parent_variable`
-    are the two names that a file assigns. Where the id `is_file_name`, a file need not say it, and must not differ.
+    `tool` is the tool whose files these are. `folder` is where in a service's folder the files are, "" for the folder
+    itself. A file assigns its id to `id_variable` and the id of the migration before it to `parent_variable`. With
+    `id_is_file_name` a file need not say its id; if it does, the id has to be the name of the file.
     """
 
     tool: str
@@ -31,13 +32,14 @@ PYMONGO_MIGRATE = FileFormat("pymongo-migrate", "", "name", "dependencies", id_i
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of database.
+    """A kind of database, and the facts by which the rest of the program treats it.
 
-    `name` is what `engine = "..."` says, `title` what a person reads. A URL begins with one of the `schemes`. A
-    `transactional` database makes a step and its record in one transaction, unless the file leaves it. Where an
-    `application_creates` objects by itself, such as collections, not everything comes from a migration. A
-    `url_in_parts` may be given as address, user and password, each in a variable of its own. `language` is how Markdown
-    calls its commands. `module` is the package with `connect` and `driver` (dataops.backends).
+    `name` is what `engine = "..."` says, and `title` is what a person reads. A URL begins with one of the `schemes`.
+    `transactional` says that a step and its record are one transaction, unless the migration file leaves it.
+    `application_creates` says that applications create objects by themselves, such as collections, so that not
+    everything comes from a migration. `url_in_parts` says that a URL may be given as address, user and password, each
+    in a variable of its own, and that it has to name a database. `language` is how Markdown calls its commands.
+    `module` is the package with `connect` and `driver` (see dataops.backends).
     """
 
     name: str
@@ -93,13 +95,13 @@ def named(name: str) -> Kind:
 
 
 def of_url(url: str) -> Kind | None:
-    """The kind that a URL is for, by its scheme alone; None when it is for none of them."""
+    """The kind of database to which a URL leads, by its scheme alone; None when it is no known one."""
     scheme, separator, _ = url.partition("://")
     return next((kind for kind in known() if separator and scheme.lower() in kind.schemes), None)
 
 
 def schemes(kinds: Iterable[Kind]) -> tuple[str, ...]:
-    """How URLs of these kinds begin: `postgres://`, ..."""
+    """The beginnings that a URL of these kinds may have, such as `postgres://`."""
     return tuple(f"{scheme}://" for kind in kinds for scheme in kind.schemes)
 
 

@@ -1,4 +1,7 @@
-"""The nouns, as frozen values. Nothing here does I/O; the words are those of docs/architecture.md."""
+"""The values with which the whole program works, all of them frozen.
+
+Nothing here does I/O. The words are those of the table in docs/architecture.md.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,18 @@ from pathlib import Path
 from dataops import source
 from dataops.errors import BrokenFile
 from dataops.kinds import Kind
+from dataops.toolrecords import ToolAliases, ToolRecord
 
 
 class Direction(enum.Enum):
+    """Whether a step makes a change or undoes it."""
+
     APPLY = "apply"
     ROLLBACK = "rollback"
 
 
 class JournalEvent(enum.Enum):
-    """What a journal entry says of its step."""
+    """What a journal entry says about its step."""
 
     STARTED = "started"
     SUCCEEDED = "succeeded"
@@ -30,16 +36,8 @@ class JournalEvent(enum.Enum):
     PRUNED = "pruned"
 
 
-class Outcome(enum.Enum):
-    """What another tool's record says of one of its migrations."""
-
-    APPLIED = "applied"
-    FAILED = "failed"
-    HALF_DONE = "half-done"
-
-
 class Ahead(enum.Enum):
-    """What to do when the database knows more than this code."""
+    """What to do with a database that has migrations for which this code has no file."""
 
     REFUSE = "refuse"
     ALLOW = "allow"
@@ -47,7 +45,10 @@ class Ahead(enum.Enum):
 
 @dataclass(frozen=True)
 class Migration:
-    """One file. What follows from its text is worked out when it is asked for, and kept."""
+    """One migration file. What its text says is computed only when somebody asks for it, and then kept.
+
+    `parent` is the id of the migration before it, None for the first one.
+    """
 
     id: str
     parent: str | None
@@ -57,11 +58,12 @@ class Migration:
 
     @cached_property
     def raw_checksum(self) -> str:
+        """SHA-256 of the file as it is."""
         return source.raw_checksum(self.text)
 
     @cached_property
     def facts(self) -> source.Facts:
-        """Raises BrokenFile when the file is not Python."""
+        """What the file promises about itself. Raises BrokenFile when it is not Python."""
         try:
             return source.facts(self.text)
         except source.Unreadable as error:
@@ -69,7 +71,7 @@ class Migration:
 
     @cached_property
     def checksum(self) -> str:
-        """The semantic one: comments, docstrings and formatting do not count. Raises BrokenFile."""
+        """SHA-256 of what the code does: comments, docstrings and formatting do not count. Raises BrokenFile."""
         try:
             return source.semantic_checksum(self.text)
         except source.Unreadable as error:
@@ -77,31 +79,38 @@ class Migration:
 
     @property
     def title(self) -> str:
+        """The first line of its docstring, or else the name of the file."""
         return self.facts.title or self.path.stem
 
     @property
     def reversible(self) -> bool:
+        """Whether it can be undone."""
         return source.surely_reversible(self.text) or self.facts.reversible
 
     @property
     def atomic(self) -> bool:
-        """Whether the step and its record happen together or not at all."""
+        """Whether the change and its record are one transaction: both happen, or neither."""
         return self.kind.transactional and not self.facts.autocommit
 
     @property
     def repeatable(self) -> bool:
-        """Whether running it again after a stop at any command ends in the same data."""
+        """Whether the data is the same in the end when it was stopped at any command and is run again."""
         return self.facts.repeatable
 
 
 def broken(path: Path, error: source.Unreadable, service: str | None = None) -> BrokenFile:
+    """The error for a migration file that cannot be read, with its line where that is known."""
     where = f"{path}:{error.line}" if error.line else str(path)
     return BrokenFile(f"{where}: {error}", service=service, hint="mend the file; nothing was run")
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """All in seconds; 0 for `statement` means no limit."""
+    """How long to wait, all in seconds.
+
+    `connect` is for reaching a server, `lock` for the migration lock (0: do not wait), `table_lock` for the locks of
+    one step (0: no limit) and `statement` for one statement (0: no limit). After `lease`, a dead run's lock is free.
+    """
 
     connect: float = 5.0
     lock: float = 120.0
@@ -111,73 +120,20 @@ class Timeouts:
 
 
 @dataclass(frozen=True)
-class ToolRow:
-    """One migration in another tool's record. `names` are what may identify it, the first as that tool writes it."""
-
-    names: tuple[str, ...]
-    at: datetime | None = None
-    outcome: Outcome = Outcome.APPLIED
-    checksum: str = ""
-
-    @property
-    def name(self) -> str:
-        return self.names[0]
-
-
-@dataclass(frozen=True)
-class ToolRecord:
-    """What another tool wrote down in a database, in the order in which it applied.
-
-    `locked` says who keeps others from migrating, as far as that tool records it. A record that is not `readable` is
-    there, but hidden from this user.
-    """
-
-    tool: str
-    place: str
-    rows: tuple[ToolRow, ...] = ()
-    locked: str = ""
-    readable: bool = True
-
-
-@dataclass(frozen=True)
-class Alias:
-    """What adopt.toml says of one of our migrations under another tool: how it is called there, and its checksums.
-
-    `checksum` is what that tool has to find (its newest release), `earlier` are those of releases before.
-    """
-
-    name: str = ""
-    also: tuple[str, ...] = ()
-    description: str = ""
-    checksum: str = ""
-    earlier: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ToolAliases:
-    """One tool's part of adopt.toml: its file extension, names that are history, and our migrations by id."""
-
-    tool: str
-    extension: str = ""
-    retired: tuple[str, ...] = ()
-    migrations: Mapping[str, Alias] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Service:
-    """One configured database with its own history. The URL is a secret and hides itself.
+    """One configured database with its own history. The URL is a secret, and `repr` does not show it.
 
-    With `observe` somebody else's tool migrates it: it has no files of ours, and nothing is ever written there.
-    `expect` is then the migration to wait for. With `mirror` what we do is written into the record of the tool of that
-    name too. `beside` are tools whose record in this database is about something else; `ignore` are tables and other
-    objects that no migration makes, and that are no difference.
+    `observe` names the tool that migrates the database instead of us: then there are no files of ours, nothing is ever
+    written there, and `expect` is the migration to wait for. `mirror` names the tool whose record is to have all that
+    we do. `coexist` are tools whose record in this database is about something else. `ignore` are tables and other
+    objects that the application makes, so that they count as no difference. `aliases` is what adopt.toml says, by tool.
     """
 
     name: str
     kind: Kind
     url: str = field(repr=False)
     folder: Path
-    migrations: tuple[Migration, ...] = field(default=(), repr=False)
+    migrations: tuple[Migration, ...] = field(default=(), repr=False, hash=False)  # a quick hash: see othertools.match
     depends_on: tuple[str, ...] = ()
     timeouts: Timeouts = Timeouts()
     ahead: Ahead = Ahead.REFUSE
@@ -191,16 +147,18 @@ class Service:
 
     @cached_property
     def by_id(self) -> dict[str, Migration]:
+        """The migrations by id."""
         return {migration.id: migration for migration in self.migrations}
 
     @cached_property
     def position(self) -> dict[str, int]:
+        """The place of each migration in the history, by id; 0 for the first one."""
         return {migration.id: at for at, migration in enumerate(self.migrations)}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a journal. `seq` and `at` (the server's clock) are filled in by the database."""
+    """One line of a journal. The database fills in `seq`, and `at` by its own clock."""
 
     run: str
     migration: str
@@ -219,8 +177,16 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Adopted:
+    """An entry about what another tool did, and when that tool did it, as far as its record says."""
+
+    entry: Entry
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Author:
-    """Who writes journal entries: one invocation by somebody somewhere."""
+    """Who writes journal entries: one run of the program, the person who started it, and the machine."""
 
     run: str
     actor: str
@@ -237,6 +203,7 @@ class Author:
         error: str = "",
         reason: str = "",
     ) -> Entry:
+        """A journal entry about this migration, by this author."""
         return Entry(
             run=self.run,
             migration=migration.id,
@@ -255,9 +222,9 @@ class Author:
 
 @dataclass(frozen=True)
 class AppliedMigration:
-    """A migration that the native record has, with what the journal knows of it (None: nothing).
+    """A migration that the native record has, with what the journal knows about it; None where it knows nothing.
 
-    An `adopted` one was applied by the tool of that name: what it threw away was never put aside.
+    `adopted` names the tool that applied it, if that was not us. What it threw away then is not in the stash.
     """
 
     id: str
@@ -270,7 +237,7 @@ class AppliedMigration:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has the lock now."""
+    """Who has the migration lock now."""
 
     run: str
     who: str
@@ -283,11 +250,12 @@ class Holder:
 
 @dataclass(frozen=True)
 class Identity:
-    """Which database this is, as far as it can be told; no secret in it.
+    """Which database this is, as far as it can be known, and without any secret.
 
-    `server` is the system identifier of a PostgreSQL cluster, or the name and members of a replica set; `database` its
-    name and internal id; `address` where we reached it. `marks` are the ids of a MongoDB's collections, which are
-    random and so tell two databases of the same name apart; collections come and seldom go.
+    `server` is the system identifier of a PostgreSQL cluster, or the name and members of a replica set. `database` is
+    the database's name and internal id, and `address` is where we reached it. `marks` are the ids of a MongoDB's
+    collections. They are random, so they tell two databases of the same name apart. Collections are often added and
+    seldom removed.
     """
 
     server: str
@@ -297,6 +265,7 @@ class Identity:
 
     @property
     def name(self) -> tuple[str, str, str]:
+        """All but the marks, which change over time."""
         return (self.server, self.database, self.address)
 
     def still(self, before: Identity) -> bool:
@@ -308,12 +277,12 @@ class Identity:
 
 @dataclass(frozen=True)
 class State:
-    """What one database says now, beside what is on disk. One read, no writes.
+    """What one database says now, together with the service and its files. It was read without writing anything.
 
-    `applied` is in the order of the history; `unknown` are applied ids without a file. `last` is the newest journal
-    entry; whether it means an interruption is the planner's to say. `claims` is what the journal believes of the
-    migrations whose newest entry ended well: True for applied. The native record is the truth, so a claim that differs
-    from it is a reason to stop. `foreign` are the records of other tools in the same database.
+    `applied` is in the order of the history, and `unknown` are applied ids for which there is no file. `last` is the
+    newest journal entry; `planning.recovery` says what it means. `claims` is what the journal says about each migration
+    whose newest entry ended well: True for applied, False for rolled back. The native record is the truth, so a claim
+    that differs from it is a reason to stop. `tool_records` are the records of other tools in the same database.
     """
 
     service: Service
@@ -328,35 +297,23 @@ class State:
 
     @cached_property
     def applied_ids(self) -> frozenset[str]:
+        """The ids of the applied migrations for which there is a file."""
         return frozenset(applied.id for applied in self.applied)
 
     @cached_property
     def pending(self) -> tuple[Migration, ...]:
+        """The migrations that are not applied, oldest first."""
         return tuple(m for m in self.service.migrations if m.id not in self.applied_ids)
 
     @property
     def ahead(self) -> bool:
+        """Whether the database has migrations for which this code has no file."""
         return bool(self.unknown)
 
 
 @dataclass(frozen=True)
-class StashEntry:
-    """Something that a migration has put aside. `count` (rows or documents) and `bytes` may be estimates.
-
-    `at` is when it was put aside, by the server's clock; None when that is not recorded.
-    """
-
-    migration: str
-    place: str
-    source: str
-    count: int
-    bytes: int
-    at: datetime | None
-
-
-@dataclass(frozen=True)
 class Step:
-    """A migration and a direction."""
+    """One migration to apply or to roll back, in one service."""
 
     service: str
     migration: Migration
@@ -364,14 +321,16 @@ class Step:
 
     @property
     def id(self) -> str:
+        """SERVICE/MIGRATION, as a person writes it."""
         return f"{self.service}/{self.migration.id}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Ordered work over one or more services. Empty is a success.
+    """The steps to do over one or more services, in their order. A plan without steps is a success.
 
-    `states` are what it was made from. A `saved` plan is held to exactly those; a fresh one may find less left to do.
+    `states` are what it was made from. A `saved` plan is only carried out when the databases are in exactly these
+    states. For any other plan, another run may have done some of the steps meanwhile.
     """
 
     direction: Direction
@@ -380,19 +339,21 @@ class Plan:
     saved: bool = False
 
     def of(self, service: str) -> tuple[Step, ...]:
+        """The steps of one service."""
         return tuple(step for step in self.steps if step.service == service)
 
     def state(self, service: str) -> State:
+        """The state of one service from which the plan was made."""
         return next(state for state in self.states if state.service.name == service)
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """The commands of a step, as far as they are known without running it.
+    """The commands of a step, as far as they can be known without running it.
 
-    `opaque` says why they are not (then `commands` may be a beginning); `notes` are facts for the reader: a read that
-    was cut short, about how many documents a command will touch. `puts_aside` says what goes into the stash, and about
-    how much; `stash` are the positions of the commands that serve nothing else.
+    `opaque` says why some are not known; `commands` then ends before them. `notes` are facts for the reader, such as
+    about how many documents a command will change. `puts_aside` says what goes into the stash, and about how much.
+    `stash` are the positions of the commands that only fill or empty the stash.
     """
 
     commands: tuple[str, ...] = ()
@@ -404,7 +365,11 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Failure:
-    """Which step failed and how; `error` is already free of secrets. No step: the check at the end failed."""
+    """Which step failed, and with which error, in which there is no secret any more.
+
+    Without a step, something else of the service failed, such as the last check. `applied_before` counts the steps of
+    the same service that succeeded before.
+    """
 
     service: str
     step: Step | None
@@ -414,7 +379,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to: done, failed, left. What stands, stands."""
+    """How a run ended. The steps that are `done` stay done, whatever failed after them.
+
+    `left` are the steps that were not started. `stopped` says that a signal, and no failure, ended the run.
+    """
 
     run: str
     plan: Plan

@@ -18,13 +18,13 @@ from pathlib import Path
 from types import ModuleType
 
 from dataops import catalogue, contents
-from dataops.backends import opened
+from dataops.backends import driver, opened
 from dataops.catalogue import Catalogue
 from dataops.contents import Contents
 from dataops.errors import DataopsError, MigrationFailed, Stopped, UsageError
 from dataops.model import Author, Direction, Migration, Plan, Service
 from dataops.planning import planner
-from dataops.redaction import redact
+from dataops.redaction import describe, message_of
 from dataops.run.executor import execute
 from dataops.run.stop import StopSignal
 from dataops.scratch import Scratch
@@ -82,13 +82,12 @@ class Seeding:
         function = getattr(self._module, name, None)
         if function is None:
             return False
-        with opened(service) as backend, backend.handle() as database:
+        with driver(service) as database:
             try:
                 function(*arguments, database)
             except Exception as error:
                 raise UsageError(
-                    f"{self._path}: {name}({', '.join(map(repr, arguments))}) raised {type(error).__name__}: "
-                    f"{redact(str(error))}",
+                    f"{self._path}: {name}({', '.join(map(repr, arguments))}) raised {describe(error)}",
                     service=service.name,
                     hint="mend the seed file",
                 ) from error
@@ -104,7 +103,7 @@ def _run(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise UsageError(f"{path} cannot be run: {type(error).__name__}: {error}", hint="mend the seed file") from error
+        raise UsageError(f"{path} cannot be run: {describe(error)}", hint="mend the seed file") from error
     finally:
         sys.path.remove(str(Path.cwd()))
     if not any(callable(getattr(module, name, None)) for name in ("seed", "seed_after")):
@@ -200,28 +199,30 @@ class _Prover:
             error = failure.error
             if isinstance(error, DataopsError):
                 raise MigrationFailed(error.message, migration=error.migration, hint=error.hint) from error
-            raise MigrationFailed(redact(str(error))) from error
+            raise MigrationFailed(message_of(error)) from error
 
     def _plan(self, service: Service, direction: Direction, migration: Migration | None) -> Plan:
         """Apply up to a migration, or roll back the one that is newest (None: everything that is proved)."""
-        with opened(service) as backend:
-            states = [backend.read()]
+        with opened(service) as database:
+            states = [database.read()]
         if direction is Direction.APPLY:
             return planner.plan_apply(states, to=migration)
         steps = 1 if migration is not None else len(self._proof.migrations)
         return planner.plan_rollback(states, steps=steps)
 
     def _look(self) -> _Look:
-        with opened(self._trial) as backend:
-            return _Look(backend.catalogue(complete=True), backend.contents())
+        with opened(self._trial) as database:
+            return _Look(database.catalogue(), database.contents())
 
     def _compare(self, migration: str, when: str, wanted: _Look, found: _Look, *, contents_too: bool = True) -> None:
-        told = [str(difference) for difference in catalogue.compare(wanted.catalogue, found.catalogue)]
+        told = [str(difference) for difference in catalogue.compare(wanted.catalogue, found.catalogue, details=True)]
         if contents_too:
             changes = contents.compare(wanted.contents, found.contents)
             if changes and when == _AGAIN:
-                with opened(self._twin) as backend:
-                    changes = contents.without_made_anew(changes, contents.compare(wanted.contents, backend.contents()))
+                with opened(self._twin) as database:
+                    changes = contents.without_made_anew(
+                        changes, contents.compare(wanted.contents, database.contents())
+                    )
             told += map(str, changes)
         name = self._proof.service.name
         self._proof.disproved += [Counterexample(name, migration, when, difference) for difference in told]

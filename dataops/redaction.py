@@ -1,60 +1,124 @@
-"""Takes secrets out of text."""
+"""Takes secrets out of text that is not ours: what drivers, servers, files, people and URLs say.
+
+Such text is redacted once, where it enters: before it is cut, and before it is put into a sentence of ours. A finished
+sentence, table or document is never searched, because then a password such as `error` or `voucher` would damage our own
+words, names and keys.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+SHORTEST = 3
+"""A secret of fewer characters is hidden only where a URL or a setting shows it: it would be anywhere in free text."""
+MASK = "***"
+
+_STRUCTURE = (
+    re.compile(r"://[^\s/@:]*:(?P<secret>[^\s/]*)@"),
+    re.compile(r"(?i)\b(?:ssl)?password\s*=\s*(?P<secret>'[^']*'|[^\s&,;'\"]+)"),
+)
 
 
 class Redactor:
-    """Takes secrets out of any text that may reach a person, a log, a file or a database."""
+    """Masks every secret that it has learned, and whatever stands where a URL or a setting has its password."""
 
     def __init__(self) -> None:
-        self._secrets: set[str] = set()
+        self._secrets: frozenset[str] = frozenset()
 
     def learn(self, url: str) -> None:
         """Remember the password of a URL, in every spelling in which a driver might repeat it."""
         self._secrets |= secrets_in(url)
 
     def __call__(self, text: str) -> str:
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        text = re.sub(r"(://[^\s/@:]*):[^\s/]*@", r"\1:***@", text)
-        return re.sub(r"(?i)\b((?:ssl)?password\s*=\s*)('[^']*'|[^\s&,;'\"]+)", r"\1***", text)
-
-    def within(self, content: Any) -> Any:
-        """The same document without secrets in any of its texts: what is written out stays well-formed."""
-        if isinstance(content, str):
-            return self(content)
-        if isinstance(content, Mapping):
-            return {key: self.within(value) for key, value in content.items()}
-        return [self.within(value) for value in content] if isinstance(content, (list, tuple)) else content
+        spans = [found.span("secret") for pattern in _STRUCTURE for found in pattern.finditer(text)]
+        spans += [span for secret in self._secrets for span in _places(secret, text)]
+        return _masked(text, spans)
 
 
 redact = Redactor()
 
 
+def message_of(error: BaseException) -> str:
+    """What an exception says, without secrets. Works also for one whose `__str__` raises."""
+    try:
+        return redact(str(error))
+    except Exception as problem:  # noqa: BLE001  a migration may raise any class, with any __str__
+        return f"no text, because its __str__ raised {type(problem).__name__}"
+
+
+def describe(error: BaseException) -> str:
+    """`ValueError: no`: the class of an exception, and what it says, without secrets."""
+    return f"{type(error).__name__}: {message_of(error)}"
+
+
+def traceback_of(error: BaseException) -> str:
+    """The whole traceback of an exception, without secrets, ready to be printed."""
+    import traceback  # only needed when something is wrong
+
+    return redact("".join(traceback.format_exception(error)))
+
+
 def secrets_in(url: str) -> set[str]:
-    """The password parts of a URL: as written, decoded and encoded.
+    """The password parts of a URL in all their spellings; nothing for a password shorter than SHORTEST.
 
     A password that should have been escaped and was not (it holds @, : or /) is taken apart by drivers in unforeseen
-    places, so that its pieces count as secrets too.
+    places, so that its pieces count as secrets too. So do the lines of one that has several: people and programs cut
+    text at the end of a line.
     """
     authority = url.partition("://")[2]
     before_query = authority.partition("?")[0]
     userinfo = before_query.rpartition("@")[0] or authority.rpartition("@")[0]
     written = userinfo.partition(":")[2]
-    found = {written, unquote(written), unquote_plus(written)}
-    found |= {piece for piece in re.split(r"[@:/?#\[\]]", written) if len(piece) > 3}
-    query = re.findall(r"(?i)[?&](?:ssl)?password=([^&]*)", url)
-    found |= {form for value in query for form in (value, unquote(value))}
-    found |= {escape(value) for value in found for escape in (quote, quote_plus, lambda text: quote(text, safe=""))}
-    # As Python and JSON write texts: a traceback, a driver's message or a document may hold it so.
-    found |= {repr(value)[1:-1] for value in found} | {ascii(value)[1:-1] for value in found}
-    found |= {json.dumps(value)[1:-1] for value in found} | {
-        json.dumps(value, ensure_ascii=False)[1:-1] for value in found
+    passwords = [written, *re.findall(r"(?i)[?&](?:ssl)?password=([^&]*)", url)]
+    found = {piece for piece in re.split(r"[@:/?#\[\]]", written) if len(piece) > 3}
+    for password in passwords:
+        if len(unquote(password)) >= SHORTEST:
+            plain = {password, unquote(password), unquote_plus(password)}
+            found |= plain | {line for value in plain for line in value.splitlines()}
+    return {spelling for value in found for spelling in _spellings(value) if len(spelling) >= SHORTEST}
+
+
+def _spellings(value: str) -> set[str]:
+    """As URLs, SQL, Python and JSON write a text: a traceback, a driver's message or a document may hold it so."""
+    return {
+        value,
+        quote(value),
+        quote(value, safe=""),
+        quote_plus(value),
+        value.replace("'", "''"),
+        repr(value)[1:-1],
+        ascii(value)[1:-1],
+        repr(f"{value}'\"")[1:-4],  # as it is written inside of a text that has both kinds of quotes
+        ascii(f"{value}'\"")[1:-4],
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
     }
-    return {value for value in found if value and value.lower() not in {"password", "user", "postgres"}}
+
+
+def _places(secret: str, text: str) -> Iterator[tuple[int, int]]:
+    """Every place where the text has the secret, also where two of them overlap."""
+    at = text.find(secret)
+    while at >= 0:
+        yield at, at + len(secret)
+        at = text.find(secret, at + 1)
+
+
+def _masked(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """The text with one mask for each group of spans that overlap.
+
+    All spans are found before anything is replaced. Replacing secret after secret would leave the end of a longer one
+    whose beginning is a secret too.
+    """
+    parts = []
+    end = 0
+    for start, stop in sorted(spans):
+        if start >= end:
+            parts += [text[end:start], MASK]
+        end = max(end, stop)
+    return "".join([*parts, text[end:]])
+
+
+__all__ = ["MASK", "SHORTEST", "Redactor", "describe", "message_of", "redact", "secrets_in", "traceback_of"]

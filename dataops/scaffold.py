@@ -65,7 +65,11 @@ _TEMPLATES = {ALEMBIC: _Template(_ALEMBIC, "_", "None"), PYMONGO_MIGRATE: _Templ
 
 
 def new(service: Service, message: str, now: datetime) -> Path:
-    """Write the file and return its path. Its parent is the newest migration. Raises UsageError, CannotWrite."""
+    """Write a migration file that comes after the newest one, and return its path.
+
+    `message` becomes its title and part of its name. Raises UsageError for an empty message or a file that exists, and
+    CannotWrite.
+    """
     title = " ".join(message.split())
     template = _TEMPLATES[service.kind.format]
     slug = re.sub(r"[^a-z0-9]+", template.separator, title.lower()).strip("_-")[:60]

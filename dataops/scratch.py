@@ -22,13 +22,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from dataops import kinds
-from dataops.backends import Backend, opened
+from dataops.backends import Database, Imitates, opened
 from dataops.catalogue import Catalogue, imitation
 from dataops.errors import DataopsError, MigrationFailed, ServerUnavailable, Stopped, UsageError
 from dataops.kinds import Kind
 from dataops.model import Author, Migration, Service
 from dataops.planning import planner
-from dataops.redaction import redact
+from dataops.redaction import describe, redact
 from dataops.run.executor import execute
 from dataops.run.stop import StopSignal
 
@@ -68,27 +68,26 @@ class Scratch:
             if kind not in self._named and kind not in self._servers:
                 self._servers[kind] = self._pool.submit(self._start, kind)
 
-    def catalogue(self, service: Service, to: Migration | None, live: Backend, *, complete: bool = False) -> Catalogue:
+    def catalogue(self, service: Service, to: Migration | None, live: Database) -> Catalogue:
         """What `live` should be like with everything up to `to` applied (None: with nothing).
 
         Raises ServerUnavailable where there is no server to build on, MigrationFailed, Stopped.
         """
         try:
-            return self._imitation(service, to, live, strictly=True, complete=complete)
+            return self._imitation(service, to, live, strictly=True)
         except MigrationFailed:
             if not service.kind.application_creates:
                 raise
             # A unique index of today may refuse what a migration of years ago inserted.
-            return self._imitation(service, to, live, strictly=False, complete=complete)
+            return self._imitation(service, to, live, strictly=False)
 
-    def _imitation(
-        self, service: Service, to: Migration | None, live: Backend, *, strictly: bool, complete: bool
-    ) -> Catalogue:
-        with self.database(service) as empty, opened(empty) as backend:
-            backend.imitate(live, strictly=strictly)
-            before = backend.catalogue(complete=complete)
+    def _imitation(self, service: Service, to: Migration | None, live: Database, *, strictly: bool) -> Catalogue:
+        with self.database(service) as empty, opened(empty) as database:
+            if isinstance(database, Imitates):
+                database.imitate(live, strictly=strictly)
+            before = database.catalogue()
             self.migrate(empty, to)
-            return imitation(live.catalogue(complete=complete), before, backend.catalogue(complete=complete))
+            return imitation(live.catalogue(), before, database.catalogue())
 
     @contextmanager
     def database(self, service: Service) -> Iterator[Service]:
@@ -104,12 +103,12 @@ class Scratch:
         """Apply everything up to `to`, as for real. Raises MigrationFailed, which names the migration; Stopped."""
         if to is None:
             return
-        with opened(service) as backend:
-            plan = planner.plan_apply([backend.read()], to=to)
+        with opened(service) as database:
+            plan = planner.plan_apply([database.read()], to=to)
         result = execute(plan, self._author, emit=lambda event: None, stop=self._stop)
         for failure in result.failures:
             error = failure.error
-            text = error.message if isinstance(error, DataopsError) else redact(f"{type(error).__name__}: {error}")
+            text = error.message if isinstance(error, DataopsError) else describe(error)
             raise MigrationFailed(
                 f"our history cannot be built in a scratch database: {text}",
                 service=service.name,

@@ -1,8 +1,7 @@
-"""What the text of a migration file says, found without running it. Pure: text in, facts out.
+"""What the text of a migration file says about itself, without running it. Text in, facts out, free of secrets.
 
-Reading is lazy, so that a service with ten thousand migrations answers within a second: identity and
-parent by one regular expression (`identity`), everything else by the syntax tree and only where it is asked for
-(`facts`, `semantic_checksum`).
+Reading is lazy, so that a service with ten thousand migrations answers within a second: `identity` finds the id and the
+parent with a regular expression, and only `facts` and `semantic_checksum` make a syntax tree.
 """
 
 from __future__ import annotations
@@ -14,9 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dataops.redaction import message_of, redact
+
 
 class Unreadable(ValueError):
-    """The text is not a migration; the message says why, `line` where."""
+    """The text is not a migration. The message says why, and `line` says where, if that is known."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
         super().__init__(message)
@@ -25,7 +26,7 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a file promises about itself."""
+    """What a file promises about itself: what a person has to know before running it."""
 
     title: str
     reversible: bool
@@ -36,14 +37,14 @@ class Facts:
 
 
 def raw_checksum(source: bytes) -> str:
-    """SHA-256 of the bytes: equal means surely unchanged, different means look closer (`facts().checksum`)."""
+    """SHA-256 of the bytes. When two are equal, nothing was changed; when not, `semantic_checksum` decides."""
     return hashlib.sha256(source).hexdigest()
 
 
 def identity(source: bytes, names: tuple[str, str]) -> tuple[str | None, Any]:
-    """The two literals that place a file in its history, or Unreadable.
+    """The id and the parent that a file assigns to the two variables in `names`. Raises Unreadable.
 
-    `names` are the two variables: the id (None when the file does not say) and the parent.
+    The id is None when the file does not say one.
     """
     found = [_literal(source, name) for name in names]
     if any(value is _MISSING for value in found):
@@ -58,19 +59,19 @@ def identity(source: bytes, names: tuple[str, str]) -> tuple[str | None, Any]:
 
 
 def parse(source: bytes) -> ast.Module:
-    """The syntax tree, or Unreadable with the line."""
+    """The syntax tree of a file. Raises Unreadable, with the line."""
     try:
         return ast.parse(source)
     except SyntaxError as error:
-        raise Unreadable(f"{error.msg}", error.lineno) from error
-    except (RecursionError, MemoryError) as error:  # what Python's own parser says of it
+        raise Unreadable(redact(str(error.msg)), error.lineno) from error
+    except (RecursionError, MemoryError) as error:  # Python's own parser gives up
         raise Unreadable("it is nested too deeply") from error
     except ValueError as error:  # a null byte, an unknown encoding
-        raise Unreadable(str(error)) from error
+        raise Unreadable(message_of(error)) from error
 
 
 def facts(source: bytes) -> Facts:
-    """Everything else that a plan says about a file."""
+    """Everything else that a plan says about a file. Raises Unreadable."""
     tree = parse(source)
     known = constants(tree)
     reason = _irreversible(tree, known)
@@ -86,7 +87,10 @@ def facts(source: bytes) -> Facts:
 
 
 def surely_reversible(source: bytes) -> bool:
-    """A shortcut that never says yes wrongly: downgrade() begins with a statement, and nothing in it raises doubt."""
+    """Whether the file can be undone for sure, without a syntax tree. False means that `facts` has to decide.
+
+    True needs a downgrade() that begins with a statement and has nothing in it that might make it empty or raise.
+    """
     _, found, down = source.rpartition(b"\ndef downgrade(")
     return bool(found and _DOES.match(down)) and b"reversible" not in source and _DOUBTFUL.search(down) is None
 
@@ -96,10 +100,10 @@ _DOUBTFUL = re.compile(rb"\b(raise|pass|return)\b|\.\.\.|\"\"\"|'''")
 
 
 def semantic_checksum(source: bytes) -> str:
-    """SHA-256 of what the code does: comments, docstrings and formatting do not count.
+    """SHA-256 of what the code does: comments, docstrings and formatting do not count. Raises Unreadable.
 
-    Written out by our own rules instead of `ast.dump`, whose text differs from one Python to the next: empty lists,
-    absent values and the fields that a newer grammar adds are left out.
+    The tree is written out by our own rules. `ast.dump` writes another text in each version of Python; ours leaves out
+    empty lists, missing values and the fields that a newer grammar adds.
     """
     digest = hashlib.sha256()
     try:
@@ -111,7 +115,7 @@ def semantic_checksum(source: bytes) -> str:
 
 
 def constants(tree: ast.Module) -> dict[str, Any]:
-    """Top-level `name = literal`, the last one winning, as Python would have it."""
+    """The literals that are assigned at the top level, by name. The last assignment counts, as in Python."""
     found: dict[str, Any] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign):
@@ -172,7 +176,7 @@ def _docstring_node(node: _Documented) -> ast.Expr | None:
 
 
 def _title(tree: ast.Module) -> str:
-    text = (ast.get_docstring(tree) or "").strip()
+    text = redact(ast.get_docstring(tree) or "").strip()
     return text.splitlines()[0].strip() if text else ""
 
 
@@ -197,11 +201,11 @@ def _name_of(node: ast.AST) -> str:
 
 
 _PUTS_ASIDE = {"applying", "put_tables_aside", "put_values_aside"}
-"""What dataops.stash offers for keeping what an upgrade() throws away."""
+"""The functions of dataops.stash that keep what an upgrade() throws away."""
 
 
 def _puts_aside(tree: ast.Module) -> bool:
-    """Whether applying it, in upgrade() or a helper beside it, keeps something for the way back."""
+    """Whether upgrade(), or a helper that it may call, keeps something in the stash for a rollback."""
     parts = [node for node in tree.body if getattr(node, "name", "") != "downgrade"]
     return any(
         isinstance(node, ast.Attribute | ast.Name) and _name_of(node) in _PUTS_ASIDE
@@ -213,7 +217,8 @@ def _puts_aside(tree: ast.Module) -> bool:
 def _irreversible(tree: ast.Module, known: dict[str, Any]) -> str:
     """Why the file cannot be undone; "" when it can."""
     if known.get("reversible") is False:
-        return str(known.get("irreversible_because") or "it says reversible = False")
+        reason = known.get("irreversible_because")
+        return redact(str(reason)) if reason else "it says reversible = False"
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     down = functions.get("downgrade")
     if down is None:

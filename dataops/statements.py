@@ -1,7 +1,7 @@
-"""What migrations ask of their databases, for whoever listens: a trace, the count of changed rows and documents.
+"""The statements that migrations send, for traces and for the count of changed rows and documents.
 
-Nobody listens as a rule, and then backends install nothing. A statement never holds a value: SQL comes without its
-literals, a MongoDB command as its name and its collection.
+Usually nothing listens, and then backends install nothing. A statement never holds a value: SQL comes without its
+literals, and a MongoDB command comes as its name and its collection.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+from dataops.redaction import redact
 
 _LONGEST = 1000
 _VALUES = r"""
@@ -43,7 +45,7 @@ _hearers: list[Hear] = []
 
 @contextmanager
 def listening(*hearers: Hear) -> Iterator[None]:
-    """While this scope lasts, whatever connects in this process tells what migrations ask."""
+    """While this scope lasts, every connection that is made in this process calls `hearers` with each statement."""
     _hearers.extend(hearers)
     try:
         yield
@@ -54,11 +56,12 @@ def listening(*hearers: Hear) -> Iterator[None]:
 
 
 def listened() -> bool:
+    """Whether anything listens. Backends ask before they install what `tell` needs."""
     return bool(_hearers)
 
 
 def tell(statement: Statement) -> None:
-    """To everyone who listens. One that raises hears no more: nobody who listens stops a migration."""
+    """Call every listener. One that raises is removed, because listening must never stop a migration."""
     for hear in list(_hearers):
         try:
             hear(statement)
@@ -67,8 +70,8 @@ def tell(statement: Statement) -> None:
 
 
 def without_values(sql: str) -> str:
-    """SQL on one line, with ? for each literal; the bodies of functions are left out; not longer than is of use."""
-    text = " ".join(re.sub(_VALUES, _instead, sql[: 4 * _LONGEST], flags=re.VERBOSE | re.DOTALL).split())
+    """SQL on one line, at most 1,000 characters, with ? for each literal and without the bodies of functions."""
+    text = " ".join(re.sub(_VALUES, _instead, redact(sql)[: 4 * _LONGEST], flags=re.VERBOSE | re.DOTALL).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 step`, `2 steps`: for every noun that only gets an s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def near(wanted: str, names: Iterable[str]) -> str:
     """A hint with the names that look like `wanted`, or the last ones there are."""
     import difflib  # only needed when something is wrong

@@ -1,32 +1,51 @@
-"""What the URL of a database says, and how one is put together."""
+"""The URL of a database: what makes one valid, and how one is put together. Pure: text in, text out.
+
+A URL has the form `scheme://user:password@hosts/database?options`. It may hold several hosts, so that the functions
+of `urllib.parse` for a single host do not fit. It may hold a password, so no message shows any part of it.
+"""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import quote_plus
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
+from dataops import kinds
 from dataops.errors import ConfigError
-from dataops.kinds import Kind, schemes
-
-DEFAULT_MONGO_DATABASE = "galoy"
+from dataops.kinds import Kind
 
 
-def _with_database(url: str, database: str) -> str:
-    """Put the database into a mongodb URL that names none. The last @ ends the credentials."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return url
-    address, question, options = rest.partition("?")
-    credentials, at, hosts = address.rpartition("@")
-    host, _, path = hosts.partition("/")
-    return f"{scheme}://{credentials}{at}{host}/{path or quote_plus(database)}{question}{options}"
+@dataclass(frozen=True)
+class _Parts:
+    scheme: str
+    credentials: str  # "" or "user:password", as they are written
+    hosts: str
+    database: str
+    options: str
+
+    @classmethod
+    def of(cls, url: str) -> _Parts:
+        scheme, _, rest = url.partition("://")
+        address, _, options = rest.partition("?")
+        credentials, _, hosts_and_path = address.rpartition("@")  # the last @ ends the credentials
+        hosts, _, database = hosts_and_path.partition("/")
+        return cls(scheme, credentials, hosts, database, options)
+
+    def __str__(self) -> str:
+        at = f"{self.credentials}@" if self.credentials else ""
+        options = f"?{self.options}" if self.options else ""
+        return f"{self.scheme}://{at}{self.hosts}/{self.database}{options}"
 
 
-def _checked(kind: Kind, url: str, source: str, database: str) -> str:
-    allowed = schemes([kind])
-    if not url.startswith(allowed):
+def check(kind: Kind, url: str, source: str) -> None:
+    """Refuse what is not the URL of such a database. `source` is the variable or the key that the URL comes from.
+
+    Raises ConfigError. A password that is not escaped is refused here, because a driver would take part of it for the
+    host and show it in its errors.
+    """
+    if not url.startswith(kinds.schemes([kind])):
         raise ConfigError(
-            f"{source} is not a {kind.name} URL: it has to begin with {' or '.join(allowed)}",
+            f"{source} is not a {kind.name} URL: it has to begin with {' or '.join(kinds.schemes([kind]))}",
             hint="the value itself is not shown, it may hold a password",
         )
     rest = url.partition("://")[2]
@@ -35,4 +54,42 @@ def _checked(kind: Kind, url: str, source: str, database: str) -> str:
             f"{source}: the user or the password holds characters that have to be escaped",
             hint="write %40 for @, %3A for :, %2F for /, %3F for ?, %23 for #, %25 for %",
         )
-    return url if not kind.url_in_parts else _with_database(url, database or DEFAULT_MONGO_DATABASE)
+
+
+def names_database(url: str) -> bool:
+    """Whether the URL says which database of the server is meant."""
+    return bool(_Parts.of(url).database)
+
+
+def with_database(url: str, database: str) -> str:
+    """The URL, with this database where it names none."""
+    parts = _Parts.of(url)
+    return url if parts.database else str(replace(parts, database=quote_plus(database)))
+
+
+def beside(url: str, database: str) -> str:
+    """The URL of another database on the same server, for the same user."""
+    parts = _Parts.of(url)
+    options = parts.options
+    kind = kinds.of_url(url)
+    if kind is not None and kind.url_in_parts and parts.credentials:
+        # Without authSource, MongoDB looks for the user in the database of the URL, which is about to change.
+        given = parse_qsl(options, keep_blank_values=True)
+        if "authsource" not in {key.lower() for key, _ in given}:
+            options = urlencode([*given, ("authSource", parts.database or "admin")])
+    return str(replace(parts, database=database, options=options))
+
+
+def from_parts(scheme: str, address: str, user: str, password: str) -> str:
+    """A URL from an address, which may be a URL itself, and from a user and a password in any characters.
+
+    Credentials in the address count more than the user and the password.
+    """
+    url = address if "://" in address else f"{scheme}://{address}"
+    parts = _Parts.of(url)
+    if not user or parts.credentials:
+        return url
+    return str(replace(parts, credentials=f"{quote_plus(user)}:{quote_plus(password)}"))
+
+
+__all__ = ["beside", "check", "from_parts", "names_database", "with_database"]

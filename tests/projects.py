@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dataops import kinds
 from tests.servers import COMMAND, Answer, clean_environment
 
 
@@ -46,11 +47,12 @@ class Project:
 
     def add(self, name: str, url: str, **settings: Any) -> Project:
         """A service; `settings` go into its table of dataops.toml, `timeouts` as a dict."""
-        engine = "mongodb" if url.startswith("mongodb") else "postgresql"
+        kind = kinds.of_url(url)
+        assert kind is not None
         variable = f"{name.upper().replace('-', '_')}_URL"
-        key = "url_env" if engine == "postgresql" else "env_prefix"
-        self.env[variable if engine == "postgresql" else f"{variable}_CON"] = url
-        self._tables[name] = {"engine": engine, "folder": name, key: variable, **settings}
+        key = "env_prefix" if kind.url_in_parts else "url_env"
+        self.env[f"{variable}_CON" if kind.url_in_parts else variable] = url
+        self._tables[name] = {"engine": kind.name, "folder": name, key: variable, **settings}
         self._heads.setdefault(name, None)
         self.place(name).mkdir(parents=True, exist_ok=True)
         self.configure()
@@ -137,6 +139,19 @@ class Project:
                 process.kill()
                 raise
         return Answer(process.returncode, stdout, stderr)
+
+    def run(self, program: str, *args: str, timeout: float = 60) -> Answer:
+        """Another program beside ours, such as Alembic's own, in this folder and with the same environment."""
+        done = subprocess.run(
+            [str(COMMAND.with_name(program)), *args],
+            env={**clean_environment(), **self.env},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
 
     def start(
         self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, **popen: Any

@@ -14,10 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataops.dev import MONGODB_DATABASE, MONGODB_VARIABLE, POSTGRES_DATABASES, MongoServer, PostgresServer
+from dataops.dev import MongoServer, PostgresServer
 
 ROOT = Path(__file__).resolve().parent.parent
 POSTGRES_MAJOR = int(os.environ.get("DATAOPS_TEST_POSTGRES") or 0) or None
+
+POSTGRES_DATABASES = {
+    "API_KEYS_PG_CON": "api_keys",
+    "NOTIFICATIONS_PG_CON": "notifications",
+    "VOUCHER_PG_CON": "voucher",
+}
+"""The variables of our own dataops.toml, and the databases that they lead to in tests."""
+MONGODB_VARIABLE, MONGODB_DATABASE = "MONGODB_CON", "galoy"
 
 _numbers = itertools.count(1)
 

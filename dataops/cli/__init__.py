@@ -1,4 +1,4 @@
-"""The commands: parse, ask, call, show. The only place that knows Click, and the one `except` for users' errors."""
+"""The commands: parse, ask, call, show. The only place that knows Click, and that turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -6,42 +6,29 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from dataops.cli import (  # noqa: F401  each command adds itself to `main_group`
-    adopt,
-    apply,
-    baseline,
-    dev,
-    history,
-    lint,
-    new,
-    plan,
-    prove,
-    resolve,
-    rollback,
-    stash,
-    status,
-    termination,
-    wait,
-)
-from dataops.cli.errors import AtOnce, guarded, tell, unwritable
-from dataops.cli.session import main_group, sessions
+from dataops.cli import termination
+from dataops.cli.errors import AtOnce, guarded, unwritable
+from dataops.cli.session import Invocation, main_group
 from dataops.errors import ExitCode
+from dataops.redaction import traceback_of
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. Errors are shown, never raised."""
-    sessions.clear()
     termination.forget()
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    code = guarded(lambda: main_group.main(args=given, standalone_mode=False), given)
-    lost = sessions[-1].console.lost if sessions else None
+    invocation = Invocation(sys.argv[1:] if arguments is None else list(arguments))
+    code = guarded(
+        lambda: main_group.main(args=list(invocation.given), standalone_mode=False, obj=invocation), invocation
+    )
+    lost = invocation.session.console.lost if invocation.session else None
     if lost is not None and not isinstance(lost, BrokenPipeError):
-        tell(unwritable(lost))
+        invocation.report_error(unwritable(lost))
         code = code or ExitCode.UNREACHABLE
     termination.write(code)
     return code
@@ -65,6 +52,13 @@ def _standard_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+def _print_of_thread(error: threading.ExceptHookArgs) -> None:
+    """In place of Python's hook, which prints the traceback of a thread with its secrets."""
+    if error.exc_value is not None and sys.stderr is not None:
+        with suppress(OSError, ValueError):  # ValueError: stderr is closed
+            sys.stderr.write(traceback_of(error.exc_value))
+
+
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
     """Leave at once. Commands that change something replace this handler by `signals`."""
     raise AtOnce
@@ -73,6 +67,7 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 def main() -> NoReturn:
     """The installed command. It leaves by os._exit: pymongo's threads would keep the interpreter half a second."""
     _standard_streams()
+    threading.excepthook = _print_of_thread
     signal.signal(signal.SIGTERM, _leave)  # the first process of a container ignores it otherwise
     code = run()
     for stream in (sys.stdout, sys.stderr):

@@ -22,6 +22,7 @@ from dataops.run import adopting
 from dataops.run.reading import look
 from dataops.run.stop import StopSignal
 from dataops.show import json, terminal
+from dataops.text import counted
 
 if TYPE_CHECKING:
     from dataops.scratch import Scratch
@@ -121,12 +122,12 @@ def _tell(session: Session, outcome: _Outcome) -> None:
 
 def say_accepted(session: Session, differences: Sequence[str]) -> None:
     """Say which differences are recorded as accepted."""
-    session.console.talk([(f"  accepted: {difference}", "yellow") for difference in differences])
+    session.console.messages([(f"  accepted: {difference}", "yellow") for difference in differences])
 
 
 def say_written(session: Session, service: Service, count: int, *, written: bool) -> None:
     """Say how many migrations are recorded, or would be recorded with --write."""
-    what = terminal.counted(count, "migration")
+    what = counted(count, "migration")
     if written:
         session.console.data([(f"{service.name}: {what} recorded (run {session.author.run})", "green")])
     else:

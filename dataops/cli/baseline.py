@@ -13,6 +13,7 @@ from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
 from dataops.errors import ExitCode
 from dataops.planning.target import find_migration
+from dataops.redaction import redact
 from dataops.run import adopting
 from dataops.show import json
 
@@ -61,7 +62,7 @@ def baseline_command(
                 session.author,
                 target,
                 expected,
-                reason=reason,
+                reason=redact(reason),
                 accepted=accepted,
                 emit=session.sink(),
                 stop=stop,

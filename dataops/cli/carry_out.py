@@ -14,6 +14,7 @@ from dataops.planning import planner
 from dataops.run.executor import execute
 from dataops.run.stop import StopSignal
 from dataops.show import json, terminal
+from dataops.text import counted
 
 
 def carry_out(session: Session, plan: Plan, stop: StopSignal, options: RunOptions) -> ExitCode:
@@ -22,7 +23,7 @@ def carry_out(session: Session, plan: Plan, stop: StopSignal, options: RunOption
     Raises Stopped if the user does not agree, and Blocked if a backup is required and none is new.
     """
     renderings = render(plan, session)
-    session.console.talk(terminal.plan_lines(plan, renderings, verbose=session.verbose))
+    session.console.messages(terminal.plan_lines(plan, renderings, verbose=session.verbose))
     if stop():
         raise Stopped("stopped before the first step; nothing was done")
     if plan.steps and options.backup is not None:
@@ -51,7 +52,7 @@ def carry_out(session: Session, plan: Plan, stop: StopSignal, options: RunOption
 
 def _ask(plan: Plan) -> None:
     verb = "Apply" if plan.direction is Direction.APPLY else "Roll back"
-    consent(f"{verb} {terminal.counted(len(plan.steps), 'migration')}?")
+    consent(f"{verb} {counted(len(plan.steps), 'migration')}?")
 
 
 def _say(session: Session, result: Result, renderings: Mapping[str, Rendering], code: ExitCode) -> None:
@@ -60,7 +61,7 @@ def _say(session: Session, result: Result, renderings: Mapping[str, Rendering], 
         session.answer(json.result(result, renderings), code)
     elif result.plan.steps:
         lines = terminal.result_lines(result)
-        session.console.talk(lines[:-1])
+        session.console.messages(lines[:-1])
         session.console.data(lines[-1:])
         if result.stopped:
             where = "in the middle of a step" if result.failures else "at a safe point"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import traceback
+import io
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import click
 
 from dataops.cli import termination
-from dataops.cli.session import document, sessions
-from dataops.errors import Bug, CannotWrite, DataopsError, ExitCode, Stopped, UsageError
-from dataops.redaction import redact
-from dataops.show import json as answers
-from dataops.show import terminal
+from dataops.cli.session import Invocation
+from dataops.errors import CannotWrite, DataopsError, ExitCode, Stopped, UsageError
+from dataops.redaction import message_of, redact
 
 
 class AtOnce(BaseException):
@@ -23,39 +21,43 @@ class AtOnce(BaseException):
     """
 
 
-def guarded(command: Callable[[], int | None], given: Sequence[str]) -> int:
-    """Run a command and return its exit code. Everything that it raises is shown, also a bug of dataops.
-
-    `given` is the command line. It says whether the user wants JSON, if Click refuses before there is a session.
-    """
+def guarded(command: Callable[[], int | None], invocation: Invocation) -> int:
+    """Run a command and return its exit code. Everything that it raises is shown, also a bug of dataops."""
     try:
         return int(command() or 0)
     except click.ClickException as error:
-        with suppress(OSError):
-            error.show()
-        termination.note(f"error: {error.format_message()}")
-        if "--json" in given:  # Click refuses before there is a session
-            wrong = UsageError(error.format_message(), hint="see --help")
-            terminal.Console().answer(document(answers.error(wrong), wrong.exit_code))
+        _report_usage(error, invocation)
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt, AtOnce):
-        tell(Stopped("interrupted; nothing was done", hint=""))
+        invocation.report_error(Stopped("interrupted; nothing was done", hint=""))
         return ExitCode.STOPPED
     except DataopsError as error:
-        tell(error, given)
+        invocation.report_error(error)
         return error.exit_code
     except OSError as error:
         problem = unwritable(error)
-        tell(problem, given)
+        invocation.report_error(problem)
         return problem.exit_code
-    except Exception as error:  # noqa: BLE001
-        tell_bug(error)
+    except BaseException as error:  # noqa: BLE001  a file may raise any class, and Python would print its secrets
+        invocation.report_bug(error)
         return ExitCode.FAILED
 
 
+def _report_usage(error: click.ClickException, invocation: Invocation) -> None:
+    """What Click refuses quotes the command line, which may hold a URL."""
+    shown = io.StringIO()
+    error.show(file=shown)
+    message = redact(error.format_message())
+    with suppress(OSError):
+        click.echo(redact(shown.getvalue()), nl=False, err=True)
+    termination.note(f"error: {message}")
+    invocation.answer_error(UsageError(message, hint="see --help"))
+
+
 def unwritable(error: OSError) -> CannotWrite:
+    """An output that could not be written, in our words."""
     return CannotWrite(
-        f"{error.filename or 'output'}: {error.strerror or error}",
+        f"{error.filename or 'output'}: {redact(error.strerror or '') or message_of(error)}",
         hint="what the command did stands; is the disk full, or the output closed?",
     )
 
@@ -73,26 +75,3 @@ _SEVERITY = (
 def worst(errors: Sequence[DataopsError]) -> DataopsError:
     """The error that needs a person most urgently: its exit code is the exit code of the command."""
     return min(errors, key=lambda e: _SEVERITY.index(e.exit_code) if e.exit_code in _SEVERITY else len(_SEVERITY))
-
-
-def tell(error: DataopsError, given: Sequence[str] = ()) -> None:
-    """Show an error in every format that the user wants. `given` is the command line, for errors without a session."""
-    session = sessions[-1] if sessions else None
-    shown = session.console if session else terminal.Console()
-    termination.note(f"error: {error}", f"hint: {error.hint}" if error.hint else "")
-    if session.as_json if session else "--json" in given:
-        shown.answer(document(answers.error(error), error.exit_code))
-    if session is not None and session.logs_lines:
-        session.log.error(error)
-    shown.error(error)
-
-
-def tell_bug(error: Exception) -> None:
-    text = redact("".join(traceback.format_exception(error)))
-    if sessions and sessions[-1].logs_lines:
-        with suppress(OSError):
-            sessions[-1].log.line("error", "bug", "", f"a bug: {type(error).__name__}", {"traceback": text})
-    else:
-        with suppress(OSError):
-            click.echo(text, nl=False, err=True)
-    tell(Bug(f"this is a bug in dataops: {type(error).__name__}: {redact(str(error))}"))

@@ -11,7 +11,7 @@ from dataops.cli.session import Session, command
 from dataops.errors import ExitCode, UsageError
 from dataops.model import Service
 from dataops.run.reading import side_by_side
-from dataops.show import json, terminal
+from dataops.show import json, tables
 
 
 @command("history")
@@ -42,6 +42,6 @@ def history_command(session: Session, run_id: str | None, limit: int) -> None:
     if session.as_json:
         session.answer(json.history(shown), ExitCode.OK)
     elif shown:
-        session.console.table(terminal.HISTORY_HEADERS, terminal.history_rows(shown))
+        session.console.table(tables.HISTORY_HEADERS, tables.history_rows(shown))
     else:
         session.console.say("nothing yet")

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
-from dataops.cli.session import Session, checkout, command, document, write_report
+from dataops.cli.session import Session, checkout, command, write_report
 from dataops.errors import ExitCode, UsageError
+from dataops.show import terminal, writers
+from dataops.show.reports import LintReport
 
-_FORMATS = ["text", "json", "junit", "github", "sarif"]
+_FORMATS = ["text", *writers("lint")]
 
 
 @command("lint")
@@ -30,32 +32,25 @@ def lint_command(session: Session, base: str | None, form: str, out: Path | None
       dataops lint --format sarif --out lint.sarif
     """
     from dataops import lint
-    from dataops.show import lint as formats
 
     if session.as_json and form not in ("text", "json") and out is None:
         raise UsageError(f"--json and --format {form} cannot both go to stdout", hint="give the second a file: --out")
     config = session.config(with_urls=False, with_files=False)
     with session.running_files(only_planned=True):
-        report = lint.lint(config.services, base=base, ask_squawk=not no_squawk)
-    code = ExitCode.BLOCKED if report.errors else ExitCode.OK
+        found = lint.lint(config.services, base=base, ask_squawk=not no_squawk)
+    code = ExitCode.BLOCKED if found.errors else ExitCode.OK
     root = checkout(config.path.parent)
-    words = formats.text(report, Path.cwd() if form == "text" else root)
-    answer = document(formats.content(report, root), code)
-    written = {
-        "text": lambda: "".join(f"{line}\n" for line, _ in words),
-        "json": lambda: answer,
-        "junit": lambda: formats.as_junit(report, root),
-        "github": lambda: formats.as_github(report, root),
-        "sarif": lambda: formats.as_sarif(report, root),
-    }[form]()
+    report = LintReport(found, root, code)
+    lines = terminal.lint_lines(found, Path.cwd() if form == "text" else root)
+    written = "".join(f"{line}\n" for line, _ in lines) if form == "text" else writers("lint")[form](report)
     if session.as_json:
-        session.console.answer(answer)
+        session.console.answer(writers("lint")["json"](report))
     elif form == "text" or out is not None:
-        session.console.data(words)
+        session.console.data(lines)
     else:
         session.console.answer(written)
-        session.console.say(formats.summary(report))
-    if report.findings:
+        session.console.say(terminal.lint_summary(found))
+    if found.findings:
         session.console.say("what each means, and how to ignore one for a reason: docs/rules.md")
     if base is None:
         session.console.say("not compared with what stands elsewhere: --base origin/main")

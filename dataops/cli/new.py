@@ -18,7 +18,7 @@ def new_command(session: Session, service_name: str, message: str) -> None:
 
     \b
     Example:
-      dataops new shop "add a currency"
+      dataops new shop "add last_used_by"
     """
     from dataops import scaffold
 

@@ -13,7 +13,8 @@ import click
 from dataops.cli.backup import MAX_AGE, Backup
 from dataops.durations import parse_duration
 from dataops.errors import ConfigError, UsageError
-from dataops.show import pipeline
+from dataops.redaction import redact
+from dataops.show import writers
 
 
 def duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
@@ -38,31 +39,37 @@ def scratch_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
-def reported(function: click.decorators.FC) -> click.decorators.FC:
-    """The options of a command that also answers in the formats of pipelines."""
-    form = click.option(
-        "--format",
-        "form",
-        type=click.Choice(["table", "json", *pipeline.FORMATS]),
-        default="table",
-        help="The format of the answer: for people, programs, GitHub, test reports or pull requests.",
-    )
-    return form(
-        click.option(
-            "--report",
-            "report_path",
-            type=click.Path(dir_okay=False, path_type=Path),
-            metavar="FILE",
-            help="Write the output to FILE instead of stdout, which then shows the table.",
-        )(function)
-    )
+def reported(answer: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """The options of a command whose answer (status, plan, proof) has other formats than the one for people."""
+
+    def decorate(function: click.decorators.FC) -> click.decorators.FC:
+        form = click.option(
+            "--format",
+            "form",
+            type=click.Choice(["table", *writers(answer)]),
+            default="table",
+            help="The format of the answer: for people, programs, GitHub, test reports or pull requests.",
+        )
+        return form(
+            click.option(
+                "--report",
+                "report_path",
+                type=click.Path(dir_okay=False, path_type=Path),
+                metavar="FILE",
+                help="Write the output of --format to FILE instead of stdout, which then shows the table.",
+            )(function)
+        )
+
+    return decorate
 
 
 def metrics_option(function: click.decorators.FC) -> click.decorators.FC:
+    """The option that names the file for metrics."""
     return click.option(
         "--metrics-file",
         type=click.Path(path_type=Path),
-        help="Write metrics to this file, for Prometheus' node exporter (docs/monitoring.md).",
+        metavar="FILE",
+        help="Write metrics to FILE, for Prometheus' node exporter (docs/monitoring.md).",
     )(function)
 
 
@@ -143,4 +150,4 @@ def accepted_because(*, accept: bool, reason: str) -> str:
     """The reason why differences are accepted, or "" if they are not. Raises UsageError if there is no reason."""
     if accept and not reason.strip():
         raise UsageError("--accept-differences wants to know why", hint='--reason "..."; it is recorded')
-    return reason if accept else ""
+    return redact(reason) if accept else ""

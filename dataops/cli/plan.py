@@ -8,12 +8,12 @@ import click
 
 from dataops.cli.options import only_with, reported
 from dataops.cli.plan_from_options import plan_apply, plan_rollback, render
-from dataops.cli.session import Session, checkout, command, document
+from dataops.cli.session import Session, checkout, command
 from dataops.errors import DataopsError, ExitCode
 from dataops.model import Direction
 from dataops.planning import planfile
-from dataops.redaction import redact
-from dataops.show import json, pipeline, terminal
+from dataops.show import terminal, writers
+from dataops.show.reports import PlanReport
 
 
 @command("plan")
@@ -23,7 +23,7 @@ from dataops.show import json, pipeline, terminal
 @click.option("--run", "run_id", metavar="ID", help="With --direction rollback: undo this run.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for dataops apply FILE.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to do.")
-@reported
+@reported("plan")
 def plan_command(
     session: Session,
     to: str | None,
@@ -58,20 +58,14 @@ def plan_command(
             planned = plan_apply(services, session, to=to, steps=steps)
         renderings = render(planned, session, everything=form != "table")
     except DataopsError as error:
-        if form in pipeline.FORMATS:
-            refused = redact(pipeline.refusal(form, "dataops plan", error))
-            session.deliver(form, lambda: refused, report_path)
+        if form in writers("refusal"):
+            session.deliver_text(writers("refusal")[form]("dataops plan", error), report_path)
         raise
     if out is not None:
         planfile.save(planned, out)
     code = ExitCode.PENDING if detailed_exitcode and planned.steps else ExitCode.OK
-
-    def text() -> str:
-        if form == "json":
-            return document({**json.plan(planned, renderings), "saved": str(out) if out else None}, code)
-        return redact(pipeline.plan(form, planned, renderings, checkout(config.path.parent)))
-
-    if not session.deliver(form, text, report_path):
+    report = PlanReport(planned, renderings, checkout(config.path.parent), out, code)
+    if not session.deliver(form, "plan", report, report_path):
         session.console.data(terminal.plan_lines(planned, renderings, verbose=session.verbose))
         if out is not None:
             session.console.say(f"Saved to {out}; apply exactly this with: dataops apply {out}")

@@ -11,14 +11,14 @@ import click
 
 from dataops.cli.errors import worst
 from dataops.cli.options import reported, scratch_option
-from dataops.cli.session import Session, checkout, command, document
+from dataops.cli.session import Session, checkout, command
 from dataops.cli.signals import signals
 from dataops.errors import DataopsError, ExitCode
 from dataops.model import Migration, Service
 from dataops.planning.target import find_migration
-from dataops.redaction import redact
 from dataops.run.reading import side_by_side
-from dataops.show import json, pipeline, terminal
+from dataops.show import terminal
+from dataops.show.reports import ProofReport
 
 if TYPE_CHECKING:
     from dataops.proof import Proof, Tell
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="How many services at once; by default all.")
 @scratch_option
-@reported
+@reported("proof")
 def prove_command(
     session: Session,
     since: str | None,
@@ -75,13 +75,8 @@ def prove_command(
             )
             proofs = side_by_side(one, [service for service in services if service.migrations], jobs)
     code = _code(proofs)
-
-    def text() -> str:
-        if form == "json":
-            return document({"services": [json.proof(one) for one in proofs]}, code)
-        return redact(pipeline.proof(form, proofs, checkout(config.path.parent)))
-
-    if not session.deliver(form, text, report_path):
+    report = ProofReport(proofs, checkout(config.path.parent), code)
+    if not session.deliver(form, "proof", report, report_path):
         session.console.data(terminal.proof_lines(proofs))
     return code
 

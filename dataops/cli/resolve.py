@@ -10,6 +10,7 @@ from dataops.cli.signals import signals
 from dataops.errors import ExitCode, UsageError
 from dataops.model import Direction, Step
 from dataops.planning.target import find_migration
+from dataops.redaction import redact
 from dataops.run.under_lock import resolve
 
 
@@ -35,7 +36,9 @@ def resolve_command(session: Session, step: str, applied: bool | None, reason: s
     _, migration = find_migration([service], f"{name}/{rest}", not_base=f"{rest} is not a migration")
     with signals(session) as stop, opened(service) as backend:
         decided = Step(name, migration, Direction.APPLY if applied else Direction.ROLLBACK)
-        resolve(backend, session.author, decided, applied=applied, reason=reason, emit=session.sink(), stop=stop)
+        resolve(
+            backend, session.author, decided, applied=applied, reason=redact(reason), emit=session.sink(), stop=stop
+        )
     answer = "applied" if applied else "not applied"
     if session.as_json:
         session.answer({"run": session.author.run, "step": decided.id, "applied": applied}, ExitCode.OK)

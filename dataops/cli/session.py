@@ -1,10 +1,10 @@
-"""What every command shares: its options, its session, how it asks for consent and tells what is wrong."""
+"""What every command shares: its options, its session, the question for consent, and how errors are reported."""
 
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,16 +16,18 @@ from typing import Any
 import click
 
 from dataops import __version__, config
-from dataops.errors import CannotWrite, ExitCode, Stopped, UsageError
+from dataops.cli import termination
+from dataops.errors import Bug, CannotWrite, DataopsError, ExitCode, Stopped, UsageError
 from dataops.events import Broadcast, Emit, Event
-from dataops.redaction import redact
-from dataops.show import log, pipeline, terminal
+from dataops.redaction import describe, redact, traceback_of
+from dataops.show import json as answers
+from dataops.show import log, terminal, writers
 from dataops.show.log import JsonLog
 
 
 @dataclass
 class Session:
-    """What every command has: the options that all share, the streams, and who we are."""
+    """What every command has: the options that all commands share, the streams, and who we are."""
 
     as_json: bool
     verbose: bool
@@ -44,7 +46,7 @@ class Session:
 
     @property
     def logs_lines(self) -> bool:
-        """JSON lines take the place of talk."""
+        """Whether JSON lines take the place of messages on stderr."""
         return self.log_format != "text"
 
     def config(
@@ -65,7 +67,7 @@ class Session:
         )
 
     def sink(self) -> Emit:
-        """Where a run's events go."""
+        """The sink for the events of a run."""
         if self.logs_lines:
             return Broadcast(self.log, self._hear)
         return Broadcast(self.console.progress(), self._hear, report=lambda text: click.echo(text, err=True))
@@ -75,32 +77,57 @@ class Session:
             sink(event)
 
     def answer(self, content: dict[str, Any], code: ExitCode) -> None:
-        """The one object of `--json`."""
-        self.console.answer(document(content, code))
+        """Write the one object of `--json`."""
+        self.console.answer(answers.document(content, code))
 
     def form(self, chosen: str) -> str:
-        """What `--format` and `--json` come to. Raises UsageError where they contradict each other."""
+        """The format that `--format` and `--json` mean together. Raises UsageError where they contradict each other."""
         if self.as_json and chosen not in ("table", "json"):
             raise UsageError(f"--json and --format {chosen} exclude each other", hint="--json is --format json")
         return "json" if self.as_json else chosen
 
-    def deliver(self, form: str, text: Callable[[], str], path: Path | None) -> bool:
-        """Answer in that form. False when people are still to be told: it went to a file, or is none of these."""
+    def deliver(self, form: str, answer: str, report: object, path: Path | None) -> bool:
+        """Write a report in that format, to the file if there is one, else to stdout.
+
+        `answer` is what is reported: status, plan, proof. False if stdout is still free for what people read, because
+        the report went to a file, or because no format was asked for.
+        """
         if form == "table":
             if path is not None:
-                raise UsageError("--report goes only with --format", hint=f"for example --format {pipeline.FORMATS[0]}")
+                raise UsageError("--report goes only with --format", hint="for example --format github")
             return False
+        return self.deliver_text(writers(answer)[form](report), path)
+
+    def deliver_text(self, text: str, path: Path | None) -> bool:
+        """Write a finished report to the file if there is one, else to stdout. True if it went to stdout."""
         if path is None:
-            self.console.answer(text())
-            return True
-        write_report(path, text())
-        return False
+            self.console.answer(text)
+        else:
+            write_report(path, text)
+        return path is None
+
+    def report_error(self, error: DataopsError) -> None:
+        """Report the error that ends the command, in every form that was asked for."""
+        _note(error)
+        if self.as_json:
+            self.answer(answers.error(error), error.exit_code)
+        if self.logs_lines:
+            self.log.error(error)
+        self.console.error(error)
+
+    def report_bug(self, error: BaseException, trace: str) -> None:
+        """Write the traceback of what nobody foresaw."""
+        if self.logs_lines:
+            with suppress(OSError):
+                self.log.line("error", "bug", "", f"a bug: {type(error).__name__}", {"traceback": trace})
+        else:
+            self.console.messages([(line, "") for line in trace.splitlines()])
 
     @contextmanager
     def running_files(self, *, only_planned: bool = False) -> Iterator[None]:
-        """While migration files run: what they print is talk and never part of an answer.
+        """The scope in which migration files run. What they print goes to stderr, and is never part of an answer.
 
-        Of files that are `only_planned` it is dropped: they tell of effects that they did not have.
+        What files print that are `only_planned` is dropped: it would speak of effects that they did not have.
         """
         printed = terminal.Printed((lambda line: None) if only_planned else self._printed)
         try:
@@ -110,6 +137,7 @@ class Session:
             printed.finish()
 
     def _printed(self, line: str) -> None:
+        line = redact(line)
         if self.logs_lines:
             with suppress(OSError):
                 self.log.line("info", "printed", "", line, {})
@@ -118,26 +146,21 @@ class Session:
 
 
 def checkout(folder: Path) -> Path:
-    """The git checkout, to which CI's paths are relative; without one, the folder."""
+    """The git checkout that the folder is in, to which paths in CI are relative. Without a checkout, the folder."""
     folder = folder.absolute()
     return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)
 
 
 def write_report(path: Path, text: str) -> None:
-    """Raises CannotWrite."""
+    """Write a file. Raises CannotWrite."""
     try:
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise CannotWrite(f"{path}: {error.strerror or error}", hint="name a file that can be written") from error
 
 
-def document(content: dict[str, Any], code: int) -> str:
-    document = redact.within({**content, "exit_code": int(code)})
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
 class _Worked(click.Command):
-    """Help that ends in a worked example: what the docstring says from "Example:" on stands after the options."""
+    """A command whose help ends in an example: what the docstring has after "Example:" stands after the options."""
 
     def __init__(self, name: str | None, *, help: str | None = None, **settings: Any) -> None:  # noqa: A002
         text, _, example = inspect.cleandoc(help or "").partition("\b\nExample:\n")
@@ -146,14 +169,36 @@ class _Worked(click.Command):
 
 class _Group(_Worked, click.Group):
     command_class = _Worked
-    group_class = type
+    group_class: type[click.Group] | type[type] | None = type
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Without a command there is nothing to do: help, to stderr, as a usage error."""
+        """Without a command, write the help to stderr and end as a usage error does."""
         if not args:
             click.echo(ctx.get_help(), err=True)
             ctx.exit(ExitCode.USAGE)
         return super().parse_args(ctx, args)
+
+
+COMMANDS = (
+    "adopt", "apply", "baseline", "dev", "history", "lint", "new", "plan", "prove", "resolve", "rollback", "stash",
+    "status", "wait",
+)  # fmt: skip
+"""Every command; each is in the module of its name, and adds itself to `main_group` when that is imported."""
+
+
+class _MainGroup(_Group):
+    """Imports the module of a command only when it is called: `status` need not load what `apply` needs."""
+
+    group_class = _Group
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        wanted = [cmd_name] if cmd_name in COMMANDS else COMMANDS  # Click looks through all for one that looks alike
+        for name in wanted:
+            importlib.import_module(f"dataops.cli.{name}")
+        return super().get_command(ctx, cmd_name)
 
 
 def command(
@@ -172,7 +217,7 @@ def command(
                 environment=options.pop("environment"),
                 selected=options.pop("selected", ()),
             )
-            sessions.append(session)
+            click.get_current_context().ensure_object(Invocation).session = session
             return int(function(session, **options) or ExitCode.OK)
 
         shared = [
@@ -182,7 +227,7 @@ def command(
                          help="Take the URLs from [environments.NAME] of the configuration."),
             click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object (docs/json.md)."),
             click.option("--log-format", type=click.Choice(["text", "json", "tracing"]), default="text",
-                         envvar="DATAOPS_LOG_FORMAT", help="How to tell on stderr what happens."),
+                         envvar="DATAOPS_LOG_FORMAT", help="How to write on stderr what happens."),
             click.option("-v", "--verbose", is_flag=True, help="Show everything."),
         ]  # fmt: skip
         if services:
@@ -197,7 +242,7 @@ def command(
 
 
 @click.group(
-    name="dataops", cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    name="dataops", cls=_MainGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(__version__, prog_name="dataops")
 def main_group() -> None:
@@ -213,6 +258,7 @@ def main_group() -> None:
 
 
 def consent(question: str) -> None:
+    """Ask a person. Raises UsageError where there is no terminal, and Stopped where the answer is no."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             "there is no terminal to ask for consent; nothing was done",
@@ -222,4 +268,37 @@ def consent(question: str) -> None:
         raise Stopped("not confirmed; nothing was done", hint="")
 
 
-sessions: list[Session] = []
+@dataclass
+class Invocation:
+    """One call of the command line, which Click carries in its context. `session` is None until options are read."""
+
+    given: Sequence[str] = ()
+    session: Session | None = None
+
+    def report_error(self, error: DataopsError) -> None:
+        """Report the error that ends the command, also where there is no session yet."""
+        if self.session is not None:
+            self.session.report_error(error)
+            return
+        _note(error)
+        self.answer_error(error)
+        terminal.Console().error(error)
+
+    def answer_error(self, error: DataopsError) -> None:
+        """Before there is a session: answer with the error's JSON object, if the command line asks for JSON."""
+        if "--json" in self.given:
+            terminal.Console().answer(answers.document(answers.error(error), error.exit_code))
+
+    def report_bug(self, error: BaseException) -> None:
+        """Report what nobody foresaw, whatever was raised: its traceback, without secrets, and what to do."""
+        trace = traceback_of(error)
+        if self.session is not None:
+            self.session.report_bug(error, trace)
+        else:
+            with suppress(OSError):
+                click.echo(trace, nl=False, err=True)
+        self.report_error(Bug(f"this is a bug in dataops: {describe(error)}"))
+
+
+def _note(error: DataopsError) -> None:
+    termination.note(f"error: {error}", f"hint: {error.hint}" if error.hint else "")

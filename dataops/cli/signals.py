@@ -13,10 +13,10 @@ from types import FrameType
 from typing import NoReturn
 
 from dataops.cli import termination
-from dataops.cli.errors import AtOnce, tell
+from dataops.cli.errors import AtOnce
 from dataops.cli.session import Session
 from dataops.errors import Stopped
-from dataops.events import Emit, StopRequested
+from dataops.events import StopRequested
 from dataops.run.stop import StopSignal
 
 _ASK_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -43,7 +43,7 @@ def signals(session: Session) -> Iterator[StopSignal]:
         if not stop.working:
             raise AtOnce
 
-    threading.Thread(target=_answer_signals, args=[ours, stop, session.sink()], daemon=True).start()
+    threading.Thread(target=_answer_signals, args=[ours, stop, session], daemon=True).start()
     woken = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
     ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
     before = {number: signal.signal(number, handle) for number in _ASK_TO_STOP if number not in ignored}
@@ -56,7 +56,9 @@ def signals(session: Session) -> Iterator[StopSignal]:
         os.close(theirs)  # ends the thread
 
 
-def _answer_signals(pipe: int, stop: StopSignal, emit: Emit) -> None:
+def _answer_signals(pipe: int, stop: StopSignal, session: Session) -> None:
+    emit = session.sink()
+
     def heard() -> str | None:
         number = os.read(pipe, 1)
         return signal.Signals(number[0]).name if number else None
@@ -69,7 +71,7 @@ def _answer_signals(pipe: int, stop: StopSignal, emit: Emit) -> None:
         if not stop.working:
             if select.select([pipe], [], [], _LEAVE_SECONDS)[0] and heard() is None:
                 return  # the main thread has left by itself
-            _leave(Stopped("interrupted; nothing was done", hint=""))
+            _leave(session, Stopped("interrupted; nothing was done", hint=""))
         emit(StopRequested(signal=first))
         second = heard()
         while second == signal.SIGHUP.name:
@@ -81,10 +83,10 @@ def _answer_signals(pipe: int, stop: StopSignal, emit: Emit) -> None:
         # Whatever still runs now, such as Python code of a migration, ends as in a crash.
         time.sleep(_ABORT_SECONDS)
         hint = "as after a crash: dataops status says what is true"
-        _leave(Stopped("stopped now, in the middle of a step", hint=hint))
+        _leave(session, Stopped("stopped now, in the middle of a step", hint=hint))
 
 
-def _leave(error: Stopped) -> NoReturn:
-    tell(error)
+def _leave(session: Session, error: Stopped) -> NoReturn:
+    session.report_error(error)
     termination.write(error.exit_code)
     os._exit(error.exit_code)

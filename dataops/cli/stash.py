@@ -12,10 +12,11 @@ from dataops.cli.options import duration
 from dataops.cli.session import Session, command, consent, main_group
 from dataops.cli.signals import signals
 from dataops.errors import ExitCode
-from dataops.model import Service, StashEntry
+from dataops.model import Service
 from dataops.run.reading import side_by_side
 from dataops.run.under_lock import prune
-from dataops.show import json, terminal
+from dataops.show import json, tables
+from dataops.stash.entry import StashEntry
 
 
 @main_group.group("stash")
@@ -41,9 +42,7 @@ def stash_list_command(session: Session) -> None:
     if session.as_json:
         session.answer({"kept": [json.stash_entries(service.name, kept) for service, kept in found]}, ExitCode.OK)
     elif found:
-        session.console.table(
-            terminal.STASH_HEADERS, terminal.stash_rows((service.name, kept) for service, kept in found)
-        )
+        session.console.table(tables.STASH_HEADERS, tables.stash_rows((service.name, kept) for service, kept in found))
     else:
         session.console.say("nothing is put aside")
 
@@ -71,8 +70,8 @@ def stash_prune_command(session: Session, older_than: float, yes: bool) -> None:
         if kept.at is not None and kept.at.timestamp() < limit
     ]
     if not session.as_json:
-        rows = terminal.stash_rows((service.name, kept) for service, kept in found)
-        session.console.talk([("  ".join(row), "") for row in rows] or [("nothing is that old", "")])
+        rows = tables.stash_rows((service.name, kept) for service, kept in found)
+        session.console.messages([("  ".join(row), "") for row in rows] or [("nothing is that old", "")])
     if found and not yes:
         consent(f"Drop these {len(found)}? They cannot be brought back.")
     with signals(session) as stop:

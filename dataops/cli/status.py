@@ -9,20 +9,20 @@ import click
 
 from dataops.cli.errors import worst
 from dataops.cli.options import metrics_option, reported
-from dataops.cli.session import Session, checkout, command, document
+from dataops.cli.session import Session, checkout, command
 from dataops.cli.telemetry import telemetry
 from dataops.errors import DataopsError, ExitCode
 from dataops.model import State
 from dataops.planning import readiness
-from dataops.redaction import redact
 from dataops.run.reading import look
-from dataops.show import json, pipeline, terminal
+from dataops.show import tables
+from dataops.show.reports import Look, StatusReport
 
 
 @command("status")
 @click.option("--check", is_flag=True, help="Exit 2 if anything is pending; also 4, 6, 9 or 10 if something is wrong.")
 @metrics_option
-@reported
+@reported("status")
 def status_command(
     session: Session, check: bool, metrics_file: Path | None, form: str, report_path: Path | None
 ) -> ExitCode:
@@ -42,21 +42,14 @@ def status_command(
         states = observed.outcomes = look(services, emit=session.sink())
     problems = [None if isinstance(state, DataopsError) else readiness.problem(state) for state in states]
     code = _status_code(states, problems, check=check)
-    looked = list(zip(services, states, problems, strict=True))
-
-    def text() -> str:
-        if form == "json":
-            return document({"services": [json.status(s.name, state, p) for s, state, p in looked]}, code)
-        return redact(pipeline.status(form, looked, checkout(config.path.parent), check=check))
-
-    if session.deliver(form, text, report_path):
+    looks = [Look(*one) for one in zip(services, states, problems, strict=True)]
+    if session.deliver(form, "status", StatusReport(looks, checkout(config.path.parent), check, code), report_path):
         return code
-    drawn = [terminal.status_row(s.name, state, p) for s, state, p in looked]
-    session.console.table(terminal.STATUS_HEADERS, [row for row, _ in drawn], [style for _, style in drawn])
-    for state, problem in zip(states, problems, strict=True):
-        wrong = state if isinstance(state, DataopsError) else problem
-        if wrong is not None:
-            session.console.error(wrong)
+    drawn = [tables.status_row(one.service.name, one.state, one.problem) for one in looks]
+    session.console.table(tables.STATUS_HEADERS, [row for row, _ in drawn], [style for _, style in drawn])
+    for one in looks:
+        if one.wrong is not None:
+            session.console.error(one.wrong)
     return code
 
 

@@ -1,4 +1,4 @@
-"""Metrics and traces of a command: heard while it works, told at its end, never in its way."""
+"""Metrics and traces of a command: collected while it works, and written or sent at its end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataops.cli.session import Session
 from dataops.errors import CannotWrite, DataopsError
 from dataops.events import Warned
 from dataops.model import Service, State
-from dataops.redaction import redact
+from dataops.redaction import describe
 from dataops.run.reading import look
 from dataops.statements import listening
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Observed:
-    """The services, once the command knows them; and what it saw of them, where it does nothing but look."""
+    """The services, once the command knows them. `outcomes` is what it saw of them, if the command only looks."""
 
     services: Sequence[Service] = ()
     outcomes: Sequence[State | DataopsError] | None = None
@@ -31,10 +31,10 @@ class Observed:
 
 @contextmanager
 def telemetry(session: Session, command: str, path: Path | None, *, run: bool = True) -> Iterator[Observed]:
-    """Measure what is done in this scope. Without a file to write or OTEL_* variables it does nothing.
+    """Measure what is done in this scope. Without a file to write and without OTEL_* variables it does nothing.
 
-    Raises CannotWrite before anything is done; what cannot be told at the end is a warning. After a `run` the services
-    are looked at again.
+    Raises CannotWrite or ConfigError before anything is done. What cannot be written or sent at the end is a warning.
+    After a `run` the services are read again.
     """
     if path is None and not any(name.startswith("OTEL_") for name in os.environ):
         yield Observed()
@@ -67,8 +67,8 @@ def telemetry(session: Session, command: str, path: Path | None, *, run: bool = 
         session.sinks = []
         try:
             _measure(collector, observed, ended, run=run)
-        except Exception as error:  # noqa: BLE001  what was done stands, whatever keeps us from looking at it again
-            _warn(session, f"not measured: {type(error).__name__}: {redact(str(error))}")
+        except Exception as error:  # noqa: BLE001  the run has ended, whatever keeps us from reading the services again
+            _warn(session, f"not measured: {describe(error)}")
         if run:
             collector.ended(observed.services)
         if traced is not None:
@@ -78,7 +78,7 @@ def telemetry(session: Session, command: str, path: Path | None, *, run: bool = 
 
 
 def _measure(collector: Collector, observed: Observed, ended: BaseException | None, *, run: bool) -> None:
-    if run and (ended is None or isinstance(ended, Exception)):  # anything else is somebody in a hurry
+    if run and (ended is None or isinstance(ended, Exception)):  # else a person or a signal wants to leave
         observed.outcomes = look(observed.services, emit=lambda event: None)
     if observed.outcomes is not None:
         collector.saw(observed.services, observed.outcomes)

@@ -1,7 +1,7 @@
-"""The last words of a container: what Kubernetes shows of it once it is gone, in `kubectl describe pod`.
+"""The termination message of a container, which Kubernetes shows in `kubectl describe pod` once the container is gone.
 
-Kubernetes makes the file before the container starts, by default /dev/termination-log. Where nobody made it, nobody
-reads it, and nothing is written.
+Kubernetes makes the file before the container starts, by default /dev/termination-log. Where the file does not exist,
+nothing reads it, and nothing is written.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ import stat
 from contextlib import suppress
 
 from dataops.errors import ExitCode
-from dataops.redaction import redact
 
 DEFAULT = "/dev/termination-log"
 _LONGEST = 4096  # bytes; what is longer is cut by Kubernetes
 
-_words: list[str] = []
+_lines: list[str] = []
 
 
-def note(*words: str) -> None:
-    """Something worth reading when all is over."""
-    _words.extend(word for word in words if word)
+def note(*lines: str) -> None:
+    """Add lines to the message. Empty ones are left out."""
+    _lines.extend(line for line in lines if line)
 
 
 def forget() -> None:
-    _words.clear()
+    """Begin a new message: in tests one process runs many commands."""
+    _lines.clear()
 
 
 def write(code: int) -> None:
-    """The exit code, what it means, and what was noted. Never fails: there is nobody left to tell."""
+    """Write the exit code, what it means, and the lines that were noted. Never fails, because the command has ended."""
     head = f"exit {int(code)}: {ExitCode(code).meaning}"
-    text = redact("\n".join([head, *_words])).encode()
+    text = "\n".join([head, *_lines]).encode()
     if len(text) > _LONGEST:
         text = text[: _LONGEST - 4].decode(errors="ignore").encode() + "…\n".encode()
     with suppress(OSError):

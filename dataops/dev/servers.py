@@ -1,7 +1,7 @@
 """One server in a scratch folder, and the process that owns it.
 
-They listen on 127.0.0.1 only, are tuned for speed (no fsync), and are thrown away at the end: nothing here is fit
-for data that anybody wants to keep.
+Such a server listens on 127.0.0.1 only, is tuned for speed (no fsync), and is removed at the end. It is not fit for
+data that anybody wants to keep.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import IO, Any
 from dataops.dev import supervisor
 from dataops.dev.programs import find_mongodb, find_postgres, missing_uuid_library
 from dataops.errors import ServerUnavailable
+from dataops.redaction import redact
 
 HOST = "127.0.0.1"
 ADMIN = "dataops"
@@ -57,7 +58,10 @@ MONGODB_OPTIONS = (
 
 @dataclass
 class Owned:
-    """A server and its supervisor, which stops it as soon as `process.stdin` closes: see supervisor.py."""
+    """A server and its supervisor, which stops the server as soon as `process.stdin` closes: see supervisor.py.
+
+    `pid` is that of the server, and `process` is the supervisor.
+    """
 
     process: subprocess.Popen[str]
     folder: Path
@@ -65,7 +69,7 @@ class Owned:
     pid: int
 
     def stay(self) -> None:
-        """Let the server outlive us; from now on only SIGTERM to the supervisor ends it."""
+        """Let the server outlive us. From now on, only a SIGTERM to the supervisor ends it."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write("stay\n")
         self.process.stdin.close()
@@ -89,7 +93,7 @@ def _owned(spec: supervisor.Spec, title: str) -> Iterator[Owned]:
     try:
         answer = _answer(process.stdout, spec.seconds + 15)
         if "port" not in answer:
-            what = answer.get("error", "its supervisor ended without a word")
+            what = redact(answer["error"]) if "error" in answer else "its supervisor ended without a word"
             raise ServerUnavailable(f"{title} did not start: {what}", hint="the lines above are the end of its log")
         yield Owned(process, Path(spec.folder), answer["port"], answer["pid"])
     finally:
@@ -112,7 +116,7 @@ def _answer(stream: IO[str], seconds: float) -> dict[str, Any]:
 
 
 def _scratch(reachable: bool = False) -> Path:
-    """A new folder for one server; `reachable`: other users can get to it, as far as its parents go."""
+    """A new folder for one server. With `reachable`, other users may enter all folders above it."""
     for base in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
         if not reachable or _everybody_may_enter(Path(base)):
             with contextlib.suppress(OSError):
@@ -143,7 +147,13 @@ class PostgresServer:
     notes: tuple[str, ...] = ()
 
     @property
+    def title(self) -> str:
+        """What it is, for a person."""
+        return f"PostgreSQL {self.version}"
+
+    @property
     def log(self) -> Path:
+        """The server's own log file."""
         return self.folder / supervisor.LOG
 
     def url(self, database: str = "postgres", user: str | None = None, password: str | None = None) -> str:
@@ -156,7 +166,7 @@ class PostgresServer:
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop it, whoever is still connected; no error when there is none."""
+        """Drop a database, even while somebody is connected; it is no error when there is none."""
         self.execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
     def execute(self, statement: str, *names: str, database: str = "postgres") -> None:
@@ -172,10 +182,11 @@ class PostgresServer:
 def postgres_server(
     major: int | None = None, *, stand_in: bool = False, settings: Sequence[str] = ()
 ) -> Iterator[PostgresServer]:
-    """A fresh PostgreSQL, with `uuid-ossp` and `pgcrypto` ready to be created; gone after the block.
+    """A new PostgreSQL in which the extensions `uuid-ossp` and `pgcrypto` can be created. It is gone after the block.
 
-    `settings` are more lines of postgresql.conf (`log_statement=all`). Where the library of uuid-ossp is missing,
-    this is refused, or, with `stand_in`, a few SQL functions take the extension's place: enough to develop on.
+    `settings` are more lines of postgresql.conf, such as `log_statement=all`. Where the library of uuid-ossp is
+    missing, ServerUnavailable is raised; with `stand_in`, a few SQL functions take the place of the extension, which is
+    enough for development.
     """
     with owned_postgres(major, stand_in, settings) as (server, _):
         yield server
@@ -185,6 +196,7 @@ def postgres_server(
 def owned_postgres(
     major: int | None, stand_in: bool, settings: Sequence[str]
 ) -> Iterator[tuple[PostgresServer, Owned]]:
+    """The same server, together with its supervisor."""
     program = find_postgres(major)
     notes: tuple[str, ...] = ()
     missing = missing_uuid_library(program)
@@ -274,7 +286,10 @@ def _write_stand_in(root: Path) -> None:
 
 @dataclass(frozen=True)
 class MongoServer:
-    """A MongoDB that listens on a port of its own: a replica set of one, or a standalone."""
+    """A MongoDB that listens on a port of its own: a replica set of one, or a standalone.
+
+    `notes` is what a person should know about it.
+    """
 
     version: str
     port: int
@@ -283,10 +298,21 @@ class MongoServer:
     replica_set: str | None = None
     user: str | None = None
     password: str | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What it is, for a person."""
+        return f"MongoDB {self.version}, " + (f"replica set {self.replica_set}" if self.replica_set else "standalone")
 
     @property
     def log(self) -> Path:
+        """The server's own log file."""
         return self.folder / supervisor.LOG
+
+    def create_database(self, name: str) -> str:
+        """The URL of a database, which MongoDB makes when it is first written to."""
+        return self.url(name)
 
     def url(self, database: str = "", user: str | None = None, password: str | None = None) -> str:
         """The administrator's URL, or another user's (who is expected in the database `admin`)."""
@@ -301,9 +327,10 @@ class MongoServer:
 def mongodb_server(
     major: int | None = None, *, replica_set: bool = False, auth: bool = False, options: Sequence[str] = ()
 ) -> Iterator[MongoServer]:
-    """A fresh MongoDB; gone after the block. A replica set has one member, and has transactions; a standalone none.
+    """A new MongoDB, which is gone after the block.
 
-    `auth`: it asks for a password, and `url()` is an administrator's. `options` are more options of mongod.
+    A replica set has one member, and it has transactions, while a standalone has none. With `auth` it asks for a
+    password, and `url()` is that of an administrator. `options` are more options of mongod.
     """
     with owned_mongodb(major, replica_set, auth, options) as (server, _):
         yield server
@@ -313,6 +340,7 @@ def mongodb_server(
 def owned_mongodb(
     major: int | None, replica_set: bool, auth: bool, options: Sequence[str]
 ) -> Iterator[tuple[MongoServer, Owned]]:
+    """The same server, together with its supervisor."""
     program = find_mongodb(major)
     folder = _scratch()
     data = folder / "data"

@@ -1,1 +1,1 @@
-"""Migration files and what lies beside them."""
+"""Files in the project: migrations (`chain`), what other tools call them (`aliases`), and TOML (`toml`)."""

@@ -2,67 +2,75 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dataops.errors import ConfigError
-from dataops.model import Alias, Migration, ToolAliases
+from dataops.files import toml
+from dataops.model import Migration
+from dataops.redaction import redact
 from dataops.text import near
+from dataops.toolrecords import Alias, ToolAliases
 
 ADOPT_FILE = "adopt.toml"
+_MANUAL = "see docs/adopting.md#adopttoml"
+_TOOL_FIELDS = {"extension": str, "retired": list, "migrations": dict}
+_ALIAS_FIELDS = {"name": str, "also": list, "description": str, "checksum": str, "earlier": list}
+_TYPES: Mapping[type, str] = {str: "text", list: "list of texts", dict: "table"}
 
 
 def load(service: str, folder: Path, migrations: Iterable[Migration]) -> dict[str, ToolAliases]:
-    """What the adopt.toml in `folder` says, by tool; nothing where there is none. Raises ConfigError."""
+    """What the adopt.toml in `folder` says, by tool; nothing where there is no such file. Raises ConfigError."""
     path = folder / ADOPT_FILE
-    try:
-        table = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}", service=service) from error
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        raise ConfigError(f"{path}:{line[1] if line else '?'}: {error}", service=service) from error
     ids = {migration.id for migration in migrations}
-    found = {}
-    for tool, about in table.items():
-        where = f"{path}: [{tool}]"
-        _fields(about, {"extension": str, "retired": list, "migrations": dict}, where)
-        if not about.get("extension", ".").startswith("."):
-            raise ConfigError(f"{where}: extension has to begin with a dot", service=service, hint='for example ".mjs"')
-        names: dict[str, str] = {}
-        known = {}
-        for id_, said in about.get("migrations", {}).items():
-            if id_ not in ids:
-                raise ConfigError(f"{where}: there is no migration {id_}", service=service, hint=near(id_, ids))
-            _fields(said, _KNOWN_FIELDS, f"{where} {id_}")
-            values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in said.items()}
-            known[id_] = Alias(**values)
-            for name in (known[id_].name, *known[id_].also):
-                if name and names.setdefault(name, id_) != id_:
-                    raise ConfigError(
-                        f"{where}: {name} is said of {names[name]} and of {id_}",
-                        service=service,
-                        hint="a name can mean one migration only",
-                    )
-        found[tool] = ToolAliases(tool, about.get("extension", ""), tuple(about.get("retired", ())), known)
-    return found
+    try:
+        content = toml.read(path, optional=True)
+        return {
+            tool: _tool(tool, toml.table(value, f"{path}: [{tool}]", _MANUAL), ids) for tool, value in content.items()
+        }
+    except ConfigError as error:
+        error.service = service
+        raise
 
 
-_KNOWN_FIELDS = {"name": str, "also": list, "description": str, "checksum": str, "earlier": list}
+def _tool(tool: str, table: toml.Table, ids: Collection[str]) -> ToolAliases:
+    _check_types(table, _TOOL_FIELDS)
+    extension = table.get("extension", "")
+    if extension and not extension.startswith("."):
+        raise ConfigError(f"{table.where}: extension has to begin with a dot", hint='for example ".mjs"')
+    aliases = {}
+    for id_, value in table.get("migrations", {}).items():
+        if id_ not in ids:
+            raise ConfigError(f"{table.where}: there is no migration {redact(id_)}", hint=near(id_, ids))
+        aliases[id_] = _alias(toml.table(value, f"{table.where} {id_}", _MANUAL))
+    _refuse_ambiguous(table, aliases)
+    return ToolAliases(tool, extension, tuple(table.get("retired", ())), aliases)
 
 
-def _fields(table: object, known: Mapping[str, type], where: str) -> None:
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where} has to be a table", hint="see docs/adopting.md#adopttoml")
-    for key, value in table.items():
-        if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}", hint=near(key, known))
+def _alias(table: toml.Table) -> Alias:
+    _check_types(table, _ALIAS_FIELDS)
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.values.items()}
+    return Alias(**values)
+
+
+def _refuse_ambiguous(table: toml.Table, aliases: Mapping[str, Alias]) -> None:
+    owners: dict[str, str] = {}
+    for id_, alias in aliases.items():
+        for name in (alias.name, *alias.also):
+            if name and owners.setdefault(name, id_) != id_:
+                raise ConfigError(
+                    f"{table.where}: {redact(name)} is said of {owners[name]} and of {id_}",
+                    hint="a name can mean one migration only",
+                )
+
+
+def _check_types(table: toml.Table, fields: Mapping[str, type]) -> None:
+    table.only(fields)
+    for key, value in table.values.items():
         items: list[Any] = value if isinstance(value, list) else []
-        if not isinstance(value, known[key]) or not all(isinstance(item, str) for item in items):
-            kind = {"str": "text", "list": "list of texts"}.get(known[key].__name__, "table")
-            raise ConfigError(f"{where}: {key} has to be a {kind}")
+        if not isinstance(value, fields[key]) or not all(isinstance(item, str) for item in items):
+            raise ConfigError(f"{table.where}: {key} has to be a {_TYPES[fields[key]]}")
+
+
+__all__ = ["ADOPT_FILE", "load"]

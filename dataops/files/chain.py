@@ -1,25 +1,25 @@
-"""Migration files on disk, read without being run and put into one chain per service.
+"""Migration files on disk: they are read, without being run, and put into one chain for each service.
 
-Order is by parents, never by comparing the numbers in names: ids may mix 14 and 16 digits, and pymongo-migrate orders a
-diamond wrongly. So each service has one first migration, one newest one, and one child
-for each of the others, or there is an error that names the files.
+The order comes from the parents that files name, never from the numbers in their names: ids may mix 14 and 16 digits,
+and pymongo-migrate itself orders a diamond wrongly. So each service has one first migration, and each migration but the
+newest one has exactly one child. Anything else is an error that names the files.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from dataops import source
-from dataops.errors import BrokenFile, ConfigError, HistoryError, UsageError
+from dataops.errors import BrokenFile, ConfigError, HistoryError
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE, FileFormat, Kind
 from dataops.model import Migration, broken
+from dataops.redaction import redact
 from dataops.text import near
 
 
 def load(service: str, kind: Kind, folder: Path) -> tuple[Migration, ...]:
-    """The chain of a service, oldest first. Raises HistoryError or ConfigError."""
+    """The migrations of a service, oldest first. Raises HistoryError, BrokenFile and ConfigError."""
     found: dict[str, Migration] = {}
     for path in paths(service, kind, folder):
         migration = read(service, kind, path)
@@ -34,12 +34,12 @@ def load(service: str, kind: Kind, folder: Path) -> tuple[Migration, ...]:
 
 
 def place_of(kind: Kind, folder: Path) -> Path:
-    """Where the files of a service's folder are."""
+    """The folder in which the files themselves are, inside a service's folder."""
     return folder / kind.format.folder
 
 
 def paths(service: str, kind: Kind, folder: Path) -> list[Path]:
-    """The migration files, by name, unread. Raises ConfigError when there is no such folder."""
+    """The migration files, sorted by name and not read yet. Raises ConfigError when there is no such folder."""
     place = place_of(kind, folder)
     if not place.is_dir():
         raise ConfigError(
@@ -53,28 +53,13 @@ def paths(service: str, kind: Kind, folder: Path) -> list[Path]:
 
 
 def is_migration(name: str) -> bool:
+    """Whether a file of this name is a migration."""
     return name.endswith(".py") and not name.startswith(("__", "."))
 
 
 def read(service: str, kind: Kind, path: Path) -> Migration:
-    """One file, on its own. Raises BrokenFile, or HistoryError for one with several parents."""
+    """Read one file, whatever stands beside it. Raises BrokenFile, and HistoryError for a file with several parents."""
     return _READERS[kind.format](service, kind, path)
-
-
-def find(service: str, migrations: Iterable[Migration], wanted: str) -> Migration:
-    """The migration with this id, or the only one whose id begins with it. Raises UsageError with near names."""
-    migrations = tuple(migrations)
-    exact = [m for m in migrations if m.id == wanted]
-    matches = exact or [m for m in migrations if m.id.startswith(wanted)]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise UsageError(
-            f"{wanted} could be any of {', '.join(m.id for m in matches[:5])}",
-            service=service,
-            hint="write more of the id",
-        )
-    raise UsageError(f"there is no migration {wanted}", service=service, hint=near(wanted, [m.id for m in migrations]))
 
 
 def _identity(service: str, path: Path, text: bytes, written: FileFormat) -> tuple[str | None, object]:
@@ -111,7 +96,7 @@ def _read_mongo(service: str, kind: Kind, path: Path) -> Migration:
     name, parents = _identity(service, path, text, kind.format)
     if name not in (None, path.stem):
         raise BrokenFile(
-            f"{path}: name is {name!r}, but pymongo-migrate wants the file's own name, {path.stem!r}",
+            f"{path}: name is {redact(repr(name))}, but pymongo-migrate wants the file's own name, {path.stem!r}",
             service=service,
             hint="rename the file or change `name`",
         )
@@ -144,9 +129,8 @@ def _chain(service: str, found: dict[str, Migration]) -> tuple[Migration, ...]:
     for parent, born in children.items():
         if len(born) > 1:
             names = " and ".join(sorted(m.path.name for m in born))
-            where = f"after {parent}" if parent else "that say they are the first"
             raise HistoryError(
-                f"two heads: {names} both come {where}" if parent else f"two first migrations: {names}",
+                f"two heads: {names} both come after {parent}" if parent else f"two first migrations: {names}",
                 service=service,
                 hint="let the newer one name the other as its parent",
             )
@@ -156,10 +140,14 @@ def _chain(service: str, found: dict[str, Migration]) -> tuple[Migration, ...]:
         chain.append(children[here][0])
         here = chain[-1].id
     if len(chain) < len(found):
-        left = sorted(m.path.name for m in found.values() if m not in chain)
+        reached = {migration.id for migration in chain}
+        left = sorted(m.path.name for m in found.values() if m.id not in reached)
         raise HistoryError(
             f"a cycle: {', '.join(left[:5])} never reach a first migration",
             service=service,
             hint="one of them has to name a parent that is not among them",
         )
     return tuple(chain)
+
+
+__all__ = ["is_migration", "load", "paths", "place_of", "read"]

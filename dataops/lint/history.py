@@ -20,6 +20,7 @@ from dataops.errors import BrokenFile, DataopsError, UsageError
 from dataops.files import chain
 from dataops.lint.rules import RULES, Finding
 from dataops.model import Migration, Service
+from dataops.redaction import redact
 from dataops.text import near
 
 LIBRARIES = {"alembic", "sqlalchemy", "pymongo", "bson", "dataops"}
@@ -101,7 +102,7 @@ def each(read: Read) -> Iterator[Finding]:
             yield Finding(RULES["H010"], migration.path, line, message, read.service.name)
         for line, module in _imports(tree):
             if module.partition(".")[0] not in LIBRARIES | sys.stdlib_module_names:
-                message = f"it imports {module}: the migration changes when that does"
+                message = f"it imports {redact(module)}: the migration changes when that does"
                 yield Finding(RULES["H011"], migration.path, line, message, read.service.name)
 
 
@@ -195,7 +196,8 @@ class Base:
         self._shallow = self._git("rev-parse", "--is-shallow-repository") == b"true\n"
         if revision.startswith("-") or self._git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}") is None:
             raise UsageError(
-                f"--base: git knows no revision {revision}" + (" in this shallow checkout" if self._shallow else ""),
+                f"--base: git knows no revision {redact(revision)}"
+                + (" in this shallow checkout" if self._shallow else ""),
                 hint=_DEEPEN if self._shallow else f"fetch it: git fetch origin {revision.removeprefix('origin/')}",
             )
         self.revision = revision
@@ -233,7 +235,7 @@ class Base:
             check=False,
             env=os.environ | {"LC_ALL": "C"},
         )
-        self._said = done.stderr.decode(errors="replace").strip()
+        self._said = redact(done.stderr.decode(errors="replace")).strip()
         return done.stdout if done.returncode == 0 else None
 
 

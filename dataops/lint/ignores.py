@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataops.lint.rules import RULES, Finding
+from dataops.redaction import redact
 from dataops.text import near
 
 _DIRECTIVE = re.compile(r"#\s*dataops:\s*(ignore\b.*)", re.IGNORECASE)
@@ -56,13 +57,13 @@ def read(service: str, path: Path, text: bytes, known: Callable[[str], bool]) ->
         form = _FORM.fullmatch(directive[1].strip())
         codes = [code.strip() for code in form[2].split(",")] if form else []
         if form is None or not all(codes):
-            complain("I004", line, f"{comment.string.strip()!r} is no ignore")
+            complain("I004", line, f"{redact(repr(comment.string.strip()))} is no ignore")
             continue
         good = []
         for code in codes:
             rule = RULES.get(code)
             if rule is None and not (code.startswith("squawk/") and known(code.removeprefix("squawk/"))):
-                complain("I002", line, f"there is no rule {code}", near(code, RULES))
+                complain("I002", line, f"there is no rule {redact(code)}", near(code, RULES))
             elif rule is not None and not rule.ignorable:
                 complain("I002", line, f"{code} ({rule.title}) cannot be ignored", rule.fix)
             else:
@@ -71,7 +72,7 @@ def read(service: str, path: Path, text: bytes, known: Callable[[str], bool]) ->
             complain("I001", line, f"why is {', '.join(codes)} ignored?")
         elif good:
             lines = None if form[1] else _statement(line, spans, alone)
-            found.append(Ignore(tuple(good), form[3], line, lines))
+            found.append(Ignore(tuple(good), redact(form[3]), line, lines))
     return found, wrong
 
 

@@ -24,7 +24,7 @@ from dataops.backends.postgres import runner
 from dataops.errors import BrokenFile, ConfigError
 from dataops.lint.rules import RULES, Finding, Rule
 from dataops.model import Direction, Migration, Service, Step
-from dataops.redaction import redact
+from dataops.redaction import describe, message_of, redact
 
 PG_VERSION = "14"
 """The oldest server that dataops supports."""
@@ -81,12 +81,12 @@ def check(service: Service, migrations: Sequence[Migration], *, ask_squawk: bool
                 statements, ended = runner.written(service, Step(service.name, migration, direction))
             except BrokenFile as error:
                 cause = error.__cause__
-                message = f"{type(cause).__name__}: {redact(str(cause))}" if cause else error.message.rpartition("/")[2]
+                message = describe(cause) if cause else error.message.rpartition("/")[2]
                 yield Finding(RULES["P001"], migration.path, _line(cause, migration), message, service.name)
                 break
             if ended is not None:
-                said = redact(str(ended)).strip().partition("\n")[0]
-                message = f"{direction.value} cannot be shown from here on: {type(ended).__name__}: {said}"
+                why = message_of(ended).strip().partition("\n")[0]
+                message = f"{direction.value} cannot be shown from here on: {type(ended).__name__}: {why}"
                 yield Finding(RULES["P002"], migration.path, _line(ended, migration), message, service.name)
             for statement in statements:
                 for part in filter(_TRANSACTION.match, _TEXTS.sub(" ", statement.text).split(";")):
@@ -149,9 +149,9 @@ def _ask(rendered: Sequence[_Sql]) -> Iterator[Finding]:
     try:
         answer: list[dict[str, Any]] = json.loads(done.stdout)
     except ValueError as error:
-        said = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+        complaint = redact(done.stderr.decode(errors="replace")).strip().partition("\n")[0]
         raise ConfigError(
-            f"squawk gave no answer (exit {done.returncode}): {said or 'nothing said'}",
+            f"squawk gave no answer (exit {done.returncode}): {complaint or 'nothing said'}",
             hint="is it the version of dataops[lint]? pip install -U 'dataops[lint]'",
         ) from error
     broken: set[tuple[str, int]] = set()
@@ -163,7 +163,7 @@ def _ask(rendered: Sequence[_Sql]) -> Iterator[Finding]:
                 continue
             broken.add((found["file"], found["line"]))
         if sql.direction is Direction.APPLY or name in ON_THE_WAY_BACK:
-            yield _finding(sql, name, found["line"], found["message"], found.get("help") or "")
+            yield _finding(sql, name, found["line"], redact(found["message"]), redact(found.get("help") or ""))
 
 
 def _finding(sql: _Sql, name: str, line: int, message: str, help_: str) -> Finding:
@@ -175,7 +175,7 @@ def _finding(sql: _Sql, name: str, line: int, message: str, help_: str) -> Findi
     statement = sql.statements[at]
     text = sql.text.split("\n")[line]
     place = _place(sql.migration.text, statement.line or 1, text)
-    return Finding(rule, sql.migration.path, place, message, sql.service.name, sql=" ".join(text.split()))
+    return Finding(rule, sql.migration.path, place, message, sql.service.name, sql=" ".join(redact(text).split()))
 
 
 def _place(source: bytes, line: int, text: str) -> int:

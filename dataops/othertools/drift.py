@@ -1,35 +1,25 @@
-"""How another tool's record and ours differ after an adoption, and what that refuses. Pure."""
+"""How another tool's record and ours differ after an adoption, and which differences stop an apply. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dataops.errors import (
-    DataopsError,
-    HistoryError,
-)
-from dataops.model import (
-    Migration,
-    Outcome,
-    State,
-    ToolRecord,
-    ToolRow,
-)
-from dataops.othertools.match import (
-    _bare,
-    _failed,
-    _leading_number,
-    _not_ours,
-    _significant,
-    by_migration,
-    refuse_unreadable,
-)
+from dataops.errors import DataopsError, HistoryError
+from dataops.model import Migration, State
+from dataops.othertools.match import bare_name, by_migration, leading_number, significant
+from dataops.othertools.refusals import not_ours, refuse_unreadable, unfinished
+from dataops.toolrecords import Outcome, ToolRecord, ToolRow
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How another tool's record and ours differ. `ours` are migrations of ours, `unknown` names of theirs."""
+    """How another tool's record and ours differ.
+
+    `moved_on` are migrations of ours that only the other record has, and `behind` those that only our record has: the
+    other tool would still want to run them. `taken_back` were adopted, and the other tool has undone them since.
+    `unknown` are rows of the other record that no file of ours describes, by the tool's own names.
+    """
 
     record: ToolRecord
     moved_on: tuple[str, ...] = ()
@@ -39,30 +29,35 @@ class Drift:
 
 
 def find_drift(state: State, record: ToolRecord) -> Drift:
-    """Set beside each other. `behind`: what the other tool would still want to run."""
+    """Compare another tool's record with our own. Refuses nothing."""
     ours, others = by_migration(state.service, record)
+    ahead = _names_ahead(state)
     adopted_there = [applied.id for applied in state.applied if applied.adopted == record.tool]
     return Drift(
         record,
         moved_on=tuple(m.id for m in state.service.migrations if m.id in ours and m.id not in state.applied_ids),
-        unknown=tuple(row.name for row in others if not _ahead(state, row)),
+        unknown=tuple(row.name for row in others if not _is_ahead(row, ahead)),
         taken_back=tuple(id_ for id_ in adopted_there if id_ not in ours),
         behind=tuple(applied.id for applied in state.applied if applied.id not in ours),
     )
 
 
-def _ahead(state: State, row: ToolRow) -> bool:
-    """Whether our own record has it too: newer code than this applied it, and mirrored it."""
-    numbers = {_significant(_leading_number(id_)) for id_ in state.unknown}
-    names = [_bare(name) for name in row.names]
-    return any(name in state.unknown or (name.isdigit() and _significant(name) in numbers) for name in names)
+def _names_ahead(state: State) -> frozenset[str]:
+    """What newer code than this has applied and mirrored: its migrations by id and by number."""
+    numbers = (leading_number(id_) for id_ in state.unknown)
+    return frozenset((*state.unknown, *(significant(number) for number in numbers if number)))
+
+
+def _is_ahead(row: ToolRow, ahead: frozenset[str]) -> bool:
+    names = [bare_name(name) for name in row.names]
+    return any(name in ahead or (name.isdigit() and significant(name) in ahead) for name in names)
 
 
 def refuse_moved_on(state: State) -> None:
-    """Raise what another tool's record has against an apply or a rollback of ours.
+    """Refuse an apply or a rollback of ours while another tool's record and ours disagree.
 
-    HistoryError while that record knows more or less than was adopted, InterruptedStep for a failed migration in it,
-    PermissionDenied when it cannot be read.
+    Raises HistoryError while that record has more or less than was adopted, InterruptedStep for a failed migration in
+    it, and PermissionDenied when it cannot be read.
     """
     for record in state.tool_records:
         if record.tool in state.service.coexist:
@@ -70,7 +65,7 @@ def refuse_moved_on(state: State) -> None:
         refuse_unreadable(state.service, record)
         for row in record.rows:
             if row.outcome is not Outcome.APPLIED:
-                raise _failed(state.service, record, row.name, row.outcome.value)
+                raise unfinished(state.service, record, row.name, row.outcome)
         difference = _difference(state, record)
         if difference is not None:
             raise difference
@@ -81,7 +76,7 @@ def _difference(state: State, record: ToolRecord) -> DataopsError | None:
     found = find_drift(state, record)
     again = f"dataops adopt --service {service.name}"
     if found.unknown and not by_migration(service, record)[0] and not found.taken_back:
-        return _not_ours(service, record, ()) if not state.applied else None
+        return not_ours(service, record) if not state.applied else None
     if found.moved_on:
         first, more = found.moved_on[0], len(found.moved_on) - 1
         verb = "has moved on" if state.applied else f"has migrated this database ({record.place})"
@@ -109,7 +104,7 @@ def _difference(state: State, record: ToolRecord) -> DataopsError | None:
 
 
 def refuse_unmirrored_rollback(state: State, migrations: Iterable[Migration]) -> None:
-    """An adopted migration that we undo has to be struck from the other record too. Raises HistoryError."""
+    """Refuse to undo a migration that the other record would go on having. Raises HistoryError."""
     for record in state.tool_records:
         if record.tool in state.service.coexist or record.tool == state.service.mirror:
             continue

@@ -1,45 +1,27 @@
-"""What taking over from another tool's record would record, and what stands against it. Pure."""
+"""What we would record when we take a database over from another tool, and what is against it. Pure.
+
+`choose` finds the record, `examine` says what it means for each migration, and `refuse_unfit` raises what has to be
+mended first.
+"""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dataops.errors import (
-    DatabaseAhead,
-    HistoryError,
-    LockNotObtained,
-    OutOfOrder,
-    UsageError,
-)
-from dataops.model import (
-    Ahead,
-    Alias,
-    Migration,
-    Outcome,
-    Service,
-    State,
-    ToolRecord,
-    ToolRow,
-)
-from dataops.othertools.match import (
-    KNEX,
-    _bare,
-    _failed,
-    _Identities,
-    _not_ours,
-    aliases_of,
-    by_migration,
-    refuse_unreadable,
-)
+from dataops.errors import DatabaseAhead, DataopsError, HistoryError, OutOfOrder, UsageError
+from dataops.model import Ahead, Migration, Service, State
+from dataops.othertools.match import aliases_of, bare_name, by_migration, identities_of
+from dataops.othertools.refusals import not_ours, refuse_locked, refuse_unreadable, unfinished
+from dataops.toolrecords import Alias, Outcome, ToolRecord, ToolRow
 
 BASELINE = "baseline"
 
 
 class Finding(enum.Enum):
-    """What adoption makes of one migration."""
+    """What the record of the other tool means for one migration."""
 
     ADOPTED = "adopted"
     OUT_OF_ORDER = "out of order"
@@ -58,7 +40,7 @@ _TO_RECORD = (Finding.ADOPTED, Finding.OUT_OF_ORDER, Finding.CHANGED)
 
 @dataclass(frozen=True)
 class Line:
-    """One migration: its id, or its name there when it is none of ours."""
+    """One migration of an adoption. `name` is its id, or its name there when it is none of ours."""
 
     name: str
     finding: Finding
@@ -69,7 +51,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Adoption:
-    """What taking over from one record comes to. `lines` are ours in the order of the history, then what is left."""
+    """What it means to take over from one record.
+
+    `lines` are our migrations in the order of the history, and then the rows that are none of ours.
+    """
 
     state: State
     record: ToolRecord
@@ -77,44 +62,48 @@ class Adoption:
 
     @property
     def to_record(self) -> tuple[Line, ...]:
-        """What is applied there and not recorded here."""
+        """The migrations that are applied there and not recorded here."""
         return tuple(line for line in self.lines if line.migration is not None and line.finding in _TO_RECORD)
 
     @property
     def to_remove(self) -> tuple[Line, ...]:
-        """What was adopted and has been taken back there since, newest first."""
+        """The migrations that were adopted and that the other tool has undone since, newest first."""
         return tuple(line for line in reversed(self.lines) if line.finding is Finding.TAKEN_BACK)
 
     @property
     def nothing_to_do(self) -> bool:
+        """Whether our record already agrees with the other one."""
         return not self.to_record and not self.to_remove
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """What has to be accepted by a person: files that were not the ones we know."""
+        """What a person has to accept: the migrations whose file there was not the one that adopt.toml describes."""
         return tuple(f"{line.name}: {line.note}" for line in self.lines if line.finding is Finding.CHANGED)
 
     @property
     def head(self) -> Migration | None:
-        """The newest migration that is applied, as both records will then agree."""
+        """The newest migration that both records have after the adoption; None when they have none."""
         there = [line.migration for line in self.lines if line.finding in (*_TO_RECORD, Finding.RECORDED)]
         return there[-1] if there else None
 
 
 def reason(record: ToolRecord, line: Line) -> str:
-    """What the journal says of an adopted migration; `adopted_from` reads it."""
+    """What the journal says about an adopted migration. `adopted_from` reads the tool from it."""
     when = f"{line.at:%Y-%m-%d %H:%M:%S} UTC" if line.at else "a time that is not recorded"
     text = f"{record.tool}: applied there at {when}, by the record {record.place}"
     return f"{text}; {line.note}" if line.note else text
 
 
 def adopted_from(reason: str) -> str:
-    """The tool that a journal entry *adopted* names."""
+    """The tool from which a migration was adopted, by the reason in its journal entry."""
     return reason.partition(":")[0]
 
 
 def choose(state: State, wanted: str | None) -> ToolRecord:
-    """The record to adopt from. Raises UsageError when it has to be said, HistoryError when there is none."""
+    """The record to adopt from: that of the tool `wanted`, or the only one.
+
+    Raises UsageError when a person has to choose, HistoryError when there is no such record.
+    """
     service = state.service
     if wanted is not None:
         for record in state.tool_records:
@@ -140,13 +129,13 @@ def choose(state: State, wanted: str | None) -> ToolRecord:
             f"{len(records)} records are in this database: {told}",
             service=service.name,
             hint=f"say which: --from {records[0].tool}; for one that is about something else: "
-            f'beside = ["{records[1].tool}"] under [services.{service.name}]',
+            f'coexist = ["{records[1].tool}"] under [services.{service.name}]',
         )
     return records[0]
 
 
 def examine(state: State, record: ToolRecord) -> Adoption:
-    """One line a migration. Refuses nothing."""
+    """Say what the record means for each migration. Refuses nothing."""
     service = state.service
     ours, others = by_migration(service, record)
     late = _out_of_order(service, ours)
@@ -165,11 +154,11 @@ def examine(state: State, record: ToolRecord) -> Adoption:
         else:
             lines.append(Line(migration.id, Finding.MISSING, note="left to apply", migration=migration))
     lines += [Line(row.name, _bad(row) or Finding.UNKNOWN, row.at) for row in others]
-    retired = _Identities(service, aliases_of(service, record.tool)).retired
+    identities = identities_of(service, record.tool)
     lines += [
         Line(row.name, _bad(row) or Finding.RETIRED, row.at, "history of that tool, by adopt.toml")
         for row in record.rows
-        if retired(row)
+        if identities.is_retired(row)
     ]
     return Adoption(state, record, tuple(lines))
 
@@ -182,7 +171,7 @@ def _line(
         return Line(migration.id, _bad(bad) or Finding.FAILED, bad.at, f"as {bad.name}", migration)
     first = rows[0]
     notes = [f"{len(rows)} times there"] if len(rows) > 1 else []
-    if _bare(first.name) not in (migration.id, migration.path.stem) and not first.name.isdigit():
+    if bare_name(first.name) not in (migration.id, migration.path.stem) and not first.name.isdigit():
         notes.append(f"there as {first.name}")
     finding = Finding.ADOPTED
     if migration.id in state.applied_ids:
@@ -196,8 +185,11 @@ def _line(
     return Line(migration.id, finding, first.at, "; ".join(notes), migration)
 
 
+_BAD = {Outcome.FAILED: Finding.FAILED, Outcome.HALF_DONE: Finding.HALF_DONE}
+
+
 def _bad(row: ToolRow) -> Finding | None:
-    return {Outcome.FAILED: Finding.FAILED, Outcome.HALF_DONE: Finding.HALF_DONE}.get(row.outcome)
+    return _BAD.get(row.outcome)
 
 
 def _changed(known: Alias | None, row: ToolRow) -> str:
@@ -209,11 +201,12 @@ def _changed(known: Alias | None, row: ToolRow) -> str:
 
 def _out_of_order(service: Service, ours: Mapping[str, Sequence[ToolRow]]) -> dict[str, str]:
     """The migrations that were applied there after one that comes later in our history: id -> the latest such."""
-    timed = [(rows[0].at, service.position[id_], id_) for id_, rows in ours.items() if rows[0].at is not None]
+    firsts = ((rows[0].at, service.position[id_], id_) for id_, rows in ours.items())
+    timed = sorted((at.timestamp(), position, id_) for at, position, id_ in firsts if at is not None)
     found: dict[str, str] = {}
     highest = -1
     newest = ""
-    for _, position, id_ in sorted(timed, key=lambda one: (one[0].timestamp() if one[0] else 0.0, one[1])):
+    for _, position, id_ in timed:
         if position < highest:
             found[id_] = newest
         else:
@@ -222,59 +215,64 @@ def _out_of_order(service: Service, ours: Mapping[str, Sequence[ToolRow]]) -> di
 
 
 def refuse_unfit(adoption: Adoption, others: Iterable[Service] = ()) -> None:
-    """Raise what stands against recording it. `others` are the services that the record may really belong to."""
+    """Raise the first reason why the record cannot be taken over as it is.
+
+    `others` are services whose record this may be, if two URLs are swapped. Raises PermissionDenied, InterruptedStep,
+    HistoryError, LockNotObtained, DatabaseAhead and OutOfOrder.
+    """
     state, record = adoption.state, adoption.record
-    name = state.service.name
     refuse_unreadable(state.service, record)
-    by_finding: dict[Finding, list[Line]] = {}
-    for line in adoption.lines:
-        by_finding.setdefault(line.finding, []).append(line)
-    for line in (*by_finding.get(Finding.FAILED, ()), *by_finding.get(Finding.HALF_DONE, ())):
-        raise _failed(state.service, record, line.name, line.finding.value)
+    for outcome, finding in _BAD.items():
+        bad = next((line for line in adoption.lines if line.finding is finding), None)
+        if bad is not None:
+            raise unfinished(state.service, record, bad.name, outcome)
     ours, unknown = by_migration(state.service, record)
     if unknown and not ours:
-        raise _not_ours(state.service, record, others)
-    if record.locked:
-        raise LockNotObtained(
-            f"{record.tool} is migrating this database now, or was killed while it did: {record.locked}",
-            service=name,
-            hint=_UNLOCK.get(record.tool, f"wait for it, or unlock it with {record.tool}"),
-        )
-    missing = by_finding.get(Finding.MISSING, [])
+        raise not_ours(state.service, record, others)
+    refuse_locked(state.service, record)
     if unknown:
-        names = ", ".join(row.name for row in unknown[:3]) + (" ..." if len(unknown) > 3 else "")
-        hint = (
-            f"use the code that knows it, or write its file here; if no file is needed any more, add it to `retired` "
-            f"under [{record.tool}] in {state.service.folder / 'adopt.toml'}"
-        )
-        message = f"{record.tool} has applied {len(unknown)} that no file here describes: {names}"
-        fits = next((other.name for other in others if by_migration(other, record)[0].keys() - ours.keys()), None)
-        if fits:
-            hint = f"some of its record is that of {fits}: are two URLs swapped?"
-        if not missing and not fits and state.service.ahead is Ahead.REFUSE:
-            raise DatabaseAhead(message, service=name, migration=unknown[-1].name, hint=hint)
-        raise HistoryError(message, service=name, migration=unknown[-1].name, hint=hint)
-    position = state.service.position
-    head = adoption.head
-    for line in missing:
-        if line.migration is not None and head is not None and position[line.migration.id] < position[head.id]:
-            raise OutOfOrder(
-                f"{head.id} is applied there, but {line.name}, which comes before it, is not",
-                service=name,
-                migration=line.name,
-                hint=f"let {record.tool} apply it first; or, if it was run by hand, let {record.tool} record it",
-            )
-    for line in adoption.to_remove:
-        if line.migration is not None and head is not None and position[line.migration.id] < position[head.id]:
-            raise OutOfOrder(
-                f"{record.tool} has taken back {line.name}, but {head.id}, which comes after it, is still applied",
-                service=name,
-                migration=line.name,
-                hint=f"let {record.tool} take back the later ones too, or apply it again",
-            )
+        raise _unknown(adoption, ours.keys(), unknown, others)
+    _refuse_gap(
+        adoption,
+        [line for line in adoption.lines if line.finding is Finding.MISSING],
+        "{head} is applied there, but {name}, which comes before it, is not",
+        f"let {record.tool} apply it first; or, if it was run by hand, let {record.tool} record it",
+    )
+    _refuse_gap(
+        adoption,
+        adoption.to_remove,
+        f"{record.tool} has taken back {{name}}, but {{head}}, which comes after it, is still applied",
+        f"let {record.tool} take back the later ones too, or apply it again",
+    )
 
 
-_UNLOCK = {
-    KNEX: "wait for it; if no knex process runs any more: knex migrate:unlock",
-    "liquibase": "wait for it; if no process runs any more: liquibase release-locks",
-}
+def _unknown(
+    adoption: Adoption, ours: Collection[str], unknown: Sequence[ToolRow], others: Iterable[Service]
+) -> DataopsError:
+    service, record = adoption.state.service, adoption.record
+    names = ", ".join(row.name for row in unknown[:3]) + (" ..." if len(unknown) > 3 else "")
+    message = f"{record.tool} has applied {len(unknown)} that no file here describes: {names}"
+    newest = unknown[-1].name
+    fits = next((other.name for other in others if by_migration(other, record)[0].keys() - set(ours)), None)
+    if fits:
+        hint = f"some of its record is that of {fits}: are two URLs swapped?"
+        return HistoryError(message, service=service.name, migration=newest, hint=hint)
+    hint = (
+        f"use the code that knows it, or write its file here; if no file is needed any more, add it to `retired` "
+        f"under [{record.tool}] in {service.folder / 'adopt.toml'}"
+    )
+    missing = any(line.finding is Finding.MISSING for line in adoption.lines)
+    error = HistoryError if missing or service.ahead is Ahead.ALLOW else DatabaseAhead
+    return error(message, service=service.name, migration=newest, hint=hint)
+
+
+def _refuse_gap(adoption: Adoption, lines: Iterable[Line], message: str, hint: str) -> None:
+    """Raise OutOfOrder when one of these lines comes before the newest migration that would be recorded."""
+    service, head = adoption.state.service, adoption.head
+    if head is None:
+        return
+    for line in lines:
+        if line.migration is not None and service.position[line.migration.id] < service.position[head.id]:
+            raise OutOfOrder(
+                message.format(head=head.id, name=line.name), service=service.name, migration=line.name, hint=hint
+            )

@@ -1,25 +1,19 @@
-"""Which row in another tool's record is which of our migrations. Pure."""
+"""Which row in another tool's record is which of our migrations. Pure.
+
+A tool writes down a file name, a number, or both, and each writes them differently. So a migration of ours is known by
+its id, by the name of its file, by the names that adopt.toml gives it, and by the number in front of its name.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
-from dataops.errors import (
-    HistoryError,
-    InterruptedStep,
-    PermissionDenied,
-)
 from dataops.kinds import MONGODB, POSTGRESQL, Kind
-from dataops.model import (
-    Alias,
-    Migration,
-    Service,
-    ToolAliases,
-    ToolRecord,
-    ToolRow,
-)
+from dataops.model import Migration, Service
+from dataops.toolrecords import Alias, ToolAliases, ToolRecord, ToolRow
 
 SQLX, KNEX, MIGRATE_MONGO, POP, GOLANG_MIGRATE = "sqlx", "knex", "migrate-mongo", "pop", "golang-migrate"
 TOOLS: Mapping[str, tuple[Kind, ...]] = {
@@ -36,128 +30,138 @@ TOOLS: Mapping[str, tuple[Kind, ...]] = {
     MIGRATE_MONGO: (MONGODB,),
 }
 """The tools whose records we can read, and in which kinds of database."""
-MIRRORED = {SQLX: POSTGRESQL, KNEX: POSTGRESQL, MIGRATE_MONGO: MONGODB}
-"""The tools whose record we can write, and where."""
+MIRRORED: Mapping[str, Kind] = {SQLX: POSTGRESQL, KNEX: POSTGRESQL, MIGRATE_MONGO: MONGODB}
+"""The tools whose records we can write, and in which kind of database."""
 _EXTENSIONS = (".up.sql", ".sql", ".up", ".ts", ".mjs", ".cjs", ".js", ".py", ".go", ".rb", ".xml", ".yaml", ".json")
 
 
-def by_migration(service: Service, record: ToolRecord) -> tuple[dict[str, list[ToolRow]], list[ToolRow]]:
-    """The rows of each of our migrations, by id, and the rows that are none of ours. Retired names are left out."""
-    identify = _Identities(service, aliases_of(service, record.tool))
-    ours: dict[str, list[ToolRow]] = {}
-    others: list[ToolRow] = []
-    for row in _rows(service, record):
-        id_ = identify(row)
-        if id_ is not None:
-            ours.setdefault(id_, []).append(row)
-        elif not identify.retired(row):
-            others.append(row)
-    return ours, others
+class Identities:
+    """A table that tells which migration of ours a row of one tool means.
 
+    To make it takes time in proportion to the number of migrations, so nobody makes one for each row: `identities_of`
+    keeps it for a service and a tool.
+    """
 
-class _Identities:
     def __init__(self, service: Service, aliases: ToolAliases) -> None:
         self._by_name: dict[str, str] = {}
         self._by_number: dict[str, str | None] = {}
-        self._retired = tuple(_bare(name) for name in aliases.retired)
+        self._retired = tuple(bare_name(name) for name in aliases.retired)
         for migration in service.migrations:
-            known = aliases.migrations.get(migration.id, Alias())
+            alias = aliases.migrations.get(migration.id, Alias())
             mirrored = migration.path.stem + aliases.extension
-            for name in (migration.id, migration.path.stem, mirrored, known.name, *known.also):
+            for name in (migration.id, migration.path.stem, mirrored, alias.name, *alias.also):
                 if name:
-                    self._by_name[_bare(name)] = migration.id
-            number = _significant(_number(migration))
-            self._by_number[number] = None if number in self._by_number else migration.id  # None: it names two
+                    self._by_name[bare_name(name)] = migration.id
+            number = significant(number_of(migration))
+            # A number that two migrations share identifies neither of them.
+            self._by_number[number] = None if number in self._by_number else migration.id
 
-    def __call__(self, row: ToolRow) -> str | None:
-        for name in map(_bare, row.names):
+    def migration_of(self, row: ToolRow) -> str | None:
+        """The id of the migration of ours that the row means; None when it means none."""
+        for name in map(bare_name, row.names):
             if self._is_retired(name):
                 return None
-            found = self._by_name.get(name) or (self._by_number.get(_significant(name)) if name.isdigit() else None)
+            found = self._by_name.get(name)
+            if found is None and name.isdigit():
+                found = self._by_number.get(significant(name))
             if found is not None:
                 return found
         return None
 
-    def retired(self, row: ToolRow) -> bool:
-        return any(self._is_retired(_bare(name)) for name in row.names)
+    def is_retired(self, row: ToolRow) -> bool:
+        """Whether adopt.toml says that the row is history, for which no file is needed any more."""
+        return any(self._is_retired(bare_name(name)) for name in row.names)
 
     def _is_retired(self, name: str) -> bool:
-        """`auth.*` is all of an application's, as Django names them."""
+        # A pattern such as `auth.*` means all migrations of one application, as Django names them.
         return any(fnmatchcase(name, pattern) for pattern in self._retired)
 
 
-def _rows(service: Service, record: ToolRecord) -> Iterable[ToolRow]:
-    """One row a migration, also of a tool that writes only where it stands."""
-    if record.tool != GOLANG_MIGRATE or not record.rows or not record.rows[-1].name.isdigit():
-        return record.rows
-    here = record.rows[-1]
-    below = [ToolRow((m.id,)) for m in service.migrations if (n := _number(m)) and int(n) < int(here.name)]
-    return [*below, here]
+@lru_cache(maxsize=64)
+def identities_of(service: Service, tool: str) -> Identities:
+    """The table of identities for one service and one tool, which is made once."""
+    return Identities(service, aliases_of(service, tool))
+
+
+def by_migration(service: Service, record: ToolRecord) -> tuple[dict[str, list[ToolRow]], list[ToolRow]]:
+    """The rows of each of our migrations, by id, and the rows that are none of ours. Retired names are left out."""
+    identities = identities_of(service, record.tool)
+    ours: dict[str, list[ToolRow]] = {}
+    others: list[ToolRow] = []
+    for row in _row_for_each_migration(service, record):
+        id_ = identities.migration_of(row)
+        if id_ is not None:
+            ours.setdefault(id_, []).append(row)
+        elif not identities.is_retired(row):
+            others.append(row)
+    return ours, others
+
+
+def names_by_migration(service: Service, tool: str, names: Iterable[str]) -> dict[str, list[str]]:
+    """Of the names in a tool's record, those that mean migrations of ours, by id."""
+    identities = identities_of(service, tool)
+    found: dict[str, list[str]] = {}
+    for name in names:
+        id_ = identities.migration_of(ToolRow((name,)))
+        if id_ is not None:
+            found.setdefault(id_, []).append(name)
+    return found
 
 
 def aliases_of(service: Service, tool: str) -> ToolAliases:
+    """What adopt.toml says about a tool; nothing where it does not mention the tool."""
     return service.aliases.get(tool, ToolAliases(tool))
 
 
-def _bare(name: str) -> str:
+def bare_name(name: str) -> str:
+    """The name of a file without the extension that the tools give to migrations."""
     for extension in _EXTENSIONS:
         if name.endswith(extension):
             return name.removesuffix(extension)
     return name
 
 
-def _number(migration: Migration) -> str:
-    return _leading_number(migration.path.stem) or _leading_number(migration.id)
+def number_of(migration: Migration) -> str:
+    """The digits in front of a migration's file name, or of its id; "" where there are none."""
+    return leading_number(migration.path.stem) or leading_number(migration.id)
 
 
-def _leading_number(name: str) -> str:
+def leading_number(name: str) -> str:
+    """The digits in front of a name; "" where there are none."""
     found = re.match(r"\d+", name)
     return found[0] if found else ""
 
 
-def _significant(number: str) -> str:
-    """`000012_x.up.sql` is recorded as 12 by the tools that keep a number."""
+def significant(number: str) -> str:
+    """The digits without leading zeros: tools that keep a number record `000012_x.up.sql` as 12."""
     return number.lstrip("0") or number[-1:]
 
 
-_REPAIR = {
-    SQLX: "mend the database and its row in _sqlx_migrations as sqlx asks for, then run this again",
-    "flyway": "mend it, then: flyway repair",
-    "prisma": "mend it, then: prisma migrate resolve",
-    GOLANG_MIGRATE: "mend it, then: migrate force VERSION",
-}
+def _row_for_each_migration(service: Service, record: ToolRecord) -> Iterable[ToolRow]:
+    """The rows, also for golang-migrate, which records only the newest number: everything below it is applied too."""
+    if record.tool != GOLANG_MIGRATE or not record.rows or not record.rows[-1].name.isdigit():
+        return record.rows
+    newest = record.rows[-1]
+    numbers = ((migration, number_of(migration)) for migration in service.migrations)
+    below = [ToolRow((migration.id,)) for migration, number in numbers if number and int(number) < int(newest.name)]
+    return [*below, newest]
 
 
-def refuse_unreadable(service: Service, record: ToolRecord) -> None:
-    """Raise PermissionDenied for a record that is there, but hidden from this user."""
-    if not record.readable:
-        raise PermissionDenied(
-            f"this user may not read {record.place}, the record of {record.tool}",
-            service=service.name,
-            hint=f"GRANT SELECT ON {record.place} TO the user in the URL",
-        )
-
-
-def _failed(service: Service, record: ToolRecord, migration: str, what: str) -> InterruptedStep:
-    return InterruptedStep(
-        f"{record.tool} says of {migration}: {what.removesuffix(' there')}; nobody knows how far it came",
-        service=service.name,
-        migration=migration,
-        hint=_REPAIR.get(record.tool, f"repair it with {record.tool} first"),
-    )
-
-
-def _not_ours(service: Service, record: ToolRecord, others: Iterable[Service]) -> HistoryError:
-    fits = [other.name for other in others if other.name != service.name and by_migration(other, record)[0]]
-    hint = (
-        f"it is the record of {' or '.join(fits)}: are two URLs swapped?"
-        if fits
-        else f'is the URL right? If that record is about something else: beside = ["{record.tool}"] '
-        f"under [services.{service.name}]"
-    )
-    return HistoryError(
-        f"this database has a record of {record.tool} ({record.place}) with {len(record.rows)} migrations, "
-        "none of which is ours",
-        service=service.name,
-        hint=hint,
-    )
+__all__ = [
+    "GOLANG_MIGRATE",
+    "KNEX",
+    "MIGRATE_MONGO",
+    "MIRRORED",
+    "POP",
+    "SQLX",
+    "TOOLS",
+    "Identities",
+    "aliases_of",
+    "bare_name",
+    "by_migration",
+    "identities_of",
+    "leading_number",
+    "names_by_migration",
+    "number_of",
+    "significant",
+]

@@ -1,29 +1,23 @@
-"""The row that another tool expects to find for a migration of ours. Pure."""
+"""What we write into another tool's record, so that the tool finds it complete. Pure."""
 
 from __future__ import annotations
 
 import re
 
-from dataops.errors import (
-    ConfigError,
-)
-from dataops.model import (
-    Alias,
-    Migration,
-    Service,
-    State,
-)
-from dataops.othertools.match import SQLX, _number, aliases_of, by_migration
+from dataops.errors import ConfigError
+from dataops.model import Migration, Service, State
+from dataops.othertools.match import SQLX, aliases_of, by_migration, number_of
+from dataops.toolrecords import Alias
 
 
 def row_for(service: Service, migration: Migration) -> Alias:
-    """How `migration` has to be written into the record of the tool that is mirrored. Raises ConfigError."""
+    """The row that the mirrored tool expects for this migration. Raises ConfigError where nothing says what it is."""
     aliases = aliases_of(service, service.mirror)
-    known = aliases.migrations.get(migration.id, Alias())
+    alias = aliases.migrations.get(migration.id, Alias())
     if service.mirror != SQLX:
         extension = aliases.extension or ".js"
-        return known if known.name else Alias(name=migration.path.stem + extension, checksum=known.checksum)
-    if not re.fullmatch(r"[0-9a-fA-F]{96}", known.checksum) or not _number(migration):
+        return alias if alias.name else Alias(name=migration.path.stem + extension, checksum=alias.checksum)
+    if not re.fullmatch(r"[0-9a-fA-F]{96}", alias.checksum) or not number_of(migration):
         raise ConfigError(
             f"mirror: nothing says what sqlx has to find for {migration.id}",
             service=service.name,
@@ -31,11 +25,11 @@ def row_for(service: Service, migration: Migration) -> Alias:
             f'[sqlx.migrations."{migration.id}"] in {service.folder / "adopt.toml"}; without the right row '
             "the service would not start",
         )
-    return Alias(name=_number(migration), description=known.description, checksum=known.checksum)
+    return Alias(name=number_of(migration), description=alias.description, checksum=alias.checksum)
 
 
 def rows_missing(state: State) -> tuple[Migration, ...]:
-    """Of what is applied here, what the mirrored record does not have, oldest first."""
+    """The migrations that are applied here and that the mirrored record does not have, oldest first."""
     there: set[str] = set()
     for record in state.tool_records:
         if record.tool == state.service.mirror:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dataops.errors import (
-    DataopsError,
-    PermissionDenied,
-)
-from dataops.model import (
-    Outcome,
-    State,
-    ToolRecord,
-    ToolRow,
-)
-from dataops.othertools.match import GOLANG_MIGRATE, _bare, _failed, _leading_number, _significant, refuse_unreadable
+from dataops.errors import DataopsError, PermissionDenied
+from dataops.model import State
+from dataops.othertools.match import GOLANG_MIGRATE, bare_name, leading_number, significant
+from dataops.othertools.refusals import refuse_unreadable, unfinished
+from dataops.toolrecords import Outcome, ToolRecord, ToolRow
 
 
 @dataclass(frozen=True)
 class Observation:
-    """Where a service stands that we only observe. `waiting` says what is still missing, `problem` what is wrong."""
+    """Where a service stands that we only observe.
+
+    `waiting` says what is still missing; it is empty when nothing is. `problem` is what no waiting will mend.
+    """
 
     record: ToolRecord | None
     newest: ToolRow | None = None
@@ -28,7 +25,7 @@ class Observation:
 
 
 def watch(state: State) -> Observation:
-    """What the record of the tool that migrates it says. Raises nothing."""
+    """Say where the service stands, by the record of the tool that migrates it. Raises nothing."""
     service = state.service
     record = next((found for found in state.tool_records if found.tool == service.observe), None)
     if record is None:
@@ -40,7 +37,7 @@ def watch(state: State) -> Observation:
     newest = record.rows[-1] if record.rows else None
     for row in record.rows:
         if row.outcome is not Outcome.APPLIED:
-            return Observation(record, newest, problem=_failed(service, record, row.name, row.outcome.value))
+            return Observation(record, newest, problem=unfinished(service, record, row.name, row.outcome))
     if record.locked:
         return Observation(record, newest, waiting=f"{record.tool} is migrating, or was killed: {record.locked}")
     if not record.rows:
@@ -51,8 +48,8 @@ def watch(state: State) -> Observation:
 
 
 def _reaches(record: ToolRecord, row: ToolRow, expected: str) -> bool:
-    names = {_bare(name) for name in row.names}
-    numbers = {_significant(_leading_number(name)) for name in names}
+    names = {bare_name(name) for name in row.names}
+    numbers = {significant(leading_number(name)) for name in names}
     if record.tool == GOLANG_MIGRATE and row.name.isdigit() and expected.isdigit():
         return int(row.name) >= int(expected)
-    return _bare(expected) in names or (expected.isdigit() and _significant(expected) in numbers)
+    return bare_name(expected) in names or (expected.isdigit() and significant(expected) in numbers)

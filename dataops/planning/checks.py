@@ -1,4 +1,7 @@
-"""What has to be true of files and records before anything is planned, or a refusal that names the remedy. Pure."""
+"""What has to be true about files and records before anything is planned, or a refusal with its remedy. Pure.
+
+Each function raises an error, or returns because everything is as it should be.
+"""
 
 from __future__ import annotations
 
@@ -22,40 +25,49 @@ from dataops.planning.recovery import interrupted, refuse_interrupted
 def check(state: State) -> None:
     """Refuse files and records that do not make one history.
 
-    Raises HistoryError, DatabaseAhead; of another tool's record also InterruptedStep and PermissionDenied.
+    Raises HistoryError and DatabaseAhead; because of another tool's record also InterruptedStep and PermissionDenied.
     """
-    service = state.service
     drift.refuse_moved_on(state)
-    if state.unknown:
-        newest = state.unknown[-1]
-        if state.pending:
+    _refuse_ahead(state)
+    _refuse_gap(state)
+    _refuse_disagreement(state)
+    for applied in state.applied:
+        refuse_edited(state.service, applied)
+
+
+def _refuse_ahead(state: State) -> None:
+    if not state.unknown:
+        return
+    service, newest = state.service, state.unknown[-1]
+    if state.pending:
+        raise OutOfOrder(
+            f"{newest} is applied but has no file here, while {state.pending[0].id} is pending",
+            service=service.name,
+            migration=newest,
+            hint="the file was removed, or this code and the database come from different branches: "
+            "use the code that knows both",
+        )
+    if service.ahead is Ahead.REFUSE:
+        more = f" and {len(state.unknown) - 1} more" if len(state.unknown) > 1 else ""
+        raise DatabaseAhead(
+            f"the database is ahead of this code: it has {newest}{more}, which no file here describes",
+            service=service.name,
+            migration=newest,
+        )
+
+
+def _refuse_gap(state: State) -> None:
+    service = state.service
+    for migration, applied in zip(service.migrations, state.applied, strict=False):
+        if migration.id != applied.id:
             raise OutOfOrder(
-                f"{newest} is applied but has no file here, while {state.pending[0].id} is pending",
-                service=service.name,
-                migration=newest,
-                hint="the file was removed, or this code and the database come from different branches: "
-                "use the code that knows both",
-            )
-        if service.ahead is Ahead.REFUSE:
-            more = f" and {len(state.unknown) - 1} more" if len(state.unknown) > 1 else ""
-            raise DatabaseAhead(
-                f"the database is ahead of this code: it has {newest}{more}, which no file here describes",
-                service=service.name,
-                migration=newest,
-            )
-    for gap, migration in enumerate(service.migrations[: len(state.applied)]):
-        if migration.id != state.applied[gap].id:
-            raise OutOfOrder(
-                f"{state.applied[gap].id} is applied, but {migration.id}, which comes before it, is not",
+                f"{applied.id} is applied, but {migration.id}, which comes before it, is not",
                 service=service.name,
                 migration=migration.id,
                 hint="if it was run by hand: "
                 f'dataops resolve {service.name}/{migration.id} --applied --reason "..."; '
                 "if the file is new, give it a parent after the last applied one",
             )
-    _refuse_disagreement(state)
-    for applied in state.applied:
-        refuse_edited(service, applied)
 
 
 def refuse_edited(service: Service, applied: AppliedMigration) -> None:
@@ -81,9 +93,10 @@ def checksum_of(service: Service, migration: Migration) -> str:
 
 
 def check_resolvable(state: State, migration: Migration, *, applied: bool) -> None:
-    """A record may grow or shrink only at its end. Raises UsageError, naming what stands in the way.
+    """Refuse an answer that would not add to the record, or take from it, at its end.
 
-    While a step is interrupted, only that one can be resolved: raises InterruptedStep.
+    Raises UsageError with the migration that has to come first. While a step is interrupted, only that one can be
+    resolved: for another, raises InterruptedStep.
     """
     entry = interrupted(state, locked=True)
     if entry is not None and entry.migration != migration.id:
@@ -109,7 +122,7 @@ def check_resolvable(state: State, migration: Migration, *, applied: bool) -> No
 
 
 def refuse_same_database(states: Sequence[State]) -> None:
-    """Two services in one database would share one record. Raises ConfigError."""
+    """Refuse two services in one database, because they would share one record. Raises ConfigError."""
     for at, state in enumerate(states):
         for other in states[:at]:
             one, two = state.identity, other.identity
@@ -118,6 +131,24 @@ def refuse_same_database(states: Sequence[State]) -> None:
                     f"{other.service.name} and {state.service.name} are the same database ({one.address})",
                     hint="two histories cannot share one record: correct one of the two URLs",
                 )
+
+
+def refuse_lossy(state: State, chosen: Sequence[AppliedMigration]) -> None:
+    """Refuse to undo what another tool applied, where that threw something away that nobody put aside.
+
+    Raises Blocked, and HistoryError where the other tool's record would go on having a migration.
+    """
+    service = state.service
+    for applied in chosen:
+        if applied.adopted and service.by_id[applied.id].facts.puts_aside:
+            raise Blocked(
+                f"{applied.id} was applied by {applied.adopted}, not by dataops: what it threw away was not put aside "
+                "and cannot be given back",
+                service=service.name,
+                migration=applied.id,
+                hint=f"nothing was rolled back; stop there: --to {applied.id}, or restore a backup",
+            )
+    drift.refuse_unmirrored_rollback(state, [service.by_id[applied.id] for applied in chosen])
 
 
 def _refuse_disagreement(state: State) -> None:
@@ -134,18 +165,3 @@ def _refuse_disagreement(state: State) -> None:
             hint="somebody changed the record with another tool; if the native record is right: "
             f'dataops resolve {state.service.name}/{id_} {answer} --reason "..."',
         )
-
-
-def _refuse_lossy(state: State, chosen: Sequence[AppliedMigration]) -> None:
-    """What another tool applied may have thrown something away that nobody put aside. Raises Blocked."""
-    service = state.service
-    for applied in chosen:
-        if applied.adopted and service.by_id[applied.id].facts.puts_aside:
-            raise Blocked(
-                f"{applied.id} was applied by {applied.adopted}, not by dataops: what it threw away was not put aside "
-                "and cannot be given back",
-                service=service.name,
-                migration=applied.id,
-                hint=f"nothing was rolled back; stop there: --to {applied.id}, or restore a backup",
-            )
-    drift.refuse_unmirrored_rollback(state, [service.by_id[applied.id] for applied in chosen])

@@ -1,7 +1,7 @@
-"""A plan on disk: exactly what was shown, for which databases, and no secret. The idea is Terraform's `-out`.
+"""A plan in a file: exactly what was shown to a person, for which databases, and no secret.
 
-The format is JSON, version 1, documented in docs/json.md. A digest over the content tells a file that was cut or
-edited from one that is whole.
+The idea is Terraform's `-out`. The format is JSON, version 1, and docs/json.md describes it. A digest over the content
+shows when the file was cut or edited.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 from dataops import __version__
 from dataops.errors import CannotWrite, StalePlan, UsageError
 from dataops.model import Direction, Identity, Plan, State, Step
-from dataops.planning import checks, planfile, planner
+from dataops.planning import checks, planner
 
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class SavedPlan:
-    """A plan read back from a file, not yet held against the databases."""
+    """A plan as it was read from a file, before it is compared with the databases."""
 
     path: Path
     direction: Direction
@@ -56,7 +56,7 @@ def save(plan: Plan, path: Path) -> None:
 
 
 def load(path: Path) -> SavedPlan:
-    """Read a plan file. Raises UsageError for something else than a plan, StalePlan for a damaged one."""
+    """Read a plan file. Raises UsageError for a file that is no plan, StalePlan for a plan that was changed."""
     try:
         content = json.loads(path.read_text())
     except OSError as error:
@@ -76,7 +76,10 @@ def load(path: Path) -> SavedPlan:
 
 
 def verify(saved: SavedPlan, states: Sequence[State]) -> Plan:
-    """The saved plan, if everything it relies on is as it was. Raises StalePlan (what changed), HistoryError."""
+    """The saved plan, if everything on which it relies is as it was.
+
+    Raises StalePlan with what has changed, and HistoryError, DatabaseAhead and InterruptedStep like a new plan.
+    """
     changes = [change for state in states for change in _changes(saved.services[state.service.name], state)]
     if changes:
         raise StalePlan(f"{saved.path} is stale: " + "; ".join(changes))
@@ -91,6 +94,18 @@ def verify(saved: SavedPlan, states: Sequence[State]) -> Plan:
     return plan
 
 
+def fingerprint(state: State) -> str:
+    """A digest of everything that a saved plan relies on in one service, except the database's identity."""
+    digest = hashlib.sha256()
+    for migration in state.service.migrations:
+        digest.update(f"{migration.id} {checks.checksum_of(state.service, migration)}\n".encode())
+    for applied in state.applied:
+        digest.update(f"applied {applied.id}\n".encode())
+    for id_ in state.unknown:
+        digest.update(f"unknown {id_}\n".encode())
+    return digest.hexdigest()
+
+
 def _service(state: State) -> dict[str, Any]:
     return {
         "identity": {
@@ -101,7 +116,7 @@ def _service(state: State) -> dict[str, Any]:
         },
         "applied": [applied.id for applied in state.applied],
         "files": {m.id: checks.checksum_of(state.service, m) for m in state.service.migrations},
-        "fingerprint": planfile.fingerprint(state),
+        "fingerprint": fingerprint(state),
     }
 
 
@@ -111,7 +126,7 @@ def _changes(saved: dict[str, Any], state: State) -> list[str]:
     if state.identity.name != was.name:
         return [f"{name}: planned for {_where(was)}, this is {_where(state.identity)}"]
     same_marks = state.identity.still(was)
-    if same_marks and saved["fingerprint"] == planfile.fingerprint(state):
+    if same_marks and saved["fingerprint"] == fingerprint(state):
         return []
     now = {m.id: checks.checksum_of(state.service, m) for m in state.service.migrations}
     told = [
@@ -133,15 +148,3 @@ def _where(identity: Identity) -> str:
 
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def fingerprint(state: State) -> str:
-    """A digest of everything that a saved plan relies on in one service, except the database's identity."""
-    digest = hashlib.sha256()
-    for migration in state.service.migrations:
-        digest.update(f"{migration.id} {checks.checksum_of(state.service, migration)}\n".encode())
-    for applied in state.applied:
-        digest.update(f"applied {applied.id}\n".encode())
-    for id_ in state.unknown:
-        digest.update(f"unknown {id_}\n".encode())
-    return digest.hexdigest()

@@ -1,32 +1,28 @@
-"""States and a target in, a plan out, or a refusal that names the migration and the remedy. Pure: no I/O, no clock."""
+"""What an apply or a rollback has to do, from what the databases say. Pure: no I/O, no clock.
+
+A plan is made without the lock, by `plan_apply` or `plan_rollback`, and shown to a person. Under the lock `confirm`
+looks at the same plan again. What cannot be done is refused, with the migration and the remedy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
-from dataops.errors import (
-    Blocked,
-    DatabaseAhead,
-    OutOfOrder,
-    StalePlan,
-    UsageError,
-)
+from dataops.errors import Blocked, DatabaseAhead, OutOfOrder, StalePlan, UsageError
 from dataops.model import Ahead, AppliedMigration, Direction, Migration, Plan, Service, State, Step
 from dataops.othertools import mirror
-from dataops.planning.checks import _refuse_lossy, check, refuse_same_database
+from dataops.planning.checks import check, refuse_lossy, refuse_same_database
 from dataops.planning.recovery import refuse_interrupted
-from dataops.text import near
-
-T = TypeVar("T")
+from dataops.text import counted, near
 
 
 def plan_apply(states: Sequence[State], *, to: Migration | None = None, steps: int | None = None) -> Plan:
-    """Everything pending, in the order of dependencies, up to `to` (of the only service) and at most `steps` in all.
+    """Plan to apply everything that is pending, in the order of dependencies.
 
-    Raises HistoryError, DatabaseAhead, InterruptedStep. A target that is applied already is an empty plan: applying
-    never goes backwards.
+    `to` (of the only service) is the last migration to apply, and `steps` the largest number in all. A target that is
+    applied already makes an empty plan, because an apply never goes backwards. Raises HistoryError, DatabaseAhead and
+    InterruptedStep.
     """
     states = _ordered(states)
     refuse_same_database(states)
@@ -61,11 +57,12 @@ def plan_rollback(
     to_base: bool = False,
     steps: int | None = None,
 ) -> Plan:
-    """What undoing would do, newest first, proved possible: every file unedited, every step reversible.
+    """Plan to undo migrations, newest first. Every file is unedited and every step is reversible, or it is refused.
 
-    Exactly one way to say how far: `run` (a run's steps on every service it touched), `to` (which stays) or `to_base`
-    (both of the only service), `steps` (the newest so many over all services); with none of them, the newest run.
-    Raises HistoryError, DatabaseAhead, InterruptedStep, Blocked, UsageError.
+    At most one argument says how far: `run` means the steps of a run on all services; `to` is the migration that stays
+    as the newest one, and `to_base` undoes all (both for the only service); `steps` is a number of migrations, the
+    newest over all services. Without any, the newest run is undone. Raises HistoryError, DatabaseAhead,
+    InterruptedStep, Blocked and UsageError.
     """
     states = _ordered(states)
     refuse_same_database(states)
@@ -89,7 +86,7 @@ def plan_rollback(
         for applied in reversed(chosen.get(state.service.name, ()))
     ]
     for state in states:
-        _refuse_lossy(state, chosen.get(state.service.name, ()))
+        refuse_lossy(state, chosen.get(state.service.name, ()))
     stuck = [step for step in planned if not step.migration.reversible]
     if stuck:
         reasons = "; ".join(f"{step.id}: {step.migration.facts.irreversible_because}" for step in stuck)
@@ -103,10 +100,10 @@ def plan_rollback(
 
 
 def confirm(plan: Plan, state: State) -> tuple[Step, ...]:
-    """The same plan for one service, seen again under the lock: what is left to do.
+    """What is left to do of a plan for one service, when the database is read again under the lock.
 
-    Less is fine (another run did it), anything else is not. A saved plan is held to its exact state.
-    Raises StalePlan, HistoryError, DatabaseAhead, InterruptedStep.
+    It may be less than was planned, because another run did the rest. A saved plan wants the exact state in which it
+    was made. Raises StalePlan for any other change, HistoryError, DatabaseAhead and InterruptedStep.
     """
     name = state.service.name
     steps = plan.of(name)
@@ -129,18 +126,17 @@ def confirm(plan: Plan, state: State) -> tuple[Step, ...]:
 
 
 def summary(plan: Plan) -> str:
-    """The closing line of a plan."""
-    services = len({step.service for step in plan.steps})
+    """The last line of a plan, for a person."""
     if not plan.steps:
         return f"Plan: nothing to {_verb(plan)}"
     irreversible = sum(not step.migration.reversible for step in plan.steps)
     note = f" ({irreversible} irreversible)" if irreversible else ""
-    plural = "service" if services == 1 else "services"
-    return f"Plan: {len(plan.steps)} to {_verb(plan)} in {services} {plural}{note}"
+    services = counted(len({step.service for step in plan.steps}), "service")
+    return f"Plan: {len(plan.steps)} to {_verb(plan)} in {services}{note}"
 
 
 def flags(step: Step) -> list[str]:
-    """What a reader has to know before agreeing."""
+    """What a person has to know about a step before agreeing to it."""
     migration = step.migration
     found = ["transactional" if migration.atomic else "not transactional"]
     if not migration.atomic:
@@ -150,7 +146,10 @@ def flags(step: Step) -> list[str]:
 
 
 def order(services: Sequence[Service]) -> list[Service]:
-    """Those that others depend on first; otherwise as configured. The configuration has refused cycles."""
+    """The services, each after those that it depends on, otherwise in the order of the configuration.
+
+    The configuration has refused cycles.
+    """
     names = {service.name: service for service in services}
     done: list[Service] = []
 
@@ -176,13 +175,11 @@ def _ordered(states: Sequence[State]) -> list[State]:
 
 
 def _newest_steps(states: Sequence[State], steps: int) -> dict[str, tuple[AppliedMigration, ...]]:
-    """The newest `steps` over all services by the time of applying, each service's from its end."""
+    """The migrations that were applied last over all services, at most so many, by service."""
     left = {state.service.name: list(state.applied) for state in states}
     chosen: dict[str, list[AppliedMigration]] = {}
     for _ in range(steps):
-        tops = [
-            (applied[-1].at.timestamp() if applied[-1].at else 0.0, name) for name, applied in left.items() if applied
-        ]
+        tops = [(_applied_at(applied[-1]), name) for name, applied in left.items() if applied]
         if not tops:
             break
         name = max(tops)[1]
@@ -190,26 +187,26 @@ def _newest_steps(states: Sequence[State], steps: int) -> dict[str, tuple[Applie
     return {name: tuple(applied) for name, applied in chosen.items()}
 
 
+def _applied_at(applied: AppliedMigration) -> float:
+    return applied.at.timestamp() if applied.at else 0.0
+
+
 def _of_run(states: Sequence[State], run: str | None) -> dict[str, tuple[AppliedMigration, ...]]:
+    """What a run applied and what is still there, by service; without a run, of the newest one."""
     ours = [a for state in states for a in state.applied if a.run and a.at and not a.adopted]
-    known = {applied.run: applied.at for applied in ours}
     if run is None:
-        if not known:
+        if not ours:
             if any(state.applied for state in states):
                 raise UsageError(
                     "no run of dataops has applied anything that is still there: another tool did",
                     hint="say how far: --to REV or --steps N",
                 )
             return {}
-        newest = max(
-            ours,
-            key=lambda applied: (applied.at.timestamp() if applied.at else 0.0, applied.run or ""),
-        )
-        run = newest.run
-    elif run not in known:
+        run = max(ours, key=lambda applied: (_applied_at(applied), applied.run or "")).run
+    elif run not in {applied.run for applied in ours}:
+        known = dict.fromkeys(applied.run for applied in ours if applied.run)
         raise UsageError(
-            f"nothing that run {run} applied is still there",
-            hint=near(run, [name for name in known if name]) + "; see dataops history",
+            f"nothing that run {run} applied is still there", hint=f"{near(run, known)}; see dataops history"
         )
     chosen: dict[str, tuple[AppliedMigration, ...]] = {}
     for state in states:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataops.errors import DatabaseAhead, DataopsError, EditedAfterApply, ExitCode, WaitTimedOut
-from dataops.events import counted
 from dataops.model import Ahead, State
 from dataops.othertools import watch
 from dataops.planning import checks, recovery
+from dataops.text import counted
 
 
 def problem(state: State) -> DataopsError | None:

@@ -1,30 +1,38 @@
-"""What the newest journal entry means for the next run: the recovery table. Pure."""
+"""What the newest journal entry means for the next run. Pure.
+
+A process may die between any two commands. Each step is journalled as started before it changes anything, and the
+native record is written last. From these two, and from what the migration promises about itself, `recover` tells
+whether the next run may go on, or has to stop and ask a person.
+"""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import replace
 
-from dataops.errors import (
-    InterruptedStep,
-)
+from dataops.errors import InterruptedStep
 from dataops.model import Direction, Entry, JournalEvent, State
 
 
 class Recovery(enum.Enum):
-    """What a journal's newest entry means for the next run."""
+    """Whether the next run may go on, or the newest step was interrupted and a person has to decide."""
 
     GO_ON = "go on"
     INTERRUPTED = "interrupted"
 
 
 def recover(last: Entry | None, *, reached: bool, atomic: bool, repeatable: bool) -> Recovery:
-    """The recovery table.
+    """The recovery table: what the newest journal entry means, for each kind of migration.
 
-    `reached` says that the native record shows what the entry's step was to bring about. The native record is written
-    last, so then the step is complete, whatever kind it is. Otherwise a step that was started and has no end is gone
-    without a trace where it is atomic, may be run again where it is repeatable, and is for a person to decide where it
-    is neither.
+    | newest entry         | native record    | migration  | the next run                                        |
+    |----------------------|------------------|------------|-----------------------------------------------------|
+    | none, or with an end | any              | any        | goes on                                             |
+    | started              | shows the step   | any        | goes on: the record is written last, so it is done  |
+    | started              | does not show it | atomic     | goes on: the server has undone the step             |
+    | started              | does not show it | repeatable | goes on, and runs the step again                    |
+    | started              | does not show it | neither    | stops: a person has to look                         |
+
+    `reached` says that the native record shows what the step was to bring about.
     """
     if last is None or last.event is not JournalEvent.STARTED:
         return Recovery.GO_ON
@@ -32,9 +40,9 @@ def recover(last: Entry | None, *, reached: bool, atomic: bool, repeatable: bool
 
 
 def interrupted(state: State, *, locked: bool = False) -> Entry | None:
-    """The entry of a step that died half-way and cannot be gone on from.
+    """The entry of a step that died half-way, where the next run must not go on; otherwise None.
 
-    Without the lock (`locked=False`) a step that somebody is running right now is not interrupted.
+    `locked` says that we hold the lock. Without it, a step that somebody is running right now is not interrupted.
     """
     last = state.last
     if last is None or last.event is not JournalEvent.STARTED or (state.holder is not None and not locked):
@@ -49,8 +57,11 @@ def interrupted(state: State, *, locked: bool = False) -> Entry | None:
     return last if recovery is Recovery.INTERRUPTED else None
 
 
-def missing_end_end(state: State) -> Entry | None:
-    """Under the lock: the end that a crash left out of the journal, now that the native record has decided."""
+def missing_end(state: State) -> Entry | None:
+    """The entry for the end of a step that a crash left out of the journal; None when no end is missing.
+
+    Whether the step succeeded is decided by the native record. Only for a caller that holds the lock.
+    """
     last = state.last
     if last is None or last.event is not JournalEvent.STARTED:
         return None
@@ -64,10 +75,13 @@ def _reached(state: State, entry: Entry) -> bool:
     return (entry.migration in known) is (entry.direction is Direction.APPLY)
 
 
-def refuse_interrupted(state: State, *, locked: bool = False) -> None:
-    """Raise InterruptedStep, naming the two commands to choose from."""
+def refuse_interrupted(state: State, *, locked: bool = False, except_of: str | None = None) -> None:
+    """Raise InterruptedStep, with the two commands that a person has to choose from.
+
+    It is not raised for a step of the migration `except_of`.
+    """
     entry = interrupted(state, locked=locked)
-    if entry is None:
+    if entry is None or entry.migration == except_of:
         return
     name = f"{state.service.name}/{entry.migration}"
     started = f" at {entry.at:%Y-%m-%d %H:%M:%S} UTC" if entry.at else ""

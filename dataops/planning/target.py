@@ -1,47 +1,53 @@
-"""Which migration `--to` means. Pure."""
+"""Which migration a person means: an id, the beginning of one, SERVICE/ID, or `base`. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dataops.errors import (
-    UsageError,
-)
-from dataops.files import chain
+from dataops.errors import UsageError
 from dataops.model import Migration, Service
+from dataops.redaction import redact
 from dataops.text import near
 
 BASE = "base"
 
 
 def find_target(services: Sequence[Service], wanted: str) -> tuple[Service, Migration | None]:
-    """The service and migration that `--to` means: an id, its beginning, SERVICE/ID, or `base` (None: before all).
+    """The service and the migration that are meant; without a migration for `base`, which comes before the first one.
 
-    Raises UsageError.
+    A whole id counts more than the beginning of another one. Raises UsageError, with the names that look alike.
     """
     name, slash, rest = wanted.partition("/")
-    if slash:
-        chosen = [service for service in services if service.name == name]
-        if not chosen:
-            raise UsageError(
-                f"there is no service {name} among the chosen ones", hint=near(name, [s.name for s in services])
-            )
-        return chosen[0], None if rest == BASE else chain.find(name, chosen[0].migrations, rest)
+    if not slash:
+        return _find(services, wanted)
+    service = next((service for service in services if service.name == name), None)
+    if service is None:
+        raise UsageError(
+            f"there is no service {redact(name)} among the chosen ones", hint=near(name, [one.name for one in services])
+        )
+    return _find([service], rest, named=True)
+
+
+def _find(services: Sequence[Service], wanted: str, *, named: bool = False) -> tuple[Service, Migration | None]:
+    """`named`: a person has named the service, so that errors need not repeat it before each id."""
     if wanted == BASE:
         if len(services) == 1:
             return services[0], None
         raise UsageError(f"{BASE} of which service?", hint=f"write SERVICE/{BASE}, or choose one with --service")
-    hits = [(service, m) for service in services for m in service.migrations if m.id == wanted] or [
-        (service, m) for service in services for m in service.migrations if m.id.startswith(wanted)
-    ]
+    every = [(service, migration) for service in services for migration in service.migrations]
+    exact = [one for one in every if one[1].id == wanted]
+    hits = exact or [one for one in every if one[1].id.startswith(wanted)]
     if len(hits) == 1:
         return hits[0]
+    of = services[0].name if named else None
     if not hits:
-        ids = [m.id for service in services for m in service.migrations]
-        raise UsageError(f"there is no migration {wanted}", hint=near(wanted, ids))
-    raise UsageError(
-        f"{wanted} could be any of {', '.join(f'{s.name}/{m.id}' for s, m in hits[:5])}", hint="write more of the id"
-    )
+        raise UsageError(
+            f"there is no migration {redact(wanted)}",
+            service=of,
+            hint=near(wanted, [migration.id for _, migration in every]),
+        )
+    ids = [migration.id if named else f"{service.name}/{migration.id}" for service, migration in hits[:5]]
+    raise UsageError(f"{wanted} could be any of {', '.join(ids)}", service=of, hint="write more of the id")
 
 
 def find_migration(
@@ -52,3 +58,6 @@ def find_migration(
     if migration is None:
         raise UsageError(not_base, hint=hint)
     return service, migration
+
+
+__all__ = ["BASE", "find_migration", "find_target"]

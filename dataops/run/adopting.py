@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dataops.backends import Backend
+from dataops.backends import Database
+from dataops.backends.locking import examined
 from dataops.catalogue import Catalogue, Difference, compare
 from dataops.errors import DatabaseAhead, DifferencesFound, HistoryError, StalePlan
 from dataops.events import Emit
-from dataops.model import Author, Direction, Entry, JournalEvent, Migration, Service, State
+from dataops.model import Adopted, Author, Direction, JournalEvent, Migration, Service, State
 from dataops.othertools import examine, match
 from dataops.othertools.examine import Adoption, Line
 from dataops.planning import recovery
 from dataops.planning.target import BASE
 from dataops.run.stop import StopSignal
 from dataops.run.under_lock import locked
+from dataops.text import counted
+from dataops.toolrecords import ToolRecord
 
 
 def survey(state: State, wanted: str | None) -> Adoption | None:
@@ -60,10 +63,10 @@ def refuse_baseline(state: State, to: Migration) -> None:
             )
 
 
-def check(backend: Backend, expected: Catalogue | None, changed: Sequence[str] = ()) -> tuple[str, ...]:
+def check(database: Database, expected: Catalogue | None, changed: Sequence[str] = ()) -> tuple[str, ...]:
     """How the live database differs from what our history makes; `changed` come first. None expects nothing."""
     found: Sequence[Difference] = (
-        () if expected is None else compare(expected, backend.catalogue(), ignoring=backend.service.ignore)
+        () if expected is None else compare(expected, database.catalogue(), ignoring=database.service.ignore)
     )
     return (*changed, *map(str, found))
 
@@ -73,9 +76,8 @@ def refuse_differences(service: Service, differences: Sequence[str], head: str) 
     if not differences:
         return
     told = "\n".join(f"  {difference}" for difference in differences)
-    number = "1 difference" if len(differences) == 1 else f"{len(differences)} differences"
     raise DifferencesFound(
-        f"{number} between the database and our history at {head}\n{told}",
+        f"{counted(len(differences), 'difference')} between the database and our history at {head}\n{told}",
         service=service.name,
         migration=head,
         hint='mend the database, or accept them as they are: --accept-differences --reason "..."; '
@@ -84,7 +86,7 @@ def refuse_differences(service: Service, differences: Sequence[str], head: str) 
 
 
 def take_over(
-    backend: Backend,
+    database: Database,
     author: Author,
     adoption: Adoption,
     expected: Catalogue | None,
@@ -98,28 +100,29 @@ def take_over(
     None: another run has done it meanwhile. Raises DifferencesFound, StalePlan when anything else has changed since the
     look, LockNotObtained.
     """
-    service, record = backend.service, adoption.record
-    with locked(backend, author, emit=emit, stop=stop):
-        state = backend.read()
+    service, record = database.service, adoption.record
+
+    def examine_again(state: State) -> Adoption:
         recovery.refuse_interrupted(state, locked=True)
-        now = examine.examine(state, examine.choose(state, record.tool))
+        return examine.examine(state, examine.choose(state, record.tool))
+
+    with locked(database, author, emit=emit, stop=stop) as held:
+        now = examined(held, examine_again)
         if now.record == record and now.nothing_to_do:
             return None
         if now.record != record or _recordable(now) != _recordable(adoption):
             raise StalePlan("the record changed since it was looked at", service=service.name, hint="look again")
-        head = now.head.id if now.head else None
-        differences = check(backend, expected, now.differences)
+        differences = check(database, expected, now.differences)
         if not accepted:
-            refuse_differences(service, differences, head or BASE)
-        struck = [_entry(author, line, Direction.ROLLBACK, examine.reason(record, line)) for line in now.to_remove]
-        made = [_entry(author, line, Direction.APPLY, examine.reason(record, line)) for line in now.to_record]
-        entries = _accepting([*struck, *made], differences, accepted)
-        backend.adopt(record, entries, {line.name: line.at for line in now.to_record if line.at}, head)
+            refuse_differences(service, differences, now.head.id if now.head else BASE)
+        removed = [_adopted(author, record, line, Direction.ROLLBACK) for line in now.to_remove]
+        recorded = [_adopted(author, record, line, Direction.APPLY) for line in now.to_record]
+        held.adopt(record, _accepting([*removed, *recorded], differences, accepted))
         return differences
 
 
 def baseline(
-    backend: Backend,
+    database: Database,
     author: Author,
     to: Migration,
     expected: Catalogue,
@@ -130,16 +133,16 @@ def baseline(
     stop: StopSignal,
 ) -> tuple[str, ...]:
     """Record everything up to `to` as applied by somebody else, all or nothing. Raises like `take_over`."""
-    service = backend.service
-    with locked(backend, author, emit=emit, stop=stop):
-        refuse_baseline(backend.read(), to)
-        differences = check(backend, expected)
+    service = database.service
+    with locked(database, author, emit=emit, stop=stop) as held:
+        examined(held, lambda state: refuse_baseline(state, to))
+        differences = check(database, expected)
         if not accepted:
             refuse_differences(service, differences, to.id)
         text = f"{examine.BASELINE}: {reason or 'it was there before dataops'}"
         upto = service.migrations[: service.position[to.id] + 1]
-        entries = [author.entry(m, Direction.APPLY, JournalEvent.ADOPTED, reason=text) for m in upto]
-        backend.adopt(None, _accepting(entries, differences, accepted), {}, to.id)
+        entries = [Adopted(author.entry(m, Direction.APPLY, JournalEvent.ADOPTED, reason=text)) for m in upto]
+        held.adopt(None, _accepting(entries, differences, accepted))
         return differences
 
 
@@ -147,17 +150,19 @@ def _recordable(adoption: Adoption) -> tuple[tuple[Line, ...], tuple[Line, ...]]
     return adoption.to_record, adoption.to_remove
 
 
-def _entry(author: Author, line: Line, direction: Direction, reason: str) -> Entry:
+def _adopted(author: Author, record: ToolRecord, line: Line, direction: Direction) -> Adopted:
     assert line.migration is not None
-    return author.entry(line.migration, direction, JournalEvent.ADOPTED, reason=reason)
+    entry = author.entry(line.migration, direction, JournalEvent.ADOPTED, reason=examine.reason(record, line))
+    return Adopted(entry, line.at)
 
 
-def _accepting(entries: list[Entry], differences: Sequence[str], accepted: str) -> list[Entry]:
+def _accepting(entries: list[Adopted], differences: Sequence[str], accepted: str) -> list[Adopted]:
     """The newest entry carries what a person accepted, and why."""
-    if entries and differences:
-        told = f"{entries[-1].reason}; accepted, because {accepted}: {'; '.join(differences)}"
-        entries[-1] = replace(entries[-1], reason=told)
-    return entries
+    if not entries or not differences:
+        return entries
+    newest = entries[-1].entry
+    told = f"{newest.reason}; accepted, because {accepted}: {'; '.join(differences)}"
+    return [*entries[:-1], replace(entries[-1], entry=replace(newest, reason=told))]
 
 
 __all__ = ["baseline", "check", "refuse_baseline", "refuse_differences", "survey", "take_over"]

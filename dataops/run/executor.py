@@ -8,17 +8,19 @@ stops the whole run at the next step. Steps that succeeded stay applied, and the
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from dataops.backends import Backend, StillHeld, connect, load_module
+from dataops import backends
+from dataops.backends import Database, Locked, Mirrors, PartlyCommitted, RolledBack, connect
+from dataops.backends.loading import load_module
+from dataops.backends.locking import examined
+from dataops.durations import Stopwatch
 from dataops.errors import DataopsError, LockLost, MigrationFailed, Stopped, Unreachable
 from dataops.events import (
     Emit,
-    LockAwaited,
     LockTaken,
     NothingLeft,
     RunFinished,
@@ -30,12 +32,16 @@ from dataops.events import (
     StepStarted,
     StillRunning,
 )
-from dataops.model import Author, Direction, Failure, JournalEvent, Plan, Result, Service, Step
-from dataops.othertools import mirror
-from dataops.planning import planner, recovery
-from dataops.run.reading import _WAKE_SECONDS, side_by_side
+from dataops.model import Author, Direction, Entry, Failure, JournalEvent, Plan, Result, Service, State, Step
+from dataops.othertools.mirror import rows_missing
+from dataops.planning import planner
+from dataops.progress import reporting
+from dataops.run import retry
+from dataops.run.reading import side_by_side
 from dataops.run.stop import StopSignal
+from dataops.run.under_lock import locked
 
+_WAKE_SECONDS = 0.5
 _TELL_SECONDS = 60.0
 
 
@@ -48,11 +54,35 @@ def execute(
     lock_timeout: float | None = None,
     jobs: int | None = None,
 ) -> Result:
-    """Do what the plan says. Raises what refuses it before anything was done; a failing step is in the Result."""
+    """Do what the plan says. Raises what refuses it before anything was done; a failing step is in the result.
+
+    `lock_timeout` (seconds) goes before that of each service; `jobs` is how many services run at once, by default all.
+    """
     return _Execution(plan, author, emit, stop, lock_timeout, jobs).run()
 
 
+@dataclass
+class _Running:
+    """A step that runs now, and how far it is."""
+
+    step: Step
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    told: float = 0.0
+    done: int = 0
+    total: int | None = None
+    unit: str = ""
+
+    def tell(self, emit: Emit) -> None:
+        """Say once a minute that it is still running."""
+        seconds = self.stopwatch.seconds
+        if seconds - self.told >= _TELL_SECONDS:
+            self.told = seconds
+            emit(StillRunning(self.step.service, self.step, seconds, self.done, self.total, self.unit))
+
+
 class _Execution:
+    """One run of one plan."""
+
     def __init__(
         self,
         plan: Plan,
@@ -71,26 +101,25 @@ class _Execution:
         self._failed = threading.Event()
         names = {*(step.service for step in plan.steps), *planner.to_complete(plan)}
         self._services = [state.service for state in plan.states if state.service.name in names]
-        self._backends = {service.name: connect(service) for service in self._services}
+        self._scopes = {service.name: ExitStack() for service in self._services}
         self._done: list[Step] = []
         self._failures: list[Failure] = []
         self._running: dict[str, _Running] = {}
-        self._scopes = {service.name: ExitStack() for service in self._services}
 
     def run(self) -> Result:
-        began = time.monotonic()
+        stopwatch = Stopwatch()
         self._emit(RunStarted(run=self._author.run, steps=len(self._plan.steps), plan=self._plan))
-        self._stop.on_abort(self._abort)
+        self._stop.begin_work()
         with ExitStack() as everything:
-            for name, backend in self._backends.items():
-                everything.callback(backend.close)
-                everything.enter_context(self._scopes[name])
+            for scope in self._scopes.values():
+                everything.enter_context(scope)
             # In the order of their names, whatever was chosen: two runs never wait for each other.
             by_name = sorted(self._services, key=lambda service: service.name)
-            held = {service.name: self._locked(service) for service in by_name}
-            left = dict(zip(held, side_by_side(self._confirmed, by_name), strict=True))
-            self._run_services(held, left)
-        remaining = tuple(step for steps in left.values() for step in steps if step not in self._done)
+            held = [self._locked(service) for service in by_name]
+            steps = side_by_side(self._confirmed, held)
+            left = {service.name: mine for service, mine in zip(by_name, steps, strict=True)}
+            self._run_services({one.database.service.name: one for one in held}, left)
+        remaining = tuple(step for mine in left.values() for step in mine if step not in self._done)
         failed = {failure.step for failure in self._failures}
         result = Result(
             run=self._author.run,
@@ -98,43 +127,42 @@ class _Execution:
             done=tuple(self._done),
             failures=tuple(self._failures),
             left=tuple(step for step in remaining if step not in failed),
-            seconds=time.monotonic() - began,
+            seconds=stopwatch.seconds,
             stopped=self._stop() and bool(remaining) and (self._stop.aborted or not self._failures),
         )
         self._emit(RunFinished(result=result))
         return result
 
-    def _locked(self, service: Service) -> StillHeld:
+    def _locked(self, service: Service) -> Locked:
         if self._stop():
             raise Stopped("stopped before the first step", service=service.name)
-        timeout = service.timeouts.lock if self._lock_timeout is None else self._lock_timeout
-        held = self._scopes[service.name].enter_context(
-            self._backends[service.name].lock(
-                self._author,
-                timeout=timeout,
-                waiting=lambda holder: self._emit(LockAwaited(service.name, holder=str(holder or "somebody"))),
-                stop=self._stop,
-            )
+        scope, database = self._scopes[service.name], connect(service)
+        scope.callback(database.close)
+        held = scope.enter_context(
+            locked(database, self._author, emit=self._emit, stop=self._stop, timeout=self._lock_timeout)
         )
         self._emit(LockTaken(service.name))
         return held
 
-    def _confirmed(self, service: Service) -> tuple[Step, ...]:
-        backend = self._backends[service.name]
-        state = backend.read()
-        left = planner.confirm(self._plan, state)
-        for step in left:
-            load_module(service, step.migration)  # a file that cannot be imported stops the run before it begins
-        ended = recovery.missing_end_end(state)
-        if ended is not None:
-            backend.write(ended)
+    def _confirmed(self, held: Locked) -> tuple[Step, ...]:
+        """What of the plan is left to do here, now that nobody else can change it."""
+        service = held.database.service
+
+        def examine(state: State) -> tuple[State, tuple[Step, ...]]:
+            left = planner.confirm(self._plan, state)
+            for step in left:
+                load_module(service, step.migration)  # a file that cannot be imported stops the run before it begins
+            return state, left
+
+        state, left = examined(held, examine)
         if service.mirror:
-            backend.mirror(mirror.rows_missing(state))
+            assert isinstance(held, Mirrors)  # the configuration allows `mirror` only where there is such a tool
+            held.complete_mirror(rows_missing(state))
         if not left and self._plan.of(service.name):
             self._emit(NothingLeft(service.name))
         return left
 
-    def _run_services(self, held: Mapping[str, StillHeld], left: Mapping[str, tuple[Step, ...]]) -> None:
+    def _run_services(self, held: Mapping[str, Locked], left: Mapping[str, tuple[Step, ...]]) -> None:
         waiting = {name: self._after(name) & set(left) for name in left}
         finished: set[str] = set()
         with ThreadPoolExecutor(max_workers=max(1, self._jobs or len(left))) as pool:
@@ -142,7 +170,7 @@ class _Execution:
             while waiting or running:
                 for name in [name for name, others in waiting.items() if others <= finished]:
                     del waiting[name]
-                    running[pool.submit(self._run_service, name, held[name], left[name])] = name
+                    running[pool.submit(self._run_service, held[name], left[name])] = name
                 # Wake up now and then, to take signals and to tell what is running.
                 for future in wait(running, timeout=_WAKE_SECONDS, return_when=FIRST_COMPLETED).done:
                     finished.add(running.pop(future))
@@ -157,112 +185,100 @@ class _Execution:
             return set(by_name[name].depends_on)
         return {other.name for other in self._services if name in other.depends_on}
 
-    def _run_service(self, name: str, still_held: StillHeld, steps: tuple[Step, ...]) -> None:
+    def _run_service(self, held: Locked, steps: tuple[Step, ...]) -> None:
+        name = held.database.service.name
         with self._scopes[name]:  # the lock goes when this service is done, not when the slowest one is
-            self._run_steps(name, still_held, steps)
+            before = len(self._plan.of(name)) - len(steps)
+            if self._plan.direction is Direction.APPLY:
+                before += len(self._plan.state(name).applied)
+            for at, step in enumerate(steps):
+                if self._stop() or self._failed.is_set():
+                    return
+                if not self._attempted(held, step, before + at):
+                    return
+            if steps:
+                self._verify(held.database, steps)
 
-    def _run_steps(self, name: str, still_held: StillHeld, steps: tuple[Step, ...]) -> None:
-        backend = self._backends[name]
-        before = len(self._plan.of(name)) - len(steps)
-        if self._plan.direction is Direction.APPLY:
-            before += len(self._plan.state(name).applied)
-        for at, step in enumerate(steps):
-            if self._stop() or self._failed.is_set():
-                return
-            began = time.monotonic()
-            try:
-                still_held()
-                self._run_step(backend, step)
-            except Stopped as error:
-                self._note_failure(backend, step, time.monotonic() - began, error.message)
-                self._emit(StepFailed(name, step, time.monotonic() - began, error.message))
-                return
-            except (Exception, SystemExit) as error:  # noqa: BLE001
-                self._failed.set()
-                seconds = time.monotonic() - began
-                text = error.message if isinstance(error, DataopsError) else backend.error_text(error)
-                noted = self._note_failure(backend, step, seconds, text)
-                explained = self._explain(step, error, text) if noted else self._unnoted(step, error, text)
-                self._failures.append(Failure(name, step, explained, before + at))
-                self._emit(StepFailed(name, step, seconds, text))
-                return
-        if steps:
-            self._verify(backend, name, steps)
+    def _attempted(self, held: Locked, step: Step, applied_before: int) -> bool:
+        """Run one step; False when it did not come to a good end, which is noted everywhere then."""
+        stopwatch = Stopwatch()
+        try:
+            held.check()
+            self._run_step(held, step)
+        except Stopped as error:
+            self._note_failure(held, step, stopwatch, error.message)
+            self._emit(StepFailed(step.service, step, stopwatch.seconds, error.message))
+            return False
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            self._failed.set()
+            text = _text_of(error, held.database)
+            noted = self._note_failure(held, step, stopwatch, text)
+            explained = _explained(step, error, text) if noted else _unnoted(step, error, text)
+            self._failures.append(Failure(step.service, step, explained, applied_before))
+            self._emit(StepFailed(step.service, step, stopwatch.seconds, text))
+            return False
+        return True
 
-    def _run_step(self, backend: Backend, step: Step) -> None:
-        name, author = step.service, self._author
-        backend.write(author.entry(step.migration, step.direction, JournalEvent.STARTED))
-        self._emit(StepStarted(name, step))
-        running = self._running[name] = _Running(step)
+    def _run_step(self, held: Locked, step: Step) -> None:
+        held.write(self._author.entry(step.migration, step.direction, JournalEvent.STARTED))
+        self._emit(StepStarted(step.service, step))
+        running = self._running[step.service] = _Running(step)
 
         def report(count: int, total: int | None, unit: str) -> None:
             running.done, running.total, running.unit = count, total, unit
-            self._emit(StepProgressed(name, step, count, total, unit))
+            self._emit(StepProgressed(step.service, step, count, total, unit))
+
+        def end() -> Entry:
+            seconds = running.stopwatch.seconds
+            return self._author.entry(step.migration, step.direction, JournalEvent.SUCCEEDED, seconds=seconds)
 
         try:
-            seconds = backend.run(
-                step,
-                author.entry(step.migration, step.direction, JournalEvent.SUCCEEDED),
-                report=report,
-                retrying=lambda attempt, pause, why: self._await_retry(step, attempt, pause, why),
-            )
+            with reporting(report):
+                entry = self._until_done(held, step, end)
         finally:
-            del self._running[name]
+            del self._running[step.service]
         self._done.append(step)
-        self._emit(StepFinished(name, step, seconds))
+        self._emit(StepFinished(step.service, step, entry.seconds or 0.0))
 
-    def _await_retry(self, step: Step, attempt: int, pause: float, why: str) -> None:
+    def _until_done(self, held: Locked, step: Step, end: Callable[[], Entry]) -> Entry:
+        """Run it, and again as long as dataops.run.retry says so."""
+        attempt = 1
+        while True:
+            try:
+                return held.run(step, end)
+            except RolledBack as error:
+                rolled_back = error
+            if not retry.may_try_again(rolled_back, attempt):
+                raise rolled_back
+            self._await_retry(step, attempt, rolled_back.text)
+            attempt += 1
+
+    def _await_retry(self, step: Step, attempt: int, why: str) -> None:
+        pause = retry.pause_after(attempt)
         self._emit(StepRetried(step.service, step, attempt, pause, why))
         self._stop.pause(pause)
         if self._stop():
             raise Stopped("stopped before it was tried again", service=step.service)
 
-    def _explain(self, step: Step, error: BaseException, text: str) -> DataopsError:
-        if isinstance(error, DataopsError):
-            error.service = error.service or step.service
-            return error
-        happened = (
-            f"The change was rolled back. {step.migration.id} is as it was before."
-            if step.migration.atomic
-            else f"What {step.migration.id} did before the error stays; it counts as not {_done(step)}."
-        )
-        failed = MigrationFailed(
-            f"{step.direction.value} {step.migration.id} failed\n  {text}\n  {happened}",
-            service=step.service,
-            migration=step.migration.id,
-            hint="mend the cause and run again",
-        )
-        failed.__cause__ = error
-        return failed
-
-    def _unnoted(self, step: Step, error: BaseException, text: str) -> DataopsError:
-        """The database is out of reach, so that its journal goes on saying *started*: nobody can say what is true."""
-        if isinstance(error, LockLost | Unreachable):
-            error.service = error.service or step.service
-            return error
-        lost = LockLost(
-            f"{step.direction.value} {step.migration.id} failed, and the journal cannot be told\n  {text}",
-            service=step.service,
-            migration=step.migration.id,
-        )
-        lost.__cause__ = error
-        return lost
-
-    def _note_failure(self, backend: Backend, step: Step, seconds: float, text: str) -> bool:
+    def _note_failure(self, held: Locked, step: Step, stopwatch: Stopwatch, text: str) -> bool:
         """Whether the journal could be told."""
-        entry = self._author.entry(
-            step.migration, step.direction, JournalEvent.FAILED, seconds=round(seconds, 3), error=text
-        )
+        seconds = stopwatch.seconds
         try:
-            backend.write(entry)
+            held.write(
+                self._author.entry(step.migration, step.direction, JournalEvent.FAILED, seconds=seconds, error=text)
+            )
         except (LockLost, Unreachable):
             return False
         return True
 
-    def _verify(self, backend: Backend, name: str, steps: tuple[Step, ...]) -> None:
-        """Read the record back on a fresh connection: a change that was never committed must not look like one."""
+    def _verify(self, database: Database, steps: Sequence[Step]) -> None:
+        """Read the record back on a fresh connection: a change that was never committed must not look like one.
+
+        A trigger on the record can swallow the row, and a restored backup can take it away meanwhile.
+        """
+        name = database.service.name
         try:
-            applied = backend.read().applied_ids
+            applied = database.read().applied_ids
         except DataopsError as error:
             self._failed.set()
             self._failures.append(Failure(name, None, error, len(steps)))
@@ -281,26 +297,50 @@ class _Execution:
             self._failures.append(Failure(name, wrong[0], lost))
             self._done = [step for step in self._done if step not in wrong]
 
-    def _abort(self) -> None:
-        for backend in self._backends.values():
-            backend.abort()
+
+def _text_of(error: BaseException, database: Database) -> str:
+    """One line for a person and for the journal."""
+    cause = error.cause if isinstance(error, backends.StepFailed) else error
+    if isinstance(cause, DataopsError):
+        return cause.message
+    return error.text if isinstance(error, backends.StepFailed) else database.error_text(error)
 
 
-@dataclass
-class _Running:
-    step: Step
-    began: float = field(default_factory=time.monotonic)
-    told: float = 0.0
-    done: int = 0
-    total: int | None = None
-    unit: str = ""
+def _explained(step: Step, error: BaseException, text: str) -> DataopsError:
+    """A failed step in our words, with what is left of it."""
+    cause = error.cause if isinstance(error, backends.StepFailed) else error
+    if isinstance(cause, DataopsError):
+        cause.service = cause.service or step.service
+        return cause
+    done = "applied" if step.direction is Direction.APPLY else "rolled back"
+    if isinstance(error, RolledBack):
+        left = f"The change was rolled back. {step.migration.id} is as it was before."
+    elif isinstance(error, PartlyCommitted):
+        left = f"Part of it is committed and stays; {step.migration.id} counts as not {done}."
+    else:
+        left = f"What {step.migration.id} did before the error stays; it counts as not {done}."
+    failed = MigrationFailed(
+        f"{step.direction.value} {step.migration.id} failed\n  {text}\n  {left}",
+        service=step.service,
+        migration=step.migration.id,
+        hint="mend the cause and run again",
+    )
+    failed.__cause__ = cause
+    return failed
 
-    def tell(self, emit: Emit) -> None:
-        seconds = time.monotonic() - self.began
-        if seconds - self.told >= _TELL_SECONDS:
-            self.told = seconds
-            emit(StillRunning(self.step.service, self.step, seconds, self.done, self.total, self.unit))
+
+def _unnoted(step: Step, error: BaseException, text: str) -> DataopsError:
+    """The database is out of reach, so that its journal goes on saying *started*: nobody can say what is true."""
+    if isinstance(error, LockLost | Unreachable):
+        error.service = error.service or step.service
+        return error
+    lost = LockLost(
+        f"{step.direction.value} {step.migration.id} failed, and the journal cannot be told\n  {text}",
+        service=step.service,
+        migration=step.migration.id,
+    )
+    lost.__cause__ = error
+    return lost
 
 
-def _done(step: Step) -> str:
-    return "applied" if step.direction is Direction.APPLY else "rolled back"
+__all__ = ["execute"]

@@ -7,12 +7,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from dataops.backends import connect
+from dataops.backends import opened
 from dataops.errors import DataopsError, Unreachable
-from dataops.events import (
-    Emit,
-    ServerAwaited,
-)
+from dataops.events import Emit, ServerAwaited
 from dataops.model import Service, State
 from dataops.run.stop import StopSignal
 
@@ -45,9 +42,9 @@ def look(
     def one(service: Service) -> State | DataopsError:
         told = False
         while True:
-            backend = connect(service)
             try:
-                return backend.read()
+                with opened(service) as database:
+                    return database.read()
             except Unreachable as error:
                 if time.monotonic() >= deadline or (stop is not None and stop()):
                     return error
@@ -56,8 +53,6 @@ def look(
                     told = True
             except DataopsError as error:
                 return error
-            finally:
-                backend.close()
             (stop or StopSignal()).pause(_READ_PAUSE)
 
     return side_by_side(one, services)

@@ -5,65 +5,74 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from dataops.backends import Backend, StillHeld
-from dataops.events import (
-    Emit,
-    LockAwaited,
-)
-from dataops.model import Author, Direction, Entry, JournalEvent, Step
-from dataops.planning import checks, recovery
+from dataops.backends import Database, Locked
+from dataops.backends.locking import examined
+from dataops.events import Emit, LockAwaited
+from dataops.model import Author, Direction, Entry, JournalEvent, State, Step
+from dataops.planning import checks
 from dataops.run.stop import StopSignal
 
 
 @contextmanager
-def locked(backend: Backend, author: Author, *, emit: Emit, stop: StopSignal) -> Iterator[StillHeld]:
-    """The lock of one database, for work that is not a plan's. The second signal aborts what runs in it."""
-    service = backend.service
-    stop.on_abort(backend.abort)
-    with backend.lock(
-        author,
-        timeout=service.timeouts.lock,
-        waiting=lambda holder: emit(LockAwaited(service.name, holder=str(holder or "somebody"))),
-        stop=stop,
-    ) as still_held:
-        yield still_held
+def locked(
+    database: Database, author: Author, *, emit: Emit, stop: StopSignal, timeout: float | None = None
+) -> Iterator[Locked]:
+    """Hold the lock of one database, and tell who keeps us waiting. `timeout` is the service's own unless one is given.
+
+    A second signal aborts what runs in this scope. Raises LockNotObtained, Stopped.
+    """
+    service = database.service
+    stop.begin_work()
+    with (
+        database.lock(
+            author,
+            timeout=service.timeouts.lock if timeout is None else timeout,
+            waiting=lambda holder: emit(LockAwaited(service.name, holder=str(holder or "somebody"))),
+            stop=stop,
+        ) as held,
+        stop.aborting(held.abort),
+    ):
+        yield held
 
 
 def resolve(
-    backend: Backend, author: Author, step: Step, *, applied: bool, reason: str, emit: Emit, stop: StopSignal
+    database: Database, author: Author, step: Step, *, applied: bool, reason: str, emit: Emit, stop: StopSignal
 ) -> None:
     """Record a person's answer, under the lock. Raises UsageError when the record would lose its order."""
-    with locked(backend, author, emit=emit, stop=stop):
-        checks.check_resolvable(backend.read(), step.migration, applied=applied)
+    with locked(database, author, emit=emit, stop=stop) as held:
+        id_ = step.migration.id
+        examined(held, lambda state: checks.check_resolvable(state, step.migration, applied=applied), resolving=id_)
         direction = Direction.APPLY if applied else Direction.ROLLBACK
-        entry = author.entry(step.migration, direction, JournalEvent.RESOLVED, reason=reason)
-        backend.resolve(entry, applied=applied)
+        held.resolve(author.entry(step.migration, direction, JournalEvent.RESOLVED, reason=reason), applied=applied)
 
 
-def prune(backend: Backend, author: Author, migrations: Sequence[str], *, emit: Emit, stop: StopSignal) -> None:
-    """Drop what these migrations have put aside, under the lock, each journalled. Raises InterruptedStep."""
-    service = backend.service
-    with locked(backend, author, emit=emit, stop=stop) as still_held:
-        state = backend.read()
-        recovery.refuse_interrupted(state, locked=True)  # it may need what it put aside; and our entry would hide it
-        ended = recovery.missing_end_end(state)
-        if ended is not None:
-            backend.write(ended)
+def prune(database: Database, author: Author, migrations: Sequence[str], *, emit: Emit, stop: StopSignal) -> None:
+    """Drop what these migrations have put aside, under the lock, each journalled.
+
+    Raises InterruptedStep: an interrupted step may need what it put aside, and our entries would hide it.
+    """
+    with locked(database, author, emit=emit, stop=stop) as held:
+        state = examined(held, lambda state: state)
         for id_ in migrations:
-            still_held()
-            direction = Direction.APPLY if id_ in state.applied_ids else Direction.ROLLBACK
-            migration = service.by_id.get(id_)
-            checksum, raw = (migration.checksum, migration.raw_checksum) if migration else ("", "")
-            entry = Entry(
-                run=author.run,
-                migration=id_,
-                direction=direction,
-                event=JournalEvent.PRUNED,
-                actor=author.actor,
-                host=author.host,
-                version=author.version,
-                checksum=checksum,
-                raw_checksum=raw,
-                reason="what it had put aside was pruned",
-            )
-            backend.prune(id_, entry)
+            held.check()
+            held.prune(id_, _pruned(state, author, id_))
+
+
+def _pruned(state: State, author: Author, id_: str) -> Entry:
+    """The entry for a migration, which may have lost its file since it put something aside."""
+    migration = state.service.by_id.get(id_)
+    return Entry(
+        run=author.run,
+        migration=id_,
+        direction=Direction.APPLY if id_ in state.applied_ids else Direction.ROLLBACK,
+        event=JournalEvent.PRUNED,
+        actor=author.actor,
+        host=author.host,
+        version=author.version,
+        checksum=migration.checksum if migration else "",
+        raw_checksum=migration.raw_checksum if migration else "",
+        reason="what it had put aside was pruned",
+    )
+
+
+__all__ = ["locked", "prune", "resolve"]

@@ -1,23 +1,76 @@
-"""The `--json` answers: stable, documented in docs/json.md, one object a command."""
+"""JSON: the answers of `--json` and `--format json`. Stable, one object a command, documented in docs/json.md.
+
+The name hides Python's own module where it is imported bare: write `from dataops.show import json as answers`, or take
+it from FORMATS.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dataops.errors import DataopsError
-from dataops.model import Entry, Migration, Plan, Rendering, Result, StashEntry, State, Step, ToolRecord
+from dataops.model import Entry, Migration, Plan, Rendering, Result, State, Step
 from dataops.othertools import drift, examine, watch
 from dataops.planning import planner, recovery
+from dataops.redaction import message_of
+from dataops.show.reports import LintReport, PlanReport, ProofReport, StatusReport, below
+from dataops.stash.entry import StashEntry
+from dataops.toolrecords import ToolRecord
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dataops.lint.rules import Finding
     from dataops.proof import Proof
 
 Json = dict[str, Any]
 
 
+def status(report: StatusReport) -> str:
+    """Where every service stands."""
+    return document(
+        {"services": [status_of(look.service.name, look.state, look.problem) for look in report.looks]}, report.code
+    )
+
+
+def plan(report: PlanReport) -> str:
+    """What would be done."""
+    saved = str(report.saved) if report.saved else None
+    return document({**plan_of(report.plan, report.renderings), "saved": saved}, report.code)
+
+
+def proof(report: ProofReport) -> str:
+    """What `dataops prove` found."""
+    return document({"services": [proof_of(one) for one in report.proofs]}, report.code)
+
+
+def lint(report: LintReport) -> str:
+    """What `dataops lint` found."""
+    return document(lint_of(report), report.code)
+
+
+def document(content: Json, code: int) -> str:
+    """The text of an answer. Every answer has the exit code."""
+    return json.dumps({**content, "exit_code": int(code)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def lint_of(report: LintReport) -> Json:
+    """What `dataops lint` found, and what a comment ignores."""
+    found, root = report.found, report.root
+    return {
+        "files": len(found.files),
+        "errors": found.errors,
+        "warnings": found.warnings,
+        "findings": [_finding(finding, root) for finding in found.findings],
+        "ignored": [_finding(finding, root) | {"reason": ignore.reason} for finding, ignore in found.ignored],
+    }
+
+
 def error(problem: DataopsError) -> Json:
+    """Why a command failed."""
     return {
         "error": {
             "kind": type(problem).__name__,
@@ -30,7 +83,8 @@ def error(problem: DataopsError) -> Json:
     }
 
 
-def plan(planned: Plan, renderings: Mapping[str, Rendering]) -> Json:
+def plan_of(planned: Plan, renderings: Mapping[str, Rendering]) -> Json:
+    """A plan, with the commands of each step by the step's id, as far as they are known."""
     return {
         "direction": planned.direction.value,
         "services": [
@@ -50,6 +104,7 @@ def plan(planned: Plan, renderings: Mapping[str, Rendering]) -> Json:
 
 
 def result(done: Result, renderings: Mapping[str, Rendering]) -> Json:
+    """What a run came to, and its plan."""
     return {
         "run": done.run,
         "direction": done.plan.direction.value,
@@ -61,11 +116,12 @@ def result(done: Result, renderings: Mapping[str, Rendering]) -> Json:
         "left": [step.id for step in done.left],
         "stopped": done.stopped,
         "seconds": round(done.seconds, 3),
-        "plan": plan(done.plan, renderings),
+        "plan": plan_of(done.plan, renderings),
     }
 
 
-def status(name: str, state: State | DataopsError, problem: DataopsError | None) -> Json:
+def status_of(name: str, state: State | DataopsError, problem: DataopsError | None) -> Json:
+    """Where one service stands. `problem` is what would refuse an apply now."""
     if isinstance(state, DataopsError):
         return {"service": name, "reachable": False, **error(state)}
     if state.service.observe:
@@ -138,7 +194,8 @@ def adoption(
     }
 
 
-def proof(found: Proof) -> Json:
+def proof_of(found: Proof) -> Json:
+    """What `dataops prove` found of one service."""
     return {
         "service": found.service.name,
         "migrations": [migration.id for migration in found.migrations],
@@ -154,6 +211,7 @@ def proof(found: Proof) -> Json:
 def baseline(
     run: str, name: str, upto: Iterable[Migration], differences: Sequence[str] | None, *, written: bool
 ) -> Json:
+    """The answer of `dataops baseline`."""
     return {
         "run": run,
         "service": name,
@@ -164,6 +222,7 @@ def baseline(
 
 
 def entry_of(service: str, entry: Entry) -> Json:
+    """One journal entry."""
     return {
         "service": service,
         "run": entry.run,
@@ -182,10 +241,12 @@ def entry_of(service: str, entry: Entry) -> Json:
 
 
 def history(entries: Iterable[tuple[str, Entry]]) -> Json:
+    """Journal entries, each with its service, in the given order."""
     return {"entries": [entry_of(service, entry) for service, entry in entries]}
 
 
 def stash_entries(service: str, found: StashEntry) -> Json:
+    """One stash entry."""
     return {
         "service": service,
         "migration": found.migration,
@@ -198,7 +259,7 @@ def stash_entries(service: str, found: StashEntry) -> Json:
 
 
 def _known(problem: Exception) -> DataopsError:
-    return problem if isinstance(problem, DataopsError) else DataopsError(str(problem))
+    return problem if isinstance(problem, DataopsError) else DataopsError(message_of(problem))
 
 
 def _database(state: State) -> Json:
@@ -231,6 +292,19 @@ def _step(step: Step, rendering: Rendering | None) -> Json:
         "opaque": (rendering.opaque or None) if rendering else None,
         "notes": list(rendering.notes) if rendering else None,
         "puts_aside": list(rendering.puts_aside) if rendering else None,
+    }
+
+
+def _finding(finding: Finding, root: Path) -> Json:
+    return {
+        "service": finding.service,
+        "file": below(finding.path, root),
+        "line": finding.line,
+        "code": finding.rule.code,
+        "severity": finding.rule.severity.value,
+        "message": finding.message,
+        "hint": finding.fix,
+        "sql": finding.sql or None,
     }
 
 

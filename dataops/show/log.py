@@ -1,8 +1,8 @@
-"""JSON log lines, from events: one object a line, on stderr, for machines.
+"""JSON log lines for log collectors: one object a line, on stderr, one line for each event.
 
-Each line has the keys of both loggers of Blink's services, so that it passes through a pipeline that was made for
-either: level, time, pid, hostname and msg of Pino, and timestamp, level, target and fields.message of Rust's tracing.
-Only `level` means two things; which one is written is the caller's choice. docs/json.md documents the fields.
+Each line has the keys of two common loggers, so that it passes through a pipeline that was made for either: level,
+time, pid, hostname and msg of Pino, and timestamp, level, target and fields.message of Rust's tracing. Only `level`
+means two things, and the caller chooses which one is written. docs/json.md documents the fields.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import IO, Any
 
 from dataops import events
 from dataops.errors import DataopsError
-from dataops.redaction import redact
 
 _LEVELS = {
     events.StepFailed: "error",
@@ -33,9 +32,10 @@ _NOT_LOGGED = {"service", "step", "result", "run", "plan", "message"}
 
 
 class JsonLog:
-    """A sink for events. `words`: the level is a word, as tracing writes it, and not Pino's number.
+    """A sink for events that writes a line for each. With `words` the level is a word, as tracing writes it, and not
+    Pino's number.
 
-    `trace` is what ties each line to a trace: trace_id, where there is one.
+    `trace` has the fields that tie each line to a trace: trace_id, where there is a trace.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class JsonLog:
 
     def __call__(self, event: events.Event) -> None:
         if isinstance(event, events.StepProgressed):
-            return  # many a second; StillRunning tells the same once a minute
+            return  # many a second; StillRunning says the same once a minute
         fields: dict[str, Any] = {key: value for key, value in vars(event).items() if key not in _NOT_LOGGED}
         step = getattr(event, "step", None)
         if step is not None:
@@ -71,7 +71,7 @@ class JsonLog:
         self.line(_LEVELS.get(type(event), "info"), events.name(event), event.service, text, fields)
 
     def error(self, error: DataopsError) -> None:
-        """The error that ends the command; where nobody reads the log any more there is nobody to tell."""
+        """Write the error that ends the command. If stderr is closed, there is nowhere to report that."""
         fields = {
             "migration": error.migration,
             "kind": type(error).__name__,
@@ -82,6 +82,7 @@ class JsonLog:
             self.line("error", "error", error.service or "", error.message, fields)
 
     def line(self, level: str, event: str, service: str, text: str, fields: Mapping[str, Any]) -> None:
+        """Write one line. `level` is info, warn or error; `event` is a name such as `step_started`. Raises OSError."""
         now = self._now()
         written = {
             "level": level.upper() if self._words else _PINO[level],
@@ -97,12 +98,12 @@ class JsonLog:
             "service": service or None,
             **fields,
         }
-        kept = {key: redact.within(value) for key, value in written.items() if value is not None}
+        kept = {key: value for key, value in written.items() if value is not None}
         self._stream.write(json.dumps(kept, default=str) + "\n")
         self._stream.flush()
 
 
 def parent(environ: Mapping[str, str]) -> dict[str, str]:
-    """The trace that we were called in, from TRACEPARENT (W3C); a value that is none counts as not set."""
+    """The trace in which we were called, from TRACEPARENT (W3C). A malformed value counts as not set."""
     found = re.fullmatch(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*", environ.get("TRACEPARENT", ""))
     return {"trace_id": found[1]} if found and set(found[1]) != {"0"} else {}

@@ -1,10 +1,10 @@
 """OpenTelemetry: a run as a trace, and its metrics by OTLP. The only place that imports opentelemetry.
 
 Nothing is imported unless the standard OTEL_* variables say where to send. Then the SDK configures itself from them:
-sampling, limits, resource, protocol, endpoint, headers. What goes wrong here is told in one line and changes nothing
-else: sending happens in the background, and the end waits for it no longer than a few seconds.
+sampling, limits, resource, protocol, endpoint, headers. A problem here is a warning of one line and changes nothing
+else: sending happens in the background, and the end of a run waits for it no longer than a few seconds.
 
-Attributes are those of the semantic conventions for databases; what has none there begins with `dataops.`.
+Attributes are those of the semantic conventions for databases. Where these have none, ours begins with `dataops.`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from dataops import __version__, events
 from dataops.errors import DataopsError
 from dataops.model import Author, State, Step
-from dataops.redaction import redact
+from dataops.redaction import describe, redact
 from dataops.show.prometheus import METRICS, Series
 from dataops.statements import Statement
 
@@ -38,9 +38,9 @@ Warn = Callable[[str], None]
 
 
 def start(command: str, author: Author, environ: Mapping[str, str], warn: Warn, *, spans: bool) -> Telemetry | None:
-    """What OTEL_* asks for; None where it asks for nothing, or where that cannot be had (`warn` says why).
+    """Start what OTEL_* asks for. None where it asks for nothing, or where that is not possible (`warn` says why).
 
-    Without `spans` only metrics: for a command that is no run.
+    Without `spans` there are only metrics, for a command that is not a run.
     """
     wanted = {signal for signal in ("TRACES", "METRICS") if _wanted(signal, environ)}
     wanted -= set() if spans else {"TRACES"}
@@ -54,7 +54,7 @@ def start(command: str, author: Author, environ: Mapping[str, str], warn: Warn, 
     except ImportError as error:
         warn(f"no telemetry, although OTEL_* asks for it: {error.name} is missing; pip install 'dataops[otel]'")
     except Exception as error:  # noqa: BLE001  whatever a variable or an exporter is: it stops no migration
-        warn(f"no telemetry, although OTEL_* asks for it: {type(error).__name__}: {redact(str(error))}")
+        warn(f"no telemetry, although OTEL_* asks for it: {describe(error)}")
     return None
 
 
@@ -116,7 +116,7 @@ class Telemetry:
         elif not isinstance(event, events.StillRunning):
             attributes = {"dataops.message": events.sentence(event)}
             span = self._migrations.get(event.service) or self._service(event.service) or self._run
-            span.add_event(events.name(event), redact.within(attributes))
+            span.add_event(events.name(event), attributes)
 
     def statement(self, statement: Statement) -> None:
         """An event of the migration's span, at the time when the statement began."""
@@ -126,7 +126,7 @@ class Telemetry:
         attributes = {
             "db.operation.name": statement.operation,
             "db.collection.name": statement.target,
-            "db.query.text": redact(statement.text),
+            "db.query.text": statement.text,
             "error.type": statement.error,
         }
         told: dict[str, Any] = {key: value for key, value in attributes.items() if value}
@@ -141,7 +141,7 @@ class Telemetry:
         run.set_attribute("dataops.steps", event.steps)
 
     def _service(self, name: str) -> Span | None:
-        """The service's span, which begins with the first word of it."""
+        """The service's span, which begins with the first event of the service."""
         if name not in self._services and name in self._databases:
             attributes = {"dataops.service": name, "dataops.run": self._author.run, **self._databases[name]}
             self._services[name] = self._child(self._run, f"{name}", attributes)
@@ -157,7 +157,7 @@ class Telemetry:
             "dataops.service": step.service,
             "dataops.migration": step.migration.id,
             "dataops.direction": step.direction.value,
-            "dataops.title": redact(step.migration.title),
+            "dataops.title": step.migration.title,
             **self._databases.get(step.service, {}),
         }
         name = f"{step.direction.value} {step.id}"
@@ -218,11 +218,11 @@ class Telemetry:
             if self._provider is not None:
                 self._provider.shutdown()
         except Exception as error:  # noqa: BLE001
-            self._warn(f"telemetry: not sent: {type(error).__name__}: {redact(str(error))}")
+            self._warn(f"telemetry: not sent: {describe(error)}")
 
 
 def _database(state: State) -> dict[str, Any]:
-    """By the conventions: which system, which database, where. Of several hosts the first."""
+    """The attributes of a database by the conventions. Of several hosts only the first is named."""
     address, _, name = state.identity.address.rpartition("/")
     host, colon, port = address.split(",")[0].rpartition(":")
     told: dict[str, Any] = {"db.system.name": state.service.kind.name, "db.namespace": name}
@@ -237,7 +237,7 @@ def _fail(span: Span, error: str) -> None:
         return
     from opentelemetry.trace import StatusCode
 
-    text = redact(error)[:_LONGEST]
+    text = error[:_LONGEST]
     kind = re.match(r"\w+(?=:)", text)
     span.set_attribute("error.type", kind[0] if kind else "_OTHER")
     span.set_status(StatusCode.ERROR, text)
@@ -247,7 +247,7 @@ def _fail(span: Span, error: str) -> None:
 
 
 def _wanted(signal: str, environ: Mapping[str, str]) -> bool:
-    """Whether an exporter or an endpoint is named. The SDK's default, to send to this machine, would be a guess."""
+    """Whether an exporter or an endpoint is named. We never use the SDK's default, which sends to this machine."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     exporter = environ.get(f"OTEL_{signal}_EXPORTER", "").strip().lower()
@@ -258,7 +258,7 @@ def _wanted(signal: str, environ: Mapping[str, str]) -> bool:
 
 
 def _exporters(signal: str, environ: Mapping[str, str]) -> list[Any]:
-    """Made by the entry points under which exporters are published. They read their settings themselves."""
+    """The exporters, found by the entry points under which they are published. They read their settings themselves."""
     import opentelemetry.sdk.resources  # noqa: F401  the extra is installed, or this says what is missing
 
     protocol = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -294,7 +294,7 @@ def _provider(author: Author, exporters: list[Any]) -> TracerProvider:
 
 
 def _send_metrics(author: Author, exporters: list[Any], values: Mapping[Series, float]) -> None:
-    """Once, at the end; under the names that they have in the file, so that one dashboard serves both."""
+    """Send them once, at the end, under the names that they have in the metrics file: one dashboard serves both."""
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
@@ -316,7 +316,7 @@ def _send_metrics(author: Author, exporters: list[Any], values: Mapping[Series, 
 
 
 class _Problems(logging.Handler):
-    """The SDK's own complaints, which would go to stderr as they are: the first one, in our form."""
+    """Turns the first complaint of the SDK into a warning of ours. They would go to stderr as they are."""
 
     def __init__(self, warn: Warn) -> None:
         super().__init__(logging.WARNING)

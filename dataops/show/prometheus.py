@@ -1,30 +1,34 @@
-"""What is measured of the services and of the last run, in Prometheus's text format. Values, and one file.
+"""Metrics of the services and of the last run, as values and as a file in Prometheus's text format.
 
-Each run is a process of its own, so the file is the memory: what this process did not measure stays in it, and its
-counters go on counting. docs/monitoring.md explains each metric.
+Each run is a process of its own, so the file is the memory: what this process did not measure stays in it, and counters
+are added up. docs/monitoring.md explains each metric. prometheus_client, which writes and reads the format, comes with
+the extra `metrics` and is imported only where a file is asked for.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dataops import __version__, events
-from dataops.errors import CannotWrite, DataopsError, MigrationFailed, Stopped
+from dataops.errors import CannotWrite, ConfigError, DataopsError, MigrationFailed, Stopped
 from dataops.model import JournalEvent, Service, State
 from dataops.othertools import watch
 from dataops.planning import recovery
 from dataops.statements import Statement
 
+if TYPE_CHECKING:
+    from prometheus_client import Metric as Family
+
 
 @dataclass(frozen=True)
 class Metric:
-    """One family. `kind` is gauge or counter; `of_state`: told anew whenever its service is looked at."""
+    """One family of values. `kind` is gauge or counter. `of_state`: measured again whenever its service is read."""
 
     name: str
     kind: str
@@ -62,7 +66,7 @@ def series(name: str, **labels: str) -> Series:
 
 
 class Collector:
-    """A sink for events, and for what was seen of the services, that ends in `values`."""
+    """A sink for events and statements, and for the states of services, that turns them into `values`."""
 
     def __init__(self, command: str) -> None:
         self._command = command
@@ -109,7 +113,7 @@ class Collector:
             self._count("migrated_items_total", items, service=event.service, unit=unit)
 
     def failed(self, error: BaseException, service: str = "") -> None:
-        """A step that failed, or what refused the run. The reason is the error's class; of a file, what it raised."""
+        """Count a failed step, or a run that was refused, by the class of what a migration or we raised."""
         self._well = False
         if isinstance(error, Stopped) or not isinstance(error, Exception):
             return
@@ -124,7 +128,7 @@ class Collector:
     # What is true
 
     def saw(self, services: Sequence[Service], outcomes: Sequence[State | DataopsError]) -> None:
-        """What each service's database says, or why it does not."""
+        """Measure what each service's database said, or that it did not answer."""
         for service, outcome in zip(services, outcomes, strict=True):
             labels = {"service": service.name, "engine": service.kind.name}
             self.values[series("reachable", **labels)] = isinstance(outcome, State)
@@ -152,7 +156,7 @@ class Collector:
             say("last_success_timestamp_seconds", max(known))
 
     def ended(self, services: Iterable[Service]) -> None:
-        """A run has ended, whether or not there was anything to do."""
+        """Measure that a run has ended, whether or not there was anything to do."""
         now = time.time()
         self.values[series("run_timestamp_seconds", command=self._command)] = now
         self.values[series("run_duration_seconds", command=self._command)] = time.monotonic() - self._began
@@ -168,7 +172,15 @@ class Collector:
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Before anything is begun: raise CannotWrite where the file could not be written at the end."""
+    """Called before anything is begun. Raises CannotWrite where the file could not be written at the end, and
+    ConfigError where the extra is not installed.
+    """
+    try:
+        import prometheus_client  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            "--metrics-file needs prometheus_client, which is not installed", hint="pip install 'dataops[metrics]'"
+        ) from error
     try:
         if path.exists() and not path.is_file():
             raise OSError(None, "not a regular file")
@@ -182,12 +194,13 @@ def refuse_unwritable(path: Path) -> None:
 
 
 def write(path: Path, values: Mapping[Series, float], names: Collection[str] | None) -> None:
-    """Put what was measured into the file, by rename: nobody ever reads half of it. Readable by everyone.
+    """Add the values to the file, which everyone may read. It is replaced by a rename, so that nobody reads half of it.
 
-    What it had and was not measured again stays, but for services that are not in `names`, which are all that are
-    configured (None: not known). Raises CannotWrite.
+    What the file has and was not measured again stays, unless its service is not configured any more. `names` are all
+    services that are (None: not known). Raises CannotWrite.
     """
     beside = _beside(path)
+    values = {(name, tuple(sorted(labels))): value for (name, labels), value in values.items()}  # as the file has them
     try:
         before = _kept(_read(path), values, names)
         beside.write_text(text(_together(before, values)), encoding="utf-8")
@@ -201,46 +214,49 @@ def write(path: Path, values: Mapping[Series, float], names: Collection[str] | N
 
 def text(values: Mapping[Series, float]) -> str:
     """Prometheus's text format."""
-    lines = []
-    for metric in METRICS:
-        found = [(labels, value) for (name, labels), value in values.items() if name == metric.name]
-        if found:
-            lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}"]
-        for labels, value in sorted(found):
-            inside = ",".join(f'{key}="{_escaped(label)}"' for key, label in labels)
-            lines.append(f"{metric.name}{'{' + inside + '}' if inside else ''} {float(value)!r}")
-    return "".join(f"{line}\n" for line in lines)
+    import prometheus_client
+
+    registry = prometheus_client.CollectorRegistry(auto_describe=False)
+    registry.register(_Families(values))
+    return prometheus_client.generate_latest(registry).decode()
 
 
-def _escaped(label: str) -> str:
-    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+class _Families:
+    """Values as prometheus_client wants to collect them."""
 
+    def __init__(self, values: Mapping[Series, float]) -> None:
+        self._values = values
 
-_LINE = re.compile(r'(dataops_\w+)(?:\{((?:\w+="(?:[^"\\]|\\.)*",?)*)\})? (\S+)')
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+    def collect(self) -> Iterator[Family]:
+        from prometheus_client import Metric as Family
+
+        for metric in METRICS:
+            family = Family(metric.name.removesuffix("_total"), metric.help, metric.kind)
+            for (name, labels), value in sorted(self._values.items()):
+                if name == metric.name:
+                    family.add_sample(name, dict(labels), value)
+            if family.samples:
+                yield family
 
 
 def _read(path: Path) -> dict[Series, float]:
-    """What an earlier process wrote; lines that are not ours do not count."""
+    """What an earlier process wrote. Lines that are not ours, or damaged, do not count."""
+    from prometheus_client.parser import text_string_to_metric_families
+
     found: dict[Series, float] = {}
     with suppress(FileNotFoundError):
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            match = _LINE.fullmatch(line)
-            if match:
-                with suppress(ValueError):
-                    labels = tuple((key, _plain(label)) for key, label in _LABEL.findall(match[2] or ""))
-                    found[match[1], labels] = float(match[3])
+        # Each line by itself, because the parser gives up at the first damaged one.
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            with suppress(ValueError, IndexError, KeyError):
+                for family in text_string_to_metric_families(line):
+                    found |= {(one.name, tuple(sorted(one.labels.items()))): one.value for one in family.samples}
     return found
-
-
-def _plain(label: str) -> str:
-    return re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], label)
 
 
 def _kept(
     before: Mapping[Series, float], values: Mapping[Series, float], names: Collection[str] | None
 ) -> dict[Series, float]:
-    """What is still worth telling of what the file had."""
+    """The values of the file that are still true."""
     of_state = {metric.name for metric in METRICS if metric.of_state}
     known = {metric.name for metric in METRICS} - {"dataops_build_info"}
     seen = {dict(labels).get("service") for name, labels in values if name == "dataops_reachable"}
@@ -265,7 +281,11 @@ def _together(before: Mapping[Series, float], values: Mapping[Series, float]) ->
 
 
 def _beside(path: Path) -> Path:
-    """On the same file system; not *.prom, which the node exporter would read. In containers everyone is process 1."""
+    """The name of a new file beside it, on the same file system.
+
+    It must not end in .prom, because the node exporter would read it. A process id would not make it unique: in
+    containers every process is number 1.
+    """
     return path.with_name(f".{path.name}.{os.urandom(4).hex()}")
 
 

@@ -1,7 +1,8 @@
-"""What a person sees: plans, tables, progress, errors. The only place that draws.
+"""What a person reads: two streams, and plans, results, proofs, adoptions and findings as lines.
 
-On a terminal with Rich, in colour and with progress bars; elsewhere the same text, plain, a line an event. Rich is
-imported only for a terminal: pods and pipelines ask all day and have none.
+A terminal gets colours and tables by Rich, everything else gets the same text, plain. Rich is imported only for a
+terminal, because the commands that pods and pipelines run all day have none. Rows of tables are in `tables`, what
+moves while a run works is in `progress`.
 """
 
 from __future__ import annotations
@@ -12,32 +13,23 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from dataops import events
 from dataops.errors import DataopsError
-from dataops.events import counted as counted
-from dataops.model import (
-    AppliedMigration,
-    Direction,
-    Entry,
-    JournalEvent,
-    Plan,
-    Rendering,
-    Result,
-    StashEntry,
-    State,
-    Step,
-)
-from dataops.othertools import drift, examine, watch
-from dataops.planning import planner, recovery
-from dataops.redaction import redact
+from dataops.model import AppliedMigration, Direction, Plan, Rendering, Result, State, Step
+from dataops.othertools import examine
+from dataops.planning import planner
+from dataops.show.progress import Line, LiveProgress, PlainProgress
+from dataops.show.reports import below
+from dataops.text import counted
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
-    from rich.progress import Progress, TaskID
 
+    from dataops import lint
     from dataops.proof import Proof
 
 _SHOWN_COMMANDS = 2
@@ -45,15 +37,14 @@ _SHOWN_WIDTH = 110
 SHOWN_STEPS = 100
 _HEADS = {Direction.APPLY: "+", Direction.ROLLBACK: "-"}
 
-Line = tuple[str, str]
-"""A line of text and the style of the whole line, "" for none."""
-
 
 class Console:
-    """Two streams: data goes to stdout, talk to stderr. `quiet` drops the talk (JSON logs take its place).
+    """Two streams: data goes to stdout, messages go to stderr. `quiet` drops the messages: JSON logs take their place.
 
-    Neither ever stops what the command does. Why data could not be written is in `lost`; of talk that nobody reads
-    there is nobody to tell.
+    A stream that cannot be written never stops what the command does. For stdout, `lost` says why. If stderr is closed,
+    there is nowhere to report that.
+
+    Text is written as it is: secrets were taken out of it where it entered.
     """
 
     def __init__(self, out: IO[str] | None = None, err: IO[str] | None = None, *, quiet: bool = False) -> None:
@@ -64,23 +55,25 @@ class Console:
         self._rich: dict[int, RichConsole] = {}
 
     def data(self, lines: Iterable[Line]) -> None:
+        """Write to stdout."""
         self._put(lambda: self._write(self.out, lines))
 
     def answer(self, text: str) -> None:
-        """To stdout as it is: it is free of secrets already."""
+        """Write to stdout a text that is a whole document."""
         self._put(lambda: self.out.write(text))
 
-    def talk(self, lines: Iterable[Line]) -> None:
+    def messages(self, lines: Iterable[Line]) -> None:
+        """Write to stderr."""
         if not self._quiet:
             with suppress(OSError):
                 self._write(self.err, lines)
 
     def say(self, text: str, style: str = "") -> None:
-        self.talk([(text, style)])
+        """Write one message to stderr."""
+        self.messages([(text, style)])
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
-        """To stdout; on a terminal fitted to its width, elsewhere as wide as it needs to be."""
-        rows = [[redact(cell) for cell in row] for row in rows]
+        """Write a table to stdout: on a terminal fitted to its width, elsewhere as wide as it needs to be."""
         if self._terminal(self.out):
             self._put(lambda: self._draw_table(headers, rows, styles))
             return
@@ -92,18 +85,19 @@ class Console:
         self.answer("\n".join(lines) + "\n")
 
     def error(self, error: DataopsError) -> None:
-        if self._quiet:
-            return
+        """Write an error and its hint to stderr."""
         lines: list[Line] = [(f"error: {error}", "bold red")]
         if error.hint:
             lines.append((f"hint: {error.hint}", "yellow"))
-        self.talk(lines)
+        self.messages(lines)
 
     def progress(self) -> events.Emit:
-        """A sink for a run's events."""
+        """A sink for the events of a run, which shows them on stderr."""
         if self._quiet:
             return lambda event: None
-        return _Live(self, self._console(self.err)) if self._terminal(self.err) else _Talk(self)
+        if self._terminal(self.err):
+            return LiveProgress(self.messages, self._console(self.err))
+        return PlainProgress(self.messages)
 
     def _put(self, write: Callable[[], object]) -> None:
         if self.lost is None:
@@ -117,9 +111,9 @@ class Console:
         if self._terminal(stream):
             console = self._console(stream)
             for text, style in lines:
-                console.print(redact(text), style=style or None, markup=False, highlight=False, soft_wrap=True)
+                console.print(text, style=style or None, markup=False, highlight=False, soft_wrap=True)
         else:
-            stream.write(redact("".join(f"{text}\n" for text, _ in lines)))
+            stream.write("".join(f"{text}\n" for text, _ in lines))
             stream.flush()
 
     def _terminal(self, stream: IO[str]) -> bool:
@@ -149,7 +143,7 @@ class Console:
 
 
 class Printed(io.TextIOBase):
-    """Stands in for stdout and stderr while migration files run: what they print is told by whole lines."""
+    """Stands in for stdout and stderr while migration files run, and calls `tell` with each whole line they print."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
@@ -166,7 +160,7 @@ class Printed(io.TextIOBase):
         return len(text)
 
     def finish(self) -> None:
-        """Tell what was begun and never ended."""
+        """Tell the beginnings of lines that never ended."""
         for thread in list(self._begun):
             if line := self._begun.pop(thread):
                 self._tell(line)
@@ -176,7 +170,7 @@ class Printed(io.TextIOBase):
 
 
 def plan_lines(plan: Plan, renderings: Mapping[str, Rendering], *, verbose: bool) -> list[Line]:
-    """The plan as a letter: where, what, in which order, how risky, how to undo; the summary is the last line."""
+    """The plan as a letter: where, what, in which order, how risky, how to undo. The last line is the summary."""
     lines: list[Line] = []
     for state in plan.states:
         steps = plan.of(state.service.name)
@@ -258,7 +252,7 @@ def _step_lines(step: Step, rendering: Rendering | None, *, verbose: bool) -> li
 
 
 def result_lines(result: Result) -> list[Line]:
-    """What stands, what failed, what is left."""
+    """What was done, what failed and what is left. The last line is the summary."""
     verb = "applied" if result.plan.direction is Direction.APPLY else "rolled back"
     lines: list[Line] = []
     for failure in result.failures:
@@ -268,63 +262,13 @@ def result_lines(result: Result) -> list[Line]:
         lines.append((f"  {failure.service}: {failure.applied_before} {verb} before it, {len(mine)} not run", "red"))
         if isinstance(error, DataopsError) and error.hint:
             lines.append((f"hint: {error.hint}", "yellow"))
-    services = len({step.service for step in result.done})
-    plural = "service" if services == 1 else "services"
-    text = f"{len(result.done)} {verb} in {services} {plural}" if result.done else f"nothing {verb}"
+    services = counted(len({step.service for step in result.done}), "service")
+    text = f"{len(result.done)} {verb} in {services}" if result.done else f"nothing {verb}"
     if result.failures or result.left:
         text += f", {len(result.failures)} failed, {len(result.left)} left"
     style = "bold red" if result.failures else ("yellow" if result.left else "bold green")
     lines.append((f"Run {result.run}: {text} ({result.seconds:.1f} s)", style))
     return lines
-
-
-# Status and history
-
-STATUS_HEADERS = ("service", "revision", "applied", "pending", "last run", "who", "when", "state")
-HISTORY_HEADERS = ("when", "service", "migration", "direction", "event", "seconds", "run", "who", "note")
-
-
-def status_row(name: str, state: State | DataopsError, problem: DataopsError | None) -> tuple[list[str], str]:
-    """One row and its style. `problem` is what would refuse an apply now."""
-    if isinstance(state, DataopsError):
-        return [name, "?", "?", "?", "", "", "", state.message], "red"
-    if state.service.observe:
-        return _watched_row(name, state)
-    revision = state.unknown[-1] if state.unknown else (state.applied[-1].id if state.applied else "none")
-    last = state.last
-    return [
-        name,
-        revision,
-        str(len(state.applied)),
-        str(len(state.pending)),
-        last.run if last else "",
-        f"{last.actor}@{last.host}" if last else "",
-        f"{last.at:%Y-%m-%d %H:%M:%S}" if last and last.at else "",
-        *(text := [_condition(state, problem)]),
-    ], _condition_style(text[0])
-
-
-def _watched_row(name: str, state: State) -> tuple[list[str], str]:
-    watched = watch.watch(state)
-    record, newest = watched.record, watched.newest
-    at = newest.at if newest else None
-    words = watched.problem.message if watched.problem else watched.waiting or "up to date"
-    tool = f"by {state.service.observe}"
-    return [
-        name,
-        newest.name if newest else "none",
-        str(len(record.rows)) if record else "0",
-        "",
-        tool,
-        "",
-        f"{at:%Y-%m-%d %H:%M:%S}" if at else "",
-        words + (f", {_age(at)} old" if at else ""),
-    ], "bold yellow" if watched.problem else ("yellow" if watched.waiting else "green")
-
-
-def _age(at: datetime) -> str:
-    days = (datetime.now(UTC) - at).days
-    return counted(days, "day") if days else "less than a day"
 
 
 def proof_lines(proofs: Sequence[Proof]) -> list[Line]:
@@ -372,165 +316,22 @@ _FINDING_STYLES = {
 }
 
 
-def _condition(state: State, problem: DataopsError | None) -> str:
-    words = []
-    if state.holder:
-        words.append(f"locked by {state.holder}")
-    if state.ahead:
-        words.append("ahead")
-    words += [
-        f"{record.tool} is {len(behind)} behind"
-        for record in state.tool_records
-        if record.tool == state.service.mirror and (behind := drift.find_drift(state, record).behind)
-    ]
-    entry = recovery.interrupted(state)
-    if entry:
-        words.append(f"interrupted: {entry.direction.value} {entry.migration}")
-    elif problem and not state.ahead:
-        words.append(problem.message)
-    elif state.last and state.last.event is JournalEvent.FAILED and state.pending:
-        words.append(f"failed: {state.last.direction.value} {state.last.migration}")
-    if state.pending:
-        words.append(f"{len(state.pending)} pending")
-    return ", ".join(words) or "up to date"
+def lint_lines(found: lint.Report, root: Path) -> list[Line]:
+    """A few lines for each finding, with paths relative to `root`. The last line is the summary."""
+    lines: list[Line] = []
+    for finding in found.findings:
+        severity = finding.rule.severity.value
+        where = f"{below(finding.path, root)}:{finding.line}"
+        style = "red" if severity == "error" else "yellow"
+        lines.append((f"{where}: {severity} {finding.rule.code} {finding.message}", style))
+        lines += [(f"  {finding.sql}", "")] if finding.sql else []
+        lines.append((f"  hint: {finding.fix}", ""))
+    return [*lines, (lint_summary(found), "bold")]
 
 
-def _condition_style(text: str) -> str:
-    if text == "up to date":
-        return "green"
-    return "yellow" if text.endswith("pending") and "," not in text else "bold yellow"
-
-
-def history_rows(entries: Iterable[tuple[str, Entry]]) -> list[list[str]]:
-    return [
-        [
-            f"{entry.at:%Y-%m-%d %H:%M:%S}" if entry.at else "",
-            service,
-            entry.migration,
-            entry.direction.value,
-            entry.event.value,
-            "" if entry.seconds is None else f"{entry.seconds:.2f}",
-            entry.run,
-            f"{entry.actor}@{entry.host}",
-            entry.error or entry.reason,
-        ]
-        for service, entry in entries
-    ]
-
-
-STASH_HEADERS = ("service", "migration", "of", "kept in", "about", "size", "since")
-
-
-def stash_rows(found: Iterable[tuple[str, StashEntry]]) -> list[list[str]]:
-    return [
-        [
-            service,
-            kept.migration,
-            kept.source,
-            kept.place,
-            f"{kept.count:,}",
-            _size(kept.bytes),
-            f"{kept.at:%Y-%m-%d %H:%M:%S}" if kept.at else "unknown",
-        ]
-        for service, kept in found
-    ]
-
-
-def _size(amount: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} GB"
-
-
-# Events
-
-
-class _Talk:
-    """A line an event, for a pipe or a log collector."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def __call__(self, event: events.Event) -> None:
-        line = event_line(event)
-        if line is not None:
-            self._console.talk([line])
-
-
-class _Live:
-    """Progress bars under the lines, for a terminal."""
-
-    def __init__(self, console: Console, rich: RichConsole) -> None:
-        self._console = console
-        self._rich = rich
-        self._progress: Progress | None = None
-        self._tasks: dict[str, TaskID] = {}
-        self._mutex = threading.RLock()
-
-    def __call__(self, event: events.Event) -> None:
-        with self._mutex:
-            if isinstance(event, events.RunStarted):
-                self._start()
-            elif isinstance(event, events.StillRunning):
-                return  # the bar shows it
-            elif isinstance(event, events.StepProgressed):
-                self._advance(event)
-                return
-            elif isinstance(event, events.StepStarted) and event.step and self._progress:
-                text = f"{event.service} {event.step.migration.id}"
-                self._tasks[event.service] = self._progress.add_task(text, total=None, amount="")
-                return
-            elif isinstance(event, events.StepFinished | events.StepFailed) and self._progress:
-                task = self._tasks.pop(event.service, None)
-                if task is not None:
-                    self._progress.remove_task(task)
-            elif isinstance(event, events.RunFinished) and self._progress:
-                self._progress.stop()
-                self._progress = None
-            line = event_line(event)
-            if line is not None:
-                self._console.talk([line])
-
-    def _start(self) -> None:
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[amount]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._rich,
-            transient=True,
-            redirect_stdout=False,  # what a migration prints comes through Printed
-            redirect_stderr=False,
-        )
-        self._progress.start()
-
-    def _advance(self, event: events.StepProgressed) -> None:
-        if self._progress and event.service in self._tasks:
-            amount = events.amount(event.done, event.total, event.unit)
-            self._progress.update(self._tasks[event.service], completed=event.done, total=event.total, amount=amount)
-
-
-_SILENT = (events.LockTaken, events.StepProgressed, events.RunFinished)
-_STYLES: dict[type[events.Event], str] = {
-    events.RunStarted: "dim",
-    events.ServerAwaited: "yellow",
-    events.LockAwaited: "yellow",
-    events.NothingLeft: "dim",
-    events.StepRetried: "yellow",
-    events.StepFinished: "green",
-    events.StepFailed: "red",
-    events.Warned: "yellow",
-    events.StopRequested: "yellow",
-}
-
-
-def event_line(event: events.Event) -> Line | None:
-    """An event as a line; None for those that are only for machines or bars."""
-    return None if isinstance(event, _SILENT) else (events.sentence(event), _STYLES.get(type(event), ""))
+def lint_summary(found: lint.Report) -> str:
+    parts = [counted(len(found.files), "file")]
+    parts += [counted(found.errors, "error")] if found.errors else ["no errors"]
+    parts += [counted(found.warnings, "warning")] if found.warnings else []
+    parts += [f"{len(found.ignored)} ignored for a reason"] if found.ignored else []
+    return ", ".join(parts)

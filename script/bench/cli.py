@@ -4,8 +4,9 @@
 
 Prints seconds and peak memory of what is called all day (status, wait, a plan with nothing to do), of applying the
 PostgreSQL history to three fresh databases, and of a service with ten thousand migrations; and beside each the floor
-(starting Python and importing the drivers) or the native tools doing the same. Machines differ and are noisy: read the
-ratios.
+(starting Python and importing the drivers) or the native tools doing the same. It also prints the time that a step and
+an adoption spend on another tool's record, without a database: that has to grow in proportion to the rows. Machines
+differ and are noisy: read the ratios.
 """
 
 from __future__ import annotations
@@ -21,12 +22,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dataops.dev import MONGODB_DATABASE, MONGODB_VARIABLE, POSTGRES_DATABASES, mongodb_server, postgres_server
+from dataops.dev import mongodb_server, postgres_server
+from dataops.kinds import POSTGRESQL
+from dataops.model import Identity, Migration, Service, State
+from dataops.othertools import examine, match
+from dataops.toolrecords import ToolRecord, ToolRow
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-SERVICES = ("api-keys", "notifications", "voucher")
+SERVICES = {"api-keys": "API_KEYS_PG_CON", "notifications": "NOTIFICATIONS_PG_CON", "voucher": "VOUCHER_PG_CON"}
 MANY = 10_000
+ROWS = (62, 500, 1_000)
 
 
 def run(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> tuple[float, int]:
@@ -121,10 +127,40 @@ def many(runs: int, url: str, scratch: Path) -> None:
         show(f"dataops {' '.join(command)}, {MANY:,} migrations applied", seconds, memory)
 
 
+def other_records(runs: int) -> None:
+    """Nothing is kept between the runs, so that the tables for a new service are part of each measurement."""
+    for number in ROWS:
+        mirroring, adopting = [], []
+        for _ in range(runs):
+            state, record = recorded(number)
+            names = [row.name for row in record.rows]
+            began = time.perf_counter()
+            match.by_migration(state.service, record)
+            match.names_by_migration(state.service, record.tool, names)
+            mirroring.append(time.perf_counter() - began)
+            state, record = recorded(number)
+            began = time.perf_counter()
+            examine.refuse_unfit(examine.examine(state, record))
+            adopting.append(time.perf_counter() - began)
+        show(f"a mirrored step, {number:,} rows in the other record", statistics.median(mirroring))
+        show(f"an adoption, {number:,} rows in the other record", statistics.median(adopting))
+
+
+def recorded(number: int) -> tuple[State, ToolRecord]:
+    """A new service with so many migrations, all of them in the record of knex and none in ours."""
+    match.identities_of.cache_clear()
+    ids = [f"{20200101000000 + at}_step" for at in range(number)]
+    migrations = tuple(Migration(id_, None, Path(f"{id_}.py"), POSTGRESQL, b"") for id_ in ids)
+    service = Service("bench", POSTGRESQL, "", Path("pg"), migrations, mirror="knex")
+    record = ToolRecord("knex", "knex_migrations", tuple(ToolRow((f"{id_}.js",)) for id_ in ids))
+    return State(service, Identity("", "", ""), "", tool_records=(record,)), record
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=7, help="how often each is measured")
     runs = parser.parse_args().runs
+    other_records(runs)
     scratch = Path(tempfile.mkdtemp(prefix="dataops-bench-"))
     try:
         with postgres_server() as postgres, mongodb_server(replica_set=True) as mongodb:
@@ -133,8 +169,11 @@ def main() -> None:
             def fresh() -> dict[str, str]:
                 nonlocal made
                 made += 1
-                urls = {v: postgres.create_database(f"{name}_{made}") for v, name in POSTGRES_DATABASES.items()}
-                return {**os.environ, **urls, MONGODB_VARIABLE: mongodb.url(MONGODB_DATABASE)}
+                urls = {
+                    variable: postgres.create_database(f"bench_{number}_{made}")
+                    for number, variable in enumerate(SERVICES.values())
+                }
+                return {**os.environ, **urls, "MONGODB_CON": mongodb.url("galoy")}
 
             environ = fresh()
             run([str(BIN / "dataops"), "apply", "--yes"], environ, ROOT)

@@ -594,7 +594,7 @@ def test_a_record_that_grows_while_we_look_is_not_adopted_half(it: Legacy) -> No
 
 @on_sqlx
 def test_a_service_that_migrates_right_now_is_waited_for(it: Legacy) -> None:
-    from dataops.backends.postgres.records import sqlx_lock_key
+    from dataops.backends.postgres.othertools import sqlx_lock_key
 
     with it.old.postgres() as service:
         service.execute("SELECT pg_advisory_lock(%s)", [sqlx_lock_key(service.info.dbname)])

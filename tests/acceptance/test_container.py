@@ -179,7 +179,7 @@ def test_a_saved_plan_needs_one_too(two: Project, tmp_path: Path) -> None:
 
 _AS_NOBODY = """
 import os, sys
-import dataops.cli, dataops.backends.mongo.recorder, dataops.backends.postgres.runner  # while they can be read
+import dataops.cli, dataops.backends.mongo.capture, dataops.backends.postgres.runner  # while they can be read
 import pymongo_migrate, encodings.idna
 if os.getuid() == 0:
     os.setgroups([]), os.setgid(54321), os.setuid(54321)

@@ -145,7 +145,7 @@ def test_a_bug_of_ours_is_told_as_one_in_every_format(two: Project, tmp_path: Pa
         "import sys\n"
         "class Finder:\n"
         "    def find_spec(self, name, path, target=None):\n"
-        "        if name != 'dataops.run.executor':\n"
+        "        if name != 'dataops.run.reading':\n"
         "            return None\n"
         "        sys.meta_path.remove(self)\n"
         "        from dataops.planning import planner\n"

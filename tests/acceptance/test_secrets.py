@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
+from xml.etree import ElementTree
 
 import psycopg
 import pytest
@@ -92,9 +94,83 @@ def test_no_password_reaches_anything(planted: tuple[Project, str]) -> None:
     assert leaks == []
 
 
-def test_the_log_is_one_object_a_line_with_the_promised_fields(two: Project) -> None:
-    import json
+@pytest.mark.parametrize("password", ["voucher", "test", "error", "ro"])
+def test_our_own_words_stay_whatever_the_password(password: str, project: Project, postgres: PostgresServer) -> None:
+    """The service has the name of its password; or the password is a word of a format."""
+    with fresh_postgres(postgres) as url:
+        database = urlsplit(url).path.lstrip("/")
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE owner_{database} LOGIN PASSWORD '{password}'")
+            connection.execute(f"GRANT ALL ON DATABASE {database} TO owner_{database}")
+            connection.execute(f"GRANT ALL ON SCHEMA public TO owner_{database}")
+        try:
+            host = urlsplit(url).netloc.rpartition("@")[2]
+            project.add("voucher", f"postgres://owner_{database}:{password}@{host}/{database}")
+            project.table("voucher", "001")
+            project.file("voucher", "002_test", f"print('printed {password}')\nraise RuntimeError('of {password}.')")
+            check_own_words(project, password)
+        finally:
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute(f"DROP OWNED BY owner_{database} CASCADE")
+                connection.execute(f"DROP ROLE owner_{database}")
 
+
+def check_own_words(project: Project, password: str) -> None:
+    plan = project("plan", "--json").json
+    assert [(s["service"], [step["migration"] for step in s["steps"]]) for s in plan["services"]] == [
+        ("voucher", ["001", "002_test"])
+    ]
+    junit = project("status", "--check", "--format", "junit").stdout
+    assert ElementTree.fromstring(junit).find("testsuite[@name='voucher']/testcase[@name='002_test']") is not None
+    lines = project("status", "--check", "--format", "github").stdout.splitlines()
+    assert [line.rpartition("::")[0].partition(" title")[0].partition(",title")[0] for line in lines] == [
+        "::error file=voucher/versions/001.py,line=1",
+        "::error file=voucher/versions/002_test.py,line=1",
+    ]
+    applied = project("apply", "--yes", "--json")
+    (failed,) = applied.json["failed"]
+    assert (applied.code, failed["service"], failed["migration"]) == (1, "voucher", "002_test")
+    logged = [json.loads(line) for line in project("apply", "--yes", "--log-format", "json").stderr.splitlines()]
+    (printed,) = [line["msg"] for line in logged if line["event"] == "printed"]
+    (last,) = [line for line in logged if line["event"] == "error"]
+    assert (last["service"], last["level"], last["kind"]) == ("voucher", 50, "MigrationFailed")
+    entry = project("history", "--json").json["entries"][0]
+    assert (entry["service"], entry["migration"], entry["event"]) == ("voucher", "002_test", "failed")
+    table = project("history", "--limit", "1").stdout
+    assert "voucher  002_test" in table
+    mask = password if len(password) < 3 else "***"
+    assert printed == f"printed {mask}"
+    assert f"of {mask}." in failed["message"]
+    assert f"of {mask}." in last["msg"]
+    assert f"of {mask}." in entry["error"]
+    assert f"of {mask}." in table
+
+
+@pytest.mark.parametrize("service", ["shop", "bank"])
+@pytest.mark.parametrize("base", ["Exception", "BaseException", "SystemExit"])
+def test_no_secret_is_in_what_any_exception_leaves(base: str, service: str, two: Project) -> None:
+    """Whatever it derives from, and also where its text cannot be had."""
+    secret = urlsplit(two.env["SHOP_URL"]).password
+    assert secret
+    head = f"class Odd({base}):\n    def __str__(self):\n        raise RuntimeError({secret!r})\n"
+    up = f"error = Odd({secret!r})\nerror.add_note({secret!r})\nraise error from ValueError({secret!r})"
+    two.file(service, "003", up, head=head)
+    for command in (["plan", "-v"], ["apply", "--yes"], ["apply", "--yes", "--log-format", "json"], ["history"]):
+        answer = two(*command)
+        assert secret not in answer.stdout + answer.stderr, command
+
+
+def test_why_a_plan_is_incomplete_is_redacted_before_it_is_cut(two: Project) -> None:
+    """It is cut at 200 characters, in the middle of the password."""
+    secret = urlsplit(two.env["SHOP_URL"]).password
+    assert secret
+    two.file("bank", "003", f"raise RuntimeError('x' * {200 - len(secret) // 2} + {secret!r})")
+    opaque = two("plan", "--json").json["services"][1]["steps"][-1]["opaque"]
+    assert "xxx" in opaque
+    assert secret[:3] not in opaque
+
+
+def test_the_log_is_one_object_a_line_with_the_promised_fields(two: Project) -> None:
     answer = two("apply", "--yes", "--log-format", "json")
     lines = [json.loads(line) for line in answer.stderr.splitlines()]
     assert {line["event"] for line in lines} >= {"run_started", "step_started", "step_finished", "run_finished"}

@@ -21,7 +21,8 @@ def metrics(path: Path) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for family in text_string_to_metric_families(path.read_text()):
         for sample in family.samples:
-            labels = [value for key, value in sample.labels.items() if key not in ("engine", "version", "direction")]
+            given = sorted(sample.labels.items(), key=lambda label: label[0] != "service")
+            labels = [value for key, value in given if key not in ("engine", "version", "direction")]
             found.setdefault(sample.name.removeprefix("dataops_"), {})[" ".join(labels)] = sample.value
     return found
 

@@ -15,8 +15,8 @@ from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Rege
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from dataops import contents
-from dataops.backends import Backend, connect
+from dataops import backends, contents
+from dataops.backends import connect
 from dataops.backends.mongo.contents import elements
 from dataops.catalogue import compare
 from dataops.dev import MongoServer, PostgresServer
@@ -37,25 +37,24 @@ def service(url: str) -> Service:
 class Live:
     """A database, a way to change it, and what then differs from what it was when we began."""
 
-    backend: Backend
+    database: backends.Database
     change: Callable[[Any], object]
 
     def __post_init__(self) -> None:
-        self.before = self.backend.catalogue()
-        self.completely = self.backend.catalogue(complete=True)
-        self.held = self.backend.contents()
+        self.before = self.database.catalogue()
+        self.held = self.database.contents()
 
     def differences(self, change: Any) -> list[str]:
         self.change(change)
-        return [str(difference) for difference in compare(self.before, self.backend.catalogue())]
+        return [str(difference) for difference in compare(self.before, self.database.catalogue())]
 
     def complete_differences(self, change: Any) -> list[str]:
         self.change(change)
-        return [str(difference) for difference in compare(self.completely, self.backend.catalogue(complete=True))]
+        return [str(difference) for difference in compare(self.before, self.database.catalogue(), details=True)]
 
     def changes(self, change: Any) -> list[str]:
         self.change(change)
-        return [str(change) for change in contents.compare(self.held, self.backend.contents())]
+        return [str(change) for change in contents.compare(self.held, self.database.contents())]
 
 
 # --- PostgreSQL
@@ -111,9 +110,9 @@ INSERT INTO logs VALUES ('2026-05-05', 'one'), ('2026-05-05', 'one'), ('2026-05-
 @pytest.fixture
 def rich(pg_url: str, pg: psycopg.Connection[Any]) -> Iterator[Live]:
     pg.execute(RICH.encode())
-    backend = connect(service(pg_url))
-    yield Live(backend, lambda statement: pg.execute(statement.encode()))
-    backend.close()
+    database = connect(service(pg_url))
+    yield Live(database, lambda statement: pg.execute(statement.encode()))
+    database.close()
 
 
 PG_DIFFERENCES = [
@@ -281,13 +280,13 @@ def test_some_changes_in_postgresql_are_several_differences(rich: Live) -> None:
 
 def test_an_invalid_index_is_a_difference(rich: Live, pg: psycopg.Connection[Any]) -> None:
     pg.execute("CREATE INDEX messages_body ON messages (body)")
-    expected = rich.backend.catalogue()
+    expected = rich.database.catalogue()
     pg.execute("DROP INDEX messages_body")
     pg.execute("CREATE FUNCTION fails(jsonb) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN 1 / 0; END'")
     with pytest.raises(psycopg.errors.DivisionByZero):
         pg.execute("CREATE INDEX CONCURRENTLY messages_body ON messages (fails(body))")
     pg.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'users_lower'::regclass")
-    differences = [str(difference) for difference in compare(expected, rich.backend.catalogue())]
+    differences = [str(difference) for difference in compare(expected, rich.database.catalogue())]
     assert differences == [
         "function fails(jsonb): here, but not expected ((jsonb) RETURNS integer LANGUAGE plpgsql IMMUTABLE)",
         "index messages.messages_body: here btree (fails(body)) INVALID, expected btree (body)",
@@ -331,20 +330,20 @@ def test_a_catalogue_is_the_same_for_a_user_who_may_only_look(
 ) -> None:
     name = fresh_name("looker")
     pg.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'".encode())
-    backend = connect(service(postgres.url(pg_url.rpartition("/")[2], name, "secret")))
+    database = connect(service(postgres.url(pg_url.rpartition("/")[2], name, "secret")))
     try:
-        assert compare(rich.completely, backend.catalogue(complete=True)) == ()
+        assert compare(rich.before, database.catalogue(), details=True) == ()
         with pytest.raises(PermissionDenied):
-            backend.contents()
+            database.contents()
         pg.execute(
             f"GRANT USAGE ON SCHEMA app TO {name}; GRANT SELECT ON ALL TABLES IN SCHEMA public, app TO {name}".encode()
         )
         with pytest.raises(PermissionDenied, match="row-level security"):  # it would see a part of the rows
-            backend.contents()
+            database.contents()
         pg.execute(f"ALTER ROLE {name} BYPASSRLS".encode())
-        assert contents.compare(rich.held, backend.contents()) == ()
+        assert contents.compare(rich.held, database.contents()) == ()
     finally:
-        backend.close()
+        database.close()
         pg.execute(f"DROP OWNED BY {name}; DROP ROLE {name}".encode())
 
 
@@ -395,10 +394,10 @@ def test_changed_rows_are_told_by_column_and_key(rich: Live, statement: str, exp
 
 def test_of_a_large_table_only_the_sums_are_kept(rich: Live, pg: psycopg.Connection[Any]) -> None:
     pg.execute("INSERT INTO messages SELECT n, NULL, '{}' FROM generate_series(100, 12000) n")
-    before = rich.backend.contents()
+    before = rich.database.contents()
     assert before["messages"].each is None and before["messages"].count == 11_904
     pg.execute("UPDATE messages SET body = '[]' WHERE id = 777")
-    assert [str(c) for c in contents.compare(before, rich.backend.contents())] == ["messages.body: rows are different"]
+    assert [str(c) for c in contents.compare(before, rich.database.contents())] == ["messages.body: rows are different"]
 
 
 def test_rows_with_two_keys_are_told_apart(pg_url: str, pg: psycopg.Connection[Any]) -> None:
@@ -440,9 +439,9 @@ def documents(mongo_url: str) -> Iterator[Live]:
                 {"_id": "x", "phone": "3"},
             ]
         )
-        backend = connect(service(mongo_url))
-        yield Live(backend, lambda change: change(db))
-        backend.close()
+        database = connect(service(mongo_url))
+        yield Live(database, lambda change: change(db))
+        database.close()
 
 
 def reindex(name: str, keys: dict[str, Any], **options: Any) -> Callable[[Mongo], None]:
@@ -600,10 +599,10 @@ def test_every_type_of_bson_is_read() -> None:
 
 def test_of_a_large_collection_only_the_sums_are_kept(documents: Live) -> None:
     documents.change(lambda db: db.many.insert_many([{"_id": n, "n": n, "x": "a"} for n in range(10_001)]))
-    before = documents.backend.contents()
+    before = documents.database.contents()
     assert before["many"].each is None and before["many"].count == 10_001
     documents.change(lambda db: db.many.update_one({"_id": 77}, {"$set": {"x": "b"}}))
-    assert [str(c) for c in contents.compare(before, documents.backend.contents())] == [
+    assert [str(c) for c in contents.compare(before, documents.database.contents())] == [
         "many.x: documents are different"
     ]
 
@@ -614,9 +613,9 @@ def test_a_user_who_may_only_read_can_look_at_mongodb(mongo_with_passwords: Mong
         client[name].users.create_index("phone")
         client[name].users.insert_one({"_id": 1})
         client.admin.command("createUser", name, pwd="secret", roles=[{"role": "read", "db": name}])
-    backend = connect(service(mongo_with_passwords.url(name, name, "secret")))
+    database = connect(service(mongo_with_passwords.url(name, name, "secret")))
     try:
-        assert set(backend.catalogue().objects) == {("collection", "users"), ("index", "users.phone_1")}
-        assert backend.contents()["users"].count == 1
+        assert set(database.catalogue().objects) == {("collection", "users"), ("index", "users.phone_1")}
+        assert database.contents()["users"].count == 1
     finally:
-        backend.close()
+        database.close()

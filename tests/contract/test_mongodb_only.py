@@ -44,25 +44,25 @@ def _lock(db: Database[Document]) -> Document:
 def test_every_holder_has_a_higher_token_and_every_entry_a_higher_number(trial: Trial, db: Database[Document]) -> None:
     tokens = []
     for author in (AUTHOR, OTHER, AUTHOR):
-        backend = trial.backend()
-        with held(backend, author):
+        database = trial.database()
+        with held(database, author) as locked:
             tokens.append(_lock(db)["token"])
             for event in (JournalEvent.STARTED, JournalEvent.FAILED):
-                backend.write(entry(trial.step("001"), event, author))
+                locked.write(entry(trial.step("001"), event, author))
     assert tokens == sorted(set(tokens))
-    numbers = [one.seq for one in reversed(trial.backend().history(None))]
+    numbers = [one.seq for one in reversed(trial.database().history(None))]
     assert numbers == sorted(set(numbers))
     assert len(numbers) == 6
 
 
 def test_a_lease_is_kept_for_longer_than_it_lasts(trial: Trial) -> None:
-    backend = trial.backend()
-    with held(backend) as still_held:
+    database = trial.database()
+    with held(database) as locked:
         began = time.monotonic()
         until(lambda: time.monotonic() - began > 1.5 * trial.service.timeouts.lease)
-        still_held()
-        assert trial.backend().read().holder is not None
-        backend.write(entry(trial.step("001"), JournalEvent.STARTED))
+        locked.check()
+        assert trial.database().read().holder is not None
+        locked.write(entry(trial.step("001"), JournalEvent.STARTED))
 
 
 def test_who_gets_the_lease_of_a_dead_holder_has_outlived_it(trial: Trial, db: Database[Document]) -> None:
@@ -71,7 +71,7 @@ def test_who_gets_the_lease_of_a_dead_holder_has_outlived_it(trial: Trial, db: D
     ahead = [{"$set": {"expires_at": {"$add": ["$$NOW", 1000]}, "acquired_at": "$$NOW"}}]
     db.dataops_lock.update_one({}, ahead)
     ends = _lock(db)["expires_at"]
-    with held(trial.backend()):
+    with held(trial.database()):
         assert _lock(db)["token"] == 8
         assert _lock(db)["acquired_at"] >= ends
 
@@ -81,9 +81,9 @@ def test_a_heartbeat_that_fails_ends_the_lease_by_the_holders_own_clock(
     trial: Trial, db: Database[Document], taken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing reaches the server any more (or it says that another has it): `still_held` raises in time."""
-    backend, step = trial.backend(), trial.step("001")
+    database, step = trial.database(), trial.step("001")
     trial.project.file("it", "003", "while True:\n    db.t.insert_one({})\n    time.sleep(0.05)")
-    with held(backend) as still_held:
+    with held(database) as locked:
 
         def fails(self: lease.Lease, locks: Any) -> None:
             if not taken:
@@ -94,15 +94,15 @@ def test_a_heartbeat_that_fails_ends_the_lease_by_the_holders_own_clock(
         monkeypatch.setattr(lease.Lease, "_beat", fails)
         began = time.monotonic()
         with pytest.raises(LockLost, match="lock was lost"):
-            run(backend, trial.step("003"))  # what runs is made to fail
+            run(locked, trial.step("003"))  # what runs is made to fail
         assert time.monotonic() - began < trial.service.timeouts.lease + 1.5
         with pytest.raises(LockLost):
-            still_held()
+            locked.check()
         with pytest.raises(LockLost):
-            backend.write(entry(step, JournalEvent.STARTED))
+            locked.write(entry(step, JournalEvent.STARTED))
         with pytest.raises(LockLost):
-            run(backend, step)
-    assert backend.history(None) == ()
+            run(locked, step)
+    assert database.history(None) == ()
     assert db.t_001.count_documents({}) == 0
 
 
@@ -110,14 +110,14 @@ def test_the_servers_clock_decides_too_whatever_the_holder_believes(
     trial: Trial, db: Database[Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The holder's clock stands still, as in a virtual machine that was frozen. Its write comes to the server late."""
-    backend = trial.backend()
-    with held(backend) as still_held:
+    database = trial.database()
+    with held(database) as locked:
         monkeypatch.setattr(lease, "clock", lambda: 0.0)
         db.dataops_lock.update_one({}, [{"$set": {"expires_at": {"$subtract": ["$$NOW", 1]}}}])
-        still_held()
+        locked.check()
         with pytest.raises(LockLost):
-            backend.write(entry(trial.step("001"), JournalEvent.STARTED))
-    assert backend.history(None) == ()
+            locked.write(entry(trial.step("001"), JournalEvent.STARTED))
+    assert database.history(None) == ()
 
 
 def test_a_paused_holder_that_wakes_up_writes_neither_journal_nor_record(two: Project) -> None:

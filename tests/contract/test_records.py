@@ -17,11 +17,11 @@ from psycopg.rows import dict_row
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from dataops.backends.mongo import records as mongo_records
-from dataops.backends.postgres import records
+from dataops.backends.mongo import othertools as mongo_records
+from dataops.backends.postgres import othertools as records
 from dataops.dev import MongoServer, PostgresServer
 from dataops.errors import LockNotObtained
-from dataops.model import Outcome, ToolRecord, ToolRow
+from dataops.toolrecords import Outcome, ToolRecord, ToolRow
 from tests.projects import until
 from tests.servers import fresh_mongo, fresh_postgres
 

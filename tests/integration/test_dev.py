@@ -22,10 +22,17 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from dataops import dev
-from dataops.dev import programs, servers, supervisor
+from dataops.dev import Wanted, programs, servers, supervisor
 from dataops.errors import CannotWrite, ExitCode, ServerUnavailable
+from dataops.kinds import MONGODB, POSTGRESQL
+from tests.projects import Project
+from tests.servers import MONGODB_DATABASE, MONGODB_VARIABLE, POSTGRES_DATABASES
 
 Client = MongoClient[dict[str, Any]]
+WANTED = [
+    Wanted(MONGODB_VARIABLE, MONGODB, MONGODB_DATABASE),
+    *(Wanted(variable, POSTGRESQL, name) for variable, name in POSTGRES_DATABASES.items()),
+]
 
 
 def until(true: Callable[[], bool], seconds: float = 20) -> None:
@@ -199,7 +206,7 @@ def test_where_uuid_ossp_is_missing_it_is_refused_or_replaced_by_a_stand_in(monk
 
 
 @pytest.mark.parametrize("kind", [programs.POSTGRES, programs.MONGODB])
-def test_a_missing_program_is_told_with_what_to_install(kind: programs.Kind) -> None:
+def test_a_missing_program_is_told_with_what_to_install(kind: programs.Sought) -> None:
     nowhere = replace(kind, program="no-such-server", places=("/no/such/place/*/bin",), wheel="no-such-wheel")
     with pytest.raises(ServerUnavailable) as caught:
         list(programs._programs(nowhere, None))
@@ -307,15 +314,16 @@ def test_up_survives_the_process_that_called_it_and_down_leaves_nothing(folder: 
         assert (done.returncode, done.stderr) == (0, "")
         return json.loads(done.stdout)
 
-    up = "running = dev.up(pathlib.Path(__import__('sys').argv[1]))\n"
+    up = "from tests.integration.test_dev import WANTED\n"
+    up += "running = dev.up(pathlib.Path(__import__('sys').argv[1]), WANTED)\n"
     up += "print(json.dumps([running.fresh, dict(running.urls), list(running.servers)]))"
     fresh, urls, servers_ = run(up)
     assert fresh
     assert run(up) == [False, urls, servers_]
 
-    assert dev.urls(folder) == urls
+    assert dev.urls(folder, WANTED) == urls
     assert sorted(urls) == ["API_KEYS_PG_CON", "MONGODB_CON", "NOTIFICATIONS_PG_CON", "VOUCHER_PG_CON"]
-    for variable, database in dev.POSTGRES_DATABASES.items():
+    for variable, database in POSTGRES_DATABASES.items():
         with psycopg.connect(urls[variable]) as connection:
             assert connection.execute("SELECT current_database()").fetchone() == (database,)
     with Client(urls["MONGODB_CON"]) as client:
@@ -329,14 +337,85 @@ def test_up_survives_the_process_that_called_it_and_down_leaves_nothing(folder: 
     assert not any(Path(server["folder"]).exists() for server in servers_)
     assert list(folder.iterdir()) == []
     with pytest.raises(ServerUnavailable, match="no development servers are running") as caught:
-        dev.urls(folder)
+        dev.urls(folder, WANTED)
     assert "dataops dev up" in caught.value.hint
 
 
 def test_up_can_start_a_standalone_mongodb(folder: Path) -> None:
-    running = dev.up(folder, standalone=True)
+    running = dev.up(folder, WANTED, standalone=True)
     with Client(running.urls["MONGODB_CON"]) as client:
         assert "setName" not in client.admin.command("hello")
+
+
+def test_up_starts_only_the_kinds_that_are_wanted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(major: int | None) -> programs.Program:
+        raise ServerUnavailable("no MongoDB here")
+
+    monkeypatch.setattr(servers, "find_mongodb", missing)
+    running = dev.up(folder, WANTED[1:])
+    assert [server["name"].split()[0] for server in running.servers] == ["PostgreSQL"]
+    assert list(running.urls) == list(POSTGRES_DATABASES)
+
+
+def test_what_runs_without_all_that_is_wanted_is_told_and_stays(folder: Path) -> None:
+    more = [*WANTED[1:3], Wanted("SHOP_PG_CON", POSTGRESQL, "shop")]
+    running = dev.up(folder, WANTED[1:3])
+    for ask in (lambda: dev.up(folder, more), lambda: dev.urls(folder, more)):
+        with pytest.raises(ServerUnavailable, match="without a database for SHOP_PG_CON") as caught:
+            ask()
+        assert "dataops dev down" in caught.value.hint
+    assert dev.urls(folder, WANTED[1:2]) == {WANTED[1].variable: running.urls[WANTED[1].variable]}
+
+
+def test_every_database_has_a_name_of_its_own_that_the_server_accepts() -> None:
+    names = ["api-keys", "api_keys", "Admin", "postgres", "größe", "x" * 80]
+    wanted = [Wanted(f"V{number}", POSTGRESQL, name) for number, name in enumerate(names)]
+    made = list(dev._database_names(wanted).values())
+    assert made == ["api_keys", "api_keys_2", "admin_2", "postgres_2", "gr__e", "x" * 50]
+
+
+SHOP = '[services.shop]\nengine = "postgresql"\nfolder = "shop"\n'
+DOCS = '[services.docs]\nengine = "mongodb"\nfolder = "docs"\nenv_prefix = "DOCS"\n'
+AUTH = '[services.auth]\nobserve = "pop"\nurl_env = "AUTH_URL"\n'
+
+
+@pytest.mark.parametrize(
+    ("toml", "variables"),
+    [
+        (SHOP, ["SHOP_PG_CON"]),
+        (DOCS, ["DOCS_CON"]),
+        (SHOP + DOCS + AUTH, ["SHOP_PG_CON", "DOCS_CON", "AUTH_URL"]),
+    ],
+    ids=["postgresql", "mongodb", "both"],
+)
+def test_the_commands_start_what_the_configuration_names(project: Project, toml: str, variables: list[str]) -> None:
+    """up, url, status, down, with nothing else in the environment."""
+    for place in ("shop/versions", "docs"):
+        (project.folder / place).mkdir(parents=True)
+    (project.folder / "dataops.toml").write_text(toml)
+    state = {"XDG_STATE_HOME": str(project.folder / "state")}
+    try:
+        started = project("dev", "up", "--json", env=state).json
+        assert (started["started"], list(started["urls"])) == (True, variables)
+        urls = project("dev", "url", "--config", str(project.folder / "dataops.toml"), "--json", env=state).json["urls"]
+        assert urls == started["urls"]
+        answer = project("status", "--json", env=urls)
+        assert answer.code == 0
+        assert [row["service"] for row in answer.json["services"]] == [
+            line.split(".")[1].rstrip("]") for line in toml.splitlines() if line.startswith("[")
+        ]
+    finally:
+        stopped = project("dev", "down", "--json", env=state).json["stopped"]
+    assert stopped
+
+
+def test_two_services_that_look_in_the_same_variable_are_told(project: Project) -> None:
+    toml = DOCS.replace('env_prefix = "DOCS"\n', "")
+    (project.folder / "dataops.toml").write_text(toml + toml.replace("docs", "more"))
+    answer = project("dev", "up", "--json")
+    assert answer.code == ExitCode.INVALID
+    message = "docs and more look for their URL in the same variable, MONGODB_CON"
+    assert answer.json["error"]["message"] == message
 
 
 def test_an_up_that_fails_half_way_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,7 +431,7 @@ def test_an_up_that_fails_half_way_leaves_nothing(folder: Path, monkeypatch: pyt
 
     monkeypatch.setattr(dev.PostgresServer, "create_database", fails_on_the_second)
     with pytest.raises(ServerUnavailable, match="planted"):
-        dev.up(folder)
+        dev.up(folder, WANTED)
     assert is_gone(started[0].pid)
     assert not started[0].folder.exists()
     assert list(folder.iterdir()) == []
@@ -362,11 +441,12 @@ def test_an_up_that_is_killed_half_way_leaves_nothing(folder: Path) -> None:
     code = """
 import json, os, pathlib, sys
 from dataops import dev
+from tests.integration.test_dev import WANTED
 def die(server, name):
     print(json.dumps([server.pid, str(server.folder)]), flush=True)
     os.kill(os.getpid(), 9)
 dev.PostgresServer.create_database = die
-dev.up(pathlib.Path(sys.argv[1]))
+dev.up(pathlib.Path(sys.argv[1]), WANTED)
 """
     done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=60)
     assert done.returncode == -signal.SIGKILL
@@ -377,10 +457,10 @@ dev.up(pathlib.Path(sys.argv[1]))
 
 
 def test_up_starts_all_again_when_one_server_has_died(folder: Path) -> None:
-    first = dev.up(folder)
+    first = dev.up(folder, WANTED)
     os.kill(supervisors(first)[0], signal.SIGKILL)
     until(lambda: dev._running(folder) is None)
-    second = dev.up(folder)
+    second = dev.up(folder, WANTED)
     assert second.fresh
     assert all(is_gone(pid) for pid in supervisors(first))
     assert not any(Path(server["folder"]).exists() for server in first.servers)
@@ -390,7 +470,7 @@ def test_up_starts_all_again_when_one_server_has_died(folder: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CannotWrite, match="Not a directory") as caught:
-        dev.up(tmp_path / "file" / "dev")
+        dev.up(tmp_path / "file" / "dev", WANTED)
     assert "--folder" in caught.value.hint
 
 
@@ -406,7 +486,7 @@ def test_a_user_who_is_not_root_can_start_postgres(tmp_path_factory: pytest.Temp
     scratch = servers._scratch(reachable=True)
     try:
         shutil.copytree(Path(dev.__file__).parent, scratch / "dataops" / "dev")
-        for name in ("__init__.py", "errors.py", "kinds.py"):
+        for name in ("__init__.py", "errors.py", "kinds.py", "redaction.py", "urls.py"):
             shutil.copy2(Path(dev.__file__).parent.parent / name, scratch / "dataops" / name)
         if program.is_movable:
             program = program.copied(scratch / "program")

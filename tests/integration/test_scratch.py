@@ -75,11 +75,11 @@ def names(server: PostgresServer | MongoServer) -> set[str]:
 def test_every_history_of_ours_gives_the_same_database_twice(scratch: Scratch, name: str) -> None:
     ours = blink(name)
     for to in (ours.migrations[0], ours.migrations[-1]):
-        with scratch.database(ours) as live, opened(live) as backend:
+        with scratch.database(ours) as live, opened(live) as database:
             scratch.migrate(live, to)
-            expected = scratch.catalogue(ours, to, backend, complete=True)
+            expected = scratch.catalogue(ours, to, database)
             assert expected.objects or to is ours.migrations[0]
-            assert compare(expected, backend.catalogue(complete=True)) == ()
+            assert compare(expected, database.catalogue(), details=True) == ()
 
 
 def as_in_production(db: Mongo) -> None:
@@ -133,19 +133,19 @@ def test_of_a_mongodb_that_an_application_uses_only_what_is_wrong_is_told(
     scratch: Scratch, change: Callable[[Mongo], object], expected: list[str]
 ) -> None:
     ours = blink("api")
-    with scratch.database(ours) as live, opened(live) as backend, MongoClient[dict[str, Any]](live.url) as client:
+    with scratch.database(ours) as live, opened(live) as database, MongoClient[dict[str, Any]](live.url) as client:
         scratch.migrate(live, ours.migrations[-1])
         as_in_production(client.get_default_database())
         change(client.get_default_database())
-        before = backend.contents()
-        found = compare(scratch.catalogue(ours, ours.migrations[-1], backend), backend.catalogue())
+        before = database.contents()
+        found = compare(scratch.catalogue(ours, ours.migrations[-1], database), database.catalogue())
         assert [str(difference) for difference in found] == expected
-        assert contents.compare(before, backend.contents()) == ()
+        assert contents.compare(before, database.contents()) == ()
 
 
 def test_a_database_at_base_is_empty(scratch: Scratch) -> None:
-    with scratch.database(blink("voucher")) as live, opened(live) as backend:
-        assert scratch.catalogue(live, None, backend).objects == {}
+    with scratch.database(blink("voucher")) as live, opened(live) as database:
+        assert scratch.catalogue(live, None, database).objects == {}
 
 
 # --- the servers

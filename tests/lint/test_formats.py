@@ -15,8 +15,11 @@ import xmlschema
 from dataops import lint
 from dataops.kinds import POSTGRESQL
 from dataops.lint import RULES, Finding, Ignore, Report, Rule, Severity
-from dataops.show import lint as formats
-from dataops.show.formats import Annotation, Case, Failed, github, junit
+from dataops.show import github, junit, sarif, terminal
+from dataops.show import json as answers
+from dataops.show.github import Annotation
+from dataops.show.junit import Case, Failure
+from dataops.show.reports import LintReport
 from tests.lint.samples import mongo_file, postgres_file, project
 
 DATA = Path(__file__).with_name("data")
@@ -55,18 +58,18 @@ def junit_schema() -> xmlschema.XMLSchema:
 
 @pytest.mark.parametrize("report", REPORTS)
 def test_sarif_is_what_the_schema_of_oasis_wants(sarif_schema: Any, report: Report) -> None:
-    sarif_schema.validate(json.loads(formats.as_sarif(report, ROOT)))
+    sarif_schema.validate(json.loads(sarif.lint(LintReport(report, ROOT))))
 
 
 def test_the_schema_would_find_a_mistake(sarif_schema: Any) -> None:
-    document = json.loads(formats.as_sarif(FULL, ROOT))
+    document = json.loads(sarif.lint(LintReport(FULL, ROOT)))
     document["runs"][0]["results"][0]["level"] = "fatal"
     with pytest.raises(jsonschema.ValidationError):
         sarif_schema.validate(document)
 
 
 def test_sarif_has_every_finding_with_its_place_and_what_is_ignored_as_suppressed() -> None:
-    (run,) = json.loads(formats.as_sarif(FULL, ROOT))["runs"]
+    (run,) = json.loads(sarif.lint(LintReport(FULL, ROOT)))["runs"]
     told = [
         (
             result["ruleId"],
@@ -94,11 +97,11 @@ def test_sarif_has_every_finding_with_its_place_and_what_is_ignored_as_suppresse
 
 @pytest.mark.parametrize("report", REPORTS)
 def test_junit_is_what_the_schema_of_jenkins_wants(junit_schema: xmlschema.XMLSchema, report: Report) -> None:
-    junit_schema.validate(formats.as_junit(report, ROOT).encode())
+    junit_schema.validate(junit.lint(LintReport(report, ROOT)).encode())
 
 
 def test_junit_has_a_case_for_each_file_and_one_for_what_is_gone() -> None:
-    root = ElementTree.fromstring(formats.as_junit(FULL, ROOT).encode())
+    root = ElementTree.fromstring(junit.lint(LintReport(FULL, ROOT)).encode())
     cases = [(case.get("classname"), case.get("name"), len(case.findall("failure"))) for case in root.iter("testcase")]
     assert cases == [("api", "é 1.py", 1), ("voucher", "a.py", 1), ("voucher", "b.py", 0), ("voucher", "gone.py", 1)]
     counts = [(suite.get("name"), suite.get("tests"), suite.get("failures")) for suite in root.iter("testsuite")]
@@ -115,17 +118,15 @@ def test_junit_has_a_case_for_each_file_and_one_for_what_is_gone() -> None:
 def test_junit_of_anything(junit_schema: xmlschema.XMLSchema) -> None:
     """The writer knows nothing of lint."""
     cases = [
-        Case("api", "up to date", seconds=1.25, said=HARD),
-        Case("voucher", HARD, (Failed("pending", "3 are pending", HARD), Failed("lock", "held"))),
+        Case("api", "up to date", output=HARD),
+        Case("voucher", HARD, (Failure("pending", "3 are pending", HARD), Failure("lock", "held"))),
     ]
-    text = junit("status", cases)
+    text = junit.document("status", cases)
     junit_schema.validate(text.encode())
-    root = ElementTree.fromstring(text.encode())
-    assert [case.get("time") for case in root.iter("testcase")] == ["1.250", None]
 
 
 def test_the_schema_of_jenkins_would_find_a_mistake(junit_schema: xmlschema.XMLSchema) -> None:
-    wrong = formats.as_junit(FULL, ROOT).replace("<testcase ", "<case ", 1).replace("</testcase>", "</case>", 1)
+    wrong = junit.lint(LintReport(FULL, ROOT)).replace("<testcase ", "<case ", 1).replace("</testcase>", "</case>", 1)
     with pytest.raises(xmlschema.XMLSchemaValidationError):
         junit_schema.validate(wrong.encode())
 
@@ -153,7 +154,7 @@ def unescaped(text: str) -> str:
 
 
 def test_github_reads_of_each_annotation_what_was_meant() -> None:
-    lines = formats.as_github(FULL, ROOT).removesuffix("\n").split("\n")
+    lines = github.lint(LintReport(FULL, ROOT)).removesuffix("\n").split("\n")
     first = ("error", {"file": "mongo migrations/é 1.py", "line": "3", "title": "M001"}, f"{HARD}\nhint: {HARD}")
     told = [understood(line) for line in lines]
     assert told[0] == first
@@ -162,11 +163,11 @@ def test_github_reads_of_each_annotation_what_was_meant() -> None:
         ("error", "pg/a.py", "7"),
         ("error", "/elsewhere/gone.py", "1"),
     ]
-    assert formats.as_github(EMPTY, ROOT) == ""
+    assert github.lint(LintReport(EMPTY, ROOT)) == ""
 
 
 def test_annotations_of_anything() -> None:
-    written = github([Annotation("notice", "all is well"), Annotation("error", HARD, HARD, HARD, 5)])
+    written = github.lines([Annotation("notice", "all is well"), Annotation("error", HARD, HARD, HARD, 5)])
     assert written.startswith("::notice::all is well\n::error file=")
     _, about, message = understood(written.removesuffix("\n").split("\n")[1])
     assert (about, message) == ({"file": HARD, "line": "5", "title": HARD}, HARD)
@@ -177,7 +178,7 @@ def test_annotations_of_anything() -> None:
 
 def test_the_text_says_where_what_and_what_to_do() -> None:
     report = Report(FULL.files, FINDINGS[1:3], IGNORED)
-    assert [line for line, _ in formats.text(report, ROOT)] == [
+    assert [line for line, _ in terminal.lint_lines(report, ROOT)] == [
         "mongo migrations/é 1.py:4: warning I003 M002 finds nothing here",
         "  hint: remove it",
         "pg/a.py:7: error squawk/ban-drop-column drops",
@@ -185,11 +186,11 @@ def test_the_text_says_where_what_and_what_to_do() -> None:
         "  hint: see",
         "3 files, 1 error, 1 warning, 1 ignored for a reason",
     ]
-    assert [line for line, _ in formats.text(Report(FULL.files, ()), ROOT)] == ["3 files, no errors"]
+    assert [line for line, _ in terminal.lint_lines(Report(FULL.files, ()), ROOT)] == ["3 files, no errors"]
 
 
 def test_the_json_has_the_same_fields_for_what_is_wrong_and_what_is_ignored() -> None:
-    content = json.loads(json.dumps(formats.content(FULL, ROOT)))
+    content = json.loads(answers.lint(LintReport(FULL, ROOT)))
     assert (content["files"], content["errors"], content["warnings"]) == (3, 3, 1)
     assert {frozenset(one) for one in content["findings"]} == {
         frozenset({"service", "file", "line", "code", "severity", "message", "hint", "sql"})
@@ -204,9 +205,10 @@ def test_real_findings_are_valid_in_every_form(
         project(tmp_path / "m", {"20240101000000-a.py": mongo_file("db.users.drop()"), "b.py": "def ("}),
         project(tmp_path / "p", {"a.py": postgres_file("op.execute('selec 1')")}, POSTGRESQL),
     ]
-    report = lint.lint(services)
-    assert {finding.rule.severity for finding in report.findings} == {Severity.ERROR}
-    sarif_schema.validate(json.loads(formats.as_sarif(report, tmp_path)))
-    junit_schema.validate(formats.as_junit(report, tmp_path).encode())
-    for line in formats.as_github(report, tmp_path).splitlines():
+    found = lint.lint(services)
+    report = LintReport(found, tmp_path)
+    assert {finding.rule.severity for finding in found.findings} == {Severity.ERROR}
+    sarif_schema.validate(json.loads(sarif.lint(report)))
+    junit_schema.validate(junit.lint(report).encode())
+    for line in github.lint(report).splitlines():
         understood(line)

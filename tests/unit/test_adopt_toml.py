@@ -8,7 +8,7 @@ import pytest
 
 from dataops.errors import ConfigError, ExitCode
 from dataops.files import aliases
-from dataops.model import Alias, ToolAliases
+from dataops.toolrecords import Alias, ToolAliases
 from tests.unit.sample import migration
 
 OURS = [migration("20240101"), migration("20240102", "20240101")]

@@ -11,9 +11,11 @@ import pytest
 from pymongo.errors import OperationFailure
 from sqlalchemy.exc import DBAPIError
 
-from dataops.backends import connect, load_module, settled
-from dataops.backends.mongo import MongoBackend
-from dataops.backends.postgres import PostgresBackend
+from dataops.backends import connect
+from dataops.backends.journal import settled
+from dataops.backends.loading import load_module
+from dataops.backends.mongo import connection as mongo_connection
+from dataops.backends.postgres import connection as postgres_connection
 from dataops.errors import BrokenFile, ConfigError
 from dataops.kinds import MONGODB
 from dataops.model import JournalEvent, Service, State
@@ -26,10 +28,10 @@ MONGO = service("a", kind=MONGODB)
 
 def test_connecting_reaches_no_server_and_closing_twice_is_fine() -> None:
     for one in (PG, MONGO):
-        backend = connect(one)
-        assert backend.service is one
-        backend.close()
-        backend.close()
+        database = connect(one)
+        assert database.service is one
+        database.close()
+        database.close()
 
 
 # --- a step that is only just ending is not a dead one
@@ -110,34 +112,34 @@ def test_a_refused_mongodb_command_is_told_without_its_session_and_signatures() 
         'UUID("d095ce31-5759-4041-a17a-d033886b5687") }, $clusterTime: { signature: { hash: BinData(0, CFE7) } } }'
     )
     error = OperationFailure(errmsg, 13, {"ok": 0.0, "errmsg": errmsg, "code": 13})
-    assert MongoBackend(MONGO).error_text(error) == (
+    assert mongo_connection.error_text(error) == (
         'OperationFailure: not authorized on galoy to execute command update "dataops_lock"'
     )
 
 
 def test_a_mongodb_error_is_one_line_of_bounded_length() -> None:
-    assert MongoBackend(MONGO).error_text(ValueError("one\n  two")) == "ValueError: one two"
-    assert len(MongoBackend(MONGO).error_text(ValueError("x" * 9999))) == 500
+    assert mongo_connection.error_text(ValueError("one\n  two")) == "ValueError: one two"
+    assert len(mongo_connection.error_text(ValueError("x" * 9999))) == 500
 
 
 def test_a_postgresql_error_names_the_servers_class_and_the_statement() -> None:
     raw = psycopg.errors.LockNotAvailable("canceling statement due to lock timeout\nCONTEXT:  more")
     error = DBAPIError("ALTER TABLE t\n  ADD COLUMN b int", None, raw)
     error.add_note("it left the invalid index t_a")
-    assert PostgresBackend(PG).error_text(error) == (
+    assert postgres_connection.error_text(error) == (
         "LockNotAvailable: canceling statement due to lock timeout in: ALTER TABLE t ADD COLUMN b int; "
         "it left the invalid index t_a"
     )
-    assert PostgresBackend(PG).error_text(ValueError()) == "ValueError: ValueError"
+    assert postgres_connection.error_text(ValueError()) == "ValueError: ValueError"
 
 
 def test_a_secret_that_would_be_cut_in_two_is_gone_before_the_cut() -> None:
     redact.learn("postgres://someone:hunter2hunter2@db/x")
     for length in range(440, 520):
-        assert "hunter" not in MongoBackend(MONGO).error_text(ValueError("x" * length + "hunter2hunter2"))
+        assert "hunter" not in mongo_connection.error_text(ValueError("x" * length + "hunter2hunter2"))
     for length in range(270, 310):
         error = DBAPIError("x" * length + "hunter2hunter2", None, psycopg.errors.SyntaxError("no"))
-        assert "hunter" not in PostgresBackend(PG).error_text(error)
+        assert "hunter" not in postgres_connection.error_text(error)
 
 
 # --- a URL that no driver takes is refused without a piece of it
@@ -157,10 +159,10 @@ def test_a_secret_that_would_be_cut_in_two_is_gone_before_the_cut() -> None:
 )
 def test_a_url_that_no_driver_takes_is_refused_without_a_piece_of_it(one: Service) -> None:
     redact.learn(one.url)
-    backend = connect(one)
+    database = connect(one)
     with pytest.raises(ConfigError) as caught:
-        backend.read()
-    backend.close()
+        database.read()
+    database.close()
     text = f"{caught.value} {caught.value.hint} {caught.value.__cause__}"
     assert caught.value.service == one.name
     assert "hunter2" not in text

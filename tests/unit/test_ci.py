@@ -14,15 +14,16 @@ from dataops.errors import HistoryError, Unreachable
 from dataops.model import Direction, Plan, Rendering
 from dataops.planning import planner
 from dataops.proof import Counterexample, Proof
-from dataops.show import pipeline
+from dataops.show import writers
+from dataops.show.reports import Look, PlanReport, ProofReport, StatusReport
 from tests.unit.sample import state
 
 XSD = xmlschema.XMLSchema(Path(__file__).parents[1] / "lint" / "data" / "junit-10.xsd")
 ROOT = Path.cwd()
 NOW = state("a* -- b -- c!")
-LOOKED: list[pipeline.Looked] = [
-    (NOW.service, NOW, None),
-    (replace(NOW.service, name="down"), Unreachable("no answer | at all", service="down", hint="is it up?"), None),
+LOOKED = [
+    Look(NOW.service, NOW),
+    Look(replace(NOW.service, name="down"), Unreachable("no answer | at all", service="down", hint="is it up?")),
 ]
 WRONG = HistoryError("edited", service="voucher", migration="a", hint="put it back")
 
@@ -37,7 +38,7 @@ def plan() -> tuple[Plan, dict[str, Rendering]]:
 
 def test_junit_of_a_status_is_valid_and_has_a_case_for_each_migration() -> None:
     for check, failed in ((True, ["b", "c", "database"]), (False, ["database"])):
-        text = pipeline.status("junit", LOOKED, ROOT, check=check)
+        text = writers("status")["junit"](StatusReport(LOOKED, ROOT, check=check))
         XSD.validate(text)
         cases = ElementTree.fromstring(text).iter("testcase")
         assert [case.get("name") for case in cases if case.find("failure") is not None] == failed
@@ -46,7 +47,7 @@ def test_junit_of_a_status_is_valid_and_has_a_case_for_each_migration() -> None:
 
 
 def test_junit_of_a_plan_is_valid_and_says_what_would_run() -> None:
-    text = pipeline.plan("junit", *plan(), ROOT)
+    text = writers("plan")["junit"](PlanReport(*plan(), ROOT))
     XSD.validate(text)
     cases = list(ElementTree.fromstring(text).iter("testcase"))
     assert [case.get("name") for case in cases] == ["b", "c"]
@@ -59,7 +60,7 @@ GRAMMAR = re.compile(r"::(error|warning|notice)( (file|line|title)=[^,:\n]*(,(fi
 
 @pytest.mark.parametrize("check", [True, False])
 def test_annotations_are_on_the_migration_files(check: bool) -> None:
-    lines = pipeline.status("github", LOOKED, ROOT, check=check).splitlines()
+    lines = writers("status")["github"](StatusReport(LOOKED, ROOT, check=check)).splitlines()
     assert all(GRAMMAR.fullmatch(line) for line in lines)
     level = "error" if check else "notice"
     assert [line.partition("::")[2].partition("::")[0] for line in lines] == [
@@ -70,14 +71,14 @@ def test_annotations_are_on_the_migration_files(check: bool) -> None:
 
 
 def test_a_risky_step_is_a_warning() -> None:
-    lines = pipeline.plan("github", *plan(), ROOT).splitlines()
+    lines = writers("plan")["github"](PlanReport(*plan(), ROOT)).splitlines()
     assert all(GRAMMAR.fullmatch(line) for line in lines)
     assert [line.split()[0] for line in lines] == ["::notice", "::warning"]
     assert "IRREVERSIBLE" in lines[1]
 
 
 def test_markdown_of_a_plan_is_for_a_reviewer() -> None:
-    text = pipeline.plan("markdown", *plan(), ROOT)
+    text = writers("plan")["markdown"](PlanReport(*plan(), ROOT))
     assert text.startswith("### Plan: 2 to apply in 1 service (1 irreversible)\n")
     assert "| 2 | voucher | `c` | Do c. | IRREVERSIBLE: c throws things away, opaque, puts data aside |" in text
     assert "````sql\nCREATE TABLE b ();\nCOMMENT ON TABLE b IS '```'\n````" in text
@@ -88,22 +89,24 @@ def test_markdown_of_a_plan_is_for_a_reviewer() -> None:
 def test_markdown_never_grows_over_what_github_takes() -> None:
     planned, renderings = plan()
     huge = {key: replace(rendering, commands=("x" * 50_000,)) for key, rendering in renderings.items()}
-    text = pipeline.plan("markdown", planned, huge, ROOT)
+    text = writers("plan")["markdown"](PlanReport(planned, huge, ROOT))
     assert len(text) < 65_536
     assert "The commands of 1 more" in text
 
 
 def test_markdown_of_a_status_escapes_what_would_break_its_table() -> None:
-    text = pipeline.status("markdown", [*LOOKED, (replace(NOW.service, name="bad"), NOW, WRONG)], ROOT, check=True)
+    text = writers("status")["markdown"](
+        StatusReport([*LOOKED, Look(replace(NOW.service, name="bad"), NOW, WRONG)], ROOT, check=True)
+    )
     assert "no answer \\| at all" in text
     assert "- [ ] voucher: `b` Do b." in text
     assert ":x: edited" in text
     assert "- bad: put it back" in text
 
 
-@pytest.mark.parametrize("form", pipeline.FORMATS)
+@pytest.mark.parametrize("form", writers("refusal"))
 def test_a_refusal_is_told_in_every_format(form: str) -> None:
-    text = pipeline.refusal(form, "dataops plan", WRONG)
+    text = writers("refusal")[form]("dataops plan", WRONG)
     assert "edited" in text
     if form == "junit":
         XSD.validate(text)
@@ -114,20 +117,20 @@ def test_a_refusal_is_told_in_every_format(form: str) -> None:
 def test_what_was_not_proved_is_told_where_it_belongs() -> None:
     lost = Counterexample("voucher", "b", "rolled back", "column t.note: missing here")
     proof = Proof(NOW.service, NOW.service.migrations, [lost, replace(lost, migration="")], seeded=True)
-    text = pipeline.proof("junit", [proof], ROOT)
+    text = writers("proof")["junit"](ProofReport([proof], ROOT))
     XSD.validate(text)
     failed = [
         case.get("name") for case in ElementTree.fromstring(text).iter("testcase") if case.find("failure") is not None
     ]
     assert failed == ["b", "the whole way"]
-    lines = pipeline.proof("github", [proof], ROOT).splitlines()
+    lines = writers("proof")["github"](ProofReport([proof], ROOT)).splitlines()
     assert all(GRAMMAR.fullmatch(line) for line in lines)
     assert "file=b.py" in lines[0]
     assert "file=" not in lines[1]
-    assert "| voucher | 3 | yes | :x: 2 |" in pipeline.proof("markdown", [proof], ROOT)
+    assert "| voucher | 3 | yes | :x: 2 |" in writers("proof")["markdown"](ProofReport([proof], ROOT))
 
 
 def test_a_rollback_is_told_as_one() -> None:
     planned = planner.plan_rollback([state("a* -- b*")], steps=1)
     assert planned.direction is Direction.ROLLBACK
-    assert "| to roll back |" in pipeline.plan("markdown", planned, {}, ROOT)
+    assert "| to roll back |" in writers("plan")["markdown"](PlanReport(planned, {}, ROOT))

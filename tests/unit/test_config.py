@@ -22,6 +22,7 @@ TWO = """
 [services.api]
 engine = "mongodb"
 folder = "mongo"
+database = "galoy"
 
 [services.api-keys]
 engine = "postgresql"
@@ -415,8 +416,50 @@ def test_the_ways_to_say_where_mongodb_is(tmp_path: Path, environ: dict[str, str
     assert url(tmp_path, environ) == expected
 
 
+@pytest.mark.parametrize(
+    ("environ", "source"),
+    [
+        ({"MONGODB_CON": "mongodb://u:s3cret@db"}, "MONGODB_CON"),
+        ({"MONGODB_CON": "mongodb://u:s3cret@db/?tls=true"}, "MONGODB_CON"),
+        ({"MONGODB_ADDRESS": "db", "MONGODB_USER": "u", "MONGODB_PASSWORD": "s3cret"}, "MONGODB_ADDRESS"),
+    ],
+)
+def test_a_mongodb_url_without_a_database_is_refused_where_nothing_else_names_one(
+    tmp_path: Path, environ: dict[str, str], source: str
+) -> None:
+    toml = TWO.replace('database = "galoy"', "")
+    error = refused(tmp_path, toml, environ=environ, selected=["api"])
+    assert (error.service, error.message) == ("api", f"{source} names no database")
+    assert error.hint == (
+        'end the URL with /DATABASE, set MONGODB_DATABASE, or write database = "..." under [services.api]'
+    )
+    assert url(tmp_path, {**environ, "MONGODB_DATABASE": "shop"}, toml=toml).partition("?")[0].endswith("db/shop")
+
+
+def test_a_mongodb_url_without_a_database_in_a_named_environment_is_refused_too(tmp_path: Path) -> None:
+    toml = THREE.replace('database = "galoy"', "").replace("27017/galoy", "27017")
+    error = refused(tmp_path, toml, environment="compose", selected=["api"], environ={"MONGODB_DATABASE": "shop"})
+    assert error.message == "[environments.compose] api names no database"
+    assert error.hint == 'end the URL with /DATABASE, or write database = "..." under [services.api]'
+
+
+@pytest.mark.parametrize(
+    ("toml", "name", "variable"),
+    [
+        (TWO, "api", "MONGODB_CON"),
+        (TWO.replace('database = "galoy"', 'env_prefix = "DOCS"'), "api", "DOCS_CON"),
+        (TWO, "api-keys", "API_KEYS_PG_CON"),
+        (THREE, "voucher", "VOUCHER_URL"),
+    ],
+)
+def test_the_variable_of_a_whole_url_is_known_without_any_environment(
+    tmp_path: Path, toml: str, name: str, variable: str
+) -> None:
+    assert config.read(project(tmp_path, toml)).services[name].url_variable == variable
+
+
 def test_the_database_and_the_prefix_may_be_in_the_file(tmp_path: Path) -> None:
-    toml = TWO.replace('folder = "mongo"', 'folder = "mongo"\ndatabase = "galoy2"\nenv_prefix = "M"')
+    toml = TWO.replace('database = "galoy"', 'database = "galoy2"\nenv_prefix = "M"')
     assert url(tmp_path, {"M_ADDRESS": "db", "MONGODB_CON": "mongodb://wrong"}, toml=toml) == "mongodb://db/galoy2"
     assert url(tmp_path, {"M_CON": "mongodb://db", "M_DATABASE": "three"}, toml=toml) == "mongodb://db/three"
 
@@ -613,14 +656,22 @@ def test_a_mirror_that_cannot_be_is_refused(tmp_path: Path, line: str, adopt: st
         one(tmp_path, line, adopt=adopt, mongo=mongo)
 
 
-def test_beside_is_a_list_of_tools(tmp_path: Path) -> None:
-    assert one(tmp_path, 'beside = ["django", "goose"]').coexist == ("django", "goose")
+@pytest.mark.parametrize("key", ["coexist", "beside"])
+def test_coexist_or_beside_as_it_was_called_before_is_a_list_of_tools(tmp_path: Path, key: str) -> None:
+    assert one(tmp_path, f'{key} = ["django", "goose"]').coexist == ("django", "goose")
 
 
+@pytest.mark.parametrize("key", ["coexist", "beside"])
 @pytest.mark.parametrize("value", ['"django"', '["djnago"]', "[1]", "true", "{ django = true }"])
-def test_beside_of_anything_else_is_refused(tmp_path: Path, value: str) -> None:
-    with pytest.raises(ConfigError, match="beside"):
-        one(tmp_path, f"beside = {value}")
+def test_coexist_of_anything_else_is_refused(tmp_path: Path, key: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=key):
+        one(tmp_path, f"{key} = {value}")
+
+
+def test_both_spellings_of_coexist_at_once_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="coexist and beside are the same key") as caught:
+        one(tmp_path, 'coexist = ["django"]', 'beside = ["goose"]')
+    assert caught.value.hint == "keep coexist; beside is its older spelling"
 
 
 def test_a_tool_that_nobody_knows_is_refused_in_adopt_toml_too(tmp_path: Path) -> None:

@@ -11,15 +11,18 @@ import pytest
 from dataops import events
 from dataops.errors import DatabaseAhead, DataopsError, LockNotObtained, MigrationFailed, Unreachable
 from dataops.kinds import MONGODB
-from dataops.model import Ahead, Direction, Failure, JournalEvent, Plan, Rendering, Result, StashEntry, State
+from dataops.model import Ahead, Direction, Failure, JournalEvent, Plan, Rendering, Result, State
 from dataops.planning import planner
 from dataops.redaction import redact
-from dataops.show import terminal
-from dataops.show.terminal import Console, plan_lines, result_lines, status_row
+from dataops.show import tables, terminal
+from dataops.show.progress import Line, event_line
+from dataops.show.tables import status_row
+from dataops.show.terminal import Console, plan_lines, result_lines
+from dataops.stash.entry import StashEntry
 from tests.unit.sample import HOLDER, NOW, entry, state, step
 
 
-def text(lines: list[terminal.Line]) -> str:
+def text(lines: list[Line]) -> str:
     return "\n".join(line for line, _ in lines) + "\n"
 
 
@@ -249,14 +252,14 @@ def test_a_row_of_status(now: State, problem: DataopsError | None, row: list[str
 def test_a_row_of_a_service_that_cannot_be_reached() -> None:
     row, style = status_row("voucher", Unreachable("cannot connect to db:5432/voucher", service="voucher"), None)
     assert (row, style) == (["voucher", "?", "?", "?", "", "", "", "cannot connect to db:5432/voucher"], "red")
-    assert len(row) == len(terminal.STATUS_HEADERS)
+    assert len(row) == len(tables.STATUS_HEADERS)
 
 
 def test_rows_of_history() -> None:
     done = replace(LAST, seconds=1.234)
     failed = replace(entry("c", JournalEvent.FAILED, Direction.ROLLBACK), at=None, error="ValueError: no")
     resolved = replace(entry("c", JournalEvent.RESOLVED), reason="looked at it")
-    assert terminal.history_rows([("api", done), ("voucher", failed), ("voucher", resolved)]) == [
+    assert tables.history_rows([("api", done), ("voucher", failed), ("voucher", resolved)]) == [
         ["2026-11-24 09:30:00", "api", "b", "apply", "succeeded", "1.23", "run-8", "bob@pod-2", ""],
         ["", "voucher", "c", "rollback", "failed", "", "run-8", "bob@pod-2", "ValueError: no"],
         ["2026-11-24 09:30:00", "voucher", "c", "apply", "resolved", "", "run-8", "bob@pod-2", "looked at it"],
@@ -267,10 +270,10 @@ def test_rows_of_the_stash() -> None:
     sizes = [(0, "0 B"), (1023, "1023 B"), (2048, "2 kB"), (5 * 1024**2, "5 MB"), (3 * 1024**3, "3.0 GB")]
     for size, shown in sizes:
         kept = StashEntry("n", "dataops_stash_n.users", "users", 1234, size, NOW)
-        assert terminal.stash_rows([("api", kept)]) == [
+        assert tables.stash_rows([("api", kept)]) == [
             ["api", "n", "users", "dataops_stash_n.users", "1,234", shown, "2026-11-24 09:30:00"]
         ]
-    assert terminal.stash_rows([("api", StashEntry("n", "p", "s", 0, 0, None))])[0][-1] == "unknown"
+    assert tables.stash_rows([("api", StashEntry("n", "p", "s", 0, 0, None))])[0][-1] == "unknown"
 
 
 # --- events as lines
@@ -311,7 +314,7 @@ STEP = step(VOUCHER, "b")
     ids=lambda value: type(value).__name__ if isinstance(value, events.Event) else "",
 )
 def test_an_event_is_a_line_or_none(event: events.Event, line: str | None) -> None:
-    found = terminal.event_line(event)
+    found = event_line(event)
     assert (found[0] if found else None) == line
 
 
@@ -322,7 +325,7 @@ def test_every_event_has_a_line_or_is_left_out_on_purpose() -> None:
         event = kind()
         if "step" in kind.__dataclass_fields__:
             object.__setattr__(event, "step", STEP)
-        if terminal.event_line(event) is None:
+        if event_line(event) is None:
             without.add(kind)
     assert without == silent
 
@@ -343,7 +346,7 @@ class Streams:
 def test_data_goes_to_stdout_and_talk_to_stderr() -> None:
     streams = Streams()
     streams.console.data([("data", "bold")])
-    streams.console.talk([("talk", "red")])
+    streams.console.messages([("talk", "red")])
     streams.console.say("more")
     assert streams.both == ("data\n", "talk\nmore\n")
 
@@ -378,15 +381,15 @@ def test_a_table_is_as_wide_as_it_has_to_be_and_no_line_ends_in_blanks() -> None
     assert streams.both[0] == "service        n\napi            10\nnotifications\n"
 
 
-def test_nothing_that_is_written_has_a_secret() -> None:
-    redact.learn("postgres://someone:hunter2@db/x")
+def test_what_is_written_is_written_as_it_is_whatever_the_password() -> None:
+    """Text is redacted where it enters. With the password `data`, our own words stay what they are."""
+    redact.learn("postgres://someone:data@db/x")
     streams = Streams()
-    streams.console.data([("data hunter2", "")])
-    streams.console.table(("a",), [["cell hunter2"]])
-    streams.console.say("talk hunter2")
-    streams.console.error(DataopsError("error hunter2", hint="hint hunter2"))
-    assert "hunter2" not in "".join(streams.both)
-    assert "".join(streams.both).count("***") == 5
+    streams.console.data([("data", "")])
+    streams.console.table(("data",), [["data"]])
+    streams.console.say("data")
+    streams.console.error(DataopsError("data", hint="data"))
+    assert streams.both == ("data\ndata\ndata\n", "data\nerror: data\nhint: data\n")
 
 
 class Full(io.StringIO):

@@ -14,18 +14,20 @@ from pathlib import Path
 import click
 import pytest
 
-from dataops import cli, config, events
+from dataops import cli, events
 from dataops.backends.postgres import sql
-from dataops.config import Config
+from dataops.config import Config, settings
 from dataops.errors import ExitCode, Unreachable
-from dataops.model import Entry, JournalEvent, Result, StashEntry, Timeouts
+from dataops.model import Entry, JournalEvent, Result, Timeouts
 from dataops.show import json as answers
 from dataops.show.log import JsonLog
+from dataops.stash.entry import StashEntry
 from tests.unit import test_report
 from tests.unit.sample import step
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = sorted((ROOT / "dataops" / "cli").glob("*.py"))
+ANSWERS = [*COMMANDS, ROOT / "dataops" / "show" / "json.py"]
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 JSON = (ROOT / "docs" / "json.md").read_text()
@@ -33,7 +35,10 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").
 
 
 def commands(group: click.Group = cli.main_group, path: str = "dataops") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         yield f"{path} {name}", command
         if isinstance(command, click.Group):
             yield from commands(command, f"{path} {name}")
@@ -107,8 +112,9 @@ def understood(line: str) -> None:
             group.make_context(name, words, resilient_parsing=True)
             return
         name = words.pop(0)
-        assert name in group.commands, line
-        group = group.commands[name]
+        command = group.get_command(click.Context(group), name)
+        assert command is not None, line
+        group = command
     group.make_context(name, [word for word in words if word != "..."])
 
 
@@ -171,8 +177,8 @@ def test_every_timeout_is_in_the_readme_with_its_default() -> None:
 
 def test_every_key_and_variable_of_the_configuration_is_in_the_readme() -> None:
     text = section(README, "Configuration")
-    source = (ROOT / "dataops" / "config.py").read_text()
-    for key in config._SERVICE_KEYS | config._OBSERVED_KEYS:
+    source = "".join(path.read_text() for path in (ROOT / "dataops" / "config").glob("*.py"))
+    for key in settings.SERVICE_KEYS | settings.OBSERVED_KEYS:
         assert re.search(rf"\b{key}\b", text), key
     prefixed = {f"MONGODB_{end}" for end in re.findall(r"\{prefix\}_([A-Z]+)\b", source)}
     ours = set(re.findall(r'"((?:DATAOPS|NO)_[A-Z_]+)"', "".join(path.read_text() for path in CODE)))
@@ -221,14 +227,14 @@ def test_every_field_of_an_answer_is_in_docs_json() -> None:
         [
             test_report.PLANNED,
             test_report.ENTRY,
-            answers.status("api", api, None),
-            answers.status("api", Unreachable("no"), None),
+            answers.status_of("api", api, None),
+            answers.status_of("api", Unreachable("no"), None),
             answers.stash_entries("api", StashEntry("n", "p", "s", 0, 0, None)),
             answers.result(Result("r", test_report.PLAN), {}),
         ]
     )
     of_commands: set[str] = set()
-    nodes = (node for path in COMMANDS for node in ast.walk(ast.parse(path.read_bytes())))
+    nodes = (node for path in ANSWERS for node in ast.walk(ast.parse(path.read_bytes())))
     for node in nodes:
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("answer", "_print_json", "document")):
             for inner in ast.walk(node):

@@ -11,7 +11,8 @@ import pytest
 from dataops.errors import BrokenFile, ConfigError, DataopsError, ExitCode, HistoryError, UsageError
 from dataops.files import chain
 from dataops.kinds import MONGODB, POSTGRESQL, Kind
-from dataops.model import Migration
+from dataops.model import Migration, Service
+from dataops.planning.target import find_target
 from dataops.text import near
 from tests.unit.sample import migration, text
 
@@ -197,11 +198,12 @@ def test_a_missing_folder_is_named(tmp_path: Path, kind: Kind) -> None:
 
 
 HISTORY = [migration(id_) for id_ in ("20240101", "20240102", "2024010203")]
+VOUCHER = Service("voucher", POSTGRESQL, "", Path("pg"), tuple(HISTORY))
 
 
 @pytest.mark.parametrize(("wanted", "found"), [("20240101", 0), ("20240102", 1), ("2024010203", 2), ("202401020", 2)])
 def test_find_takes_an_id_or_its_beginning(wanted: str, found: int) -> None:
-    assert chain.find("voucher", HISTORY, wanted) is HISTORY[found]
+    assert find_target([VOUCHER], f"voucher/{wanted}") == (VOUCHER, HISTORY[found])
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,8 @@ def test_find_takes_an_id_or_its_beginning(wanted: str, found: int) -> None:
 )
 def test_find_refuses_with_near_names(wanted: str, message: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
-        chain.find("voucher", HISTORY, wanted)
+        find_target([VOUCHER], f"voucher/{wanted}")
+    assert caught.value.service == "voucher"
     assert caught.value.message == message
     assert hint in caught.value.hint
 

@@ -27,10 +27,11 @@ from dataops.errors import (
     UsageError,
 )
 from dataops.kinds import POSTGRESQL
-from dataops.model import Ahead, Alias, Outcome, Service, State, ToolAliases, ToolRecord, ToolRow
+from dataops.model import Ahead, Service, State
 from dataops.othertools import drift, examine, match, mirror, watch
 from dataops.othertools.examine import Adoption, Finding
 from dataops.planning import planner
+from dataops.toolrecords import Alias, Outcome, ToolAliases, ToolRecord, ToolRow
 from tests.unit.sample import NOW, service, state
 
 HALF, FAILED = Outcome.HALF_DONE, Outcome.FAILED
@@ -310,7 +311,7 @@ def test_the_only_record_is_chosen_and_one_that_is_beside_does_not_count() -> No
 
 def test_two_records_have_to_be_told_apart_by_a_person() -> None:
     error = refused(UsageError, lambda: examine.choose(beside("a", record("knex", "a"), record("goose", "1")), None))
-    assert "--from knex" in error.hint and 'beside = ["goose"]' in error.hint
+    assert "--from knex" in error.hint and 'coexist = ["goose"]' in error.hint
 
 
 @pytest.mark.parametrize("records", [[], [record("goose", "1")]])
@@ -344,7 +345,7 @@ def test_a_record_of_another_service_is_recognized() -> None:
     other = service("x -- y", name="notifications")
     found = examined("a -- b", record("sqlx", "x", "y"))
     assert "notifications" in unfit(found, HistoryError, found.state.service, other).hint
-    assert "beside" in unfit(found, HistoryError, found.state.service).hint
+    assert "coexist" in unfit(found, HistoryError, found.state.service).hint
 
 
 def test_a_record_that_is_partly_ours_and_partly_anothers_is_recognized() -> None:
@@ -631,3 +632,29 @@ def test_what_sqlx_would_have_to_find_is_asked_of_what_is_applied_already_too() 
 def test_what_the_mirror_lacks_is_told_oldest_first() -> None:
     at = beside("a* -- b* -- c* -- d", record("knex", "b.ts"), record("sqlx", "a"), mirror="knex")
     assert [migration.id for migration in mirror.rows_missing(at)] == ["a", "c"]
+
+
+def test_the_table_of_identities_is_made_once_for_all_rows_and_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the work of one step grows with the square of the history, inside its transaction."""
+    made: list[str] = []
+
+    class Counted(match.Identities):
+        def __init__(self, of: Service, said: ToolAliases) -> None:
+            made.append(said.tool)
+            super().__init__(of, said)
+
+    monkeypatch.setattr(match, "Identities", Counted)
+    match.identities_of.cache_clear()
+    names = [f"m{number}" for number in range(40)]
+    files = [f"{name}.ts" for name in names]
+    at = beside(" -- ".join(f"{name}*" for name in names), record("knex", *files), mirror="knex")
+    (theirs,) = at.tool_records
+    for _ in at.service.migrations:  # as every step does
+        assert list(match.names_by_migration(at.service, "knex", files)) == names
+        assert list(match.by_migration(at.service, theirs)[0]) == names
+    examine.refuse_unfit(examine.examine(at, theirs))
+    assert mirror.rows_missing(at) == ()
+    assert planner.plan_apply([at]).steps == ()
+    assert made == ["knex"]
+    monkeypatch.undo()
+    match.identities_of.cache_clear()

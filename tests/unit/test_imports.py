@@ -15,7 +15,7 @@ FILES = sorted((ROOT / "dataops").rglob("*.py"))
 
 HOMES = {
     "click": {"cli"},
-    "rich": {"show/terminal.py"},
+    "rich": {"show/terminal.py", "show/progress.py"},
     "pymongo": {"backends/mongo", "dev", "stash"},
     "bson": {"backends/mongo", "dev", "stash"},
     "pymongo_migrate": {"backends/mongo"},
@@ -23,6 +23,7 @@ HOMES = {
     "alembic": {"backends/postgres"},
     "psycopg": {"backends/postgres", "dev"},
     "opentelemetry": {"show/otel.py"},
+    "prometheus_client": {"show/prometheus.py"},
 }
 
 
@@ -126,7 +127,7 @@ def test_asking_loads_no_more_than_the_drivers(
     code, modules = loaded(tmp_path, *arguments)
     assert code == expected
     never = {"alembic", "sqlalchemy", "rich", "pymongo_migrate", "dataops.dev", "unittest", "pytest"}
-    never |= {"opentelemetry", "dataops.show.otel", "requests"}
+    never |= {"opentelemetry", "dataops.show.otel", "requests", "prometheus_client", "xml.etree"}
     assert not never & modules
     assert {"psycopg", "pymongo"} & modules == ({"psycopg", "pymongo"} if drivers else set())
 

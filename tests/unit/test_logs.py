@@ -213,14 +213,13 @@ def test_an_error_is_a_line_with_its_hint_and_exit_code() -> None:
     )
 
 
-@pytest.mark.parametrize("password", ["hunter2", 'pa"ss\\word', "pässwörd", "10", "e", "{"])
-def test_a_line_has_no_secret_and_is_json_whatever_the_password(password: str) -> None:
+@pytest.mark.parametrize("password", ["level", '"event"', "step_failed", "10", "e", "{"])
+def test_a_line_is_the_same_whatever_the_password(password: str) -> None:
     from urllib.parse import quote
 
     redact.learn(f"postgres://someone:{quote(password, safe='')}@db/x")
-    (found,) = logged(events.StepFailed("voucher", STEP, 10.0, f"cannot log in with {password}!"))
-    assert password not in found["error"].replace("***", "")
-    assert found["seconds"] == 10.0
+    (found,) = logged(events.StepFailed("voucher", STEP, 10.0, "no"))
+    assert (found["event"], found["error"], found["seconds"]) == ("step_failed", "no", 10.0)
 
 
 def test_a_line_break_in_a_message_makes_no_second_line() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from dataops import events
 from dataops.cli import telemetry as telemetry_module
 from dataops.cli.session import Session
-from dataops.errors import CannotWrite, LockNotObtained, MigrationFailed, Stopped, Unreachable, UsageError
+from dataops.errors import CannotWrite, ConfigError, LockNotObtained, MigrationFailed, Stopped, Unreachable, UsageError
 from dataops.kinds import MONGODB
-from dataops.model import Direction, Failure, JournalEvent, Result, ToolRecord, ToolRow
+from dataops.model import Direction, Failure, JournalEvent, Result
 from dataops.planning import planner
 from dataops.show import prometheus
 from dataops.show.prometheus import METRICS, Collector, series
 from dataops.statements import Statement
+from dataops.toolrecords import ToolRecord, ToolRow
 from tests.unit.sample import HOLDER, NOW, entry, state, step
 
 VOUCHER = state("a* -- b* -- c -- d")
@@ -331,3 +333,23 @@ def test_what_keeps_us_from_looking_again_changes_nothing_of_what_was_done(
         observed.services = [VOUCHER.service]
     assert capsys.readouterr().err == "warning: not measured: RuntimeError: no\n"
     assert {name for name, _ in read(tmp_path / "x.prom")} >= {"dataops_last_success_timestamp_seconds"}
+
+
+def test_without_the_extra_a_file_is_refused_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with pytest.raises(ConfigError, match="needs prometheus_client") as raised:
+        prometheus.refuse_unwritable(tmp_path / "x.prom")
+    assert raised.value.hint == "pip install 'dataops[metrics]'"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_line_of_an_old_file_costs_only_itself(tmp_path: Path) -> None:
+    path = tmp_path / "x.prom"
+    good = 'dataops_failures_total{reason="a\\"b\\nc",service="api"} 2.0'
+    path.write_text(f"dataops_failures_total{{reason=\n}}}}{{ 1\n# odd\n{good}\nother_metric 5\n")
+    prometheus.write(path, {series("failures_total", service="api", reason='a"b\nc'): 1.0}, None)
+    assert samples(path.read_text()) == {
+        ("dataops_failures_total", frozenset({("service", "api"), ("reason", 'a"b\nc')})): 3.0
+    }

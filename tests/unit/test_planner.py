@@ -136,7 +136,7 @@ def test_a_broken_file_of_a_started_step_is_named_rather_than_a_traceback() -> N
 
 def test_closing_writes_nothing_after_an_end() -> None:
     assert [
-        recovery.missing_end_end(state("a*", last=last)) for last in (None, entry("a", SUCCEEDED), entry("a", FAILED))
+        recovery.missing_end(state("a*", last=last)) for last in (None, entry("a", SUCCEEDED), entry("a", FAILED))
     ] == [
         None,
         None,
@@ -148,14 +148,14 @@ def test_closing_writes_succeeded_where_the_record_shows_the_step() -> None:
     """a* -- b*   apply b: started"""
     last = entry("b", STARTED)
     reason = "found done in the native record after a crash"
-    assert recovery.missing_end_end(state("a* -- b*", last=last)) == replace(last, event=SUCCEEDED, reason=reason)
+    assert recovery.missing_end(state("a* -- b*", last=last)) == replace(last, event=SUCCEEDED, reason=reason)
 
 
 def test_closing_writes_failed_where_the_record_does_not_show_the_step() -> None:
     """a* -- b*   rollback b: started"""
     last = entry("b", STARTED, ROLLBACK)
     error = "the process died before the end; not recorded as done"
-    assert recovery.missing_end_end(state("a* -- b*", last=last)) == replace(last, event=FAILED, error=error)
+    assert recovery.missing_end(state("a* -- b*", last=last)) == replace(last, event=FAILED, error=error)
 
 
 # --- files and records that make one history, and those that do not

@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from dataops import config
-from dataops.redaction import Redactor, redact, secrets_in
+from dataops.redaction import Redactor, describe, message_of, redact, secrets_in, traceback_of
 
 ALPHABET = string.ascii_letters + string.digits + string.punctuation.replace("*", "") + " äß€😀"
 
@@ -31,14 +31,12 @@ def spellings(password: str) -> set[str]:
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "mongodb", "mongodb+srv"])
-@pytest.mark.parametrize("length", [1, 2, 3, 5, 12, 40])
+@pytest.mark.parametrize("length", [3, 5, 12, 40])
 def test_a_random_password_is_gone_in_every_spelling(scheme: str, length: int) -> None:
     """The URL is escaped as it has to be; the text holds the password as something else might write it."""
     chance = random.Random(f"{scheme} {length}")
     for _ in range(60):
         password = "".join(chance.choices(ALPHABET, k=length))
-        if password.lower() in ("user", "password", "postgres"):
-            continue
         for escape in (quote_plus, lambda text: quote(text, safe="")):
             url = f"{scheme}://someone:{escape(password)}@db:1/x?tls=true"
             for spelling in spellings(password):
@@ -68,7 +66,14 @@ def test_a_password_that_should_have_been_escaped_is_gone_with_its_pieces(passwo
             assert piece not in told(url, text), piece
 
 
-@pytest.mark.parametrize("password", ["x", "ab", "123", "%41", "p%40ss"])
+@pytest.mark.parametrize("password", ["x", "ab", "%41", "ro"])
+def test_a_password_of_one_or_two_characters_is_hidden_by_structure_only(password: str) -> None:
+    """In free text it would be anywhere: with `ro` the word error would be `er***r`."""
+    url = f"postgres://someone:{password}@db/x"
+    assert told(url, f"error {password} for {url}") == f"error {password} for postgres://someone:***@db/x"
+
+
+@pytest.mark.parametrize("password", ["123", "p%40ss"])
 def test_short_and_percent_encoded_passwords_are_gone(password: str) -> None:
     assert f"<{password}>" not in told(f"postgres://someone:{password}@db/x", f"<{password}>")
 
@@ -111,32 +116,55 @@ def test_a_url_without_a_password_hides_nothing(url: str) -> None:
     assert secrets_in(url) == set()
 
 
-def test_the_public_development_defaults_do_not_black_out_plain_words() -> None:
+def test_the_public_development_defaults_are_secrets_like_any_other() -> None:
     url = "postgres://user:password@localhost:5432/pg"
     assert told(url, f"the user has no password for {url}") == (
-        "the user has no password for postgres://user:***@localhost:5432/pg"
+        "the user has no *** for postgres://user:***@localhost:5432/pg"
     )
 
 
-def test_a_document_stays_a_document_whatever_the_password() -> None:
-    """Passwords that are pieces of JSON: numbers, quotes, braces, one letter."""
-    content = {"exit_code": 10, "e": [1.5, None, True, {"deep": ('text e 1 "{', "10")}], "message": "ok"}
-    for password in ("10", "1", "e", '"', "{", "\\", "exit_code", "null", "true"):
-        redactor = Redactor()
-        redactor.learn(f"postgres://someone:{quote(password, safe='')}@db/x")
-        clean = redactor.within(content)
-        assert set(clean) == set(content)
-        assert (clean["exit_code"], clean["e"][:3]) == (10, [1.5, None, True])
-        texts = [clean["message"], *clean["e"][3]["deep"]]
-        assert not any(password in text.replace("***", "") for text in texts), password
-        json.loads(json.dumps(clean))
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_longer_secret_is_masked_before_a_shorter_one(order: int) -> None:
+    """Whatever was learned first; also where one secret begins inside of another one."""
+    redactor = Redactor()
+    for password in ("pass-word", "pass-word-2024", "2024-end", "aba", "word")[::order]:
+        redactor.learn(f"postgres://someone:{password}@db/x")
+    text = redactor("a pass-word-2024, a pass-word, a pass-word-2024-end, ababa, abab")
+    assert text == "a ***, a ***, a ***, ***, ***b"
+
+
+def test_a_text_is_redacted_before_it_is_cut() -> None:
+    """A line of a migration's output, and a word between blanks, may be a part of a secret."""
+    url = f"postgres://someone:{quote('first line' + chr(10) + 'second line', safe='')}@db/x"
+    assert told(url, "first line") == told(url, "second line") == "***"
+
+
+class Unspeakable(BaseException):
+    """An exception whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("hunter2")
+
+
+@pytest.mark.parametrize("error", [ValueError("no hunter2"), Unspeakable(), KeyError("hunter2"), SystemExit("hunter2")])
+def test_an_exception_is_told_without_secrets_whatever_it_is(error: BaseException) -> None:
+    redact.learn("postgres://someone:hunter2@db/x")
+    error.add_note("hunter2")
+    try:
+        raise error from ValueError("hunter2")
+    except BaseException as caught:  # noqa: BLE001
+        texts = [message_of(caught), describe(caught), traceback_of(caught)]
+    assert not any("hunter2" in text for text in texts)
+    assert texts[1].startswith(type(error).__name__)
+    assert "direct cause" in texts[2]
 
 
 def test_what_the_configuration_reads_is_learned(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "p" / "versions").mkdir(parents=True)
     (tmp_path / "dataops.toml").write_text(
-        '[services.api]\nengine = "mongodb"\nfolder = "m"\n[services.keys]\nengine = "postgresql"\nfolder = "p"\n'
+        '[services.api]\nengine = "mongodb"\nfolder = "m"\ndatabase = "x"\n'
+        '[services.keys]\nengine = "postgresql"\nfolder = "p"\n'
     )
     environ = {
         "MONGODB_ADDRESS": "db",

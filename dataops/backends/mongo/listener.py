@@ -8,6 +8,7 @@ from typing import Any
 
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
+from dataops.redaction import redact
 from dataops.statements import Statement, tell
 
 _CHANGES = {"insert", "update", "delete"}
@@ -23,7 +24,7 @@ class Listener(CommandListener):
     def started(self, event: CommandStartedEvent) -> None:
         collection = event.command.get(event.command_name)
         if isinstance(collection, str):
-            self._running[event.request_id] = (collection, time.time_ns())
+            self._running[event.request_id] = (redact(collection), time.time_ns())
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         changed = _changed(event.command_name, event.reply)
@@ -31,7 +32,7 @@ class Listener(CommandListener):
 
     def failed(self, event: CommandFailedEvent) -> None:
         name = event.failure.get("codeName") or event.failure.get("code") or "error"
-        self._ended(event.request_id, event.command_name, event.duration_micros, error=str(name))
+        self._ended(event.request_id, event.command_name, event.duration_micros, error=redact(str(name)))
 
     def _ended(self, request: int, operation: str, micros: int, *, changed: int | None = None, error: str = "") -> None:
         collection, began = self._running.pop(request, ("", 0))

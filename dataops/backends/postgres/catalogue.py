@@ -3,8 +3,8 @@
 Left out: system schemas, what belongs to an extension, the tables of Alembic, of dataops and of other migration tools,
 and what follows from something else: the index of a constraint, the sequence of a column, what a partition has from
 its parent. NOT NULL is told with its column: only PostgreSQL 18 lists it among the constraints. Columns are named, not
-numbered: their order differs between databases with different pasts. So do the bodies of functions and the comments:
-those are told only where `complete` is asked for.
+numbered: their order differs between databases with different pasts. Bodies of functions, comments and grants may well
+differ between databases of one history too: they are details of the catalogue.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
-from dataops.backends.postgres import records
+from dataops.backends.postgres import othertools
 from dataops.catalogue import Catalogue, Key
 
 _OPEN = frozenset({"extension"})  # a person, or who hosts the server, may have added one
@@ -36,7 +36,7 @@ _SCHEMAS = """
 """
 SCHEMA = "CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname || '.' END"
 TABLES = f"{_SCHEMAS} AND c.relname <> ALL (%(records)s)"
-LEFT_OUT = {"records": ["alembic_version", "dataops_journal", *records.TABLES]}
+LEFT_OUT = {"records": ["alembic_version", "dataops_journal", *othertools.TABLES]}
 _FUNCTION = f"{SCHEMA} || p.proname || '(' || oidvectortypes(p.proargtypes) || ')'"
 
 
@@ -229,7 +229,7 @@ def _sorted(grants: str) -> str:
     return f"(SELECT string_agg(g::text, ', ' ORDER BY g::text) FROM unnest({grants}) g)"
 
 
-_COMPLETE = {
+_DETAILS = {
     "body of function": f"""
         SELECT {_FUNCTION}, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -290,13 +290,11 @@ _COMPLETE = {
 }
 
 
-def read(connection: psycopg.Connection[Any], *, complete: bool = False) -> Catalogue:
-    """Everything, in the caller's transaction, whose search_path it sets.
-
-    `complete` adds bodies of functions, comments and grants.
-    """
+def read(connection: psycopg.Connection[Any]) -> Catalogue:
+    """Everything, in the caller's transaction, whose search_path it sets."""
     connection.execute(SEARCH_PATH)
-    return Catalogue(dict(_read(connection, {**_OBJECTS, **(_COMPLETE if complete else {})})), open=_OPEN)
+    objects = dict(_read(connection, {**_OBJECTS, **_DETAILS}))
+    return Catalogue(objects, open=_OPEN, details=frozenset(_DETAILS))
 
 
 def _read(connection: psycopg.Connection[Any], queries: dict[str, str]) -> Iterator[tuple[Key, str]]:

@@ -27,13 +27,13 @@ from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import Revision, RevisionMap
 from psycopg.rows import DictRow
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Engine, event
 
-from dataops.backends import load_module
-from dataops.backends.postgres import as_dbapi
+from dataops.backends.loading import function_name, function_of, load_module
+from dataops.backends.postgres.connection import WatchedConnection
+from dataops.backends.postgres.engine import Another, MigrationEngine
 from dataops.model import Direction, Rendering, Service, Step
-from dataops.redaction import redact
+from dataops.redaction import message_of, redact
 from dataops.statements import Statement, listened, tell, without_values
 
 _PUTS_ASIDE = re.compile(
@@ -46,28 +46,32 @@ _SERVES_STASH = re.compile(r"(CREATE|DROP) SCHEMA (IF EXISTS )?dataops_stash_|DO
 class Runner:
     """Runs steps on the connection that holds the lock."""
 
-    def __init__(self, service: Service, connection: psycopg.Connection[DictRow]) -> None:
+    def __init__(self, service: Service, connection: WatchedConnection, another: Another) -> None:
+        """`another` opens what a migration checks out of its engine beside its own connection."""
         self._service = service
-        self._raw = connection
-        self._engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
-        self._listener = _Listener(self._engine, service.name) if listened() else None
+        self._engine = MigrationEngine(service.url, connection, another)
+        self._listener = _Listener(self._engine.engine, service.name) if listened() else None
 
-    def run(self, step: Step, *, before: Callable[[], None], record: Callable[[], None]) -> None:
-        """The change, alembic_version and what `record` writes in one transaction (its last one, where it has several).
+    def run(
+        self,
+        step: Step,
+        *,
+        before: Callable[[], None],
+        after: Callable[[], None],
+        record: Callable[[], None],
+    ) -> None:
+        """The change, alembic_version and what `record` writes, in one transaction unless the file ends it.
 
-        `before` comes first in it. Both may raise, and work on the same connection.
+        `before` comes first in it, `after` when the file is done and nothing of ours is written yet. All three may
+        raise, and work on the same connection.
         """
-        as_dbapi(self._raw)
-        with self._engine.connect() as connection:
-            # Alembic takes a transaction that is open already for somebody else's, commits nothing, and every
-            # migration vanishes without an error.
-            assert not connection.in_transaction()
+        with self._engine.connected() as connection:
 
             def at_the_end(*_: Any, **__: Any) -> None:
                 record()
 
             module = load_module(self._service, step.migration)
-            _surround(module, step, before, self._listener or nullcontext())
+            _surround(module, step, before, after, self._listener or nullcontext())
             environment = _environment(lambda heads, context: [_revision_step(step, module)])
             environment.configure(connection=connection, transaction_per_migration=True, on_version_apply=at_the_end)
             context = environment.get_context()
@@ -135,14 +139,14 @@ def render(service: Service, step: Step) -> Rendering:
     statements, error = written(service, step)
     opaque = ""
     if error is not None:
-        text = redact(str(error)).strip().split("\n")[0]
+        text = message_of(error).strip().split("\n")[0]
         opaque = f"its statements depend on the database ({type(error).__name__}: {text})"
     commands = tuple(statement.text for statement in statements)
     aside = dict.fromkeys(match for command in commands for match in _PUTS_ASIDE.findall(command))
     return Rendering(
-        commands,
+        tuple(map(redact, commands)),
         opaque,
-        puts_aside=tuple(what.strip('"') for pair in aside for what in pair if what),
+        puts_aside=tuple(redact(what.strip('"')) for pair in aside for what in pair if what),
         stash=frozenset(at for at, command in enumerate(commands) if _SERVES_STASH.match(command)),
     )
 
@@ -170,7 +174,7 @@ def written(service: Service, step: Step) -> tuple[tuple[Written, ...], BaseExce
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _function(module, step)()
+            function_of(module, step)()
     except (Exception, SystemExit) as error:  # noqa: BLE001
         ended = error
     return tuple(buffer.statements), ended
@@ -187,20 +191,21 @@ def stamp(connection: psycopg.Connection[DictRow], revision: str | None) -> None
         connection.execute("INSERT INTO alembic_version (version_num) VALUES (%s)", [revision])
 
 
-def _function(module: types.ModuleType, step: Step) -> Any:
-    return module.upgrade if step.direction is Direction.APPLY else module.downgrade
-
-
 def _surround(
-    module: types.ModuleType, step: Step, before: Callable[[], None], around: AbstractContextManager[object]
+    module: types.ModuleType,
+    step: Step,
+    before: Callable[[], None],
+    after: Callable[[], None],
+    around: AbstractContextManager[object],
 ) -> None:
-    name = "upgrade" if step.direction is Direction.APPLY else "downgrade"
+    name = function_name(step)
     migrate = getattr(module, name)
 
     def run() -> None:
         before()
         with around:
             migrate()
+        after()
 
     setattr(module, name, run)
 

@@ -32,8 +32,8 @@ _ENTRY = (
 
 LAST = f"SELECT {_ENTRY} FROM dataops_journal ORDER BY seq DESC LIMIT 1"
 
-ENDED_WELL = """
-SELECT DISTINCT ON (migration) migration, direction, event, at, run, checksum, raw_checksum, reason
+ENDED_WELL = f"""
+SELECT DISTINCT ON (migration) {_ENTRY}
   FROM dataops_journal
  WHERE event IN ('succeeded', 'resolved', 'adopted')
  ORDER BY migration, seq DESC
@@ -49,6 +49,32 @@ SELECT a.application_name, a.pid, host(a.client_addr) AS client, a.backend_start
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
    AND ((l.classid::bigint << 32) | l.objid::bigint) = %s
  LIMIT 1
+"""
+
+_MINE = """
+       locktype = 'advisory' AND granted AND pid = pg_backend_pid()
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+_INT4 = "({0}::int8 - CASE WHEN {0}::int8 > 2147483647 THEN 4294967296 ELSE 0 END)::int4"
+"""An oid as the signed number that the lock was taken with."""
+
+SESSION = f"""
+SELECT EXISTS (SELECT FROM pg_locks
+                WHERE {_MINE} AND objsubid = 1 AND ((classid::bigint << 32) | objid::bigint) = %s) AS has_lock,
+       pg_current_xact_id_if_assigned()::text AS transaction
+"""
+
+RELEASE_OTHER_LOCKS = f"""
+SELECT CASE objsubid WHEN 1 THEN
+           CASE mode WHEN 'ShareLock' THEN pg_advisory_unlock_shared((classid::bigint << 32) | objid::bigint)
+                     ELSE pg_advisory_unlock((classid::bigint << 32) | objid::bigint) END
+       ELSE
+           CASE mode WHEN 'ShareLock' THEN pg_advisory_unlock_shared({_INT4.format("classid")}, {_INT4.format("objid")})
+                     ELSE pg_advisory_unlock({_INT4.format("classid")}, {_INT4.format("objid")}) END
+       END AS released
+  FROM pg_locks
+ WHERE {_MINE} AND NOT (objsubid = 1 AND ((classid::bigint << 32) | objid::bigint) = %s)
 """
 
 WRITE = """
@@ -72,7 +98,7 @@ SELECT c.relname AS name, greatest(c.reltuples, s.n_live_tup)::bigint AS rows,
  WHERE greatest(c.reltuples, s.n_live_tup) >= 1000
 """
 
-KEPT = """
+STASH_ENTRIES = """
 SELECT n.nspname AS schema, c.relname AS name, greatest(c.reltuples, s.n_live_tup, 0)::bigint AS rows,
        pg_table_size(c.oid) AS bytes, obj_description(n.oid, 'pg_namespace') AS comment
   FROM pg_namespace n

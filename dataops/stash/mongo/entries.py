@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dataops.model import StashEntry
+from dataops.redaction import redact
+from dataops.stash.entry import StashEntry
 from dataops.stash.mongo.notebook import PREFIX, Document, Notebook
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def list_kept(db: Database[Document]) -> tuple[StashEntry, ...]:
             size = stats["storageStats"]
             source = sources.get(name, name.removeprefix(notebook + "."))
             migration = about.get("migration", notebook.removeprefix(PREFIX))
-            found.append(StashEntry(migration, name, source, size["count"], size["size"], about.get("at")))
+            place = f"{notebook}.{redact(name.removeprefix(notebook + '.'))}"
+            found.append(StashEntry(migration, place, redact(source), size["count"], size["size"], about.get("at")))
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""The records of other migration tools in MongoDB: migrate-mongo (11 to 14), which we mirror, and golang-migrate."""
+"""The records of other migration tools in MongoDB: of migrate-mongo (11 to 14), which we mirror, and golang-migrate."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from dataops.model import Migration, Outcome, Service, ToolRecord, ToolRow
+from dataops.model import Service
 from dataops.othertools import match
+from dataops.redaction import redact
+from dataops.toolrecords import Outcome, ToolRecord, ToolRow
 
 CHANGELOG = "changelog"
 _CHANGELOG_LOCK = "changelog_lock"
@@ -22,7 +24,7 @@ Document = dict[str, Any]
 
 
 def read(db: Database[Document], collections: Collection[str]) -> tuple[ToolRecord, ...]:
-    """Every record there is among these collections. One that this user may not read says so."""
+    """Every record that is in these collections. One that this user may not read is marked so."""
     records = []
     for tool, place, look in (
         (match.MIGRATE_MONGO, CHANGELOG, _migrate_mongo),
@@ -63,17 +65,12 @@ def _golang_migrate(db: Database[Document]) -> Iterable[ToolRow]:
 def _locked(db: Database[Document]) -> str:
     """migrate-mongo's lock is any document in that collection; it is off unless a time to live was configured."""
     held = db[_CHANGELOG_LOCK].find_one({"createdAt": {"$exists": True}})
-    return f"a document in {_CHANGELOG_LOCK} since {held['createdAt']}" if held else ""
+    return f"a document in {_CHANGELOG_LOCK} since {redact(str(held['createdAt']))}" if held else ""
 
 
-def names_there(db: Database[Document], service: Service, migration: Migration) -> list[str]:
-    """The file names under which migrate-mongo has it."""
-    found = []
-    for row in _migrate_mongo(db):
-        ours, _ = match.by_migration(service, ToolRecord(match.MIGRATE_MONGO, CHANGELOG, (row,)))
-        if migration.id in ours:
-            found.append(row.name)
-    return found
+def names_there(db: Database[Document], service: Service) -> dict[str, list[str]]:
+    """The file names under which migrate-mongo has our migrations, by id."""
+    return match.names_by_migration(service, match.MIGRATE_MONGO, (row.name for row in _migrate_mongo(db)))
 
 
 __all__ = ["CHANGELOG", "COLLECTIONS", "names_there", "read"]

@@ -1,14 +1,14 @@
-"""The records of other migration tools in PostgreSQL: finding and reading them, and writing the ones we mirror.
+"""The records of other migration tools in PostgreSQL: how we read them, and how we write the ones that we mirror.
 
-The shapes are those of sqlx 0.7 and 0.8, knex 2 and 3, Flyway 6 to 11, Liquibase 4, Prisma 2 to 6, Django,
-golang-migrate 4, dbmate 2, goose 3 and Ory's pop, under the names that they have by default, on the search_path.
+The tables are those of sqlx 0.7 and 0.8, knex 2 and 3, Flyway 6 to 11, Liquibase 4, Prisma 2 to 6, Django,
+golang-migrate 4, dbmate 2, goose 3 and Ory's pop. They are looked for under their default names on the search_path.
 """
 
 from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,18 +17,22 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from dataops.errors import HistoryError, LockNotObtained, StalePlan
-from dataops.model import Migration, Outcome, Service, ToolRecord, ToolRow
+from dataops.model import Migration, Service
 from dataops.othertools import match
 from dataops.othertools import mirror as rows
+from dataops.redaction import redact
+from dataops.toolrecords import Outcome, ToolRecord, ToolRow
 
 _APPLIED = "NULL::text AS other, 'applied' AS outcome, '' AS checksum"
 
 
 @dataclass(frozen=True)
 class _Table:
-    """`query` gives name, other, at, outcome, checksum, in the order of applying.
+    """The table of one tool.
 
-    `columns`, and which of them are `booleans`, tell the table from one of the same name.
+    `query` returns the columns name, other, at, outcome and checksum, in the order in which the tool applied. `columns`
+    are those that the table has to have, and `booleans` those that have to be of that type: an application may have a
+    table of the same name. `lock` is a query for who holds the tool's lock, without a row when nobody does.
     """
 
     name: str
@@ -126,7 +130,7 @@ TABLES = tuple(sorted({table.name for table in _TABLES.values()} | set(_LOCK_TAB
 
 
 def read(connection: psycopg.Connection[Any]) -> tuple[ToolRecord, ...]:
-    """Every record there is, in the caller's transaction. One that this user may not read says so."""
+    """Every record in this database. One that this user may not read is marked so. In the caller's transaction."""
     with connection.cursor(row_factory=dict_row) as cursor:
         return _read(cursor)
 
@@ -146,7 +150,7 @@ def _read(cursor: psycopg.Cursor[DictRow]) -> tuple[ToolRecord, ...]:
         rows = tuple(_row(row) for row in cursor.execute(table.query))
         lock = present.get(_LOCK_TABLES.get(tool, ""))
         held = cursor.execute(table.lock).fetchone() if table.lock and lock and lock["readable"] else None
-        records.append(ToolRecord(tool, table.name, rows, locked=str(held["held"]) if held else ""))
+        records.append(ToolRecord(tool, table.name, rows, locked=redact(str(held["held"])) if held else ""))
     return tuple(records)
 
 
@@ -156,18 +160,20 @@ def _row(row: DictRow) -> ToolRow:
 
 
 def _utc(at: datetime | None) -> datetime | None:
-    """Some tools keep no zone; then it is that of their server or of themselves, and nobody can say which."""
-    return at and (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))
+    """Some tools record no zone. It may be that of the server or their own; nobody can know, so we take UTC."""
+    if at is None:
+        return None
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 # --- keeping the other tool out while we write
 
 
 def hold_off(connection: psycopg.Connection[Any], tool: str, *, seconds: float) -> None:
-    """Until the end of the caller's transaction the other tool waits, as it would wait for another of its own kind.
+    """Keep the other tool from migrating until the end of the caller's transaction.
 
-    Raises LockNotObtained when it is migrating for longer than `seconds`. A killed knex leaves its lock behind, so that
-    one has to be unlocked by a person.
+    It waits for us as it would wait for another process of its own kind. Raises LockNotObtained when the tool is still
+    migrating after `seconds`. A killed knex leaves its lock behind, which a person has to remove.
     """
     deadline = time.monotonic() + seconds
     while not _held_off(connection, tool):
@@ -189,9 +195,9 @@ def _held_off(connection: psycopg.Connection[Any], tool: str) -> bool:
 
 
 def _knex_held_off(cursor: psycopg.Cursor[DictRow]) -> bool:
-    """knex takes its lock by an UPDATE of this row: it waits for us, and sees 0 when we have committed.
+    """Try to lock the row that knex updates to take its own lock: it then waits for us, and finds 0 after our commit.
 
-    A lock of ours on a row that says 1 is given back at once: knex could not write its 0 there.
+    Where the row says 1, knex is migrating, and has to write 0 there at its end. So we release such a row at once.
     """
     found = cursor.execute(_PRESENT, [[_LOCK_TABLES[match.KNEX]]]).fetchone()
     if found is None:  # then knex makes one, and waits for nobody
@@ -212,7 +218,7 @@ def sqlx_lock_key(database: str) -> int:
 
 
 def refuse_changed(connection: psycopg.Connection[Any], record: ToolRecord, service: Service) -> None:
-    """Raise StalePlan when the record is not any more what was looked at."""
+    """Raise StalePlan when the record has changed since it was read."""
     now = {found.tool: found.rows for found in read(connection)}
     if now.get(record.tool, ()) != record.rows:
         raise StalePlan(
@@ -243,12 +249,12 @@ _CREATE = {
 
 
 def create_mirror(connection: psycopg.Connection[Any], tool: str) -> None:
-    """The other tool's own table, where it is missing: a database that we made from nothing."""
+    """Create the other tool's own table where it is missing, as in a database that we made from nothing."""
     connection.execute(_CREATE[tool].encode())
 
 
 def next_batch(connection: psycopg.Connection[Any], tool: str) -> int:
-    """One number for all that a run of ours does, as knex counts its own runs."""
+    """The batch number for all that one run of ours does, as knex numbers its own runs; 0 for other tools."""
     if tool != match.KNEX:
         return 0
     with connection.cursor(row_factory=dict_row) as cursor:
@@ -257,7 +263,7 @@ def next_batch(connection: psycopg.Connection[Any], tool: str) -> int:
 
 
 def refuse_done_there(connection: psycopg.Connection[Any], service: Service, migration: Migration) -> None:
-    """Raise HistoryError when the mirrored tool has applied it between our look and our lock."""
+    """Raise HistoryError when the mirrored tool applied the migration after we read its record and before our lock."""
     for record in read(connection):
         if record.tool == service.mirror and migration.id in match.by_migration(service, record)[0]:
             raise HistoryError(
@@ -277,40 +283,60 @@ def mirror(
     batch: int,
     seconds: float = 0.0,
 ) -> None:
-    """Write or strike the row that the other tool would have, in the caller's transaction.
+    """Write or remove the row that the other tool would have, in the caller's transaction.
 
-    Raises ConfigError where it cannot be known.
+    Raises ConfigError where nothing says what that row is.
     """
-    name = rows.row_for(service, migration)
     if service.mirror == match.SQLX:
-        if not applied:
-            connection.execute("DELETE FROM _sqlx_migrations WHERE version = %s", [int(name.name)])
-            return
-        connection.execute(
-            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)"
-            " VALUES (%s, %s, true, %s, %s) ON CONFLICT (version) DO NOTHING",
-            [int(name.name), name.description, bytes.fromhex(name.checksum), round(seconds * 1e9)],
-        )
+        _mirror_sqlx(connection, service, migration, applied=applied, seconds=seconds)
         return
-    present = [row for row in _knex_names(connection) if _same(service, migration, row)]
+    present = _knex_names(connection, service).get(migration.id, [])
     if not applied:
         connection.execute("DELETE FROM knex_migrations WHERE name = ANY (%s)", [present])
     elif not present:
-        connection.execute(
-            "INSERT INTO knex_migrations (name, batch, migration_time)"
-            " VALUES (%s, %s, date_trunc('milliseconds', clock_timestamp()))",
-            [name.name, batch],
-        )
+        _insert_knex(connection, service, migration, batch)
 
 
-def _knex_names(connection: psycopg.Connection[Any]) -> list[str]:
+def mirror_missing(
+    connection: psycopg.Connection[Any], service: Service, missing: Sequence[Migration], *, batch: int
+) -> None:
+    """Write the rows of these applied migrations that the other tool does not have yet. Raises like `mirror`."""
+    if service.mirror == match.SQLX:
+        for migration in missing:
+            _mirror_sqlx(connection, service, migration, applied=True, seconds=0.0)
+        return
+    present = _knex_names(connection, service) if missing else {}
+    for migration in missing:
+        if migration.id not in present:
+            _insert_knex(connection, service, migration, batch)
+
+
+def _mirror_sqlx(
+    connection: psycopg.Connection[Any], service: Service, migration: Migration, *, applied: bool, seconds: float
+) -> None:
+    row = rows.row_for(service, migration)
+    if not applied:
+        connection.execute("DELETE FROM _sqlx_migrations WHERE version = %s", [int(row.name)])
+        return
+    connection.execute(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)"
+        " VALUES (%s, %s, true, %s, %s) ON CONFLICT (version) DO NOTHING",
+        [int(row.name), row.description, bytes.fromhex(row.checksum), round(seconds * 1e9)],
+    )
+
+
+def _insert_knex(connection: psycopg.Connection[Any], service: Service, migration: Migration, batch: int) -> None:
+    connection.execute(
+        "INSERT INTO knex_migrations (name, batch, migration_time)"
+        " VALUES (%s, %s, date_trunc('milliseconds', clock_timestamp()))",
+        [rows.row_for(service, migration).name, batch],
+    )
+
+
+def _knex_names(connection: psycopg.Connection[Any], service: Service) -> dict[str, list[str]]:
     with connection.cursor(row_factory=dict_row) as cursor:
-        return [str(row["name"]) for row in cursor.execute("SELECT name FROM knex_migrations")]
-
-
-def _same(service: Service, migration: Migration, name: str) -> bool:
-    ours, _ = match.by_migration(service, ToolRecord(service.mirror, "", (ToolRow((name,)),)))
-    return migration.id in ours
+        names = [str(row["name"]) for row in cursor.execute("SELECT name FROM knex_migrations")]
+    return match.names_by_migration(service, match.KNEX, names)
 
 
 __all__ = [
@@ -318,6 +344,7 @@ __all__ = [
     "create_mirror",
     "hold_off",
     "mirror",
+    "mirror_missing",
     "next_batch",
     "read",
     "refuse_changed",

@@ -1,0 +1,44 @@
+"""A migration file as a Python module, run from the very text whose checksum was taken."""
+
+from __future__ import annotations
+
+import re
+import types
+from typing import Any
+
+from dataops.errors import BrokenFile
+from dataops.model import Direction, Migration, Service, Step
+from dataops.redaction import describe
+
+
+def load_module(service: Service, migration: Migration) -> types.ModuleType:
+    """Run the top level of a file. Raises BrokenFile when that raises, or when a function is missing."""
+    module = types.ModuleType(re.sub(r"\W", "_", migration.path.stem))
+    module.__file__ = str(migration.path)
+    try:
+        # dont_inherit: the file's own __future__ imports count, not those of this one.
+        exec(compile(migration.text, str(migration.path), "exec", dont_inherit=True), module.__dict__)
+    except (Exception, SystemExit) as error:
+        raise BrokenFile(
+            f"{migration.path} raises on import: {describe(error)}",
+            service=service.name,
+            migration=migration.id,
+            hint="mend the file; nothing of it was run",
+        ) from error
+    for name in ("upgrade", "downgrade"):
+        if not callable(getattr(module, name, None)) and (name == "upgrade" or migration.reversible):
+            raise BrokenFile(f"{migration.path} has no {name}()", service=service.name, migration=migration.id)
+    return module
+
+
+def function_of(module: types.ModuleType, step: Step) -> Any:
+    """The function of a loaded file that a step calls."""
+    return getattr(module, function_name(step))
+
+
+def function_name(step: Step) -> str:
+    """`upgrade` or `downgrade`."""
+    return "upgrade" if step.direction is Direction.APPLY else "downgrade"
+
+
+__all__ = ["function_name", "function_of", "load_module"]

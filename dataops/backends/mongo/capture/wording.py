@@ -1,0 +1,53 @@
+"""The commands of a migration as the reader of a plan sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bson import json_util
+
+Document = dict[str, Any]
+
+SESSION_KEYS = {
+    "lsid", "$db", "$clusterTime", "$readPreference", "txnNumber", "startTransaction", "autocommit", "readConcern",
+    "writeConcern", "apiVersion", "apiStrict", "apiDeprecationErrors", "maxTimeMS",
+}  # fmt: skip
+"""Fields of a command that say how it is sent, not what it does."""
+
+_SEQUENCES = {"insert": "documents", "update": "updates", "delete": "deletes", "bulkWrite": "ops"}
+
+
+def command_text(name: str, command: Document) -> str:
+    """A command for a reader: its name, its collection, the rest; of many alike operations one, and how many."""
+    shown = {key: value for key, value in command.items() if key not in SESSION_KEYS and key != "ordered"}
+    where = shown.pop(name)
+    many = shown.get(_SEQUENCES.get(name, ""), [])
+    more = f" and {len(many) - 1} more {_SEQUENCES[name]}" if len(many) > 1 else ""
+    if name == "aggregate":
+        shown.pop("cursor", None)
+    for key in ("documents", "updates", "deletes", "ops", "indexes", "pipeline"):
+        if key in shown:
+            first = shown.pop(key)
+            one = first if key == "pipeline" else first[0] if first else {}
+            ending = _others(first) if key == "indexes" else more
+            return f"{name} {where} {_json(one)}{_options(shown)}{ending}"
+    return f"{name} {where}{_options(shown)}"
+
+
+def _options(rest: Document) -> str:
+    return f" {_json(rest)}" if rest else ""
+
+
+def _others(indexes: list[Document]) -> str:
+    return f" and {len(indexes) - 1} more indexes" if len(indexes) > 1 else ""
+
+
+def _json(value: Any) -> str:
+    return json_util.dumps(value, json_options=json_util.RELAXED_JSON_OPTIONS)
+
+
+def target_of(stage: Document) -> str:
+    """The collection that a last stage writes to."""
+    into = stage.get("$merge", stage.get("$out", ""))
+    into = into.get("into", into.get("coll", "")) if isinstance(into, dict) else into
+    return str(into.get("coll", "") if isinstance(into, dict) else into)

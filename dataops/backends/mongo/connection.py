@@ -1,0 +1,147 @@
+"""Clients of one MongoDB database, and what their errors mean for a person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    InvalidURI,
+    OperationFailure,
+    ServerSelectionTimeoutError,
+)
+from pymongo.read_preferences import ReadPreference
+from pymongo.uri_parser import parse_uri
+
+from dataops.errors import ConfigError, PermissionDenied, Unreachable
+from dataops.model import Service
+from dataops.redaction import message_of, redact
+
+_UNAUTHORIZED, _AUTHENTICATION_FAILED = 13, 18
+
+Document = dict[str, Any]
+
+
+class Server:
+    """How to reach the database of one service. Makes clients, and keeps none."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    @property
+    def address(self) -> str:
+        """Members and database, as the URL names them."""
+        parsed = parse_uri(self.service.url, validate=False) if "+srv" not in self.service.url else {}
+        nodes = sorted(f"{host}:{port}" for host, port in parsed.get("nodelist", []))
+        name = self.service.url.split("?")[0].rsplit("/", 1)[-1]
+        return f"{','.join(nodes)}/{name}" if nodes else f"{self.service.url.split('@')[-1].split('?')[0]}"
+
+    def client(self, name: str, **settings: Any) -> MongoClient[Document]:
+        """A new client, which is the caller's to close; `name` is its appName. It connects when it is first used.
+
+        Raises ConfigError, Unreachable (a name that cannot be looked up).
+        """
+        connect = round(self.service.timeouts.connect * 1000)
+        given = self.service.url.lower()
+        defaults = {"serverSelectionTimeoutMS": connect, "connectTimeoutMS": connect, "w": "majority"}
+        options: dict[str, Any] = {key: value for key, value in defaults.items() if f"{key.lower()}=" not in given}
+        try:
+            self._refuse_wrong_options()
+            return MongoClient(
+                self.service.url, appname=name[:128], connect=False, **{"tz_aware": True, **options, **settings}
+            )
+        except (InvalidURI, ConfigurationError, ValueError) as error:
+            raise self._explained(error) from None
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Turn the driver's errors about reaching the server, and about rights, into ours."""
+        try:
+            yield
+        except OperationFailure as error:
+            if error.code in (_UNAUTHORIZED, _AUTHENTICATION_FAILED):
+                raise PermissionDenied(
+                    error_text(error),
+                    service=self.service.name,
+                    hint="check user, password and authSource in the URL"
+                    if error.code == _AUTHENTICATION_FAILED
+                    else "docs/operations.md#rights lists what each command needs",
+                ) from error
+            raise
+        except ServerSelectionTimeoutError as error:
+            text = message_of(error).split(", Timeout:")[0]
+            raise Unreachable(
+                f"cannot connect to {self.address}: {text}",
+                service=self.service.name,
+                hint="is the server up and the address right? --wait 60s waits for a server that is starting",
+            ) from error
+        except ConfigurationError as error:
+            raise self._explained(error) from None
+        except ConnectionFailure as error:
+            raise Unreachable(
+                error_text(error), service=self.service.name, hint="run again when the server is well"
+            ) from error
+
+    def _explained(self, error: Exception) -> ConfigError | Unreachable:
+        """What is wrong with a URL, or with the look-up of its name, which comes with the first question."""
+        if type(error.__cause__).__module__.startswith("dns."):
+            return Unreachable(
+                f"cannot look up {self.address}: {message_of(error)}",
+                service=self.service.name,
+                hint="is the name right, and does this machine reach its name server?",
+            )
+        if "wire version" in str(error):
+            return ConfigError(
+                f"this server and this driver do not understand each other: {message_of(error)}",
+                service=self.service.name,
+                hint="dataops needs MongoDB 6.0 or newer",
+            )
+        # The parser's message may quote a piece of the password.
+        return ConfigError(
+            "the URL is not a valid MongoDB URL",
+            service=self.service.name,
+            hint="characters such as @ : / % in a user or password have to be escaped: %40 %3A %2F %25",
+        )
+
+    def _refuse_wrong_options(self) -> None:
+        """The driver would only warn of `tls=ture`, and go on without TLS."""
+        url = self.service.url.replace("mongodb+srv://", "mongodb://", 1)
+        parse_uri(url, validate=False)
+        try:
+            parse_uri(url)
+        except OSError as error:
+            raise ConfigError(
+                f"a file that the URL names, {redact(str(error.filename))}: {error.strerror}", service=self.service.name
+            ) from error
+        except (ConfigurationError, ValueError, TypeError) as error:
+            raise ConfigError(
+                f"the URL has a wrong option: {message_of(error)}",
+                service=self.service.name,
+                hint="the options are listed in MongoDB's manual under connection strings",
+            ) from None
+
+
+def database_of(client: MongoClient[Document]) -> Database[Document]:
+    """The database that the URL names, read from the primary: what was just written has to be seen."""
+    database: Database[Document] = client.get_default_database()
+    return database.with_options(read_preference=ReadPreference.PRIMARY)
+
+
+def error_text(error: BaseException) -> str:
+    """One line: the class, and what the server said."""
+    details = getattr(error, "details", None)
+    told = details.get("errmsg") if isinstance(details, Mapping) else None
+    text = redact(str(told)) if told else message_of(error)
+    text = text.split(", Timeout:")[0]  # then follows the driver's picture of all servers
+    # A refused command is repeated by the server whole, with its session and signatures.
+    text = re.sub(r'(to execute command) \{ (\w+): ("[^"]*"|[^,}]*).*', r"\1 \2 \3", " ".join(text.split()))
+    return f"{type(error).__name__}: {text}"[:500]
+
+
+__all__ = ["Document", "Server", "database_of", "error_text"]

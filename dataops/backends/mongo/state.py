@@ -1,0 +1,113 @@
+"""What a MongoDB database says of itself: the record, the journal, who holds the lock. Nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pymongo.database import Database
+
+from dataops.backends.journal import ENDED_WELL, Journal, NativeRecord, from_fields, state_of
+from dataops.backends.mongo import lease, othertools
+from dataops.backends.mongo.connection import Document, Server
+from dataops.errors import ConfigError
+from dataops.model import Entry, Holder, Identity, Service, State
+from dataops.redaction import redact
+
+RECORD = "pymongo_migrate"
+JOURNAL = "dataops_journal"
+MINIMUM_VERSION = (6, 0)
+_LOOKS = 20
+
+
+def read(db: Database[Document], server: Server) -> State:
+    """One look. MongoDB has no snapshot over several questions: it asks again until nothing was written meanwhile."""
+    service = server.service
+    hello = db.client.admin.command("hello")
+    version = _version(db, service)
+    collections = list(db.list_collections())
+    journal, record, holder = _consistent(db, service)
+    return state_of(
+        service,
+        _identity(server.address, db.name, hello, collections),
+        f"MongoDB {redact(version)}, {_topology(hello)}",
+        record,
+        journal,
+        holder=holder,
+        tool_records=othertools.read(db, {str(collection["name"]) for collection in collections}),
+    )
+
+
+def history(db: Database[Document], limit: int | None) -> tuple[Entry, ...]:
+    """The journal, newest entry first."""
+    return tuple(_entry(stored) for stored in db[JOURNAL].find().sort("seq", -1).limit(limit or 0))
+
+
+def _consistent(db: Database[Document], service: Service) -> tuple[Journal, NativeRecord, Holder | None]:
+    for _ in range(_LOOKS):
+        last = _last(db)
+        journal = Journal(last, _ended_well(db))
+        record = _native_record(db, service)
+        holder = lease.holder(db)
+        if _last(db) == last:
+            return journal, record, holder
+    # Somebody writes all the time. Of what the journal claims nothing is believed then; the record is the truth.
+    return replace(journal, ended_well={}), record, holder
+
+
+def _last(db: Database[Document]) -> Entry | None:
+    found = db[JOURNAL].find_one(sort=[("seq", -1)])
+    return _entry(found) if found else None
+
+
+def _ended_well(db: Database[Document]) -> dict[str, Entry]:
+    pipeline: list[Document] = [
+        {"$match": {"event": {"$in": [event.value for event in ENDED_WELL]}}},
+        {"$sort": {"seq": 1}},
+        {"$group": {"_id": "$migration", "entry": {"$last": "$$ROOT"}}},
+    ]
+    return {found["_id"]: _entry(found["entry"]) for found in db[JOURNAL].aggregate(pipeline, allowDiskUse=True)}
+
+
+def _entry(stored: Mapping[str, Any]) -> Entry:
+    return from_fields({key: value for key, value in stored.items() if key != "_id"})
+
+
+def _native_record(db: Database[Document], service: Service) -> NativeRecord:
+    documents = db[RECORD].find({"applied": {"$ne": None}}, {"name": 1, "applied": 1})
+    times = {str(document["name"]): document["applied"] for document in documents}
+    unknown = sorted((id_ for id_ in times if id_ not in service.by_id), key=lambda id_: (str(times[id_]), id_))
+    return NativeRecord(tuple(m.id for m in service.migrations if m.id in times), tuple(unknown), times)
+
+
+def _version(db: Database[Document], service: Service) -> str:
+    version = str(db.client.admin.command("buildInfo")["version"])
+    if tuple(int(part) for part in version.split(".")[:2]) < MINIMUM_VERSION:
+        raise ConfigError(f"MongoDB {version} is too old", service=service.name, hint="dataops needs 6.0 or newer")
+    return version
+
+
+def _topology(hello: Mapping[str, Any]) -> str:
+    if hello.get("msg") == "isdbgrid":
+        return "sharded cluster"
+    return f"replica set {hello['setName']}" if "setName" in hello else "standalone"
+
+
+def _identity(address: str, name: str, hello: Mapping[str, Any], collections: Sequence[Mapping[str, Any]]) -> Identity:
+    server = f"standalone at {address.rpartition('/')[0]}"
+    if "setName" in hello:
+        # However we came in, and whatever our rights: a set is known by what it and its members call themselves.
+        # It has an id too, but a plan that was made without the right to see it has to fit one who may.
+        members = ",".join(sorted(hello.get("hosts", [])))
+        server, address = f"replica set {hello['setName']} of {members}", f"{members}/{name}"
+    # Our own collections do not count: they may come into being between a plan and its application.
+    marks = {
+        collection["info"]["uuid"].hex()
+        for collection in collections
+        if collection.get("info", {}).get("uuid") and not collection["name"].startswith(("dataops_", RECORD))
+    }
+    return Identity(server=server, database=name, address=address, marks=frozenset(marks))
+
+
+__all__ = ["JOURNAL", "RECORD", "history", "read"]

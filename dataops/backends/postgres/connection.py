@@ -1,0 +1,182 @@
+"""Connections to one PostgreSQL database, and what their errors mean for a person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import conninfo
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, dict_row, tuple_row
+
+from dataops.errors import ConfigError, PermissionDenied, Unreachable
+from dataops.model import Service
+from dataops.redaction import message_of, redact
+
+MINIMUM_VERSION = 140000
+KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+_NO_RIGHTS = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.InvalidSchemaName,  # no schema of the search_path may be used
+)
+
+
+_OPEN = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+
+
+class WatchedConnection(psycopg.Connection[DictRow]):
+    """Counts how often something may have been committed on it, whoever did that and however.
+
+    A COMMIT in the text of a file, psycopg's own, and every statement in autocommit all come through `wait`; only
+    psycopg's `rollback()` is known to commit nothing. `kept` makes `close()` do nothing: SQLAlchemy's pool closes what
+    it gets back, and one of its connections holds the lock.
+    """
+
+    commits = 0
+    kept = False
+    _rolls_back = False
+
+    def wait(self, *args: Any, **more: Any) -> Any:
+        """Every exchange with the server goes through here."""
+        before = self.pgconn.transaction_status
+        answer = super().wait(*args, **more)  # what raises has committed nothing
+        now_idle = self.pgconn.transaction_status == TransactionStatus.IDLE
+        if now_idle and not self._rolls_back and (before in _OPEN or self.autocommit):
+            self.commits += 1
+        return answer
+
+    def rollback(self) -> None:
+        self._rolls_back = True
+        try:
+            super().rollback()
+        finally:
+            self._rolls_back = False
+
+    def close(self) -> None:
+        if not self.kept:
+            super().close()
+
+
+class Server:
+    """How to reach the database of one service. Opens connections, and keeps none."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    @property
+    def address(self) -> str:
+        """Host, port and database, as the URL names them."""
+        given = conninfo.conninfo_to_dict(self.service.url)
+        host = given.get("host") or given.get("hostaddr") or "the default socket"
+        return f"{host}:{given.get('port') or 5432}/{given.get('dbname') or given.get('user') or ''}"
+
+    def connect(self, name: str = "dataops") -> WatchedConnection:
+        """A new connection in autocommit, which is the caller's to close; `name` is its application_name.
+
+        Raises ConfigError, Unreachable, PermissionDenied.
+        """
+        try:
+            given = conninfo.conninfo_to_dict(self.service.url)
+        except psycopg.Error:
+            # The parser's message may quote a piece of the password.
+            raise ConfigError(
+                "the URL is not a valid PostgreSQL URL",
+                service=self.service.name,
+                hint="characters such as @ : / % in a password have to be escaped: %40 %3A %2F %25",
+            ) from None
+        defaults: dict[str, Any] = {"connect_timeout": max(2, round(self.service.timeouts.connect)), **KEEPALIVES}
+        settings = {key: value for key, value in defaults.items() if key not in given}
+        settings["application_name"] = name[:63]
+        try:
+            connection = WatchedConnection.connect(self.service.url, row_factory=dict_row, autocommit=True, **settings)
+        except psycopg.Error as error:
+            raise self._unreachable(error) from error
+        if connection.info.server_version < MINIMUM_VERSION:
+            version = connection.info.server_version
+            connection.close()
+            raise ConfigError(
+                f"PostgreSQL {version // 10000} is too old", service=self.service.name, hint="dataops needs 14 or newer"
+            )
+        return connection
+
+    def connect_to_ask(self) -> psycopg.Connection[DictRow]:
+        """A new read-only connection, which is the caller's to close."""
+        connection = self.connect()
+        connection.autocommit = False
+        connection.read_only = True
+        return connection
+
+    @contextmanager
+    def asking(self) -> Iterator[psycopg.Connection[DictRow]]:
+        """A connection of its own with one snapshot, on which the server refuses to write anything."""
+        connection = self.connect_to_ask()
+        try:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            yield connection
+            connection.rollback()
+        except psycopg.Error as error:
+            raise self.explained(error) from error
+        finally:
+            connection.close()
+
+    def explained(self, error: psycopg.Error) -> Exception:
+        """An error of a connection that was open, in our words where it is about rights or about the connection."""
+        if isinstance(error, _NO_RIGHTS):
+            return PermissionDenied(
+                error_text(error),
+                service=self.service.name,
+                hint="docs/operations.md#rights lists what each command needs",
+            )
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            return Unreachable(
+                error_text(error),
+                service=self.service.name,
+                hint="a standby, or a database or user set to read only: use the address of the primary",
+            )
+        if isinstance(error, psycopg.OperationalError):
+            return Unreachable(error_text(error), service=self.service.name, hint="run again when the server is well")
+        return error
+
+    def _unreachable(self, error: psycopg.Error) -> Unreachable:
+        # libpq tries every address of a name and repeats itself; the last line with a reason is as good as any.
+        lines = [line.strip() for line in message_of(error).splitlines() if line.strip()]
+        lines = [line for line in lines if not line.startswith(("Is the server", "Multiple connection"))] or lines
+        text = lines[-1] if lines else type(error).__name__
+        if any(sign in str(error) for sign in ("authentication failed", "no password supplied", "pg_hba.conf")):
+            return PermissionDenied(
+                f"{self.address} refuses the user: {text}",
+                service=self.service.name,
+                hint="check the user and the password in the URL",
+            )
+        if re.search(r"\binvalid (\w+ )?(value|number)", str(error)):
+            raise ConfigError(f"the URL is not usable: {text}", service=self.service.name) from error
+        hint = "is the server up and the address right? --wait 60s waits for a server that is starting"
+        if "does not exist" in str(error):
+            hint = "check the names of the database and the user in the URL"
+        return Unreachable(f"cannot connect to {self.address}: {text}", service=self.service.name, hint=hint)
+
+
+def as_dbapi(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """Make a connection what SQLAlchemy expects of one: idle, transactions begun by themselves, rows as tuples."""
+    assert connection.info.transaction_status is TransactionStatus.IDLE
+    connection.autocommit = False
+    connection.row_factory = tuple_row
+    return connection
+
+
+def error_text(error: BaseException) -> str:
+    """One line: the class, what the server said, its detail, the statement, and what was noted about the error."""
+    cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps what the driver raised
+    text = " ".join(message_of(cause).split("\n")[0].split()) or type(cause).__name__
+    detail = getattr(getattr(cause, "diag", None), "message_detail", None)
+    statement = getattr(error, "statement", None)
+    text = f"{type(cause).__name__}: {text}"
+    text += f" ({redact(detail)})" if detail else ""
+    text += f" in: {' '.join(redact(str(statement)).split())[:300]}" if statement else ""
+    return text + "".join(f"; {redact(str(note))}" for note in getattr(error, "__notes__", ()))
+
+
+__all__ = ["KEEPALIVES", "Server", "WatchedConnection", "as_dbapi", "error_text"]

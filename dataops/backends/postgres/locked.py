@@ -1,0 +1,331 @@
+"""A PostgreSQL database while we hold its lock.
+
+One connection holds the session advisory lock, writes the journal and carries the migration's transaction, so that a
+lost lock is a lost transaction too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import psycopg.sql
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, dict_row, tuple_row
+
+from dataops.backends import Database, PartlyCommitted, RolledBack, Waiting
+from dataops.backends.journal import to_fields
+from dataops.backends.locking import wait_for
+from dataops.backends.postgres import othertools, sql, state
+from dataops.backends.postgres.connection import Server, WatchedConnection, error_text
+from dataops.backends.postgres.session import Session, StepTimeouts
+from dataops.backends.postgres.watch import Watch
+from dataops.errors import ConfigError, LockLost, MigrationFailed, Unreachable
+from dataops.model import Adopted, Author, Direction, Entry, Migration, Step
+from dataops.redaction import redact
+from dataops.stash.postgres import SCHEMA_PREFIX
+from dataops.toolrecords import ToolRecord
+
+if TYPE_CHECKING:
+    from dataops.backends.postgres.runner import Runner
+
+_POLL_SECONDS = 0.2
+
+
+@contextmanager
+def lock(
+    database: Database,
+    server: Server,
+    author: Author,
+    *,
+    timeout: float,
+    waiting: Waiting,
+    stop: Callable[[], bool],
+) -> Iterator[PostgresLocked]:
+    """See dataops.backends.Database.lock."""
+    connection = server.connect(name=f"dataops/{author.run} {author.actor}@{author.host}")
+    try:
+        _refuse_pooler(connection, server)
+        session = Session(connection)
+        wait_for(
+            partial(_take, connection),
+            partial(state.lock_holder, connection),
+            service=server.service,
+            timeout=timeout,
+            waiting=waiting,
+            stop=stop,
+            poll_seconds=_POLL_SECONDS,
+        )
+        if not state.about_database(connection, server.service)["has_journal"]:
+            with connection.transaction():
+                connection.execute(sql.CREATE_JOURNAL)
+        yield PostgresLocked(database, server, connection, session)
+    except psycopg.Error as error:
+        raise server.explained(error) from error
+    finally:
+        connection.close()
+
+
+def _take(connection: psycopg.Connection[DictRow]) -> bool:
+    # Never pg_advisory_lock: a waiter that is blocked in it stalls a CREATE INDEX CONCURRENTLY of the holder.
+    row = connection.execute("SELECT pg_try_advisory_lock(%s) AS got", [sql.LOCK_KEY]).fetchone()
+    return bool(row and row["got"])
+
+
+def _refuse_pooler(connection: psycopg.Connection[DictRow], server: Server) -> None:
+    row = connection.execute("SELECT pg_backend_pid() AS pid").fetchone()
+    if row is None or row["pid"] == connection.info.backend_pid or server.service.session_pooler:
+        return
+    raise ConfigError(
+        "there is a connection pooler between us and the server, where a lock may belong to nobody",
+        service=server.service.name,
+        hint='use the address of the server itself; if the pooler is in session mode, set pooler = "session"',
+    )
+
+
+class PostgresLocked:
+    """See dataops.backends.Locked for the promises."""
+
+    def __init__(self, database: Database, server: Server, connection: WatchedConnection, session: Session) -> None:
+        self.database = database
+        self._service = database.service
+        self._server = server
+        self._connection = connection
+        self._session = session
+        self._watch = Watch(connection)
+
+    def check(self) -> None:
+        try:
+            self._refuse_lost(self.idle_connection())
+        except psycopg.OperationalError as error:
+            raise self._lost(error) from error
+
+    def write(self, entry: Entry) -> None:
+        try:
+            self.idle_connection().execute(sql.WRITE, to_fields(entry))
+        except psycopg.OperationalError as error:
+            raise self._lost(error) from error
+        except psycopg.Error as error:  # a migration may have dropped or locked the journal, for example
+            raise Unreachable(
+                f"the journal cannot be written: {error_text(error)}",
+                service=self._service.name,
+                hint="look at the table dataops_journal; dataops history shows what it has",
+            ) from error
+
+    def run(self, step: Step, end: Callable[[], Entry]) -> Entry:
+        connection = self.idle_connection()
+        self._session.clean(self._timeouts(step))
+        invalid = self._invalid_indexes(connection)
+        self._watch = watch = Watch(connection)
+        written: list[Entry] = []
+
+        def before() -> None:
+            self._hold_off_other_tool(step)
+            watch.begin()
+
+        def record() -> None:
+            written.append(self._record(step, end, invalid))
+
+        try:
+            self._runner.run(step, before=before, after=partial(self._after_file, step), record=record)
+        except (Exception, SystemExit) as error:
+            raise self._what_is_left(step, error, invalid) from error
+        finally:
+            watch.close()
+        return written[-1]
+
+    def resolve(self, entry: Entry, *, applied: bool) -> None:
+        from dataops.backends.postgres import runner
+
+        migration = self._service.by_id[entry.migration]
+        differs = (migration.id in self.database.read().applied_ids) is not applied
+        connection = self.idle_connection()
+        with connection.transaction():
+            if differs:
+                runner.stamp(connection, migration.id if applied else migration.parent)
+            connection.execute(sql.WRITE, to_fields(entry))
+
+    def adopt(self, record: ToolRecord | None, adopted: Sequence[Adopted]) -> None:
+        from dataops.backends.postgres import runner
+
+        head = self._head_after(adopted)
+        connection = self.idle_connection()
+        with connection.transaction():
+            if record is not None:
+                othertools.hold_off(connection, record.tool, seconds=self._service.timeouts.lock)
+                othertools.refuse_changed(connection, record, self._service)
+            runner.stamp(connection, head)
+            for one in adopted:
+                connection.execute(sql.WRITE, to_fields(one.entry))
+
+    def complete_mirror(self, missing: Sequence[Migration]) -> None:
+        connection, tool = self.idle_connection(), self._service.mirror
+        with connection.transaction():
+            othertools.create_mirror(connection, tool)
+            othertools.hold_off(connection, tool, seconds=self._service.timeouts.lock)
+            batch = othertools.next_batch(connection, tool)
+            othertools.mirror_missing(connection, self._service, missing, batch=batch)
+
+    def prune(self, migration: str, entry: Entry) -> None:
+        connection = self.idle_connection()
+        with connection.transaction():
+            name = psycopg.sql.Identifier(SCHEMA_PREFIX + migration)
+            connection.execute(psycopg.sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(name))
+            connection.execute(sql.WRITE, to_fields(entry))
+
+    def abort(self) -> None:
+        self._connection.cancel_safe(timeout=2.0)
+
+    def idle_connection(self) -> WatchedConnection:
+        """The one that holds the lock, outside of any transaction and in autocommit: each write is durable by itself.
+
+        Raises LockLost.
+        """
+        connection = self._connection
+        if connection.closed or connection.broken:
+            raise LockLost("the connection was lost", service=self._service.name)
+        if connection.info.transaction_status is not TransactionStatus.IDLE:
+            connection.rollback()
+        if not connection.autocommit:
+            connection.autocommit = True
+        # A file may have set these on the connection itself.
+        connection.isolation_level = connection.read_only = connection.deferrable = None
+        connection.row_factory = dict_row
+        return connection
+
+    @cached_property
+    def _runner(self) -> Runner:
+        from dataops.backends.postgres import runner  # with Alembic and SQLAlchemy, which only a step needs
+
+        return runner.Runner(self._service, self._connection, self._connect_another)
+
+    def _connect_another(self) -> WatchedConnection:
+        """For what a migration checks out of its engine: a real connection with the timeouts of a step."""
+        connection = self._server.connect()
+        self._watch.others.append(connection)
+        timeouts = StepTimeouts(self._service.timeouts.table_lock, self._service.timeouts.statement)
+        connection.execute("; ".join(timeouts.statements).encode())
+        return connection
+
+    @cached_property
+    def _batch(self) -> int:
+        """One number for all steps of a run in the mirrored record, as knex counts its own runs."""
+        return othertools.next_batch(self._connection, self._service.mirror)
+
+    def _lost(self, error: BaseException) -> LockLost:
+        return LockLost(f"the connection was lost: {error_text(error)}", service=self._service.name)
+
+    def _head_after(self, adopted: Sequence[Adopted]) -> str | None:
+        applied = set(self.database.read().applied_ids)
+        for one in adopted:
+            if one.entry.direction is Direction.APPLY:
+                applied.add(one.entry.migration)
+            else:
+                applied.discard(one.entry.migration)
+        return next((m.id for m in reversed(self._service.migrations) if m.id in applied), None)
+
+    # Around a step
+
+    def _timeouts(self, step: Step) -> StepTimeouts:
+        # A short lock_timeout keeps an ALTER from queueing in front of every reader, but it would kill a
+        # CREATE INDEX CONCURRENTLY, which waits for old transactions by design.
+        table_lock = self._service.timeouts.table_lock if step.migration.atomic else 0.0
+        return StepTimeouts(table_lock, self._service.timeouts.statement)
+
+    def _hold_off_other_tool(self, step: Step) -> None:
+        """First in a step's transaction: the tool that we mirror must not do the same at the same time.
+
+        Not around a CREATE INDEX CONCURRENTLY, which would wait for ever for the one who waits for us.
+        """
+        if self._service.mirror and step.migration.atomic:
+            othertools.hold_off(self._connection, self._service.mirror, seconds=self._service.timeouts.lock)
+            if step.direction is Direction.APPLY:
+                othertools.refuse_done_there(self._connection, self._service, step.migration)
+
+    def _record(self, step: Step, end: Callable[[], Entry], invalid: set[str]) -> Entry:
+        """Last in a step's transaction, beside what Alembic othertools."""
+        self._refuse_invalid_index(step, invalid)
+        entry = end()
+        self._connection.execute(sql.WRITE, to_fields(entry))
+        if self._service.mirror:
+            othertools.mirror(
+                self._connection,
+                self._service,
+                step.migration,
+                applied=step.direction is Direction.APPLY,
+                seconds=entry.seconds or 0.0,
+                batch=self._batch,
+            )
+        return entry
+
+    def _after_file(self, step: Step) -> None:
+        """When the file is done, before anything of ours is written: is it still what we gave it?"""
+        self._session.end_file(self._timeouts(step))
+        self._watch.end_file(self._refuse_lost(self._connection))
+        if not self._watch.is_one_transaction and self._watch.was_rolled_back():
+            raise MigrationFailed(
+                f"{step.migration.id} rolled back its own transaction: what it did before that is gone",
+                service=self._service.name,
+                migration=step.migration.id,
+                hint="do not ROLLBACK in a migration; use a SAVEPOINT for what may fail",
+            )
+
+    def _what_is_left(self, step: Step, error: BaseException, invalid: set[str]) -> Exception:
+        """What the failure of a step came to, by what the server says."""
+        if self._connection.closed or self._connection.broken:
+            return self._lost(error)
+        if isinstance(error, LockLost):
+            self._connection.close()  # whatever is written from now on would be written without the lock
+            return error
+        committed = self._watch.may_have_committed()  # before we do anything on the connection ourselves
+        connection = self.idle_connection()
+        if not committed and self._watch.was_rolled_back():
+            cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps what the driver raised
+            sqlstate = (cause.sqlstate or "") if isinstance(cause, psycopg.Error) else ""
+            return RolledBack(error, error_text(error), sqlstate)
+        self._session.clean(
+            self._timeouts(step)
+        )  # the file may have left a role that can see and write nothing of ours
+        if not isinstance(error, MigrationFailed):
+            for name in sorted(self._invalid_indexes(connection) - invalid):
+                error.add_note(f"it left the invalid index {name}: drop it before the next try")
+        return PartlyCommitted(error, error_text(error))
+
+    def _refuse_lost(self, connection: WatchedConnection) -> str | None:
+        """Raise LockLost when the session does not hold the lock any more: a file may give away all locks.
+
+        Returns the id of the transaction that is open; None outside of one, and in one that has written nothing.
+        """
+        row = connection.cursor(row_factory=dict_row).execute(sql.SESSION, [sql.LOCK_KEY]).fetchone()
+        if row is None or not row["has_lock"]:
+            raise LockLost("the migration lock was given away in the session that held it", service=self._service.name)
+        transaction: str | None = row["transaction"]
+        return transaction
+
+    def _invalid_indexes(self, connection: psycopg.Connection[Any]) -> set[str]:
+        with connection.cursor(row_factory=tuple_row) as cursor:
+            return {str(name) for (name,) in cursor.execute(sql.INVALID_INDEXES)}
+
+    def _refuse_invalid_index(self, step: Step, before: set[str]) -> None:
+        """Before the step is recorded: what it left invalid, and what was so before and is one of its own names.
+
+        CREATE INDEX CONCURRENTLY IF NOT EXISTS takes the invalid index of an earlier try for a good one.
+        """
+        if self._watch.is_one_transaction:
+            return  # an index can only become invalid where something is committed before it is complete
+        text = step.migration.text.decode(errors="replace")
+        found = self._invalid_indexes(self._connection)
+        broken = {name for name in found if name not in before or name.rpartition(".")[2].strip('"') in text}
+        if broken:
+            raise MigrationFailed(
+                f"the index {redact(', '.join(sorted(broken)))} is invalid; {step.migration.id} counts as not done",
+                service=self._service.name,
+                migration=step.migration.id,
+                hint="drop the index and run again; docs/operations.md#an-invalid-index",
+            )
+
+
+__all__ = ["PostgresLocked", "lock"]

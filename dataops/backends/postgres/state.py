@@ -1,0 +1,133 @@
+"""What a PostgreSQL database says of itself: the record, the journal, who holds the lock, what is put aside."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import psycopg
+from psycopg.rows import DictRow
+
+from dataops.backends.journal import Journal, NativeRecord, from_fields, state_of
+from dataops.backends.postgres import othertools, sql
+from dataops.backends.postgres.connection import Server
+from dataops.errors import HistoryError, PermissionDenied
+from dataops.model import Direction, Entry, Holder, Identity, Service, State
+from dataops.redaction import redact
+from dataops.stash.entry import StashEntry
+from dataops.stash.postgres import SCHEMA_PREFIX
+
+Connection = psycopg.Connection[DictRow]
+
+
+def read(connection: Connection, server: Server) -> State:
+    """One look, in the caller's snapshot."""
+    service = server.service
+    about = about_database(connection, service)
+    heads = [str(row["version_num"]) for row in connection.execute(sql.RECORD)] if about["has_record"] else []
+    journal = _journal(connection) if about["has_journal"] else Journal()
+    return state_of(
+        service,
+        Identity(
+            server=f"PostgreSQL system {about['system_identifier']}",
+            database=f"{about['database']} (oid {about['database_oid']})",
+            address=server.address,
+        ),
+        f"PostgreSQL {redact(str(about['version'])).split()[0]}",
+        _native_record(service, heads, journal),
+        journal,
+        holder=lock_holder(connection),
+        tool_records=othertools.read(connection),
+    )
+
+
+def about_database(connection: Connection, service: Service) -> DictRow:
+    """The row of `sql.ABOUT`. Raises PermissionDenied when a schema that holds our tables may not be used."""
+    row = connection.execute(sql.ABOUT).fetchone()
+    assert row is not None
+    if row["hidden"]:
+        raise PermissionDenied(
+            f"this user may not use the schema {redact(row['hidden'])}, in which the record is",
+            service=service.name,
+            hint="docs/operations.md#rights lists what each command needs",
+        )
+    return row
+
+
+def history(connection: Connection, service: Service, limit: int | None) -> tuple[Entry, ...]:
+    """The journal, newest entry first."""
+    if not about_database(connection, service)["has_journal"]:
+        return ()
+    return tuple(from_fields(row) for row in connection.execute(sql.HISTORY, [limit]))
+
+
+def big_tables(connection: Connection) -> dict[str, str]:
+    """The tables that are large enough to matter, by name, with a note for the reader of a plan."""
+    rows = connection.execute(sql.SIZES)
+    return {row["name"]: f"{redact(row['name'])}: about {row['rows']:,} rows, {row['size']}" for row in rows}
+
+
+def stash_entries(connection: Connection) -> tuple[StashEntry, ...]:
+    """What is in the schemas of the stash."""
+    return tuple(
+        StashEntry(
+            migration=row["schema"].removeprefix(SCHEMA_PREFIX),
+            place=f"{row['schema']}.{redact(row['name'])}",
+            source=redact(row["name"]),
+            count=row["rows"],
+            bytes=row["bytes"],
+            at=_put_aside_at(row["comment"]),
+        )
+        for row in connection.execute(sql.STASH_ENTRIES, [SCHEMA_PREFIX])
+    )
+
+
+def lock_holder(connection: Connection) -> Holder | None:
+    """Whose session holds our advisory lock."""
+    row = connection.execute(sql.HOLDER, [sql.LOCK_KEY]).fetchone()
+    if row is None:
+        return None
+    name = str(row["application_name"] or "")
+    run, _, who = name.removeprefix("dataops/").partition(" ")
+    if not name.startswith("dataops/"):
+        run = redact(run)
+    who = redact(who)
+    where = f"process {row['pid']}" + (f" from {row['client']}" if row["client"] else "")
+    return Holder(run=run or "unknown", who=f"{who}, {where}" if who else where, since=row["since"])
+
+
+def _journal(connection: Connection) -> Journal:
+    last = connection.execute(sql.LAST).fetchone()
+    ended_well = (from_fields(row) for row in connection.execute(sql.ENDED_WELL))
+    return Journal(from_fields(last) if last else None, {entry.migration: entry for entry in ended_well})
+
+
+def _native_record(service: Service, heads: list[str], journal: Journal) -> NativeRecord:
+    """Alembic keeps only where the database stands; what is below is the chain of files."""
+    if len(heads) > 1:
+        raise HistoryError(
+            f"alembic_version has {len(heads)} rows: {', '.join(heads)}",
+            service=service.name,
+            hint="dataops keeps one chain per service: merge them with Alembic first",
+        )
+    if not heads:
+        return NativeRecord()
+    (head,) = heads
+    chain = [migration.id for migration in service.migrations]
+    if head in service.by_id:
+        return NativeRecord(tuple(chain[: service.position[head] + 1]))
+    # The database is ahead of the files: only the journal can tell which of ours are below that head.
+    claims = {id_: entry.direction is Direction.APPLY for id_, entry in journal.ended_well.items()}
+    if not claims:  # no journal at all: then everything of ours is below it, as far as anybody can know
+        return NativeRecord(tuple(chain), (head,))
+    ours = tuple(id_ for id_ in chain if claims.get(id_))
+    return NativeRecord(ours, (*(id_ for id_, on in claims.items() if on and id_ not in chain and id_ != head), head))
+
+
+def _put_aside_at(comment: str | None) -> datetime | None:
+    """The time that dataops.stash.postgres writes into a schema's comment."""
+    found = re.search(r" at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z", comment or "")
+    return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
+
+
+__all__ = ["about_database", "big_tables", "history", "lock_holder", "read", "stash_entries"]

@@ -1,0 +1,130 @@
+"""Which services there are and how to reach them: dataops.toml and the environment.
+
+`settings` reads the file once, into dataclasses. `locations` finds the URL of each service: in a named environment of
+the file (`--env compose`), or in the variables of the process, where every variable NAME may instead be NAME_FILE, the
+path of a mounted secret. A variable that is missing is an error that names it, never a silent localhost. `load` adds
+the migration files, and makes the services that the rest of the program works with.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dataops import __version__
+from dataops.config.locations import locate
+from dataops.config.settings import FILE_NAME, ServiceSettings, Settings, find, read
+from dataops.errors import ConfigError, UsageError
+from dataops.files import aliases, chain, toml
+from dataops.model import Author, Service
+from dataops.othertools import match
+from dataops.redaction import redact
+from dataops.text import near
+from dataops.toolrecords import ToolAliases
+
+
+@dataclass(frozen=True)
+class Config:
+    """The services that were chosen, in the order of the file, and the names of all services of the file."""
+
+    path: Path
+    services: tuple[Service, ...]
+    names: tuple[str, ...]
+
+    def service(self, name: str) -> Service:
+        """The chosen service of that name."""
+        return next(service for service in self.services if service.name == name)
+
+
+def author() -> Author:
+    """Who runs this: a new run id that sorts by time, DATAOPS_ACTOR or the user's name, and the host or pod."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    try:
+        actor = os.environ.get("DATAOPS_ACTOR") or getpass.getuser()
+    except (OSError, KeyError):  # an arbitrary user id without a name, as in a container
+        actor = f"uid {os.getuid()}"
+    host = os.environ.get("HOSTNAME") or socket.gethostname()
+    return Author(run=f"{stamp}-{os.urandom(3).hex()}", actor=actor, host=host, version=__version__)
+
+
+def load(
+    path: Path | None,
+    *,
+    environment: str | None = None,
+    selected: Collection[str] = (),
+    environ: Mapping[str, str] | None = None,
+    with_urls: bool = True,
+    with_files: bool = True,
+    observed: bool = False,
+) -> Config:
+    """Read the file and make the chosen services (all when none is named), migrations included.
+
+    Services that are only observed count where the caller asks for `observed`; to name one elsewhere is a UsageError.
+    `with_urls=False` reads no variable, for commands that reach no database. `with_files=False` reads no migration, for
+    the command that reads them itself. Raises ConfigError (with file and line where there is one), HistoryError for the
+    migration files, and UsageError for a service or an environment that does not exist.
+    """
+    settings = read(path)
+    chosen = _choose(settings, selected, observed=observed)
+    urls = locate(settings, chosen, environment, os.environ if environ is None else environ) if with_urls else {}
+    services = tuple(_service(one, urls.get(one.name, ""), with_files=with_files) for one in chosen)
+    return Config(settings.path, services, tuple(settings.services))
+
+
+def _choose(settings: Settings, selected: Collection[str], *, observed: bool) -> list[ServiceSettings]:
+    for name in selected:
+        if name not in settings.services:
+            raise UsageError(f"there is no service {redact(name)}", hint=near(name, settings.services))
+    chosen = [one for one in settings.services.values() if one.name in selected or not selected]
+    if observed:
+        return chosen
+    if selected and (stray := sorted(one.name for one in chosen if one.observe)):
+        raise UsageError(
+            f"{stray[0]} is only observed: another tool migrates it",
+            hint="dataops status and dataops wait look at it; nothing else does",
+        )
+    return [one for one in chosen if not one.observe]
+
+
+def _service(settings: ServiceSettings, url: str, *, with_files: bool) -> Service:
+    name, folder = settings.name, settings.folder
+    with_files = with_files and not settings.observe
+    migrations = chain.load(name, settings.kind, folder) if with_files else ()
+    known_as = aliases.load(name, folder, migrations) if with_files else {}
+    for tool in known_as:
+        toml.one_of(match.TOOLS, tool, f"{folder / aliases.ADOPT_FILE}")
+    return Service(
+        name=name,
+        kind=settings.kind,
+        url=url,
+        folder=folder,
+        migrations=migrations,
+        depends_on=settings.depends_on,
+        timeouts=settings.timeouts,
+        ahead=settings.ahead,
+        session_pooler=settings.session_pooler,
+        observe=settings.observe,
+        expect=settings.expect,
+        mirror=_mirrored(settings, known_as),
+        coexist=settings.coexist,
+        ignore=settings.ignore,
+        aliases=known_as,
+    )
+
+
+def _mirrored(settings: ServiceSettings, known_as: Mapping[str, ToolAliases]) -> str:
+    """The one tool that is mirrored: of several that are possible, the one that adopt.toml describes."""
+    tools = [tool for tool in settings.mirror if tool in known_as] or settings.mirror
+    if len(tools) > 1:
+        raise ConfigError(
+            f"{settings.where}: mirror = true: of which tool?", hint=f'say mirror = "{tools[0]}", for example'
+        )
+    return tools[0] if tools else ""
+
+
+__all__ = ["FILE_NAME", "Config", "ServiceSettings", "Settings", "author", "find", "load", "read"]

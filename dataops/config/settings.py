@@ -1,0 +1,253 @@
+"""What dataops.toml says, read once and checked as a whole, whichever services are then chosen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dataops import kinds
+from dataops.durations import parse_duration
+from dataops.errors import ConfigError, UsageError
+from dataops.files import toml
+from dataops.kinds import Kind
+from dataops.model import Ahead, Timeouts
+from dataops.othertools import match
+from dataops.redaction import redact
+from dataops.text import near
+
+FILE_NAME = "dataops.toml"
+MANUAL = "see README.md#configuration"
+
+_URL_KEYS = {"url_env", "env_prefix", "database"}
+SERVICE_KEYS = {
+    "engine",
+    "folder",
+    "depends_on",
+    "timeouts",
+    "ahead",
+    "pooler",
+    "mirror",
+    "coexist",
+    "beside",
+    "ignore",
+    *_URL_KEYS,
+}
+"""What the paragraph of a service may say. `beside` is the older spelling of `coexist`."""
+OBSERVED_KEYS = {"observe", "engine", "expect", "timeouts", *_URL_KEYS}
+"""What the paragraph of a service that is only observed may say."""
+
+_LEAST_SECONDS = {"connect": 0.001, "lock": 0.001, "table_lock": 0.001, "statement": 0.001, "lease": 1.0}
+_MAY_BE_ZERO = {"lock", "table_lock", "statement"}
+_MOST_SECONDS = 20 * 86400.0  # PostgreSQL counts milliseconds in 31 bits
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """Everything that one `[services.NAME]` says, with the defaults filled in.
+
+    `where` names the paragraph in errors. `depends_on` are all the services that come before this one, directly or
+    through others. `mirror` are the tools whose record may be meant by `mirror = true`, or the one that is named.
+    `url_env`, `env_prefix` and `database` are empty where the paragraph does not say them.
+    """
+
+    name: str
+    where: str
+    kind: Kind
+    folder: Path
+    timeouts: Timeouts
+    depends_on: tuple[str, ...] = ()
+    ahead: Ahead = Ahead.REFUSE
+    session_pooler: bool = False
+    mirror: tuple[str, ...] = ()
+    coexist: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    observe: str = ""
+    expect: str = ""
+    url_env: str = ""
+    env_prefix: str = ""
+    database: str = ""
+
+    @property
+    def variable_prefix(self) -> str:
+        """How the variables begin for a database whose URL may be given in parts."""
+        return self.env_prefix or self.kind.name.upper()
+
+    @property
+    def url_variable(self) -> str:
+        """The environment variable in which this service first looks for a whole URL."""
+        if self.kind.url_in_parts:
+            return f"{self.variable_prefix}_CON"
+        return self.url_env or re.sub(r"\W", "_", self.name).upper() + "_PG_CON"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A whole dataops.toml: its services by name, in the order of the file, and its named environments."""
+
+    path: Path
+    services: Mapping[str, ServiceSettings]
+    _environments: object = field(repr=False)
+
+    def environment(self, name: str) -> toml.Table:
+        """The URLs of a named environment, by service. Raises UsageError when there is no such environment."""
+        environments = toml.table(self._environments, f"{self.path}: [environments]", MANUAL)
+        if name not in environments:
+            raise UsageError(
+                f"there is no environment {redact(name)} in {self.path}", hint=near(name, environments.values)
+            )
+        return environments.table(name, f"{self.path}: [environments.{name}]")
+
+
+def find(start: Path) -> Path:
+    """The nearest dataops.toml in `start` or above it. Raises ConfigError."""
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    raise ConfigError(
+        f"no {FILE_NAME} in {start} or above it", hint="change to the project's folder, or name the file: --config FILE"
+    )
+
+
+def read(path: Path | None) -> Settings:
+    """Read a configuration, by default the nearest one. Looks at no variable, no migration and no database.
+
+    Raises ConfigError, with the line where the file is not TOML.
+    """
+    path = path or find(Path.cwd())
+    content = toml.Table(toml.read(path, hint="name an existing file: --config FILE"), str(path), MANUAL)
+    tables = content.get("services")
+    if not isinstance(tables, dict) or not tables:
+        raise ConfigError(f"{path}: there is no [services.NAME] in it", hint=MANUAL)
+    content.only({"services", "environments"})
+    services = {name: toml.table(value, f"{path}: [services.{name}]", MANUAL) for name, value in tables.items()}
+    before = _all_before(path, services)
+    made = {name: _settings(path.parent, name, table, before[name]) for name, table in services.items()}
+    return Settings(path, made, content.get("environments", {}))
+
+
+def _settings(base: Path, name: str, table: toml.Table, before: tuple[str, ...]) -> ServiceSettings:
+    if "observe" in table:
+        return _observed(base, name, table)
+    table.only(SERVICE_KEYS)
+    kind = kinds.named(table.one_of("engine", [kind.name for kind in kinds.known()]))
+    return ServiceSettings(
+        name=name,
+        where=table.where,
+        kind=kind,
+        folder=base / table.text("folder"),
+        depends_on=before,
+        timeouts=_timeouts(table),
+        ahead=Ahead(table.one_of("ahead", [member.value for member in Ahead], Ahead.REFUSE.value)),
+        session_pooler=table.one_of("pooler", ("", "session"), "") == "session",
+        mirror=_mirror(table, kind),
+        coexist=_coexist(table),
+        ignore=table.texts("ignore", "list of names", 'for example ignore = ["sessions"]'),
+        url_env=table.optional_text("url_env"),
+        env_prefix=table.optional_text("env_prefix"),
+        database=table.optional_text("database"),
+    )
+
+
+def _observed(base: Path, name: str, table: toml.Table) -> ServiceSettings:
+    table.only(OBSERVED_KEYS)
+    tool = table.one_of("observe", match.TOOLS)
+    possible = [kind.name for kind in match.TOOLS[tool]]
+    return ServiceSettings(
+        name=name,
+        where=table.where,
+        kind=kinds.named(table.one_of("engine", possible, possible[0])),
+        folder=base,
+        timeouts=_timeouts(table),
+        observe=tool,
+        expect=table.text("expect") if "expect" in table else "",
+        url_env=table.optional_text("url_env"),
+        env_prefix=table.optional_text("env_prefix"),
+        database=table.optional_text("database"),
+    )
+
+
+def _timeouts(table: toml.Table) -> Timeouts:
+    timeouts = table.table("timeouts", f"{table.where} timeouts")
+    timeouts.only(_LEAST_SECONDS)
+    return Timeouts(**{key: _timeout(key, value, f"{timeouts.where}.{key}") for key, value in timeouts.values.items()})
+
+
+def _timeout(key: str, value: object, where: str) -> float:
+    """The seconds of one timeout.
+
+    0 means no limit (for `lock`: do not wait). It is allowed only for these timeouts: lock, table_lock, statement.
+    """
+    seconds, least = parse_duration(value, where), _LEAST_SECONDS[key]
+    if seconds == 0 and key in _MAY_BE_ZERO:
+        return seconds
+    if seconds < least:
+        or_zero = ", or 0" if key in _MAY_BE_ZERO else ""
+        raise ConfigError(
+            f"{where}: {redact(repr(value))} is too short", hint=f"at least {least:g} s{or_zero}; {MANUAL}"
+        )
+    if seconds > _MOST_SECONDS:
+        raise ConfigError(
+            f"{where}: {redact(repr(value))} is too long", hint=f"at most {_MOST_SECONDS / 86400:.0f} days"
+        )
+    return seconds
+
+
+def _mirror(table: toml.Table, kind: Kind) -> tuple[str, ...]:
+    value = table.get("mirror", False)
+    possible = tuple(tool for tool, written_in in match.MIRRORED.items() if written_in is kind)
+    if isinstance(value, bool):
+        return possible if value else ()
+    return (toml.one_of(possible, value, f"{table.where}: mirror"),)
+
+
+def _coexist(table: toml.Table) -> tuple[str, ...]:
+    if "coexist" in table and "beside" in table:
+        raise ConfigError(
+            f"{table.where}: coexist and beside are the same key", hint="keep coexist; beside is its older spelling"
+        )
+    key = "beside" if "beside" in table else "coexist"
+    value = table.get(key, [])
+    if not isinstance(value, list):
+        raise ConfigError(f"{table.where}: {key} has to be a list of tools", hint='for example coexist = ["django"]')
+    return tuple(toml.one_of(match.TOOLS, tool, f"{table.where}: {key}") for tool in value)
+
+
+def _all_before(path: Path, services: Mapping[str, toml.Table]) -> dict[str, tuple[str, ...]]:
+    """What each service depends on, directly or through others, because those in between may have nothing to do."""
+    done: dict[str, tuple[str, ...]] = {}
+
+    def visit(name: str, trail: tuple[str, ...]) -> tuple[str, ...]:
+        if name in trail:
+            loop = " -> ".join((*trail[trail.index(name) :], name))
+            raise ConfigError(f"{path}: depends_on goes round in a circle: {loop}", hint="remove one of them")
+        if name not in done:
+            found: dict[str, None] = {}
+            for other in _depends_on(name, services):
+                found.update(dict.fromkeys((*visit(other, (*trail, name)), other)))
+            done[name] = tuple(found)
+        return done[name]
+
+    for name in services:
+        visit(name, ())
+    return done
+
+
+def _depends_on(name: str, services: Mapping[str, toml.Table]) -> tuple[str, ...]:
+    table = services[name]
+    names = table.texts("depends_on", "list of service names")
+    for other in names:
+        if other not in services or other == name:
+            raise ConfigError(
+                f"{table.where}: depends_on names {redact(repr(other))}", hint=near(other, set(services) - {name})
+            )
+        if "observe" in services[other]:
+            raise ConfigError(
+                f"{table.where}: depends_on names {other}, which is only observed",
+                hint=f"wait for it instead, before: dataops wait --service {other}",
+            )
+    return names
+
+
+__all__ = ["FILE_NAME", "OBSERVED_KEYS", "SERVICE_KEYS", "ServiceSettings", "Settings", "find", "read"]

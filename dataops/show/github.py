@@ -1,0 +1,126 @@
+"""GitHub's annotations, which it shows beside lines of files: `::error file=...,line=...,title=...::message`.
+
+GitHub shows ten of each level for each step of a job, and the rest in its log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataops.errors import DataopsError
+from dataops.othertools import watch
+from dataops.show.reports import LintReport, Look, PlanReport, ProofReport, StatusReport, below, step_remarks
+
+if TYPE_CHECKING:
+    from dataops.proof import Proof
+
+
+def status(report: StatusReport) -> str:
+    """An annotation for each thing that is wrong, and for each pending migration, on its file."""
+    return lines(note for look in report.looks for note in _looked(look, report.root, check=report.check))
+
+
+def plan(report: PlanReport) -> str:
+    """An annotation for each step, on its file. What needs care is a warning."""
+    return lines(
+        Annotation(
+            "warning"
+            if not step.migration.reversible or not step.migration.atomic or (rendering and rendering.opaque)
+            else "notice",
+            "\n".join(step_remarks(step, rendering)),
+            f"{step.service}/{step.migration.id}",
+            below(step.migration.path, report.root),
+            1,
+        )
+        for step, rendering in report.steps
+    )
+
+
+def proof(report: ProofReport) -> str:
+    """An annotation for each difference and each error, on the file of its migration."""
+    return lines(note for proof in report.proofs for note in _proved(proof, report.root))
+
+
+def refusal(command: str, error: DataopsError) -> str:
+    """One annotation, which needs no command: the job's step has its name."""
+    return lines([_error(error)])
+
+
+def lint(report: LintReport) -> str:
+    """An annotation for each finding, on its line."""
+    return lines(
+        Annotation(
+            finding.rule.severity.value,
+            f"{finding.message}\nhint: {finding.fix}",
+            finding.rule.code,
+            below(finding.path, report.root),
+            finding.line,
+        )
+        for finding in report.found.findings
+    )
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A remark beside a line. `level` is error, warning or notice; without a line it is about the whole file."""
+
+    level: str
+    message: str
+    title: str = ""
+    file: str = ""
+    line: int = 0
+
+
+def lines(annotations: Iterable[Annotation]) -> str:
+    """One line for each, in GitHub's grammar."""
+    return "".join(_line(one) + "\n" for one in annotations)
+
+
+def _line(one: Annotation) -> str:
+    about = {"file": one.file, "line": str(one.line) if one.file and one.line else "", "title": one.title}
+    properties = ",".join(f"{key}={_property(value)}" for key, value in about.items() if value)
+    return f"::{one.level}{' ' if properties else ''}{properties}::{_data(one.message)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _error(error: DataopsError, service: str = "") -> Annotation:
+    name = error.service or service
+    text = f"{error.message}\n{error.hint}".rstrip()
+    return Annotation("error", text, title=f"dataops: {name}" if name else "dataops")
+
+
+def _looked(look: Look, root: Path, *, check: bool) -> Iterator[Annotation]:
+    name, state = look.service.name, look.state
+    if look.wrong is not None:
+        yield _error(look.wrong, name)
+    if isinstance(state, DataopsError):
+        return
+    level = "error" if check else "notice"
+    if look.service.observe and (waiting := watch.watch(state).waiting):
+        yield Annotation(level, waiting, title=name)
+    for migration in state.pending:
+        text = f"pending on {state.identity.address}: {migration.title}"
+        yield Annotation(level, text, f"{name}/{migration.id}", below(migration.path, root), 1)
+
+
+def _proved(proof: Proof, root: Path) -> Iterator[Annotation]:
+    name = proof.service.name
+    paths = {migration.id: below(migration.path, root) for migration in proof.migrations}
+    if proof.error is not None:
+        yield replace(_error(proof.error, name), file=paths.get(proof.error.migration or "", ""), line=1)
+    for one in proof.disproved:
+        title = f"{name}/{one.migration or 'the whole way'}"
+        yield Annotation("error", f"{one.when}: {one.difference}", title, paths.get(one.migration, ""), 1)
+
+
+__all__ = ["Annotation", "lines", "lint", "plan", "proof", "refusal", "status"]

@@ -1,0 +1,102 @@
+"""What commands answer with: one value for each kind of answer, which every format writes in its own way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataops.errors import DataopsError, ExitCode
+from dataops.model import Plan, Rendering, Service, State, Step
+from dataops.planning import planner
+
+if TYPE_CHECKING:
+    from dataops import lint
+    from dataops.proof import Proof
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found of one service: its state, or the error that kept us from reading it.
+
+    `problem` is what would refuse an apply now.
+    """
+
+    service: Service
+    state: State | DataopsError
+    problem: DataopsError | None = None
+
+    @property
+    def wrong(self) -> DataopsError | None:
+        return self.state if isinstance(self.state, DataopsError) else self.problem
+
+
+@dataclass(frozen=True)
+class StatusReport:
+    """Where every service stands. With `check`, a pending migration is a failure, as it is for the exit code."""
+
+    looks: Sequence[Look]
+    root: Path
+    check: bool = False
+    code: ExitCode = ExitCode.OK
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """What would be done, and the commands of each step by the step's id. `saved` is the plan file, if there is one."""
+
+    plan: Plan
+    renderings: Mapping[str, Rendering]
+    root: Path
+    saved: Path | None = None
+    code: ExitCode = ExitCode.OK
+
+    @property
+    def steps(self) -> Iterator[tuple[Step, Rendering | None]]:
+        return ((step, self.renderings.get(step.id)) for step in self.plan.steps)
+
+
+@dataclass(frozen=True)
+class ProofReport:
+    """What `dataops prove` found."""
+
+    proofs: Sequence[Proof]
+    root: Path
+    code: ExitCode = ExitCode.OK
+
+
+@dataclass(frozen=True)
+class LintReport:
+    """What `dataops lint` found."""
+
+    found: lint.Report
+    root: Path
+    code: ExitCode = ExitCode.OK
+
+
+def below(path: Path, root: Path) -> str:
+    """The path with slashes, relative to `root` where it is below it, else absolute. CI wants paths of the checkout."""
+    absolute = Path(os.path.abspath(path))
+    return (absolute.relative_to(root) if absolute.is_relative_to(root) else absolute).as_posix()
+
+
+def step_remarks(step: Step, rendering: Rendering | None) -> list[str]:
+    """What a reviewer has to know of a step: what it does, its flags, and what its commands do not show."""
+    return [
+        f"{step.direction.value}: {step.migration.title}",
+        ", ".join(planner.flags(step)),
+        *rendering_remarks(rendering),
+    ]
+
+
+def rendering_remarks(rendering: Rendering | None) -> list[str]:
+    """What the commands of a step do not show."""
+    if rendering is None:
+        return []
+    return [
+        *([f"opaque: {rendering.opaque}"] if rendering.opaque else []),
+        *(f"puts aside: {what}" for what in rendering.puts_aside),
+        *(f"note: {note}" for note in rendering.notes),
+    ]

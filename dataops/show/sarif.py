@@ -1,0 +1,61 @@
+"""SARIF 2.1.0, which GitHub and others read as the findings of a linter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from dataops import __version__
+from dataops.show.reports import LintReport, below
+
+if TYPE_CHECKING:
+    from dataops.lint.rules import Finding, Rule
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+
+
+def lint(report: LintReport) -> str:
+    """Every finding. What a comment ignores is there too, with its reason, as suppressed."""
+    from dataops.lint.rules import RULES
+
+    found = [(finding, "") for finding in report.found.findings]
+    found += [(finding, ignore.reason) for finding, ignore in report.found.ignored]
+    rules = dict(RULES) | {finding.rule.code: finding.rule for finding, _ in found if finding.rule.code not in RULES}
+    numbers = {code: number for number, code in enumerate(rules)}
+    results = [_result(finding, reason, numbers[finding.rule.code], report.root) for finding, reason in found]
+    driver = {"name": "dataops lint", "version": __version__, "rules": [_rule(rule) for rule in rules.values()]}
+    run = {"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints"}
+    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _result(finding: Finding, reason: str, number: int, root: Path) -> dict[str, Any]:
+    place = {"artifactLocation": _location(finding.path, root), "region": {"startLine": finding.line}}
+    return {
+        "ruleId": finding.rule.code,
+        "ruleIndex": number,
+        "level": finding.rule.severity.value,
+        "message": {"text": f"{finding.message}. {finding.fix[:1].upper()}{finding.fix[1:]}."},
+        "locations": [{"physicalLocation": place}],
+        "suppressions": [{"kind": "inSource", "justification": reason}] if reason else [],
+    }
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    return {
+        "id": rule.code,
+        "shortDescription": {"text": rule.title},
+        "help": {"text": rule.fix},
+        "defaultConfiguration": {"level": rule.severity.value},
+    }
+
+
+def _location(path: Path, root: Path) -> dict[str, str]:
+    shown = below(path, root)
+    if shown.startswith("/"):
+        return {"uri": Path(shown).as_uri()}
+    return {"uri": quote(shown), "uriBaseId": "%SRCROOT%"}
+
+
+__all__ = ["SCHEMA", "lint"]

@@ -1,0 +1,289 @@
+"""PostgreSQL migrations as other people write them: what a step did is asked of the server.
+
+Each test is one example of a kind: the engine of a migration, a file that ends its own transaction, a file that leaves
+something behind in the session.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.projects import Project
+
+Connection = psycopg.Connection[Any]
+
+
+@pytest.fixture
+def shop(project: Project, pg_url: str) -> Project:
+    """A service whose first file makes a table `base`."""
+    project.add("shop", pg_url, timeouts={"table_lock": "300ms"})
+    project.file("shop", "001", "op.execute('CREATE TABLE base (id int)')", "op.execute('DROP TABLE base')")
+    return project
+
+
+def tables(pg: Connection) -> set[str]:
+    return {name for (name,) in pg.execute("SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^.$'")}
+
+
+def rows(pg: Connection, query: str) -> list[Any]:
+    return pg.execute(query.encode()).fetchall()
+
+
+# --- the engine that a migration sees
+
+
+ENGINES = {
+    "an inspector": "sa.inspect(op.get_bind().engine).get_table_names()",
+    "connect": "with op.get_bind().engine.connect() as other:\n    other.execute(sa.text('SELECT 1'))",
+    "begin": "with op.get_bind().engine.begin() as other:\n    other.execute(sa.text('SELECT 1'))",
+    "a session": "with Session(op.get_bind().engine) as other:\n    other.execute(sa.text('SELECT 1'))",
+    "two at once": (
+        "engine = op.get_bind().engine\nwith engine.connect() as one, engine.connect() as two:\n"
+        "    pids = {c.execute(sa.text('SELECT pg_backend_pid()')).scalar() for c in (op.get_bind(), one, two)}\n"
+        "    assert len(pids) == 3, pids"
+    ),
+    "one that is never given back": "left = op.get_bind().engine.connect()\nleft.execute(sa.text('SELECT 1'))",
+}
+
+
+@pytest.mark.parametrize("use", ENGINES.values(), ids=ENGINES)
+@pytest.mark.parametrize("native", [False, True], ids=["dataops", "alembic"])
+def test_a_second_checkout_of_the_engine_takes_nothing_from_the_step(
+    shop: Project, pg: Connection, use: str, native: bool
+) -> None:
+    body = f"""
+op.execute("CREATE TABLE t (id int)")
+op.execute("INSERT INTO t VALUES (1)")
+{use}
+op.execute("CREATE TABLE u (id int)")
+"""
+    shop.file("shop", "002", body, head="import sqlalchemy as sa\nfrom sqlalchemy.orm import Session")
+    answer = alembic(shop, "upgrade", "head") if native else shop("apply", "--yes")
+    assert (answer.code, answer.stderr if answer.code else "") == (0, "")
+    assert tables(pg) == {"t", "u"}
+    assert rows(pg, "SELECT id FROM t") == [(1,)]
+    assert shop("status", "--check").code == 0
+
+
+def alembic(project: Project, *arguments: str) -> Any:
+    """Alembic's own command line on the service `shop`, through our env.py."""
+    (project.folder / "alembic.ini").write_text("[shop]\nscript_location = shop\n")
+    (project.folder / "shop" / "env.py").write_text("from dataops.backends.postgres.env import run\n\nrun('shop')\n")
+    return project.run("alembic", "-n", "shop", *arguments)
+
+
+def test_what_a_second_connection_waits_for_ends_by_the_steps_timeouts(shop: Project, pg: Connection) -> None:
+    """The step itself holds the table: as under plain Alembic the second connection waits for it, but not for ever."""
+    body = """
+op.execute("ALTER TABLE base ADD COLUMN n int")
+with op.get_bind().engine.begin() as other:
+    other.execute(sa.text("ALTER TABLE base ADD COLUMN m int"))
+"""
+    shop.file("shop", "002", body, head="import sqlalchemy as sa")
+    answer = shop("apply", "--yes", timeout=120)
+    assert answer.code == 1
+    assert "LockNotAvailable" in answer.stderr
+    assert rows(pg, "SELECT attname FROM pg_attribute WHERE attrelid = 'base'::regclass AND attnum > 0") == [("id",)]
+
+
+# --- a file that ends its own transaction
+
+
+def test_a_file_that_commits_is_not_tried_again_and_not_called_rolled_back(shop: Project, pg: Connection) -> None:
+    shop.file(
+        "shop",
+        "002",
+        """
+op.execute("INSERT INTO base VALUES (100)")
+op.execute("COMMIT")
+op.execute("ALTER TABLE base ADD COLUMN n int")
+""",
+    )
+    assert shop("apply", "--yes", "--steps", "1").code == 0
+    with pg.transaction():
+        pg.execute("LOCK TABLE base IN ACCESS SHARE MODE")
+        answer = shop("apply", "--yes")
+        assert answer.code == 1
+        assert "Part of it is committed" in answer.stderr
+        assert "rolled back" not in answer.stderr
+    assert rows(pg, "SELECT id FROM base") == [(100,)]
+
+
+COMMITS = {
+    "COMMIT": "op.execute('COMMIT')",
+    "in a longer text": "op.execute('SELECT 1; COMMIT; SELECT 2')",
+    "the driver's": "op.get_bind().connection.driver_connection.commit()",
+    "a helper's block": "helper()",
+    "another connection's": (
+        "with op.get_bind().engine.begin() as c:\n    c.execute(sa.text('INSERT INTO t_side VALUES (1)'))"
+    ),
+}
+
+
+@pytest.mark.parametrize("commit", COMMITS.values(), ids=COMMITS)
+def test_what_fails_after_a_commit_says_that_a_part_of_it_stays(shop: Project, pg: Connection, commit: str) -> None:
+    head = """
+import sqlalchemy as sa
+
+def helper():
+    with op.get_context().autocommit_block():
+        op.execute("SELECT 1")
+"""
+    shop.file("shop", "002", "op.execute('CREATE TABLE t_side (id int)')")
+    shop.file("shop", "003", f"op.execute('INSERT INTO base VALUES (1)')\n{commit}\nraise ValueError('no')", head=head)
+    answer = shop("apply", "--yes")
+    assert answer.code == 1
+    assert "Part of it is committed" in answer.stderr
+    journal = shop("history", "--json").json["entries"]
+    assert [(e["migration"], e["event"]) for e in journal[:2]] == [("003", "failed"), ("003", "started")]
+
+
+@pytest.mark.parametrize("commit", COMMITS.values(), ids=COMMITS)
+def test_a_file_that_commits_and_succeeds_is_recorded_once_and_whole(
+    shop: Project, pg: Connection, commit: str
+) -> None:
+    head = """
+import sqlalchemy as sa
+
+def helper():
+    with op.get_context().autocommit_block():
+        op.execute("SELECT 1")
+"""
+    shop.file("shop", "002", "op.execute('CREATE TABLE t_side (id int)')")
+    body = f"op.execute('INSERT INTO base VALUES (1)')\n{commit}\nop.execute('INSERT INTO base VALUES (2)')"
+    shop.file("shop", "003", body, head=head)
+    answer = shop("apply", "--yes")
+    assert (answer.code, answer.stderr if answer.code else "") == (0, "")
+    assert rows(pg, "SELECT id FROM base ORDER BY 1") == [(1,), (2,)]
+    assert shop("status", "--check").code == 0
+    assert shop("apply", "--yes").code == 0
+    assert rows(pg, "SELECT count(*) FROM base") == [(2,)]
+
+
+def test_a_file_that_rolls_its_own_transaction_back_fails(shop: Project, pg: Connection) -> None:
+    """Else it would be recorded, with the first half of its work gone."""
+    shop.file("shop", "002", "op.execute('CREATE TABLE t ()')\nop.execute('ROLLBACK')\nop.execute('CREATE TABLE u ()')")
+    answer = shop("apply", "--yes")
+    assert answer.code == 1
+    assert "rolled back its own transaction" in answer.stderr
+    assert tables(pg) == set()
+    assert shop("status", "--json").json["services"][0]["pending"] == ["002"]
+
+
+# --- a file that gives our lock away
+
+
+def test_a_step_that_gives_the_lock_away_ends_as_one_whose_lock_was_lost(shop: Project, pg: Connection) -> None:
+    shop.file("shop", "002", "op.execute('CREATE TABLE t ()')\nop.execute('SELECT pg_advisory_unlock_all()')")
+    answer = shop("apply", "--yes")
+    assert answer.code == 3
+    assert "given away" in answer.stderr
+    assert tables(pg) == set()
+    assert shop("status", "--json").json["services"][0]["pending"] == ["002"]
+
+
+# --- what a file leaves in the session
+
+
+def test_a_search_path_does_not_leak_into_the_next_step(shop: Project, pg: Connection) -> None:
+    pg.execute("CREATE SCHEMA billing")
+    shop.file("shop", "002", "op.execute('SET search_path TO billing, public')")
+    shop.file("shop", "003", "op.execute('CREATE TABLE v (id int)')", "op.execute('DROP TABLE v')")
+    assert shop("apply", "--yes").code == 0
+    assert rows(pg, "SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'v'") == [("public",)]
+    assert shop("rollback", "--yes", "--steps", "1").code == 0
+    assert tables(pg) == set()
+
+
+def test_a_role_does_not_leak_into_the_next_step(shop: Project, pg: Connection) -> None:
+    owner = f"owner_{pg.info.dbname}"
+    pg.execute(f"CREATE ROLE {owner}".encode())
+    pg.execute(f"GRANT CREATE, USAGE ON SCHEMA public TO {owner}".encode())
+    try:
+        shop.file("shop", "002", f"op.execute('SET ROLE {owner}')\nop.execute('CREATE TABLE t (id int)')")
+        shop.file("shop", "003", "op.execute('CREATE TABLE w (id int)')")
+        answer = shop("apply", "--yes")
+        assert (answer.code, answer.stderr if answer.code else "") == (0, "")
+        owners = dict(rows(pg, "SELECT relname, relowner::regrole::text FROM pg_class WHERE relname IN ('t', 'w')"))
+        assert owners == {"t": owner, "w": pg.info.user}
+    finally:
+        pg.execute(f"DROP OWNED BY {owner}; DROP ROLE {owner}".encode())
+
+
+LEAKS = """
+op.execute("CREATE TEMP TABLE mine (id int)")
+op.execute("PREPARE mine AS SELECT 1")
+op.execute("LISTEN mine")
+op.execute("SELECT pg_advisory_lock(7), pg_advisory_lock(7), pg_advisory_lock_shared(8), pg_advisory_lock(-1, -2)")
+op.execute("SELECT pg_advisory_lock(-9)")
+op.execute("DECLARE mine CURSOR WITH HOLD FOR SELECT 1")
+op.execute("SET SESSION AUTHORIZATION pg_monitor")
+op.execute("RESET SESSION AUTHORIZATION")
+for name, value in op.get_bind().execute(sa.text(SETTABLE)).fetchall():
+    try:
+        with op.get_bind().begin_nested():
+            op.execute(sa.text("SELECT set_config(:name, :value, false)").bindparams(name=name, value=value))
+    except sa.exc.DBAPIError:
+        pass  # not every setting takes every value
+"""
+
+# Every setting that a user may change, with another value than it has.
+SETTABLE = '''SETTABLE = """
+SELECT name, CASE vartype
+           WHEN 'bool' THEN CASE setting WHEN 'on' THEN 'off' ELSE 'on' END
+           WHEN 'enum' THEN (SELECT v FROM unnest(enumvals) v WHERE v <> setting LIMIT 1)
+           WHEN 'integer' THEN CASE WHEN setting::numeric < max_val::numeric THEN (setting::numeric + 1)::text
+                                    ELSE min_val END
+           WHEN 'real' THEN max_val
+           ELSE NULL END
+  FROM pg_settings
+ WHERE context = 'user' AND name NOT IN ('transaction_read_only', 'transaction_deferrable', 'transaction_isolation')
+   AND name NOT IN ('default_transaction_read_only', 'zero_damaged_pages', 'exit_on_error', 'log_statement_stats')
+   AND name NOT LIKE '%timeout%' AND name NOT LIKE 'debug_%' AND name NOT LIKE '%_stats' AND vartype <> 'string'
+   AND name NOT IN ('client_encoding', 'max_stack_depth', 'ignore_system_indexes', 'allow_system_table_mods')
+"""'''
+
+LOOK = """
+op.execute("CREATE TABLE seen (what text, name text, value text)")
+op.execute("INSERT INTO seen SELECT 'setting', name, setting FROM pg_settings WHERE name <> 'application_name'")
+op.execute("INSERT INTO seen SELECT 'cursor', name, '' FROM pg_cursors WHERE is_holdable")
+op.execute("INSERT INTO seen SELECT 'prepared', name, '' FROM pg_prepared_statements")
+op.execute("INSERT INTO seen SELECT 'channel', c, '' FROM pg_listening_channels() c")
+op.execute("INSERT INTO seen SELECT 'temporary', relname, '' FROM pg_class WHERE pg_my_temp_schema() = relnamespace")
+op.execute('''INSERT INTO seen SELECT 'lock', classid || '.' || objid, mode FROM pg_locks
+               WHERE locktype = 'advisory' AND pid = pg_backend_pid()''')
+op.execute("INSERT INTO seen VALUES ('user', session_user, current_user)")
+"""
+
+
+def test_one_run_of_two_steps_is_what_two_runs_of_one_step_are(shop: Project, pg: Connection) -> None:
+    """002 leaves everything behind that a session can hold; 003 writes down what it finds."""
+    shop.file("shop", "002", LEAKS, "op.execute('SELECT 1')", head=f"import sqlalchemy as sa\n{SETTABLE}")
+    shop.file("shop", "003", LOOK, "op.execute('DROP TABLE seen')")
+    assert shop("apply", "--yes", "--to", "002").code == 0
+    assert shop("apply", "--yes").code == 0
+    apart = rows(pg, "SELECT * FROM seen ORDER BY 1, 2, 3")
+    assert shop("rollback", "--yes", "--to", "001").code == 0
+    answer = shop("apply", "--yes")
+    assert (answer.code, answer.stderr if answer.code else "") == (0, "")
+    together = rows(pg, "SELECT * FROM seen ORDER BY 1, 2, 3")
+    assert {row for row in together if row not in apart} == set()
+    assert {row for row in apart if row not in together} == set()
+    assert [row for row in together if row[0] not in ("setting", "user", "lock")] == []
+    assert len([row for row in together if row[0] == "lock"]) == 1
+
+
+def test_a_step_whose_settings_forbid_it_can_still_be_recorded(shop: Project, pg: Connection) -> None:
+    """The reset comes before our own writes too: a role that may write nothing of ours, and a time-out of 1 ms."""
+    reader = f"reader_{pg.info.dbname}"
+    pg.execute(f"CREATE ROLE {reader}".encode())
+    try:
+        shop.file("shop", "002", f"op.execute('SET statement_timeout = 1')\nop.execute('SET ROLE {reader}')")
+        answer = shop("apply", "--yes")
+        assert (answer.code, answer.stderr if answer.code else "") == (0, "")
+        assert shop("status", "--check").code == 0
+    finally:
+        pg.execute(f"DROP ROLE {reader}".encode())

@@ -1,0 +1,307 @@
+"""A third kind of database, in memory, made of nothing but what docs/architecture.md names for one.
+
+It keeps every promise of `Database` and `Locked`, and runs in the contract tests beside PostgreSQL and MongoDB. A step
+is one transaction: it works on a copy, which takes the place of the data when the step and its record are complete.
+Files are pymongo-migrate's, and get something that looks like a pymongo Database from afar.
+
+A URL is `memory://NAME`; each name is a server with one database, which lives as long as this process.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from dataops import kinds
+from dataops.backends import Database, RolledBack, Waiting
+from dataops.backends.journal import ENDED_WELL, Journal, NativeRecord, from_fields, settled, state_of, to_fields
+from dataops.backends.loading import function_of, load_module
+from dataops.backends.locking import wait_for
+from dataops.catalogue import Catalogue
+from dataops.contents import Contents
+from dataops.errors import LockLost, Unreachable
+from dataops.kinds import PYMONGO_MIGRATE, Kind
+from dataops.model import Adopted, Author, Direction, Entry, Holder, Identity, Rendering, Service, State, Step
+from dataops.redaction import redact
+from dataops.stash.entry import StashEntry
+from dataops.toolrecords import ToolRecord
+
+MEMORY = Kind(
+    name="memory",
+    title="memory",
+    schemes=("memory",),
+    format=PYMONGO_MIGRATE,
+    transactional=True,
+    application_creates=False,
+    url_in_parts=False,
+    language="text",
+    module="tests.memory",
+)
+kinds.register(MEMORY)
+
+_POLL_SECONDS = 0.02
+
+hooks: dict[str, Callable[[], object]] = {}
+"""What `call(NAME)` in a migration file calls: the way in which a test is there while a step runs."""
+
+
+def call(name: str) -> None:
+    """For migration files."""
+    hooks.get(name, lambda: None)()
+
+
+_numbers = itertools.count(1)
+
+
+def fresh_url() -> str:
+    """The URL of an empty server that nobody else uses."""
+    return f"memory://server-{next(_numbers)}"
+
+
+class Conflict(Exception):
+    """What a migration may raise so that its step counts as rolled back by the server, with an SQLSTATE."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(f"conflict {sqlstate}")
+        self.sqlstate = sqlstate
+
+
+@dataclass
+class Server:
+    """What the server holds. `token` changes with every holder of the lock, so that an old holder can be told."""
+
+    data: dict[str, list[Any]] = field(default_factory=dict)
+    record: dict[str, datetime] = field(default_factory=dict)
+    journal: list[dict[str, Any]] = field(default_factory=list)
+    stash: dict[str, list[Any]] = field(default_factory=dict)
+    holder: Holder | None = None
+    token: int = 0
+    forgets: bool = False  # loses what a step commits, as a server that lies
+    running: bool = False
+    mutex: threading.RLock = field(default_factory=threading.RLock)
+
+    def take(self, author: Author) -> bool:
+        with self.mutex:
+            if self.holder is not None:
+                return False
+            self.holder = Holder(author.run, f"{author.actor}@{author.host}", datetime.now(UTC))
+            self.token += 1
+            return True
+
+    def release(self, token: int) -> None:
+        with self.mutex:
+            if self.token == token:
+                self.holder = None
+                self.token += 1
+
+    def append(self, entry: Entry) -> Entry:
+        stored = {**to_fields(entry), "seq": len(self.journal) + 1, "at": datetime.now(UTC)}
+        self.journal.append(stored)
+        return from_fields(stored)
+
+
+_servers: dict[str, Server] = {}
+
+
+def server_of(url: str) -> Server:
+    """The server behind a URL. Raises Unreachable for port 1, where nobody listens in any test."""
+    if ":1/" in url:
+        raise Unreachable(f"cannot connect to {url.partition('://')[2]}")
+    return _servers.setdefault(url, Server())
+
+
+class Collection:
+    """As much of a collection as the migrations of the contract tests use."""
+
+    def __init__(self, rows: list[Any], use: Callable[[str], None], drop: Callable[[], None]) -> None:
+        self._rows = rows
+        self._use = use
+        self._drop = drop
+
+    def insert_one(self, document: Any) -> None:
+        self._use(f"insert {document}")
+        self._rows.append(document)
+
+    def find_one(self) -> Any:
+        self._use("")
+        return self._rows[0] if self._rows else None
+
+    def drop(self) -> None:
+        self._use("drop")
+        self._drop()
+
+
+class Data:
+    """What a migration gets: collections as attributes. `use` is told each command, and may raise to end the step."""
+
+    def __init__(self, data: dict[str, list[Any]], use: Callable[[str], None]) -> None:
+        self._data = data
+        self._use = use
+
+    def __getattr__(self, name: str) -> Collection:
+        def use(command: str) -> None:
+            self._use(f"{command.partition(' ')[0]} {name} {command.partition(' ')[2]}".strip() if command else "")
+
+        return Collection(self._data.setdefault(name, []), use, lambda: self._data.__delitem__(name))
+
+
+class MemoryDatabase:
+    """See dataops.backends.Database for the promises."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def read(self) -> State:
+        return settled(self._look)
+
+    def _look(self) -> State:
+        server = server_of(self.service.url)
+        with server.mutex:
+            ended_well = [e for e in map(from_fields, server.journal) if e.event in ENDED_WELL]
+            journal = Journal(
+                from_fields(server.journal[-1]) if server.journal else None, {e.migration: e for e in ended_well}
+            )
+            applied = tuple(m.id for m in self.service.migrations if m.id in server.record)
+            unknown = tuple(id_ for id_ in server.record if id_ not in self.service.by_id)
+            record = NativeRecord(applied, unknown, dict(server.record))
+            address = self.service.url.partition("://")[2]
+            identity = Identity(server="memory", database=address, address=address)
+            return state_of(self.service, identity, "memory 1", record, journal, holder=server.holder)
+
+    def render(self, step: Step) -> Rendering:
+        commands: list[str] = []
+        data = copy.deepcopy(server_of(self.service.url).data)
+        function_of(load_module(self.service, step.migration), step)(Data(data, commands.append))
+        return Rendering(tuple(command for command in commands if command))
+
+    def history(self, limit: int | None) -> tuple[Entry, ...]:
+        newest_first = list(reversed(server_of(self.service.url).journal))
+        return tuple(from_fields(stored) for stored in newest_first[:limit])
+
+    def stash_entries(self) -> tuple[StashEntry, ...]:
+        stash = server_of(self.service.url).stash
+        return tuple(StashEntry(id_, f"stash.{id_}", id_, len(rows), 0, None) for id_, rows in stash.items())
+
+    def catalogue(self) -> Catalogue:
+        return Catalogue({("collection", name): "" for name in server_of(self.service.url).data})
+
+    def contents(self) -> Contents:
+        return {}
+
+    @contextmanager
+    def lock(
+        self, author: Author, *, timeout: float, waiting: Waiting, stop: Callable[[], bool]
+    ) -> Iterator[MemoryLocked]:
+        server = server_of(self.service.url)
+        wait_for(
+            partial(server.take, author),
+            lambda: server.holder,
+            service=self.service,
+            timeout=timeout,
+            waiting=waiting,
+            stop=stop,
+            poll_seconds=_POLL_SECONDS,
+        )
+        locked = MemoryLocked(self, server)
+        try:
+            yield locked
+        finally:
+            server.release(locked.token)
+
+    def error_text(self, error: BaseException) -> str:
+        return redact(f"{type(error).__name__}: {error}")
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class MemoryLocked:
+    """See dataops.backends.Locked for the promises."""
+
+    def __init__(self, database: MemoryDatabase, server: Server) -> None:
+        self.database: Database = database
+        self.token = server.token
+        self._service = database.service
+        self._server = server
+        self._aborted = threading.Event()
+
+    def check(self) -> None:
+        if self._server.token != self.token:
+            raise LockLost("the migration lock was lost: another run holds it", service=self._service.name)
+
+    def write(self, entry: Entry) -> None:
+        with self._server.mutex:
+            self.check()
+            self._server.append(entry)
+
+    def run(self, step: Step, end: Callable[[], Entry]) -> Entry:
+        migrate = function_of(load_module(self._service, step.migration), step)
+        self.check()
+        data = copy.deepcopy(self._server.data)
+        self._server.running = True
+        try:
+            migrate(Data(data, self._use))
+        except (Exception, SystemExit) as error:
+            sqlstate = error.sqlstate if isinstance(error, Conflict) else ""
+            raise RolledBack(error, self.database.error_text(error), sqlstate) from error
+        finally:
+            self._server.running = False
+        with self._server.mutex:
+            self.check()
+            if not self._server.forgets:
+                self._server.data = data
+                self._record(step.migration.id, applied=step.direction is Direction.APPLY)
+            return self._server.append(end())
+
+    def resolve(self, entry: Entry, *, applied: bool) -> None:
+        with self._server.mutex:
+            self.check()
+            self._record(entry.migration, applied=applied)
+            self._server.append(entry)
+
+    def adopt(self, record: ToolRecord | None, adopted: Sequence[Adopted]) -> None:
+        with self._server.mutex:
+            self.check()
+            for one in adopted:
+                self._record(one.entry.migration, applied=one.entry.direction is Direction.APPLY)
+                self._server.append(one.entry)
+
+    def prune(self, migration: str, entry: Entry) -> None:
+        with self._server.mutex:
+            self.check()
+            self._server.stash.pop(migration, None)
+            self._server.append(entry)
+
+    def abort(self) -> None:
+        self._aborted.set()
+
+    def _use(self, command: str) -> None:
+        if self._aborted.is_set():
+            raise InterruptedError("aborted")
+
+    def _record(self, id_: str, *, applied: bool) -> None:
+        if applied:
+            self._server.record.setdefault(id_, datetime.now(UTC))
+        else:
+            self._server.record.pop(id_, None)
+
+
+def connect(service: Service) -> Database:
+    """See dataops.backends.connect."""
+    return MemoryDatabase(service)
+
+
+@contextmanager
+def driver(service: Service) -> Iterator[Data]:
+    """See dataops.backends.driver."""
+    yield Data(server_of(service.url).data, lambda command: None)
+
+
+__all__ = ["MEMORY", "Conflict", "Server", "call", "connect", "driver", "fresh_url", "hooks", "server_of"]
