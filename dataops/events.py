@@ -145,8 +145,8 @@ def _what(event: Any) -> str:
 def _end(result: Result | None) -> str:
     if result is None:
         return "run ended"
-    told = f"{len(result.done)} done, {len(result.failures)} failed, {len(result.left)} left ({result.seconds:.1f} s)"
-    return f"run {result.run} {'stopped' if result.stopped else 'ended'}: {told}"
+    counts = f"{len(result.done)} done, {len(result.failures)} failed, {len(result.left)} left ({result.seconds:.1f} s)"
+    return f"run {result.run} {'stopped' if result.stopped else 'ended'}: {counts}"
 
 
 _SENTENCES: dict[type[Event], Callable[[Any], str]] = {

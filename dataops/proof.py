@@ -31,7 +31,7 @@ from dataops.scratch import Scratch
 
 _BACK, _AGAIN = "rolled back", "applied again"
 
-Tell = Callable[[str, Migration, int, int], None]
+Report = Callable[[str, Migration, int, int], None]
 """Called before each migration is proved: service, migration, its number, of how many."""
 
 
@@ -124,7 +124,7 @@ def prove(
     *,
     since: Migration | None,
     seeding: Seeding,
-    tell: Tell,
+    report: Report,
     stop: StopSignal,
 ) -> Proof:
     """Prove a service's migrations from `since` on (None: all of them). A failing migration is the proof's `error`.
@@ -139,7 +139,7 @@ def prove(
             scratch.migrate(one, chain[first - 1] if first else None)
             proof.seeded = seeding.before(one)
         try:
-            _Prover(proof, trial, twin, author, seeding, tell, stop).run()
+            _Prover(proof, trial, twin, author, seeding, report, stop).run()
         except MigrationFailed as error:
             error.service = service.name
             proof.error = error
@@ -154,7 +154,7 @@ class _Prover:
         twin: Service,
         author: Author,
         seeding: Seeding,
-        tell: Tell,
+        report: Report,
         stop: StopSignal,
     ) -> None:
         self._proof = proof
@@ -162,14 +162,14 @@ class _Prover:
         self._twin = twin
         self._author = author
         self._seeding = seeding
-        self._tell = tell
+        self._report = report
         self._stop = stop
 
     def run(self) -> None:
         start = before = self._look()
         grown = False
         for number, migration in enumerate(self._proof.migrations, 1):
-            self._tell(self._proof.service.name, migration, number, len(self._proof.migrations))
+            self._report(self._proof.service.name, migration, number, len(self._proof.migrations))
             self._move(Direction.APPLY, migration)
             self._move(Direction.APPLY, migration, of=self._twin)
             after = self._look()
@@ -215,7 +215,9 @@ class _Prover:
             return _Look(database.catalogue(), database.contents())
 
     def _compare(self, migration: str, when: str, wanted: _Look, found: _Look, *, contents_too: bool = True) -> None:
-        told = [str(difference) for difference in catalogue.compare(wanted.catalogue, found.catalogue, details=True)]
+        differences = [
+            str(difference) for difference in catalogue.compare(wanted.catalogue, found.catalogue, details=True)
+        ]
         if contents_too:
             changes = contents.compare(wanted.contents, found.contents)
             if changes and when == _AGAIN:
@@ -223,9 +225,9 @@ class _Prover:
                     changes = contents.without_made_anew(
                         changes, contents.compare(wanted.contents, database.contents())
                     )
-            told += map(str, changes)
+            differences += map(str, changes)
         name = self._proof.service.name
-        self._proof.disproved += [Counterexample(name, migration, when, difference) for difference in told]
+        self._proof.disproved += [Counterexample(name, migration, when, difference) for difference in differences]
 
 
-__all__ = ["Counterexample", "Proof", "Seeding", "Tell", "prove"]
+__all__ = ["Counterexample", "Proof", "Report", "Seeding", "prove"]

@@ -38,35 +38,35 @@ class Statement:
     error: str = ""
 
 
-Hear = Callable[[Statement], None]
+OnStatement = Callable[[Statement], None]
 
-_hearers: list[Hear] = []
+_listeners: list[OnStatement] = []
 
 
 @contextmanager
-def listening(*hearers: Hear) -> Iterator[None]:
-    """While this scope lasts, every connection that is made in this process calls `hearers` with each statement."""
-    _hearers.extend(hearers)
+def listening(*listeners: OnStatement) -> Iterator[None]:
+    """While this scope lasts, every connection that is made in this process calls `listeners` with each statement."""
+    _listeners.extend(listeners)
     try:
         yield
     finally:
-        for hear in hearers:
-            if hear in _hearers:
-                _hearers.remove(hear)
+        for listener in listeners:
+            if listener in _listeners:
+                _listeners.remove(listener)
 
 
-def listened() -> bool:
-    """Whether anything listens. Backends ask before they install what `tell` needs."""
-    return bool(_hearers)
+def has_listeners() -> bool:
+    """Whether anything listens. Backends ask before they install what `report` needs."""
+    return bool(_listeners)
 
 
-def tell(statement: Statement) -> None:
+def report(statement: Statement) -> None:
     """Call every listener. One that raises is removed, because listening must never stop a migration."""
-    for hear in list(_hearers):
+    for listener in list(_listeners):
         try:
-            hear(statement)
+            listener(statement)
         except Exception:  # noqa: BLE001
-            _hearers.remove(hear)
+            _listeners.remove(listener)
 
 
 def without_values(sql: str) -> str:

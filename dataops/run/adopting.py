@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dataops.backends import Database
-from dataops.backends.locking import examined
+from dataops.backends.locking import begin_under_lock
 from dataops.catalogue import Catalogue, Difference, compare
 from dataops.errors import DatabaseAhead, DifferencesFound, HistoryError, StalePlan
 from dataops.events import Emit
@@ -20,7 +20,7 @@ from dataops.othertools.examine import Adoption, Line
 from dataops.planning import recovery
 from dataops.planning.target import BASE
 from dataops.run.stop import StopSignal
-from dataops.run.under_lock import locked
+from dataops.run.under_lock import hold_lock
 from dataops.text import counted
 from dataops.toolrecords import ToolRecord
 
@@ -75,9 +75,9 @@ def refuse_differences(service: Service, differences: Sequence[str], head: str) 
     """Raise DifferencesFound, naming all of them."""
     if not differences:
         return
-    told = "\n".join(f"  {difference}" for difference in differences)
+    listed = "\n".join(f"  {difference}" for difference in differences)
     raise DifferencesFound(
-        f"{counted(len(differences), 'difference')} between the database and our history at {head}\n{told}",
+        f"{counted(len(differences), 'difference')} between the database and our history at {head}\n{listed}",
         service=service.name,
         migration=head,
         hint='mend the database, or accept them as they are: --accept-differences --reason "..."; '
@@ -106,8 +106,8 @@ def take_over(
         recovery.refuse_interrupted(state, locked=True)
         return examine.examine(state, examine.choose(state, record.tool))
 
-    with locked(database, author, emit=emit, stop=stop) as held:
-        now = examined(held, examine_again)
+    with hold_lock(database, author, emit=emit, stop=stop) as locked:
+        now = begin_under_lock(locked, examine_again)
         if now.record == record and now.nothing_to_do:
             return None
         if now.record != record or _recordable(now) != _recordable(adoption):
@@ -117,7 +117,7 @@ def take_over(
             refuse_differences(service, differences, now.head.id if now.head else BASE)
         removed = [_adopted(author, record, line, Direction.ROLLBACK) for line in now.to_remove]
         recorded = [_adopted(author, record, line, Direction.APPLY) for line in now.to_record]
-        held.adopt(record, _accepting([*removed, *recorded], differences, accepted))
+        locked.adopt(record, _accepting([*removed, *recorded], differences, accepted))
         return differences
 
 
@@ -134,15 +134,15 @@ def baseline(
 ) -> tuple[str, ...]:
     """Record everything up to `to` as applied by somebody else, all or nothing. Raises like `take_over`."""
     service = database.service
-    with locked(database, author, emit=emit, stop=stop) as held:
-        examined(held, lambda state: refuse_baseline(state, to))
+    with hold_lock(database, author, emit=emit, stop=stop) as locked:
+        begin_under_lock(locked, lambda state: refuse_baseline(state, to))
         differences = check(database, expected)
         if not accepted:
             refuse_differences(service, differences, to.id)
         text = f"{examine.BASELINE}: {reason or 'it was there before dataops'}"
         upto = service.migrations[: service.position[to.id] + 1]
         entries = [Adopted(author.entry(m, Direction.APPLY, JournalEvent.ADOPTED, reason=text)) for m in upto]
-        held.adopt(None, _accepting(entries, differences, accepted))
+        locked.adopt(None, _accepting(entries, differences, accepted))
         return differences
 
 
@@ -161,8 +161,8 @@ def _accepting(entries: list[Adopted], differences: Sequence[str], accepted: str
     if not entries or not differences:
         return entries
     newest = entries[-1].entry
-    told = f"{newest.reason}; accepted, because {accepted}: {'; '.join(differences)}"
-    return [*entries[:-1], replace(entries[-1], entry=replace(newest, reason=told))]
+    reason = f"{newest.reason}; accepted, because {accepted}: {'; '.join(differences)}"
+    return [*entries[:-1], replace(entries[-1], entry=replace(newest, reason=reason))]
 
 
 __all__ = ["baseline", "check", "refuse_baseline", "refuse_differences", "survey", "take_over"]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from dataops import backends
 from dataops.backends import Database, Locked, Mirrors, PartlyCommitted, RolledBack, connect
 from dataops.backends.loading import load_module
-from dataops.backends.locking import examined
+from dataops.backends.locking import begin_under_lock
 from dataops.durations import Stopwatch
 from dataops.errors import DataopsError, LockLost, MigrationFailed, Stopped, Unreachable
 from dataops.events import (
@@ -39,10 +39,10 @@ from dataops.progress import reporting
 from dataops.run import retry
 from dataops.run.reading import side_by_side
 from dataops.run.stop import StopSignal
-from dataops.run.under_lock import locked
+from dataops.run.under_lock import hold_lock
 
 _WAKE_SECONDS = 0.5
-_TELL_SECONDS = 60.0
+_STILL_RUNNING_SECONDS = 60.0
 
 
 def execute(
@@ -67,16 +67,16 @@ class _Running:
 
     step: Step
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
-    told: float = 0.0
+    reported: float = 0.0
     done: int = 0
     total: int | None = None
     unit: str = ""
 
-    def tell(self, emit: Emit) -> None:
+    def report(self, emit: Emit) -> None:
         """Say once a minute that it is still running."""
         seconds = self.stopwatch.seconds
-        if seconds - self.told >= _TELL_SECONDS:
-            self.told = seconds
+        if seconds - self.reported >= _STILL_RUNNING_SECONDS:
+            self.reported = seconds
             emit(StillRunning(self.step.service, self.step, seconds, self.done, self.total, self.unit))
 
 
@@ -115,10 +115,10 @@ class _Execution:
                 everything.enter_context(scope)
             # In the order of their names, whatever was chosen: two runs never wait for each other.
             by_name = sorted(self._services, key=lambda service: service.name)
-            held = [self._locked(service) for service in by_name]
-            steps = side_by_side(self._confirmed, held)
+            locked = [self._lock(service) for service in by_name]
+            steps = side_by_side(self._confirm, locked)
             left = {service.name: mine for service, mine in zip(by_name, steps, strict=True)}
-            self._run_services({one.database.service.name: one for one in held}, left)
+            self._run_services({one.database.service.name: one for one in locked}, left)
         remaining = tuple(step for mine in left.values() for step in mine if step not in self._done)
         failed = {failure.step for failure in self._failures}
         result = Result(
@@ -133,20 +133,20 @@ class _Execution:
         self._emit(RunFinished(result=result))
         return result
 
-    def _locked(self, service: Service) -> Locked:
+    def _lock(self, service: Service) -> Locked:
         if self._stop():
             raise Stopped("stopped before the first step", service=service.name)
         scope, database = self._scopes[service.name], connect(service)
         scope.callback(database.close)
-        held = scope.enter_context(
-            locked(database, self._author, emit=self._emit, stop=self._stop, timeout=self._lock_timeout)
+        locked = scope.enter_context(
+            hold_lock(database, self._author, emit=self._emit, stop=self._stop, timeout=self._lock_timeout)
         )
         self._emit(LockTaken(service.name))
-        return held
+        return locked
 
-    def _confirmed(self, held: Locked) -> tuple[Step, ...]:
+    def _confirm(self, locked: Locked) -> tuple[Step, ...]:
         """What of the plan is left to do here, now that nobody else can change it."""
-        service = held.database.service
+        service = locked.database.service
 
         def examine(state: State) -> tuple[State, tuple[Step, ...]]:
             left = planner.confirm(self._plan, state)
@@ -154,15 +154,15 @@ class _Execution:
                 load_module(service, step.migration)  # a file that cannot be imported stops the run before it begins
             return state, left
 
-        state, left = examined(held, examine)
+        state, left = begin_under_lock(locked, examine)
         if service.mirror:
-            assert isinstance(held, Mirrors)  # the configuration allows `mirror` only where there is such a tool
-            held.complete_mirror(rows_missing(state))
+            assert isinstance(locked, Mirrors)  # the configuration allows `mirror` only where there is such a tool
+            locked.complete_mirror(rows_missing(state))
         if not left and self._plan.of(service.name):
             self._emit(NothingLeft(service.name))
         return left
 
-    def _run_services(self, held: Mapping[str, Locked], left: Mapping[str, tuple[Step, ...]]) -> None:
+    def _run_services(self, locked: Mapping[str, Locked], left: Mapping[str, tuple[Step, ...]]) -> None:
         waiting = {name: self._after(name) & set(left) for name in left}
         finished: set[str] = set()
         with ThreadPoolExecutor(max_workers=max(1, self._jobs or len(left))) as pool:
@@ -170,13 +170,13 @@ class _Execution:
             while waiting or running:
                 for name in [name for name, others in waiting.items() if others <= finished]:
                     del waiting[name]
-                    running[pool.submit(self._run_service, held[name], left[name])] = name
+                    running[pool.submit(self._run_service, locked[name], left[name])] = name
                 # Wake up now and then, to take signals and to tell what is running.
                 for future in wait(running, timeout=_WAKE_SECONDS, return_when=FIRST_COMPLETED).done:
                     finished.add(running.pop(future))
                     future.result()
                 for step in list(self._running.values()):
-                    step.tell(self._emit)
+                    step.report(self._emit)
 
     def _after(self, name: str) -> set[str]:
         """The services whose steps come before this one's: what it depends on, or the other way round to undo."""
@@ -185,8 +185,8 @@ class _Execution:
             return set(by_name[name].depends_on)
         return {other.name for other in self._services if name in other.depends_on}
 
-    def _run_service(self, held: Locked, steps: tuple[Step, ...]) -> None:
-        name = held.database.service.name
+    def _run_service(self, locked: Locked, steps: tuple[Step, ...]) -> None:
+        name = locked.database.service.name
         with self._scopes[name]:  # the lock goes when this service is done, not when the slowest one is
             before = len(self._plan.of(name)) - len(steps)
             if self._plan.direction is Direction.APPLY:
@@ -194,33 +194,33 @@ class _Execution:
             for at, step in enumerate(steps):
                 if self._stop() or self._failed.is_set():
                     return
-                if not self._attempted(held, step, before + at):
+                if not self._attempt(locked, step, before + at):
                     return
             if steps:
-                self._verify(held.database, steps)
+                self._verify(locked.database, steps)
 
-    def _attempted(self, held: Locked, step: Step, applied_before: int) -> bool:
+    def _attempt(self, locked: Locked, step: Step, applied_before: int) -> bool:
         """Run one step; False when it did not come to a good end, which is noted everywhere then."""
         stopwatch = Stopwatch()
         try:
-            held.check()
-            self._run_step(held, step)
+            locked.check()
+            self._run_step(locked, step)
         except Stopped as error:
-            self._note_failure(held, step, stopwatch, error.message)
+            self._note_failure(locked, step, stopwatch, error.message)
             self._emit(StepFailed(step.service, step, stopwatch.seconds, error.message))
             return False
         except (Exception, SystemExit) as error:  # noqa: BLE001
             self._failed.set()
-            text = _text_of(error, held.database)
-            noted = self._note_failure(held, step, stopwatch, text)
-            explained = _explained(step, error, text) if noted else _unnoted(step, error, text)
+            text = _text_of(error, locked.database)
+            noted = self._note_failure(locked, step, stopwatch, text)
+            explained = _explained(step, error, text) if noted else _journal_out_of_reach(step, error, text)
             self._failures.append(Failure(step.service, step, explained, applied_before))
             self._emit(StepFailed(step.service, step, stopwatch.seconds, text))
             return False
         return True
 
-    def _run_step(self, held: Locked, step: Step) -> None:
-        held.write(self._author.entry(step.migration, step.direction, JournalEvent.STARTED))
+    def _run_step(self, locked: Locked, step: Step) -> None:
+        locked.write(self._author.entry(step.migration, step.direction, JournalEvent.STARTED))
         self._emit(StepStarted(step.service, step))
         running = self._running[step.service] = _Running(step)
 
@@ -234,18 +234,18 @@ class _Execution:
 
         try:
             with reporting(report):
-                entry = self._until_done(held, step, end)
+                entry = self._until_done(locked, step, end)
         finally:
             del self._running[step.service]
         self._done.append(step)
         self._emit(StepFinished(step.service, step, entry.seconds or 0.0))
 
-    def _until_done(self, held: Locked, step: Step, end: Callable[[], Entry]) -> Entry:
+    def _until_done(self, locked: Locked, step: Step, end: Callable[[], Entry]) -> Entry:
         """Run it, and again as long as dataops.run.retry says so."""
         attempt = 1
         while True:
             try:
-                return held.run(step, end)
+                return locked.run(step, end)
             except RolledBack as error:
                 rolled_back = error
             if not retry.may_try_again(rolled_back, attempt):
@@ -260,11 +260,11 @@ class _Execution:
         if self._stop():
             raise Stopped("stopped before it was tried again", service=step.service)
 
-    def _note_failure(self, held: Locked, step: Step, stopwatch: Stopwatch, text: str) -> bool:
+    def _note_failure(self, locked: Locked, step: Step, stopwatch: Stopwatch, text: str) -> bool:
         """Whether the journal could be told."""
         seconds = stopwatch.seconds
         try:
-            held.write(
+            locked.write(
                 self._author.entry(step.migration, step.direction, JournalEvent.FAILED, seconds=seconds, error=text)
             )
         except (LockLost, Unreachable):
@@ -329,7 +329,7 @@ def _explained(step: Step, error: BaseException, text: str) -> DataopsError:
     return failed
 
 
-def _unnoted(step: Step, error: BaseException, text: str) -> DataopsError:
+def _journal_out_of_reach(step: Step, error: BaseException, text: str) -> DataopsError:
     """The database is out of reach, so that its journal goes on saying *started*: nobody can say what is true."""
     if isinstance(error, LockLost | Unreachable):
         error.service = error.service or step.service

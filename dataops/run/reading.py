@@ -40,7 +40,7 @@ def look(
     deadline = time.monotonic() + wait_seconds
 
     def one(service: Service) -> State | DataopsError:
-        told = False
+        reported = False
         while True:
             try:
                 with opened(service) as database:
@@ -48,9 +48,9 @@ def look(
             except Unreachable as error:
                 if time.monotonic() >= deadline or (stop is not None and stop()):
                     return error
-                if not told:
+                if not reported:
                     emit(ServerAwaited(service.name, reason=error.message))
-                    told = True
+                    reported = True
             except DataopsError as error:
                 return error
             (stop or StopSignal()).pause(_READ_PAUSE)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from dataops.backends import Database, Locked
-from dataops.backends.locking import examined
+from dataops.backends.locking import begin_under_lock
 from dataops.events import Emit, LockAwaited
 from dataops.model import Author, Direction, Entry, JournalEvent, State, Step
 from dataops.planning import checks
@@ -14,7 +14,7 @@ from dataops.run.stop import StopSignal
 
 
 @contextmanager
-def locked(
+def hold_lock(
     database: Database, author: Author, *, emit: Emit, stop: StopSignal, timeout: float | None = None
 ) -> Iterator[Locked]:
     """Hold the lock of one database, and tell who keeps us waiting. `timeout` is the service's own unless one is given.
@@ -29,21 +29,23 @@ def locked(
             timeout=service.timeouts.lock if timeout is None else timeout,
             waiting=lambda holder: emit(LockAwaited(service.name, holder=str(holder or "somebody"))),
             stop=stop,
-        ) as held,
-        stop.aborting(held.abort),
+        ) as locked,
+        stop.aborting(locked.abort),
     ):
-        yield held
+        yield locked
 
 
 def resolve(
     database: Database, author: Author, step: Step, *, applied: bool, reason: str, emit: Emit, stop: StopSignal
 ) -> None:
     """Record a person's answer, under the lock. Raises UsageError when the record would lose its order."""
-    with locked(database, author, emit=emit, stop=stop) as held:
+    with hold_lock(database, author, emit=emit, stop=stop) as locked:
         id_ = step.migration.id
-        examined(held, lambda state: checks.check_resolvable(state, step.migration, applied=applied), resolving=id_)
+        begin_under_lock(
+            locked, lambda state: checks.check_resolvable(state, step.migration, applied=applied), resolving=id_
+        )
         direction = Direction.APPLY if applied else Direction.ROLLBACK
-        held.resolve(author.entry(step.migration, direction, JournalEvent.RESOLVED, reason=reason), applied=applied)
+        locked.resolve(author.entry(step.migration, direction, JournalEvent.RESOLVED, reason=reason), applied=applied)
 
 
 def prune(database: Database, author: Author, migrations: Sequence[str], *, emit: Emit, stop: StopSignal) -> None:
@@ -51,11 +53,11 @@ def prune(database: Database, author: Author, migrations: Sequence[str], *, emit
 
     Raises InterruptedStep: an interrupted step may need what it put aside, and our entries would hide it.
     """
-    with locked(database, author, emit=emit, stop=stop) as held:
-        state = examined(held, lambda state: state)
+    with hold_lock(database, author, emit=emit, stop=stop) as locked:
+        state = begin_under_lock(locked, lambda state: state)
         for id_ in migrations:
-            held.check()
-            held.prune(id_, _pruned(state, author, id_))
+            locked.check()
+            locked.prune(id_, _pruned(state, author, id_))
 
 
 def _pruned(state: State, author: Author, id_: str) -> Entry:
@@ -75,4 +77,4 @@ def _pruned(state: State, author: Author, id_: str) -> Entry:
     )
 
 
-__all__ = ["locked", "prune", "resolve"]
+__all__ = ["hold_lock", "prune", "resolve"]

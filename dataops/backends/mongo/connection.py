@@ -136,8 +136,8 @@ def database_of(client: MongoClient[Document]) -> Database[Document]:
 def error_text(error: BaseException) -> str:
     """One line: the class, and what the server said."""
     details = getattr(error, "details", None)
-    told = details.get("errmsg") if isinstance(details, Mapping) else None
-    text = redact(str(told)) if told else message_of(error)
+    server_text = details.get("errmsg") if isinstance(details, Mapping) else None
+    text = redact(str(server_text)) if server_text else message_of(error)
     text = text.split(", Timeout:")[0]  # then follows the driver's picture of all servers
     # A refused command is repeated by the server whole, with its session and signatures.
     text = re.sub(r'(to execute command) \{ (\w+): ("[^"]*"|[^,}]*).*', r"\1 \2 \3", " ".join(text.split()))

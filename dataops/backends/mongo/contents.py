@@ -33,10 +33,12 @@ _REGEX = 0x0B
 
 def read(db: Database[Document]) -> Contents:
     """Every collection of the application's. Not one moment: what is written meanwhile may be in it or not."""
-    return {str(info["name"]): _held(db, str(info["name"])) for info in collections(db) if info["type"] != "view"}
+    return {
+        str(info["name"]): _table_digest(db, str(info["name"])) for info in collections(db) if info["type"] != "view"
+    }
 
 
-def _held(db: Database[Document], name: str) -> TableDigest:
+def _table_digest(db: Database[Document], name: str) -> TableDigest:
     count = 0
     fields: dict[str, int] = defaultdict(int)
     each: dict[str, Mapping[str, int]] | None = {}

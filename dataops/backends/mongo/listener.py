@@ -9,7 +9,7 @@ from typing import Any
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from dataops.redaction import redact
-from dataops.statements import Statement, tell
+from dataops.statements import Statement, report
 
 _CHANGES = {"insert", "update", "delete"}
 
@@ -37,7 +37,7 @@ class Listener(CommandListener):
     def _ended(self, request: int, operation: str, micros: int, *, changed: int | None = None, error: str = "") -> None:
         collection, began = self._running.pop(request, ("", 0))
         if collection:
-            tell(
+            report(
                 Statement(
                     service=self._service,
                     operation=operation,

@@ -29,7 +29,7 @@ from dataops.errors import LockLost, StalePlan, Unreachable
 from dataops.model import Adopted, Author, Direction, Entry, Migration, Step
 from dataops.othertools.mirror import row_for
 from dataops.stash import mongo as stash
-from dataops.statements import listened
+from dataops.statements import has_listeners
 from dataops.toolrecords import ToolRecord
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def lock(
     """See dataops.backends.Database.lock."""
     server, service = database.server, database.service
     seconds = service.timeouts.lease
-    listeners = [Listener(service.name)] if listened() else []
+    listeners = [Listener(service.name)] if has_listeners() else []
     # Dates without a zone, as pymongo-migrate hands them to the same files.
     work = server.client(f"dataops/{author.run}", tz_aware=False, event_listeners=listeners)
     # The lease's client must not hang longer than a lease lasts.
