@@ -1,7 +1,8 @@
 """The statements that migrations send, for traces and for the count of changed rows and documents.
 
-Usually nothing listens, and then backends install nothing. A statement never holds a value: SQL comes without its
-literals, and a MongoDB command comes as its name and its collection.
+`report` hands each statement to whoever is `listening`. Usually nobody is, and then backends do not watch statements at
+all. A statement contains no data: SQL is without its literals, and of a MongoDB command there are only its name and its
+collection.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _LONGEST = 1000
 _VALUES = r"""
     (?P<name>"[^"]*")
   | (?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))
-  | (?P<body>\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))  # of a function, of a DO block
+  | (?P<body>\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))  # body of a function or of a DO block
   | (?:\b[Ee]'(?:[^'\\]|\\.|'')*|'(?:[^']|'')*)(?:'|\Z)
   | (?<![\w$])\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b
 """
@@ -25,7 +26,7 @@ _VALUES = r"""
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement that has ended. `changed` is how many rows or documents, None where the server does not say."""
+    """One statement that has ended. `changed` is how many rows or documents it changed, None if that is not known."""
 
     service: str
     operation: str
@@ -45,7 +46,7 @@ _listeners: list[OnStatement] = []
 
 @contextmanager
 def listening(*listeners: OnStatement) -> Iterator[None]:
-    """While this scope lasts, every connection that is made in this process calls `listeners` with each statement."""
+    """While this scope lasts, call each of `listeners` with every statement of connections that are opened in it."""
     _listeners.extend(listeners)
     try:
         yield
@@ -56,7 +57,7 @@ def listening(*listeners: OnStatement) -> Iterator[None]:
 
 
 def has_listeners() -> bool:
-    """Whether anything listens. Backends ask before they install what `report` needs."""
+    """Whether anybody is `listening`. Backends ask this before they watch the statements of a connection."""
     return bool(_listeners)
 
 
@@ -70,7 +71,7 @@ def report(statement: Statement) -> None:
 
 
 def without_values(sql: str) -> str:
-    """SQL on one line, at most 1,000 characters, with ? for each literal and without the bodies of functions."""
+    """SQL without secrets on one line of at most 1,000 characters, with ? for each literal and each function body."""
     text = " ".join(re.sub(_VALUES, _instead, redact(sql)[: 4 * _LONGEST], flags=re.VERBOSE | re.DOTALL).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 

@@ -119,8 +119,8 @@ def state_of(
 def settled(look: Callable[[], State]) -> State:
     """Call `look` until its state can be trusted about a step that has started and has no end.
 
-    If nobody holds the lock, such a step has died, or it ended after the journal was read and before the lock was looked
-    up. So we look again. If the journal has not changed by then, nobody held the lock in between: the step has died.
+    If nobody holds the lock, its run has died, or it ended after the journal was read and before we looked at the lock.
+    A run writes the end of a step before it releases the lock. So if a second look finds no end, the run has died.
     """
     state = look()
     while state.last is not None and state.last.event is JournalEvent.STARTED and state.holder is None:

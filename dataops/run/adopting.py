@@ -1,7 +1,8 @@
-"""Taking over a database that others have migrated: look, check that the record is true, write it down.
+"""Takes over a database that others have migrated.
 
-Looking is `survey`. `check` sets the live catalogue beside what our history makes at that migration. `take_over` and
-`baseline` write, under the lock and after a second look. The other tool's own record is never touched.
+`survey` finds out what adopting it would record. `check` compares the live catalogue with the one that our history
+makes up to that migration. `take_over` and `baseline` read again under the lock, and then write. The other tool's own record
+is never changed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from dataops.toolrecords import ToolRecord
 
 
 def survey(state: State, wanted: str | None) -> Adoption | None:
-    """What adopting this database would record. None: there is no record of another tool and none is needed.
+    """What adopting this database would record, or None when another tool has no record here and none is needed.
 
     `wanted` names the tool. Raises UsageError, HistoryError, DatabaseAhead, InterruptedStep.
     """
@@ -43,7 +44,10 @@ def survey(state: State, wanted: str | None) -> Adoption | None:
 
 
 def refuse_baseline(state: State, to: Migration) -> None:
-    """A baseline is for a database with no record at all. Raises HistoryError, InterruptedStep."""
+    """Raise HistoryError when the database has a record already, because a baseline is for one without.
+
+    Raises InterruptedStep too.
+    """
     service = state.service
     recovery.refuse_interrupted(state)
     if state.applied or state.unknown:
@@ -64,7 +68,10 @@ def refuse_baseline(state: State, to: Migration) -> None:
 
 
 def check(database: Database, expected: Catalogue | None, changed: Sequence[str] = ()) -> tuple[str, ...]:
-    """How the live database differs from what our history makes; `changed` come first. None expects nothing."""
+    """How the live database differs from the `expected` catalogue. The differences in `changed` come first.
+
+    With None for `expected`, the catalogues are not compared.
+    """
     found: Sequence[Difference] = (
         () if expected is None else compare(expected, database.catalogue(), ignoring=database.service.ignore)
     )
@@ -72,7 +79,7 @@ def check(database: Database, expected: Catalogue | None, changed: Sequence[str]
 
 
 def refuse_differences(service: Service, differences: Sequence[str], head: str) -> None:
-    """Raise DifferencesFound, naming all of them."""
+    """Raise DifferencesFound with all of them, if there are any."""
     if not differences:
         return
     listed = "\n".join(f"  {difference}" for difference in differences)
@@ -95,10 +102,10 @@ def take_over(
     emit: Emit,
     stop: StopSignal,
 ) -> tuple[str, ...] | None:
-    """Write what `adoption` says, all or nothing; the differences that were `accepted` (a reason) are returned.
+    """Write what `adoption` says, all or nothing. Returns the differences, or None when another run has done it.
 
-    None: another run has done it meanwhile. Raises DifferencesFound, StalePlan when anything else has changed since the
-    look, LockNotObtained.
+    With `accepted`, the reason of a person, differences are written into the journal instead of refused. Raises
+    DifferencesFound, LockNotObtained, and StalePlan when anything has changed since `survey`.
     """
     service, record = database.service, adoption.record
 
@@ -132,7 +139,10 @@ def baseline(
     emit: Emit,
     stop: StopSignal,
 ) -> tuple[str, ...]:
-    """Record everything up to `to` as applied by somebody else, all or nothing. Raises like `take_over`."""
+    """Record every migration up to `to` as applied by somebody else, all or nothing. Returns the differences.
+
+    `accepted` and the errors are those of `take_over`.
+    """
     service = database.service
     with hold_lock(database, author, emit=emit, stop=stop) as locked:
         begin_under_lock(locked, lambda state: refuse_baseline(state, to))
@@ -157,7 +167,7 @@ def _adopted(author: Author, record: ToolRecord, line: Line, direction: Directio
 
 
 def _accepting(entries: list[Adopted], differences: Sequence[str], accepted: str) -> list[Adopted]:
-    """The newest entry carries what a person accepted, and why."""
+    """Add to the newest entry which differences a person accepted, and why."""
     if not entries or not differences:
         return entries
     newest = entries[-1].entry

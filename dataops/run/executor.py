@@ -1,8 +1,9 @@
-"""Runs a plan: lock, confirm under the lock, then step, step, step.
+"""Runs a plan: it takes the locks, confirms the plan under them, and runs the steps.
 
-First every service of the plan is locked, in the order of their names, and confirmed: nothing starts while any of them
-might refuse. Then services run side by side, each its own steps in order and after those it depends on. One failure
-stops the whole run at the next step. Steps that succeeded stay applied, and the result lists them.
+First every service of the plan is locked, in the order of their names, and its steps are confirmed. No step starts as
+long as a service might still refuse. Then services run side by side, each after the services that it depends on, and
+each with its own steps in order. One failure stops the whole run at the next step. Steps that succeeded stay applied,
+and the result lists them.
 """
 
 from __future__ import annotations
@@ -54,16 +55,17 @@ def execute(
     lock_timeout: float | None = None,
     jobs: int | None = None,
 ) -> Result:
-    """Do what the plan says. Raises what refuses it before anything was done; a failing step is in the result.
+    """Run the steps of a plan. Raises an error when it refuses before the first step; a failed step is in the result.
 
-    `lock_timeout` (seconds) goes before that of each service; `jobs` is how many services run at once, by default all.
+    `lock_timeout` (seconds) replaces the timeout of every service. `jobs` is how many services run at once, by default
+    all of them.
     """
     return _Execution(plan, author, emit, stop, lock_timeout, jobs).run()
 
 
 @dataclass
 class _Running:
-    """A step that runs now, and how far it is."""
+    """A step that runs now, and how far it has come."""
 
     step: Step
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
@@ -73,7 +75,7 @@ class _Running:
     unit: str = ""
 
     def report(self, emit: Emit) -> None:
-        """Say once a minute that it is still running."""
+        """Emit once a minute that it is still running."""
         seconds = self.stopwatch.seconds
         if seconds - self.reported >= _STILL_RUNNING_SECONDS:
             self.reported = seconds
@@ -113,7 +115,7 @@ class _Execution:
         with ExitStack() as everything:
             for scope in self._scopes.values():
                 everything.enter_context(scope)
-            # In the order of their names, whatever was chosen: two runs never wait for each other.
+            # The order is always that of the names, so that two runs never wait for each other.
             by_name = sorted(self._services, key=lambda service: service.name)
             locked = [self._lock(service) for service in by_name]
             steps = side_by_side(self._confirm, locked)
@@ -145,7 +147,7 @@ class _Execution:
         return locked
 
     def _confirm(self, locked: Locked) -> tuple[Step, ...]:
-        """What of the plan is left to do here, now that nobody else can change it."""
+        """The steps of the plan that are left to do in this service, now that nobody else can change it."""
         service = locked.database.service
 
         def examine(state: State) -> tuple[State, tuple[Step, ...]]:
@@ -171,7 +173,7 @@ class _Execution:
                 for name in [name for name, others in waiting.items() if others <= finished]:
                     del waiting[name]
                     running[pool.submit(self._run_service, locked[name], left[name])] = name
-                # Wake up now and then, to take signals and to tell what is running.
+                # Wake up now and then, to handle signals and to report what is still running.
                 for future in wait(running, timeout=_WAKE_SECONDS, return_when=FIRST_COMPLETED).done:
                     finished.add(running.pop(future))
                     future.result()
@@ -179,7 +181,7 @@ class _Execution:
                     step.report(self._emit)
 
     def _after(self, name: str) -> set[str]:
-        """The services whose steps come before this one's: what it depends on, or the other way round to undo."""
+        """The services that have to finish first: those that this one depends on, or, in a rollback, the dependents."""
         by_name = {service.name: service for service in self._services}
         if self._plan.direction is Direction.APPLY:
             return set(by_name[name].depends_on)
@@ -187,7 +189,7 @@ class _Execution:
 
     def _run_service(self, locked: Locked, steps: tuple[Step, ...]) -> None:
         name = locked.database.service.name
-        with self._scopes[name]:  # the lock goes when this service is done, not when the slowest one is
+        with self._scopes[name]:  # releases the lock when this service is done, not when the slowest one is
             before = len(self._plan.of(name)) - len(steps)
             if self._plan.direction is Direction.APPLY:
                 before += len(self._plan.state(name).applied)
@@ -200,7 +202,7 @@ class _Execution:
                 self._verify(locked.database, steps)
 
     def _attempt(self, locked: Locked, step: Step, applied_before: int) -> bool:
-        """Run one step; False when it did not come to a good end, which is noted everywhere then."""
+        """Run one step. If it does not succeed, write that into the journal and the result, and return False."""
         stopwatch = Stopwatch()
         try:
             locked.check()
@@ -241,7 +243,7 @@ class _Execution:
         self._emit(StepFinished(step.service, step, entry.seconds or 0.0))
 
     def _until_done(self, locked: Locked, step: Step, end: Callable[[], Entry]) -> Entry:
-        """Run it, and again as long as dataops.run.retry says so."""
+        """Run the step, and run it again as long as dataops.run.retry allows it. Returns the last journal entry."""
         attempt = 1
         while True:
             try:
@@ -261,7 +263,7 @@ class _Execution:
             raise Stopped("stopped before it was tried again", service=step.service)
 
     def _note_failure(self, locked: Locked, step: Step, stopwatch: Stopwatch, text: str) -> bool:
-        """Whether the journal could be told."""
+        """Write the failure into the journal. Returns False when that is not possible."""
         seconds = stopwatch.seconds
         try:
             locked.write(
@@ -272,9 +274,9 @@ class _Execution:
         return True
 
     def _verify(self, database: Database, steps: Sequence[Step]) -> None:
-        """Read the record back on a fresh connection: a change that was never committed must not look like one.
+        """Read the record again on a new connection: a step may only count as done if the record really shows it.
 
-        A trigger on the record can swallow the row, and a restored backup can take it away meanwhile.
+        A trigger on the record may have discarded the row, or a backup that was restored meanwhile may lack it.
         """
         name = database.service.name
         try:
@@ -299,7 +301,7 @@ class _Execution:
 
 
 def _text_of(error: BaseException, database: Database) -> str:
-    """One line for a person and for the journal."""
+    """The error in one line, for people and for the journal, without secrets."""
     cause = error.cause if isinstance(error, backends.StepFailed) else error
     if isinstance(cause, DataopsError):
         return cause.message
@@ -307,7 +309,7 @@ def _text_of(error: BaseException, database: Database) -> str:
 
 
 def _explained(step: Step, error: BaseException, text: str) -> DataopsError:
-    """A failed step in our words, with what is left of it."""
+    """Our error for a failed step. It says what is left of the step in the database."""
     cause = error.cause if isinstance(error, backends.StepFailed) else error
     if isinstance(cause, DataopsError):
         cause.service = cause.service or step.service
@@ -330,12 +332,12 @@ def _explained(step: Step, error: BaseException, text: str) -> DataopsError:
 
 
 def _journal_out_of_reach(step: Step, error: BaseException, text: str) -> DataopsError:
-    """The database is out of reach, so that its journal goes on saying *started*: nobody can say what is true."""
+    """Our error for a failed step whose end cannot be written, so that the journal goes on saying *started*."""
     if isinstance(error, LockLost | Unreachable):
         error.service = error.service or step.service
         return error
     lost = LockLost(
-        f"{step.direction.value} {step.migration.id} failed, and the journal cannot be told\n  {text}",
+        f"{step.direction.value} {step.migration.id} failed, and the journal cannot be written\n  {text}",
         service=step.service,
         migration=step.migration.id,
     )

@@ -1,4 +1,4 @@
-"""Work under the lock of one database that is not a plan's: resolve and prune."""
+"""Work under the lock of one database that is not part of a plan: resolve and prune."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from dataops.run.stop import StopSignal
 def hold_lock(
     database: Database, author: Author, *, emit: Emit, stop: StopSignal, timeout: float | None = None
 ) -> Iterator[Locked]:
-    """Hold the lock of one database, and tell who keeps us waiting. `timeout` is the service's own unless one is given.
+    """Hold the lock of one database while the scope lasts, and emit who keeps us waiting for it.
 
-    A second signal aborts what runs in this scope. Raises LockNotObtained, Stopped.
+    `timeout` (seconds) is by default that of the service. `stop.abort()` aborts what runs in this scope. Raises
+    LockNotObtained, Stopped.
     """
     service = database.service
     stop.begin_work()
@@ -38,7 +39,7 @@ def hold_lock(
 def resolve(
     database: Database, author: Author, step: Step, *, applied: bool, reason: str, emit: Emit, stop: StopSignal
 ) -> None:
-    """Record a person's answer, under the lock. Raises UsageError when the record would lose its order."""
+    """Record under the lock what a person decided about a step. Raises UsageError when the record would get a gap."""
     with hold_lock(database, author, emit=emit, stop=stop) as locked:
         id_ = step.migration.id
         begin_under_lock(
@@ -49,9 +50,9 @@ def resolve(
 
 
 def prune(database: Database, author: Author, migrations: Sequence[str], *, emit: Emit, stop: StopSignal) -> None:
-    """Drop what these migrations have put aside, under the lock, each journalled.
+    """Drop the stash entries of these migrations under the lock, and journal each.
 
-    Raises InterruptedStep: an interrupted step may need what it put aside, and our entries would hide it.
+    Raises InterruptedStep: an interrupted step may need its stash, and our entries would hide that it was interrupted.
     """
     with hold_lock(database, author, emit=emit, stop=stop) as locked:
         state = begin_under_lock(locked, lambda state: state)
@@ -61,7 +62,7 @@ def prune(database: Database, author: Author, migrations: Sequence[str], *, emit
 
 
 def _pruned(state: State, author: Author, id_: str) -> Entry:
-    """The entry for a migration, which may have lost its file since it put something aside."""
+    """The journal entry for a migration whose stash is pruned. Its file may be missing by now."""
     migration = state.service.by_id.get(id_)
     return Entry(
         run=author.run,

@@ -1,4 +1,4 @@
-"""Tells which commands a migration sends, and how many documents they changed. Only where somebody listens."""
+"""Reports the commands that a migration sends, and how many documents they change, to `dataops.statements`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHANGES = {"insert", "update", "delete"}
 
 
 class Listener(CommandListener):
-    """Of commands on a collection, names alone: what is in them are people's data."""
+    """Reports commands on a collection by their names alone, because they contain people's data."""
 
     def __init__(self, service: str) -> None:
         self._service = service

@@ -21,8 +21,8 @@ from dataops.catalogue import Catalogue, Key
 
 _OPEN = frozenset({"extension"})  # more of these is no difference: a person or a hosting company may have added one
 
-# In definitions, the server writes the schema before a name only if the schema is not in the search_path. Our own schema
-# comes first. `public` and the schemas of extensions follow, so that their names are written alike in every database.
+# In definitions, the server writes the schema before a name only if the schema is not in the search_path. Our own
+# schema comes first. `public` and the schemas of extensions follow, so that their names look alike in every database.
 SEARCH_PATH = """
 SELECT set_config('search_path', concat_ws(', ', quote_ident(current_schema()), (
            SELECT string_agg(DISTINCT quote_ident(n.nspname), ', ')
