@@ -1,4 +1,4 @@
-"""What happens in a run, as values. Each event is emitted once, and every sink gets it: terminal, log, traces, tests."""
+"""What happens in a run, as values. Each event is emitted once, and every sink gets it: terminal, log, traces, ..."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class StillRunning(Event):
 
 @dataclass(frozen=True)
 class StepRetried(Event):
-    """The server took the step back for a reason that may pass. It is tried again after `seconds` (dataops.run.retry)."""
+    """The server took the step back for a reason that may pass, and it is tried again after `seconds`."""
 
     step: Step | None = None
     attempt: int = 0

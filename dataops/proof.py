@@ -77,7 +77,7 @@ class Seeding:
     """
 
     def __init__(self, path: Path | None) -> None:
-        """Raises UsageError for a file that cannot be run or has neither function. Without a path, nothing is filled."""
+        """Raises UsageError for a file that cannot be run or has neither function. None means that there is no file."""
         self._module = _run(path) if path is not None else None
         self._path = path
 

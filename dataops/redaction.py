@@ -109,8 +109,8 @@ def _places(secret: str, text: str) -> Iterator[tuple[int, int]]:
 def _masked(text: str, spans: Iterable[tuple[int, int]]) -> str:
     """The text with one mask for each group of spans that overlap.
 
-    All spans are found before anything is replaced. If each secret were replaced in turn, the end of a long secret would
-    stay visible when its beginning is a secret too.
+    All spans are found before anything is replaced. If each secret were replaced in turn, the end of a long secret
+    would stay visible when its beginning is a secret too.
     """
     parts = []
     end = 0

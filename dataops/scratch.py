@@ -1,9 +1,9 @@
 """Scratch databases: databases of our own in which our history is applied, to see what a database should be like.
 
-A scratch database is built by the same code that migrates real databases. It is created on a server that the user names,
-or else on one that is started here and stopped at the end (see dataops.dev). It is dropped at the end. Only a process
-that is killed leaves one behind, and only on a named server. Its name is `dataops_scratch_<run>_<number>`; a run's id
-begins with the time (UTC) and is in the log of that process. It may be dropped by hand.
+A scratch database is built by the same code that migrates real databases. It is created on a server that the user
+names, or else on one that is started here and stopped at the end (see dataops.dev). It is dropped at the end. Only a
+process that is killed leaves one behind, and only on a named server. Its name is `dataops_scratch_<run>_<number>`; a
+run's id begins with the time (UTC) and is in the log of that process. It may be dropped by hand.
 
     with Scratch(author) as scratch:
         expected = scratch.catalogue(service, to, live)
@@ -91,7 +91,7 @@ class Scratch:
 
     @contextmanager
     def database(self, service: Service) -> Iterator[Service]:
-        """The same service with an empty database. It is dropped after the scope, even if somebody is still connected."""
+        """The same service with an empty database, which is dropped after the scope, whoever is still connected."""
         name = f"{PREFIX}{self._author.run.replace('-', '_').lower()}_{next(self._numbers)}"
         named = self._named.get(service.kind)
         with _dropped(named, name) if named else ExitStack():

@@ -1,8 +1,8 @@
 """Takes over a database that others have migrated.
 
 `survey` finds out what adopting it would record. `check` compares the live catalogue with the one that our history
-makes up to that migration. `take_over` and `baseline` read again under the lock, and then write. The other tool's own record
-is never changed.
+makes up to that migration. `take_over` and `baseline` read again under the lock, and then write. The other tool's
+own record is never changed.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def look(
 
 
 def side_by_side(work: Callable[[T], R], items: Sequence[T], jobs: int | None = None) -> list[R]:
-    """Call `work` with each item, in at most `jobs` threads (None: one an item). Results are in the order of the items."""
+    """Call `work` with each item, in at most `jobs` threads (None: one for each). Results are ordered like `items`."""
     if len(items) < 2 or jobs == 1:
         return [work(item) for item in items]
     pool = ThreadPoolExecutor(max_workers=min(jobs or len(items), len(items)))
