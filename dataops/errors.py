@@ -150,7 +150,7 @@ class LockLost(DataopsError):
     """The migration lock is no longer ours."""
 
     exit_code = ExitCode.LOCKED
-    default_hint = "run again: what was recorded stands, what was not is decided by the recovery table"
+    default_hint = "run again: recorded steps stay done, and the recovery table decides about the others"
 
 
 class StalePlan(DataopsError):

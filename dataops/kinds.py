@@ -86,7 +86,7 @@ _kinds = {kind.name: kind for kind in (MONGODB, POSTGRESQL)}
 
 
 def register(kind: Kind) -> None:
-    """Make a further kind known in this process, under its name."""
+    """Add a kind, under its name, for this process."""
     _kinds[kind.name] = kind
 
 

@@ -256,7 +256,7 @@ class Identity:
 
     `server` is the system identifier of a PostgreSQL cluster, or the name and members of a replica set. `database` is
     the database's name and internal id, and `address` is where we reached it. `marks` are the ids of a MongoDB's
-    collections. They are random, so they tell two databases of the same name apart. Collections are often added and
+    collections. They are random, so they distinguish two databases of the same name. Collections are often added and
     seldom removed.
     """
 
@@ -271,7 +271,11 @@ class Identity:
         return (self.server, self.database, self.address)
 
     def still(self, before: Identity) -> bool:
-        """Whether this may be the database that `before` was, some time later."""
+        """Whether this may be the same database as `before`, some time later.
+
+        No collection of `before` may be gone. A database that had no collection then must have none now, because
+        otherwise nothing shows that it is the same one.
+        """
         if self.name != before.name or not before.marks <= self.marks:
             return False
         return bool(before.marks) or not self.marks
@@ -367,10 +371,10 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Failure:
-    """Which step failed, and with which error, in which there is no secret any more.
+    """Which step failed, and with which error. The error contains no secret.
 
-    Without a step, something else of the service failed, such as the last check. `applied_before` counts the steps of
-    the same service that succeeded before.
+    If there is no step, something else failed for the service, such as reading the record at the end. `applied_before`
+    is how many migrations of the service were applied before the step.
     """
 
     service: str

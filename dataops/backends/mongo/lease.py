@@ -134,7 +134,7 @@ class Lease:
                 self.check()
                 time.sleep(0.2)
         self._lose("another run holds it")
-        self.check()
+        self.check()  # raises LockLost
 
     def write_together(self, documents: Sequence[Write]) -> bool:
         """Write many documents in one transaction, only while the lease is ours. Raises LockLost.
@@ -160,13 +160,13 @@ class Lease:
         with self._db.client.start_session() as session:
             if not session.with_transaction(body, write_concern=self._db.write_concern):
                 self._lose("another run holds it")
-                self.check()
+                self.check()  # raises LockLost
         return True
 
     def next_seq(self) -> int:
         """The next `seq` of the journal. It begins with the token, so that it rises from each holder to the next."""
         self._written += 1
-        return (self._token << 20) + self._written
+        return (self._token << 20) + self._written  # room for a million entries of one holder
 
     def release(self) -> None:
         """Give the lease back if it is still ours. Raises no error of the server, because the lease ends by itself."""

@@ -87,7 +87,7 @@ class PostgresDatabase:
         return error_text(error)
 
     def close(self) -> None:
-        """Nothing is kept open between two questions."""
+        """There is nothing to close: no connection stays open after a question."""
 
 
 def connect(service: Service) -> Database:

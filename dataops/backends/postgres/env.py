@@ -35,6 +35,7 @@ from dataops.planning import checks
 
 def run(service_name: str) -> None:
     """Do what the Alembic command asks, for one service. Our errors become a CommandError, which Alembic prints."""
+    # Alembic has no public way to get at the EnvironmentContext behind its module `alembic.context`.
     environment: EnvironmentContext = vars(alembic.context)["_proxy"]
     if context.is_offline_mode():
         context.configure(dialect_name="postgresql", literal_binds=True, transaction_per_migration=True)

@@ -122,7 +122,7 @@ class PostgresLocked:
         self._session.clean(self._timeouts(step))
         invalid = self._invalid_indexes(connection)
         self._transaction = transaction = StepTransaction(connection)
-        written: list[Entry] = []
+        written: list[Entry] = []  # Alembic calls `record`, and does not pass its result on
 
         def before() -> None:
             self._hold_off_other_tool(step)
@@ -292,9 +292,8 @@ class PostgresLocked:
             cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps what the driver raised
             sqlstate = (cause.sqlstate or "") if isinstance(cause, psycopg.Error) else ""
             return RolledBack(error, error_text(error), sqlstate)
-        self._session.clean(
-            self._timeouts(step)
-        )  # the file may have left a role that can see and write nothing of ours
+        # The file may have left a role that can neither see nor write our tables.
+        self._session.clean(self._timeouts(step))
         if not isinstance(error, MigrationFailed):
             for name in sorted(self._invalid_indexes(connection) - invalid):
                 error.add_note(f"it left the invalid index {name}: drop it before the next try")

@@ -77,7 +77,7 @@ class Runner:
             context = environment.get_context()
             _own_proxies(module, context, environment)
             context.run_migrations()
-            assert not connection.in_transaction()
+            assert not connection.in_transaction()  # otherwise Alembic would not have committed the step
 
 
 _CHANGES = ("INSERT", "UPDATE", "DELETE", "MERGE")
@@ -204,6 +204,7 @@ def _surround(
     after: Callable[[], None],
     around: AbstractContextManager[object],
 ) -> None:
+    """Replace the file's function with one that calls `before` and `after` too, and migrates inside of `around`."""
     name = function_name(step)
     migrate = getattr(module, name)
 
@@ -217,10 +218,12 @@ def _surround(
 
 
 def _environment(fn: Any, *, as_sql: bool = False) -> EnvironmentContext:
+    # Without a ScriptDirectory: Alembic would look for files in it, but `fn` gives it the steps.
     return EnvironmentContext(Config(), cast(ScriptDirectory, None), fn=fn, as_sql=as_sql)
 
 
 def _own_proxies(module: types.ModuleType, context: MigrationContext, environment: EnvironmentContext) -> None:
+    """Replace `alembic.op` and `alembic.context` in a file with objects of this step. See ADR 4."""
     for name, value in list(vars(module).items()):
         if value is alembic.op:
             setattr(module, name, Operations(context))
@@ -231,7 +234,7 @@ def _own_proxies(module: types.ModuleType, context: MigrationContext, environmen
 def _revision_step(step: Step, module: types.ModuleType) -> RevisionStep:
     """The step as Alembic wants it. Its map has only this file and its parent, so that no other file is read."""
     migration = step.migration
-    if not hasattr(module, "downgrade"):
+    if not hasattr(module, "downgrade"):  # Alembic reads this function even when it only upgrades
         module.downgrade = lambda: None  # type: ignore[attr-defined]
     revision = Script(module, migration.id, str(migration.path))
     parents = [Revision(migration.parent, None)] if migration.parent else []

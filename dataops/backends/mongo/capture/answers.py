@@ -103,6 +103,7 @@ class Answers:
                 "me",
             )  # fmt: skip
             self._hello = {key: real[key] for key in fields if key in real}
+        # A client sends writes only to a primary. So we are one, even if the real server is a secondary.
         return {"helloOk": True, "ismaster": True, **self._hello, "isWritablePrimary": True, "ok": 1.0}
 
     # Reading
