@@ -374,7 +374,7 @@ class Failure:
     """Which step failed, and with which error. The error contains no secret.
 
     If there is no step, something else failed for the service, such as reading the record at the end. `applied_before`
-    is how many migrations of the service were applied before the step.
+    is how many migrations of the service were applied before an apply failed, or rolled back before a rollback failed.
     """
 
     service: str
