@@ -1,4 +1,4 @@
-"""How long something may take, as people write it: 500ms, 60s, 2m, 1h."""
+"""Durations: parses them as people write them (500ms, 60s, 2m, 1h), and measures them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_duration(text: object, where: str = "duration") -> float:
-    """The seconds of `500ms`, `60s`, `2m`, `1h`, or of a plain number of seconds.
+    """The number of seconds in `500ms`, `60s`, `2m`, `1h`, or in a plain number.
 
-    `where` names the place in the error. Raises ConfigError.
+    `where` says in the error where the text came from. Raises ConfigError.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)\s*", str(text))
     if not match or isinstance(text, bool):
@@ -23,7 +23,7 @@ def parse_duration(text: object, where: str = "duration") -> float:
 
 
 class Stopwatch:
-    """Runs from the moment it is made, on a clock that never goes back."""
+    """Measures the seconds since it was made, on a clock that never goes back."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()

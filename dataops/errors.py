@@ -8,23 +8,23 @@ DataopsError
 │   ├── EditedAfterApply      a file whose code is not the code that was applied
 │   └── OutOfOrder            a gap: something older is pending, or a file is missing
 ├── LockNotObtained        3  somebody else is migrating, for longer than we may wait
-├── WaitTimedOut           3  `dataops wait` saw no finished database in time
-├── LockLost               3  our lock is, or may be, somebody else's
-├── StalePlan              5  a saved plan that no longer fits
+├── WaitTimedOut           3  `dataops wait` waited for too long
+├── LockLost               3  somebody else has our lock, or may have it
+├── StalePlan              5  a plan no longer fits the database
 ├── InterruptedStep        6  a step died half-way and a person has to decide
-├── DifferencesFound       8  the database is not what a record says of it
-├── Blocked                7  a hazard or a policy says no (an irreversible step, for example)
+├── DifferencesFound       8  the database is not as its record says
+├── Blocked                7  a hazard or a policy forbids it (an irreversible step, for example)
 ├── DatabaseAhead          9  the database knows migrations that this code does not
 ├── Unreachable           10  no connection
 │   ├── PermissionDenied      a connection, but not the rights
-│   └── ServerUnavailable     an embedded server that cannot be had here
+│   └── ServerUnavailable     the programs of an embedded server are not installed here
 ├── CannotWrite           10  a local file or stream that cannot be written
 ├── MigrationFailed        1  the migration itself raised
-├── Bug                    1  we are wrong
-└── Stopped               75  a signal, at a safe point
+├── Bug                    1  dataops has a bug
+└── Stopped               75  a signal stopped it at a safe point
 
-A class's docstring is its default message. `hint` is the remedy. Data sits on attributes, so that callers and
-tests look at those and not at prose. Layout of the idea: pip's `exceptions` and `status_codes`.
+A class's docstring is its default message, and `hint` is the remedy. Data is in attributes, so that callers and tests
+need not search the text. The idea comes from pip's `exceptions` and `status_codes`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ import inspect
 
 
 class ExitCode(enum.IntEnum):
-    """The process's answer: stable, documented in README.md, the same number in `--json`."""
+    """The exit code of the process. It never changes its meaning, and is the same number in `--json`. See README.md."""
 
     OK = 0
     FAILED = 1
@@ -52,7 +52,7 @@ class ExitCode(enum.IntEnum):
 
     @property
     def meaning(self) -> str:
-        """In a few words, for who has nothing but the number."""
+        """What the code means, in a few words, for somebody who sees only the number."""
         return _MEANINGS[self]
 
 
@@ -150,7 +150,7 @@ class LockLost(DataopsError):
     """The migration lock is no longer ours."""
 
     exit_code = ExitCode.LOCKED
-    default_hint = "run again: what was recorded stands, what was not is decided by the recovery table"
+    default_hint = "run again: recorded steps stay done, and the recovery table decides about the others"
 
 
 class StalePlan(DataopsError):

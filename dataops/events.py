@@ -1,4 +1,4 @@
-"""What happened, as values. Each event is emitted once, and every sink gets it: console, log, traces, tests."""
+"""What happens in a run, as values. Each event is emitted once, and every sink gets it: terminal, log, traces, ..."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class StillRunning(Event):
 
 @dataclass(frozen=True)
 class StepRetried(Event):
-    """The step was rolled back because it could not get a table lock in time. It is tried again after `seconds`."""
+    """The server took the step back for a reason that may pass, and it is tried again after `seconds`."""
 
     step: Step | None = None
     attempt: int = 0
@@ -107,7 +107,7 @@ class Warned(Event):
 
 @dataclass(frozen=True)
 class StopRequested(Event):
-    """A signal arrived. `now` says that it was the second one, so that the run stops at once."""
+    """A signal asks the run to stop. `now` says that it was the second one, so that the run stops at once."""
 
     signal: str = ""
     now: bool = False
@@ -122,7 +122,7 @@ Emit = Callable[[Event], None]
 
 
 def sentence(event: Event) -> str:
-    """An event in words, the same for people and for logs. "" for progress, which comes many times a second."""
+    """An event in words, for people and for logs. "" for progress, which is emitted many times a second."""
     make = _SENTENCES.get(type(event))
     return make(event) if make else ""
 
@@ -133,7 +133,7 @@ def name(event: Event) -> str:
 
 
 def amount(done: int, total: int | None, unit: str) -> str:
-    """`5 of 10 rows`, `5 rows`, or nothing yet."""
+    """`5 of 10 rows`, or `5 rows` when the total is not known, or "" when nothing is done yet."""
     return f"{done:,} of {total:,} {unit}" if total is not None else (f"{done:,} {unit}" if done else "")
 
 
@@ -145,8 +145,8 @@ def _what(event: Any) -> str:
 def _end(result: Result | None) -> str:
     if result is None:
         return "run ended"
-    told = f"{len(result.done)} done, {len(result.failures)} failed, {len(result.left)} left ({result.seconds:.1f} s)"
-    return f"run {result.run} {'stopped' if result.stopped else 'ended'}: {told}"
+    counts = f"{len(result.done)} done, {len(result.failures)} failed, {len(result.left)} left ({result.seconds:.1f} s)"
+    return f"run {result.run} {'stopped' if result.stopped else 'ended'}: {counts}"
 
 
 _SENTENCES: dict[type[Event], Callable[[Any], str]] = {
@@ -169,7 +169,7 @@ _SENTENCES: dict[type[Event], Callable[[Any], str]] = {
 
 
 class Broadcast:
-    """Hands each event to every sink. One that raises is reported once and dropped: it must stop no migration."""
+    """Hands each event to every sink. A sink that raises is reported once and dropped: output must not stop a run."""
 
     def __init__(self, *sinks: Emit, report: Callable[[str], None] = lambda _: None) -> None:
         self._sinks = list(sinks)
@@ -182,7 +182,7 @@ class Broadcast:
                 try:
                     sink(event)
                 except Exception as error:  # noqa: BLE001
-                    if sink in self._sinks:  # else it emitted an event itself, and was dropped for that one
+                    if sink in self._sinks:  # a sink that emits events itself may have been dropped meanwhile
                         self._sinks.remove(sink)
                         self._drop(f"output dropped: {describe(error)}")
 

@@ -1,7 +1,8 @@
-"""The kinds of database that dataops knows, each with the facts by which the rest of the program treats it.
+"""The kinds of database that dataops knows, with the facts that the rest of the program asks about them.
 
-No other module asks *which* kind a database is of: it asks for a fact. So a third kind is a package with the classes
-that `dataops.backends` describes, and one call of `register` (docs/architecture.md#a-third-kind-of-database).
+Other modules do not ask *which* kind a database is. They ask for a fact, such as `transactional`. So a third kind is a
+package with the classes that `dataops.backends` describes, and one call of `register` (see
+docs/architecture.md#a-third-kind-of-database). `of_url` says which URL belongs to which kind.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FileFormat:
-    """How a migration file says what it is.
+    """How a migration file gives its id and its parent.
 
-    `tool` is the tool whose files these are. `folder` is where in a service's folder the files are, "" for the folder
-    itself. A file assigns its id to `id_variable` and the id of the migration before it to `parent_variable`. With
-    `id_is_file_name` a file need not say its id; if it does, the id has to be the name of the file.
+    `tool` is the tool that defined the format. `folder` is where the files are in a service's folder, "" for the folder
+    itself. A file assigns its id to `id_variable`, and the id of the migration before it to `parent_variable`. With
+    `id_is_file_name`, the id is the name of the file, and the file may leave out `id_variable`.
     """
 
     tool: str
@@ -32,14 +33,19 @@ PYMONGO_MIGRATE = FileFormat("pymongo-migrate", "", "name", "dependencies", id_i
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of database, and the facts by which the rest of the program treats it.
+    """A kind of database, with the facts that the rest of the program asks about it.
 
-    `name` is what `engine = "..."` says, and `title` is what a person reads. A URL begins with one of the `schemes`.
-    `transactional` says that a step and its record are one transaction, unless the migration file leaves it.
-    `application_creates` says that applications create objects by themselves, such as collections, so that not
-    everything comes from a migration. `url_in_parts` says that a URL may be given as address, user and password, each
-    in a variable of its own, and that it has to name a database. `language` is how Markdown calls its commands.
-    `module` is the package with `connect` and `driver` (see dataops.backends).
+    `name` is the value of `engine` in dataops.toml, and `title` is the name for people. A URL begins with one of the
+    `schemes`. `format` is the format of its migration files.
+
+    `transactional`: a step and its record are one transaction, unless the migration file ends that transaction.
+    `application_creates`: applications create objects by themselves, such as collections, so that not every object
+    comes from a migration.
+    `url_in_parts`: address, user and password of a URL may each be in a variable of its own, and the URL has to name a
+    database.
+
+    `language` is the language of a code block in Markdown that shows its commands. `module` is the package that has the
+    functions `connect` and `driver` (see dataops.backends).
     """
 
     name: str
@@ -80,7 +86,7 @@ _kinds = {kind.name: kind for kind in (MONGODB, POSTGRESQL)}
 
 
 def register(kind: Kind) -> None:
-    """Make a further kind known in this process, under its name."""
+    """Add a kind, under its name, for this process."""
     _kinds[kind.name] = kind
 
 
@@ -90,18 +96,18 @@ def known() -> tuple[Kind, ...]:
 
 
 def named(name: str) -> Kind:
-    """The kind of that name. Raises KeyError."""
+    """The kind with this name. Raises KeyError."""
     return _kinds[name]
 
 
 def of_url(url: str) -> Kind | None:
-    """The kind of database to which a URL leads, by its scheme alone; None when it is no known one."""
+    """The kind of database that a URL belongs to, by its scheme alone, or None if no kind has that scheme."""
     scheme, separator, _ = url.partition("://")
     return next((kind for kind in known() if separator and scheme.lower() in kind.schemes), None)
 
 
 def schemes(kinds: Iterable[Kind]) -> tuple[str, ...]:
-    """The beginnings that a URL of these kinds may have, such as `postgres://`."""
+    """How a URL of these kinds may begin, for example `postgres://`."""
     return tuple(f"{scheme}://" for kind in kinds for scheme in kind.schemes)
 
 

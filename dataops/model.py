@@ -45,7 +45,7 @@ class Ahead(enum.Enum):
 
 @dataclass(frozen=True)
 class Migration:
-    """One migration file. What its text says is computed only when somebody asks for it, and then kept.
+    """One migration file. Its text is analysed only when somebody asks for a fact, and only once.
 
     `parent` is the id of the migration before it, None for the first one.
     """
@@ -58,7 +58,7 @@ class Migration:
 
     @cached_property
     def raw_checksum(self) -> str:
-        """SHA-256 of the file as it is."""
+        """SHA-256 of the bytes of the file."""
         return source.raw_checksum(self.text)
 
     @cached_property
@@ -71,7 +71,7 @@ class Migration:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 of what the code does: comments, docstrings and formatting do not count. Raises BrokenFile."""
+        """SHA-256 of the code without comments, docstrings and formatting. Raises BrokenFile."""
         try:
             return source.semantic_checksum(self.text)
         except source.Unreadable as error:
@@ -94,7 +94,7 @@ class Migration:
 
     @property
     def repeatable(self) -> bool:
-        """Whether the data is the same in the end when it was stopped at any command and is run again."""
+        """Whether it may be stopped at any command and run again, with the same data in the end."""
         return self.facts.repeatable
 
 
@@ -133,7 +133,9 @@ class Service:
     kind: Kind
     url: str = field(repr=False)
     folder: Path
-    migrations: tuple[Migration, ...] = field(default=(), repr=False, hash=False)  # a quick hash: see othertools.match
+    migrations: tuple[Migration, ...] = field(
+        default=(), repr=False, hash=False
+    )  # not in the hash, which othertools.match computes often
     depends_on: tuple[str, ...] = ()
     timeouts: Timeouts = Timeouts()
     ahead: Ahead = Ahead.REFUSE
@@ -152,7 +154,7 @@ class Service:
 
     @cached_property
     def position(self) -> dict[str, int]:
-        """The place of each migration in the history, by id; 0 for the first one."""
+        """The position of each migration in the history, by id; 0 for the first one."""
         return {migration.id: at for at, migration in enumerate(self.migrations)}
 
 
@@ -224,7 +226,7 @@ class Author:
 class AppliedMigration:
     """A migration that the native record has, with what the journal knows about it; None where it knows nothing.
 
-    `adopted` names the tool that applied it, if that was not us. What it threw away then is not in the stash.
+    `adopted` names the tool that applied it, if that was not us. Then nothing that it deleted is in the stash.
     """
 
     id: str
@@ -254,7 +256,7 @@ class Identity:
 
     `server` is the system identifier of a PostgreSQL cluster, or the name and members of a replica set. `database` is
     the database's name and internal id, and `address` is where we reached it. `marks` are the ids of a MongoDB's
-    collections. They are random, so they tell two databases of the same name apart. Collections are often added and
+    collections. They are random, so they distinguish two databases of the same name. Collections are often added and
     seldom removed.
     """
 
@@ -269,7 +271,11 @@ class Identity:
         return (self.server, self.database, self.address)
 
     def still(self, before: Identity) -> bool:
-        """Whether this may be the database that `before` was, some time later."""
+        """Whether this may be the same database as `before`, some time later.
+
+        No collection of `before` may be gone. A database that had no collection then must have none now, because
+        otherwise nothing shows that it is the same one.
+        """
         if self.name != before.name or not before.marks <= self.marks:
             return False
         return bool(before.marks) or not self.marks
@@ -365,10 +371,10 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Failure:
-    """Which step failed, and with which error, in which there is no secret any more.
+    """Which step failed, and with which error. The error contains no secret.
 
-    Without a step, something else of the service failed, such as the last check. `applied_before` counts the steps of
-    the same service that succeeded before.
+    If there is no step, something else failed for the service, such as reading the record at the end. `applied_before`
+    is how many migrations of the service were applied before an apply failed, or rolled back before a rollback failed.
     """
 
     service: str

@@ -1,16 +1,16 @@
-"""How far a long migration is: for migration files.
+"""Lets a migration file report how far a long migration has come. The display is in dataops.show.progress.
 
     from dataops.progress import track
 
     for batch in track(batches, total=12_000, unit="documents"):
         ...
 
-Outside of a run (a test, `pymongo-migrate`, `alembic`) `track` only iterates.
+Outside of a run, in a test, in `pymongo-migrate` or in `alembic`, `track` only iterates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -23,7 +23,7 @@ _report: ContextVar[Report | None] = ContextVar("dataops_progress", default=None
 
 @contextmanager
 def reporting(report: Report) -> Iterator[None]:
-    """While this scope lasts, `track` in this thread tells `report(done, total, unit)`."""
+    """While this scope lasts, `track` in this thread calls `report(done, total, unit)`."""
     token = _report.set(report)
     try:
         yield
@@ -32,15 +32,15 @@ def reporting(report: Report) -> Iterator[None]:
 
 
 def track(iterable: Iterable[T], total: int | None = None, unit: str = "documents") -> Iterator[T]:
-    """Hand on every item and report how many are done.
+    """Yield every item, and report how many are done.
 
-    An item that is a list or tuple counts as its length (a batch), anything else as one. `total` is in the same
-    unit; None when it is not known, then there is a count and no time left.
+    A list or tuple is a batch and counts as many as it has items; anything else counts as one. `total` is in the same
+    unit. Without it, a person sees how many are done, but not how much time is left.
     """
     report = _report.get()
     done = 0
     for item in iterable:
         yield item
-        done += len(item) if isinstance(item, Sized) and isinstance(item, (list, tuple)) else 1
+        done += len(item) if isinstance(item, (list, tuple)) else 1
         if report is not None:
             report(done, total, unit)

@@ -1,11 +1,12 @@
-"""`dataops prove`: every migration there and back on a scratch database, by the code that migrates for real.
+"""`dataops prove`: applies, rolls back and applies again every migration on a scratch database.
 
-Each migration alone: applied, rolled back (all is as it was before), applied again (all is as it was after). Then the
-whole way: rolled back to the beginning, applied again to the end. Catalogues are compared to the last comment, contents
-to the last field.
+First each migration alone: after the rollback everything must be as before, and after the second apply everything must
+be as after the first one. Then the whole way: all are rolled back to the beginning and applied again to the end.
+Catalogues are compared with all their details, and contents field by field.
 
-A second database, the twin, is only ever applied to. What differs between the two is made anew each time (ids, times),
-and does not count when a migration is applied again.
+Some values are new each time, such as generated ids and times, and must not count as differences. To find them, there
+is a second database, the twin, in which migrations are only applied. What differs between the two databases is such a
+value.
 """
 
 from __future__ import annotations
@@ -31,13 +32,16 @@ from dataops.scratch import Scratch
 
 _BACK, _AGAIN = "rolled back", "applied again"
 
-Tell = Callable[[str, Migration, int, int], None]
+Report = Callable[[str, Migration, int, int], None]
 """Called before each migration is proved: service, migration, its number, of how many."""
 
 
 @dataclass(frozen=True)
 class Counterexample:
-    """What did not come out as it should. `migration` is "" for the whole way; `when` says after which movement."""
+    """A difference that should not be there. `migration` is "" for the whole way.
+
+    `when` says after which movement it was found: rolled back, or applied again.
+    """
 
     service: str
     migration: str
@@ -51,7 +55,11 @@ class Counterexample:
 
 @dataclass
 class Proof:
-    """What came of one service."""
+    """The result for one service: the migrations that were proved, and what was wrong with them.
+
+    `error` is the failure of a migration, after which the proof of this service ended. `seeded` says that a seed file
+    has filled the database.
+    """
 
     service: Service
     migrations: tuple[Migration, ...]
@@ -61,14 +69,15 @@ class Proof:
 
 
 class Seeding:
-    """The functions of a seed file: `seed(service, database)` before the first migration that is proved, and
-    `seed_after(service, migration, database)` after each. Either may be missing.
+    """A seed file, which fills scratch databases with data.
 
-    `database` is a pymongo Database, or a psycopg Connection in autocommit.
+    It has the function `seed(service, database)`, which is called before the first migration that is proved, or
+    `seed_after(service, migration, database)`, which is called after each, or both. `database` is a pymongo Database,
+    or a psycopg Connection in autocommit.
     """
 
     def __init__(self, path: Path | None) -> None:
-        """Raises UsageError for a file that cannot be run or has neither function."""
+        """Raises UsageError for a file that cannot be run or has neither function. None means that there is no file."""
         self._module = _run(path) if path is not None else None
         self._path = path
 
@@ -124,7 +133,7 @@ def prove(
     *,
     since: Migration | None,
     seeding: Seeding,
-    tell: Tell,
+    report: Report,
     stop: StopSignal,
 ) -> Proof:
     """Prove a service's migrations from `since` on (None: all of them). A failing migration is the proof's `error`.
@@ -139,7 +148,7 @@ def prove(
             scratch.migrate(one, chain[first - 1] if first else None)
             proof.seeded = seeding.before(one)
         try:
-            _Prover(proof, trial, twin, author, seeding, tell, stop).run()
+            _Prover(proof, trial, twin, author, seeding, report, stop).run()
         except MigrationFailed as error:
             error.service = service.name
             proof.error = error
@@ -154,7 +163,7 @@ class _Prover:
         twin: Service,
         author: Author,
         seeding: Seeding,
-        tell: Tell,
+        report: Report,
         stop: StopSignal,
     ) -> None:
         self._proof = proof
@@ -162,14 +171,14 @@ class _Prover:
         self._twin = twin
         self._author = author
         self._seeding = seeding
-        self._tell = tell
+        self._report = report
         self._stop = stop
 
     def run(self) -> None:
         start = before = self._look()
         grown = False
         for number, migration in enumerate(self._proof.migrations, 1):
-            self._tell(self._proof.service.name, migration, number, len(self._proof.migrations))
+            self._report(self._proof.service.name, migration, number, len(self._proof.migrations))
             self._move(Direction.APPLY, migration)
             self._move(Direction.APPLY, migration, of=self._twin)
             after = self._look()
@@ -185,7 +194,7 @@ class _Prover:
         if all(migration.reversible for migration in self._proof.migrations) and len(self._proof.migrations) > 1:
             end = before
             self._move(Direction.ROLLBACK, None)
-            # What was sown on the way is in tables of the beginning too: then only the catalogue can be as it was.
+            # If `seed_after` added rows to tables that were there at the beginning, their contents cannot be as before.
             self._compare("", _BACK, start, self._look(), contents_too=not grown)
             self._move(Direction.APPLY, self._proof.migrations[-1])
             self._compare("", _AGAIN, end, self._look())
@@ -195,14 +204,14 @@ class _Prover:
         result = execute(plan, self._author, emit=lambda event: None, stop=self._stop)
         if result.stopped:
             raise Stopped("stopped while proving; nothing of yours was touched", service=self._trial.name)
-        for failure in result.failures:
-            error = failure.error
+        if result.failures:
+            error = result.failures[0].error
             if isinstance(error, DataopsError):
                 raise MigrationFailed(error.message, migration=error.migration, hint=error.hint) from error
             raise MigrationFailed(message_of(error)) from error
 
     def _plan(self, service: Service, direction: Direction, migration: Migration | None) -> Plan:
-        """Apply up to a migration, or roll back the one that is newest (None: everything that is proved)."""
+        """The plan to apply up to a migration, or to roll back the newest one (None: all that are proved)."""
         with opened(service) as database:
             states = [database.read()]
         if direction is Direction.APPLY:
@@ -215,7 +224,9 @@ class _Prover:
             return _Look(database.catalogue(), database.contents())
 
     def _compare(self, migration: str, when: str, wanted: _Look, found: _Look, *, contents_too: bool = True) -> None:
-        told = [str(difference) for difference in catalogue.compare(wanted.catalogue, found.catalogue, details=True)]
+        differences = [
+            str(difference) for difference in catalogue.compare(wanted.catalogue, found.catalogue, details=True)
+        ]
         if contents_too:
             changes = contents.compare(wanted.contents, found.contents)
             if changes and when == _AGAIN:
@@ -223,9 +234,9 @@ class _Prover:
                     changes = contents.without_made_anew(
                         changes, contents.compare(wanted.contents, database.contents())
                     )
-            told += map(str, changes)
+            differences += map(str, changes)
         name = self._proof.service.name
-        self._proof.disproved += [Counterexample(name, migration, when, difference) for difference in told]
+        self._proof.disproved += [Counterexample(name, migration, when, difference) for difference in differences]
 
 
-__all__ = ["Counterexample", "Proof", "Seeding", "Tell", "prove"]
+__all__ = ["Counterexample", "Proof", "Report", "Seeding", "prove"]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 SHORTEST = 3
-"""A secret of fewer characters is hidden only where a URL or a setting shows it: it would be anywhere in free text."""
+"""A shorter secret is masked only inside of a URL or a setting. In other text, it would also match ordinary words."""
 MASK = "***"
 
 _STRUCTURE = (
@@ -23,7 +23,7 @@ _STRUCTURE = (
 
 
 class Redactor:
-    """Masks every secret that it has learned, and whatever stands where a URL or a setting has its password."""
+    """Masks every secret that it has learned, and whatever is in the password's place of a URL or of a setting."""
 
     def __init__(self) -> None:
         self._secrets: frozenset[str] = frozenset()
@@ -42,7 +42,7 @@ redact = Redactor()
 
 
 def message_of(error: BaseException) -> str:
-    """What an exception says, without secrets. Works also for one whose `__str__` raises."""
+    """The message of an exception, without secrets. It also works for an exception whose `__str__` raises."""
     try:
         return redact(str(error))
     except Exception as problem:  # noqa: BLE001  a migration may raise any class, with any __str__
@@ -50,7 +50,7 @@ def message_of(error: BaseException) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """`ValueError: no`: the class of an exception, and what it says, without secrets."""
+    """The class and the message of an exception, without secrets, for example `ValueError: no`."""
     return f"{type(error).__name__}: {message_of(error)}"
 
 
@@ -62,11 +62,11 @@ def traceback_of(error: BaseException) -> str:
 
 
 def secrets_in(url: str) -> set[str]:
-    """The password parts of a URL in all their spellings; nothing for a password shorter than SHORTEST.
+    """The passwords of a URL in all their spellings. None of them is shorter than SHORTEST.
 
-    A password that should have been escaped and was not (it holds @, : or /) is taken apart by drivers in unforeseen
-    places, so that its pieces count as secrets too. So do the lines of one that has several: people and programs cut
-    text at the end of a line.
+    If a password has @, : or / and is not escaped, drivers may split it there, so that its pieces count as secrets too.
+    The lines of a password with several lines are secrets too, because people and programs cut text at the end of a
+    line.
     """
     authority = url.partition("://")[2]
     before_query = authority.partition("?")[0]
@@ -82,7 +82,7 @@ def secrets_in(url: str) -> set[str]:
 
 
 def _spellings(value: str) -> set[str]:
-    """As URLs, SQL, Python and JSON write a text: a traceback, a driver's message or a document may hold it so."""
+    """A text as URLs, SQL, Python and JSON write it. Any of these may be in a traceback or in a driver's message."""
     return {
         value,
         quote(value),
@@ -91,7 +91,7 @@ def _spellings(value: str) -> set[str]:
         value.replace("'", "''"),
         repr(value)[1:-1],
         ascii(value)[1:-1],
-        repr(f"{value}'\"")[1:-4],  # as it is written inside of a text that has both kinds of quotes
+        repr(f"{value}'\"")[1:-4],  # as Python writes it inside of a text that has both kinds of quotes
         ascii(f"{value}'\"")[1:-4],
         json.dumps(value)[1:-1],
         json.dumps(value, ensure_ascii=False)[1:-1],
@@ -99,7 +99,7 @@ def _spellings(value: str) -> set[str]:
 
 
 def _places(secret: str, text: str) -> Iterator[tuple[int, int]]:
-    """Every place where the text has the secret, also where two of them overlap."""
+    """The start and the end of every place where the secret is in the text. Two places may overlap."""
     at = text.find(secret)
     while at >= 0:
         yield at, at + len(secret)
@@ -109,8 +109,8 @@ def _places(secret: str, text: str) -> Iterator[tuple[int, int]]:
 def _masked(text: str, spans: Iterable[tuple[int, int]]) -> str:
     """The text with one mask for each group of spans that overlap.
 
-    All spans are found before anything is replaced. Replacing secret after secret would leave the end of a longer one
-    whose beginning is a secret too.
+    All spans are found before anything is replaced. If each secret were replaced in turn, the end of a long secret
+    would stay visible when its beginning is a secret too.
     """
     parts = []
     end = 0

@@ -1,9 +1,9 @@
-"""A scratch database that holds our history up to a migration: what a database should be like, made to look at.
+"""Scratch databases: databases of our own in which our history is applied, to see what a database should be like.
 
-It is built by the code that migrates for real, on a server that was named, or else on one that is started here for the
-while (see dataops.dev). Nothing of it stays. Only a process that is killed leaves a database behind, and only on a
-named server: `dataops_scratch_<run>_<number>`, whose run begins with the time (UTC) and is in the log of that process.
-It may be dropped by hand.
+A scratch database is built by the same code that migrates real databases. It is created on a server that the user
+names, or else on one that is started here and stopped at the end (see dataops.dev). It is dropped at the end. Only a
+process that is killed leaves one behind, and only on a named server. Its name is `dataops_scratch_<run>_<number>`; a
+run's id begins with the time (UTC) and is in the log of that process. It may be dropped by hand.
 
     with Scratch(author) as scratch:
         expected = scratch.catalogue(service, to, live)
@@ -39,10 +39,10 @@ PREFIX = "dataops_scratch_"
 
 
 class Scratch:
-    """Servers for scratch databases, one of each kind at most, started when they are first needed."""
+    """Creates scratch databases. It starts at most one server of each kind, when that is first needed."""
 
     def __init__(self, author: Author, *, servers: Sequence[str] = (), stop: StopSignal | None = None) -> None:
-        """`servers` are URLs of servers on which we may create databases, one of a kind. Raises UsageError."""
+        """`servers` are URLs of servers on which we may create databases, one for each kind. Raises UsageError."""
         self._author = author
         self._named = {_kind(url): url for url in servers}
         self._stop = stop or StopSignal()
@@ -59,26 +59,26 @@ class Scratch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown()  # what is being started has to be there before it can be stopped
+        self._pool.shutdown()  # a server that is still being started must be up before it can be stopped
         self._scope.close()
 
     def start(self, kinds: Iterable[Kind]) -> None:
-        """Begin to start the servers for these kinds of database, side by side, and come back at once."""
+        """Begin to start the servers for these kinds of database, side by side. Returns at once, before they are up."""
         for kind in kinds:
             if kind not in self._named and kind not in self._servers:
                 self._servers[kind] = self._pool.submit(self._start, kind)
 
     def catalogue(self, service: Service, to: Migration | None, live: Database) -> Catalogue:
-        """What `live` should be like with everything up to `to` applied (None: with nothing).
+        """The catalogue that `live` should have when every migration up to `to` is applied (None: no migration).
 
-        Raises ServerUnavailable where there is no server to build on, MigrationFailed, Stopped.
+        Raises MigrationFailed, Stopped, and ServerUnavailable when there is no server for a scratch database.
         """
         try:
             return self._imitation(service, to, live, strictly=True)
         except MigrationFailed:
             if not service.kind.application_creates:
                 raise
-            # A unique index of today may refuse what a migration of years ago inserted.
+            # A unique index that the application has today may refuse what a migration of years ago inserts.
             return self._imitation(service, to, live, strictly=False)
 
     def _imitation(self, service: Service, to: Migration | None, live: Database, *, strictly: bool) -> Catalogue:
@@ -91,7 +91,7 @@ class Scratch:
 
     @contextmanager
     def database(self, service: Service) -> Iterator[Service]:
-        """The same service with an empty database, which is gone afterwards, whoever is still connected."""
+        """The same service with an empty database, which is dropped after the scope, whoever is still connected."""
         name = f"{PREFIX}{self._author.run.replace('-', '_').lower()}_{next(self._numbers)}"
         named = self._named.get(service.kind)
         with _dropped(named, name) if named else ExitStack():
@@ -100,13 +100,14 @@ class Scratch:
             yield replace(service, url=url, mirror="", coexist=(), depends_on=(), session_pooler=False)
 
     def migrate(self, service: Service, to: Migration | None) -> None:
-        """Apply everything up to `to`, as for real. Raises MigrationFailed, which names the migration; Stopped."""
+        """Apply every migration up to `to` (None: none), as `apply` does. Raises MigrationFailed, Stopped."""
         if to is None:
             return
         with opened(service) as database:
             plan = planner.plan_apply([database.read()], to=to)
         result = execute(plan, self._author, emit=lambda event: None, stop=self._stop)
-        for failure in result.failures:
+        if result.failures:
+            failure = result.failures[0]
             error = failure.error
             text = error.message if isinstance(error, DataopsError) else describe(error)
             raise MigrationFailed(
@@ -143,7 +144,7 @@ class Scratch:
 
 @contextmanager
 def _dropped(server: str, name: str) -> Iterator[None]:
-    """Drop the database at the end. After an error that one is told, even if the drop fails too."""
+    """Drop the database at the end. After an error in the scope, that error is raised, even if the drop fails too."""
     from dataops import dev
 
     try:

@@ -1,7 +1,8 @@
 """The statements that migrations send, for traces and for the count of changed rows and documents.
 
-Usually nothing listens, and then backends install nothing. A statement never holds a value: SQL comes without its
-literals, and a MongoDB command comes as its name and its collection.
+`report` hands each statement to whoever is `listening`. Usually nobody is, and then backends do not watch statements at
+all. A statement contains no data: SQL is without its literals, and of a MongoDB command there are only its name and its
+collection.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _LONGEST = 1000
 _VALUES = r"""
     (?P<name>"[^"]*")
   | (?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))
-  | (?P<body>\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))  # of a function, of a DO block
+  | (?P<body>\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))  # body of a function or of a DO block
   | (?:\b[Ee]'(?:[^'\\]|\\.|'')*|'(?:[^']|'')*)(?:'|\Z)
   | (?<![\w$])\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b
 """
@@ -25,7 +26,7 @@ _VALUES = r"""
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement that has ended. `changed` is how many rows or documents, None where the server does not say."""
+    """One statement that has ended. `changed` is how many rows or documents it changed, None if that is not known."""
 
     service: str
     operation: str
@@ -38,39 +39,39 @@ class Statement:
     error: str = ""
 
 
-Hear = Callable[[Statement], None]
+OnStatement = Callable[[Statement], None]
 
-_hearers: list[Hear] = []
+_listeners: list[OnStatement] = []
 
 
 @contextmanager
-def listening(*hearers: Hear) -> Iterator[None]:
-    """While this scope lasts, every connection that is made in this process calls `hearers` with each statement."""
-    _hearers.extend(hearers)
+def listening(*listeners: OnStatement) -> Iterator[None]:
+    """While this scope lasts, call each of `listeners` with every statement of connections that are opened in it."""
+    _listeners.extend(listeners)
     try:
         yield
     finally:
-        for hear in hearers:
-            if hear in _hearers:
-                _hearers.remove(hear)
+        for listener in listeners:
+            if listener in _listeners:
+                _listeners.remove(listener)
 
 
-def listened() -> bool:
-    """Whether anything listens. Backends ask before they install what `tell` needs."""
-    return bool(_hearers)
+def has_listeners() -> bool:
+    """Whether anybody is `listening`. Backends ask this before they watch the statements of a connection."""
+    return bool(_listeners)
 
 
-def tell(statement: Statement) -> None:
+def report(statement: Statement) -> None:
     """Call every listener. One that raises is removed, because listening must never stop a migration."""
-    for hear in list(_hearers):
+    for listener in list(_listeners):
         try:
-            hear(statement)
+            listener(statement)
         except Exception:  # noqa: BLE001
-            _hearers.remove(hear)
+            _listeners.remove(listener)
 
 
 def without_values(sql: str) -> str:
-    """SQL on one line, at most 1,000 characters, with ? for each literal and without the bodies of functions."""
+    """SQL without secrets on one line of at most 1,000 characters, with ? for each literal and each function body."""
     text = " ".join(re.sub(_VALUES, _instead, redact(sql)[: 4 * _LONGEST], flags=re.VERBOSE | re.DOTALL).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 

@@ -1,4 +1,4 @@
-"""Small words: plurals, and names that look alike."""
+"""Helpers for messages: plurals, and hints with similar names."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 step`, `2 steps`: for every noun that only gets an s."""
+    """`1 step`, `2 steps`. Only for nouns whose plural is made with an s."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def near(wanted: str, names: Iterable[str]) -> str:
-    """A hint with the names that look like `wanted`, or the last ones there are."""
+    """A hint for an unknown name: the names that look like `wanted`, or else the last five of `names`."""
     import difflib  # only needed when something is wrong
 
     names = list(names)

@@ -20,7 +20,7 @@ class Outcome(enum.Enum):
 class ToolRow:
     """One migration in another tool's record.
 
-    `names` are the names by which it may be known; the first one is as that tool writes it. `at` is when it was
+    `names` are the names that the tool may use for it; the first one is as the tool writes it. `at` is when it was
     applied, where the tool records that.
     """
 
@@ -52,9 +52,10 @@ class ToolRecord:
 
 @dataclass(frozen=True)
 class Alias:
-    """What adopt.toml says about one of our migrations: how another tool calls it, and which checksums it has there.
+    """What adopt.toml says about one of our migrations: its names and its checksums in another tool's record.
 
     `checksum` is the one in the newest release of that tool's files, and `earlier` are those of the releases before.
+    `name` is the name that the tool uses now, and `also` are further names that may be in its record.
     """
 
     name: str = ""
@@ -68,7 +69,7 @@ class Alias:
 class ToolAliases:
     """What adopt.toml says about one tool: the extension of its files, and our migrations by id.
 
-    `retired` are names in its record that are history: no file is needed for them any more.
+    `retired` are names in that tool's record for which no file is needed any more.
     """
 
     tool: str

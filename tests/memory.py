@@ -1,10 +1,10 @@
-"""A third kind of database, in memory, made of nothing but what docs/architecture.md names for one.
+"""A third kind of database, in memory. It uses only what docs/architecture.md names for a new kind.
 
 It keeps every promise of `Database` and `Locked`, and runs in the contract tests beside PostgreSQL and MongoDB. A step
-is one transaction: it works on a copy, which takes the place of the data when the step and its record are complete.
-Files are pymongo-migrate's, and get something that looks like a pymongo Database from afar.
+is one transaction: it works on a copy of the data, which replaces the data when the step and its record are complete.
+Migration files are those of pymongo-migrate, and get an object with a few methods of a pymongo Database.
 
-A URL is `memory://NAME`; each name is a server with one database, which lives as long as this process.
+A URL is `memory://NAME`. Each name is a server with one database, which lives as long as this process.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ kinds.register(MEMORY)
 _POLL_SECONDS = 0.02
 
 hooks: dict[str, Callable[[], object]] = {}
-"""What `call(NAME)` in a migration file calls: the way in which a test is there while a step runs."""
+"""Functions by name. A migration file runs one with `call(NAME)`, so that a test can act while a step runs."""
 
 
 def call(name: str) -> None:
-    """For migration files."""
+    """Run the hook of that name, if a test has set one. Called in migration files."""
     hooks.get(name, lambda: None)()
 
 
@@ -61,12 +61,12 @@ _numbers = itertools.count(1)
 
 
 def fresh_url() -> str:
-    """The URL of an empty server that nobody else uses."""
+    """The URL of a new, empty server that no other test uses."""
     return f"memory://server-{next(_numbers)}"
 
 
 class Conflict(Exception):
-    """What a migration may raise so that its step counts as rolled back by the server, with an SQLSTATE."""
+    """A migration raises this to simulate an error with an SQLSTATE, after which the server rolls the step back."""
 
     def __init__(self, sqlstate: str) -> None:
         super().__init__(f"conflict {sqlstate}")
@@ -75,7 +75,7 @@ class Conflict(Exception):
 
 @dataclass
 class Server:
-    """What the server holds. `token` changes with every holder of the lock, so that an old holder can be told."""
+    """The data of one server. `token` changes with every holder of the lock, so that an old holder is recognised."""
 
     data: dict[str, list[Any]] = field(default_factory=dict)
     record: dict[str, datetime] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Server:
     stash: dict[str, list[Any]] = field(default_factory=dict)
     holder: Holder | None = None
     token: int = 0
-    forgets: bool = False  # loses what a step commits, as a server that lies
+    forgets: bool = False  # a faulty server: it says that a step is committed, and loses it
     running: bool = False
     mutex: threading.RLock = field(default_factory=threading.RLock)
 
@@ -111,14 +111,14 @@ _servers: dict[str, Server] = {}
 
 
 def server_of(url: str) -> Server:
-    """The server behind a URL. Raises Unreachable for port 1, where nobody listens in any test."""
+    """The server of a URL. Raises Unreachable for port 1, on which no server listens in any test."""
     if ":1/" in url:
         raise Unreachable(f"cannot connect to {url.partition('://')[2]}")
     return _servers.setdefault(url, Server())
 
 
 class Collection:
-    """As much of a collection as the migrations of the contract tests use."""
+    """The methods of a pymongo Collection that the migrations of the contract tests use."""
 
     def __init__(self, rows: list[Any], use: Callable[[str], None], drop: Callable[[], None]) -> None:
         self._rows = rows
@@ -139,7 +139,10 @@ class Collection:
 
 
 class Data:
-    """What a migration gets: collections as attributes. `use` is told each command, and may raise to end the step."""
+    """The database that a migration gets. Its attributes are collections.
+
+    `use` is called with each command, and may raise an error to end the step.
+    """
 
     def __init__(self, data: dict[str, list[Any]], use: Callable[[str], None]) -> None:
         self._data = data

@@ -1,6 +1,6 @@
-"""A database of one service, as two types: `Database` asks and cannot write, `Locked` holds the lock and does.
+"""The database of one service, as two types: `Database` asks and cannot write, `Locked` holds the lock and writes.
 
-    with database.lock(author, timeout=120.0, waiting=tell, stop=stop) as locked:
+    with database.lock(author, timeout=120.0, waiting=report, stop=stop) as locked:
         locked.write(started)
         locked.run(step, end)
 
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from dataops.contents import Contents
 
 Waiting = Callable[[Holder | None], None]
-"""Called once for each holder that keeps us waiting for the lock; None when it cannot be seen who that is."""
+"""Called once for each holder that keeps us waiting for the lock, with None when we cannot see who holds it."""
 
 
 class StepFailed(Exception):
-    """A step that failed, where the database knows what is left of it. `cause` is what was raised in the step.
+    """A step failed, and the database knows what is left of it. `cause` is the error that was raised in the step.
 
-    `text` says it in one line, without secrets. Another error out of `Locked.run` means that nobody knows what is left.
+    `text` describes that error in one line, without secrets. If `Locked.run` raises any other error, then the database
+    does not know what is left of the step.
     """
 
     def __init__(self, cause: BaseException, text: str) -> None:
@@ -42,10 +43,10 @@ class StepFailed(Exception):
 
 
 class RolledBack(StepFailed):
-    """The server took the whole step back: nothing of it is left.
+    """A step failed, and the server has taken all of it back: nothing of it is left.
 
-    `sqlstate` is the server's code for the reason, "" where the reason is not the server's. Whether the step is tried
-    again is decided by dataops.run.retry.
+    `sqlstate` is the server's code of the error, or "" if the error did not come from the server. dataops.run.retry
+    decides whether the step is tried again.
     """
 
     def __init__(self, cause: BaseException, text: str, sqlstate: str = "") -> None:
@@ -54,64 +55,67 @@ class RolledBack(StepFailed):
 
 
 class PartlyCommitted(StepFailed):
-    """A part of the step is committed, or may be: the file ended the transaction that it was given."""
+    """A step failed, and a part of it is committed, or may be: the file ended the transaction that it was given."""
 
 
 class Database(Protocol):
-    """One database of one service, as far as it can be asked. Nothing here writes, and a user who may read suffices.
+    """The database of one service, to ask questions. No method writes, and a user that may only read is enough.
 
-    Not for two threads at once. Every question raises Unreachable or PermissionDenied where the server cannot be asked.
+    Two threads must not use it at once. Every question raises Unreachable when the server does not answer, and
+    PermissionDenied when this user may not ask it.
     """
 
     service: Service
 
     def read(self) -> State:
-        """What the database says now, as one consistent look. Creates nothing, not even our own tables."""
+        """The state of the database now, all of it from one moment. Creates nothing, not even our own tables."""
 
     def render(self, step: Step) -> Rendering:
-        """The commands of a step, as far as they can be known without running it."""
+        """The commands of a step, as far as they are known without running it."""
 
     def history(self, limit: int | None) -> tuple[Entry, ...]:
-        """The newest `limit` entries of the journal (None: all), newest first. Empty when there is no journal."""
+        """The newest `limit` entries of the journal (None: all), newest first; none if there is no journal."""
 
     def stash_entries(self) -> tuple[StashEntry, ...]:
         """What migrations have put aside here, oldest first."""
 
     def catalogue(self) -> Catalogue:
-        """What the database is made of, details included (`Catalogue.details`)."""
+        """What the database is made of, including its details (see `Catalogue.details`)."""
 
     def contents(self) -> Contents:
-        """Digests of everything that its tables or collections hold. Reads all of it.
+        """A digest of each table or collection. Reads all data of the database.
 
-        PostgreSQL: at one moment, and comparable between servers of one byte order. MongoDB: what is written meanwhile
-        may be in it or not. Raises PermissionDenied where rows are hidden from this user.
+        PostgreSQL digests one moment; digests of two servers can be compared if both have the same byte order. In
+        MongoDB, what others write meanwhile may be included or not. Raises PermissionDenied when rows are hidden from
+        this user.
         """
 
     def lock(
         self, author: Author, *, timeout: float, waiting: Waiting, stop: Callable[[], bool]
     ) -> AbstractContextManager[Locked]:
-        """Hold the one migration lock of this database. Our own tables exist from then on.
+        """Hold the migration lock of this database while the scope lasts. Creates our own tables if they are missing.
 
-        Polls for at most `timeout` seconds, calls `waiting` while somebody else holds it, and gives up with Stopped
-        when `stop()` says so. Raises LockNotObtained.
+        Polls for at most `timeout` seconds, and calls `waiting` while somebody else holds the lock. Raises
+        LockNotObtained when the time is over, and Stopped when `stop()` returns True.
         """
 
     def error_text(self, error: BaseException) -> str:
         """One line for a person: what the server or the migration said, without secrets."""
 
     def close(self) -> None:
-        """Release everything. Closing twice is fine."""
+        """Close every connection. It may be called twice."""
 
 
 class Locked(Protocol):
-    """A database while we hold its lock. Its methods do not exist outside of that scope.
+    """A database while we hold its lock, to write into it. It must not be used after the scope of `Database.lock`.
 
-    Not for two threads at once, except `abort`. Every method raises LockLost once the lock is, or may be, lost.
+    Two threads must not use it at once, except for `abort`. Every method raises LockLost once the lock is lost or may
+    be lost.
     """
 
     @property
     def database(self) -> Database:
-        """What is locked, to be asked as always."""
+        """The same database, to ask it questions."""
 
     def read(self) -> State:
         """What the database says now, asked over what is open already: a password may have ended meanwhile.
@@ -123,62 +127,64 @@ class Locked(Protocol):
         """Raise LockLost unless the lock is still ours."""
 
     def write(self, entry: Entry) -> None:
-        """Append to the journal; the entry is durable when this returns."""
+        """Append an entry to the journal. It is durable when this returns."""
 
     def run(self, step: Step, end: Callable[[], Entry]) -> Entry:
-        """Make the change of a step, record it natively, and append `end()` to the journal; return that entry.
+        """Run a step, write it into the native record, append `end()` to the journal, and return that entry.
 
-        All of it is one transaction where the migration is atomic. `end` is called when the change is made, so that
-        the seconds in its entry are those of the change. Raises RolledBack when the server has taken all of an atomic
-        step back, otherwise what the migration raised: then an atomic step has left nothing, any other what it did.
+        All of this is one transaction if the migration is atomic. `end` is called as soon as the change is made, so
+        that the seconds in its entry are those of the change. Raises StepFailed when the database knows what is left of
+        a failed step: RolledBack when nothing is left, PartlyCommitted when something is or may be. Any other error of
+        the migration is raised as it is, and what the step did before it stays.
         """
 
     def resolve(self, entry: Entry, *, applied: bool) -> None:
-        """Carry out a person's answer: make the native record say `applied`, and journal the answer."""
+        """Carry out a person's decision: set the native record to `applied` or not, and journal the decision."""
 
     def adopt(self, record: ToolRecord | None, adopted: Sequence[Adopted]) -> None:
         """Take over what another tool did: make the native record agree with `adopted`, and journal it, all or nothing.
 
-        The other tool's `record` is not touched, and that tool is kept out meanwhile; None when there is no record.
-        Raises StalePlan when the record has changed since it was read, LockNotObtained while that tool is migrating.
+        `record` is the other tool's record, or None when there is none. It is not changed, and where the tool has a
+        lock, the tool waits meanwhile. Raises StalePlan when the record has changed since it was read, and
+        LockNotObtained when the other tool is migrating.
         """
 
     def prune(self, migration: str, entry: Entry) -> None:
-        """Drop what one migration has put aside, and journal it."""
+        """Drop the stash entries of one migration, and journal that."""
 
     def abort(self) -> None:
-        """From another thread: make what runs now fail soon. This is what the second Ctrl-C does."""
+        """Make the step that runs now fail soon. Called from another thread, at the second Ctrl-C."""
 
 
 @runtime_checkable
 class Mirrors(Protocol):
-    """A locked database that can write into the records of other tools (`Service.mirror`)."""
+    """A `Locked` that can also write into the record of another tool (see `Service.mirror`)."""
 
     def complete_mirror(self, missing: Sequence[Migration]) -> None:
-        """Before the first step: add what the mirrored record lacks. Creates that record where there is none."""
+        """Add the `missing` migrations to the mirrored record, before the first step. Creates the record if needed."""
 
 
 @runtime_checkable
 class Imitates(Protocol):
-    """A database of a kind in which an application creates objects by itself (`Kind.application_creates`)."""
+    """A `Database` that can copy objects which an application created by itself (see `Kind.application_creates`)."""
 
     def imitate(self, other: Database, *, strictly: bool) -> None:
-        """In an empty scratch database: make what `other` has and no migration accounts for, without any data.
+        """Create the objects of `other` in this empty scratch database, without any data.
 
-        `strictly`: also what may refuse the documents that migrations insert, which is unique indexes.
+        With `strictly`, its unique indexes are unique here too. They may then refuse documents that migrations insert.
         """
 
 
 def connect(service: Service) -> Database:
-    """The database of a service. Imports its driver only now, and connects only when it is asked something."""
+    """The database of a service. The driver is imported now; a connection is opened at the first question."""
     database: Database = importlib.import_module(service.kind.module).connect(service)
     return database
 
 
 def driver(service: Service) -> AbstractContextManager[Any]:
-    """The driver's own connection, which can write: a pymongo Database, a psycopg Connection in autocommit.
+    """The driver's own connection, which can write, for filling scratch databases with data.
 
-    It is for seeding scratch databases.
+    It is a pymongo Database or a psycopg Connection in autocommit.
     """
     connection: AbstractContextManager[Any] = importlib.import_module(service.kind.module).driver(service)
     return connection

@@ -1,7 +1,7 @@
-"""The journal, the same for every kind of database: entries as they are stored, and what a state takes from them.
+"""The journal, for every kind of database: how entries are stored and read, and how a state is made from them.
 
-A kind of database stores an entry as a row or as a document whose columns or fields are those of `to_fields`, and adds
-`seq` and, by the server's clock, `at`.
+An entry is stored as a row or as a document with the fields of `to_fields`. The database adds two more fields: `seq`,
+which orders the entries, and `at`, the time by the server's clock.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from dataops.redaction import redact
 from dataops.toolrecords import ToolRecord
 
 ENDED_WELL = (JournalEvent.SUCCEEDED, JournalEvent.RESOLVED, JournalEvent.ADOPTED)
-"""After these events the journal claims that the migration is applied, or that it is not, by the entry's direction."""
+"""An entry with one of these events says whether its migration is applied: its direction is apply or rollback."""
 
 
 def to_fields(entry: Entry) -> dict[str, Any]:
-    """What is stored of an entry, without `seq` and `at`, which the database fills in."""
+    """The fields of an entry to store, without `seq` and `at`, which the database fills in."""
     return {
         "run": entry.run,
         "migration": entry.migration,
@@ -39,30 +39,39 @@ def to_fields(entry: Entry) -> dict[str, Any]:
 
 
 def from_fields(stored: Mapping[str, Any]) -> Entry:
-    """The entry of a stored row or document with the fields of `Entry`."""
-    # A run that did not know our secrets may have written them.
-    told = {key: redact(stored[key]) for key in ("error", "reason")}
+    """The entry that a row or document holds. It has to have all fields of `Entry` and no other."""
+    # The run that wrote these texts may not have known the secrets that we know.
+    redacted = {key: redact(stored[key]) for key in ("error", "reason")}
     return Entry(
-        **{**stored, **told, "direction": Direction(stored["direction"]), "event": JournalEvent(stored["event"])}
+        **{**stored, **redacted, "direction": Direction(stored["direction"]), "event": JournalEvent(stored["event"])}
     )
 
 
 @dataclass(frozen=True)
 class Journal:
-    """What a state needs of a journal: its newest entry, and of each migration the newest one that ended well."""
+    """What a state needs of a journal.
+
+    `last` is the newest entry. `ended_well` has for each migration its newest entry with an event of ENDED_WELL.
+    """
 
     last: Entry | None = None
     ended_well: Mapping[str, Entry] = field(default_factory=dict)
 
     def claims(self) -> dict[str, bool]:
-        """What the journal believes of migrations: True for applied. It has no opinion while a step is under way."""
+        """What the journal says about each migration: True for applied, False for rolled back.
+
+        It says nothing about a migration whose step has started and has no end yet.
+        """
         claims = {id_: entry.direction is Direction.APPLY for id_, entry in self.ended_well.items()}
         if self.last is not None and self.last.event is JournalEvent.STARTED:
             claims.pop(self.last.migration, None)
         return claims
 
     def applied(self, id_: str, at: datetime | None) -> AppliedMigration:
-        """A migration that the native record has since `at` (None: it does not say), with what the journal knows."""
+        """A migration of the native record, with what the journal knows about it.
+
+        `at` is when it was applied by the native record, None where that does not say it.
+        """
         entry = self.ended_well.get(id_)
         if entry is None or entry.direction is not Direction.APPLY:
             return AppliedMigration(id_, at)
@@ -74,8 +83,8 @@ class Journal:
 class NativeRecord:
     """What the native record says is applied.
 
-    `applied` are ids that have a file, in the order of the history, `unknown` those that have none. `times` are when
-    each was applied, where the record says it.
+    `applied` are the ids that have a file, in the order of the history, and `unknown` are those that have none. `times`
+    says when each was applied, where the record says it.
     """
 
     applied: tuple[str, ...] = ()
@@ -93,7 +102,7 @@ def state_of(
     holder: Holder | None,
     tool_records: Iterable[ToolRecord] = (),
 ) -> State:
-    """One state from the native record, which is the truth, and the journal beside it."""
+    """The state of a database. The native record says what is applied, and the journal adds what it knows."""
     return State(
         service=service,
         identity=identity,
@@ -108,10 +117,10 @@ def state_of(
 
 
 def settled(look: Callable[[], State]) -> State:
-    """A state in which a step that is *started* and has no lock holder is really dead, and not just ending.
+    """Call `look` until its state can be trusted about a step that has started and has no end.
 
-    The holder is looked up after the journal. If the journal still says the same at a second look, then the step's run
-    had no lock in between: it is gone.
+    If nobody holds the lock, its run has died, or it ended after the journal was read and before we looked at the lock.
+    A run writes the end of a step before it releases the lock. So if a second look finds no end, the run has died.
     """
     state = look()
     while state.last is not None and state.last.event is JournalEvent.STARTED and state.holder is None:

@@ -1,4 +1,4 @@
-"""A migration file as a Python module, run from the very text whose checksum was taken."""
+"""Loads a migration file as a Python module, from exactly the text whose checksum was taken."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dataops.redaction import describe
 
 
 def load_module(service: Service, migration: Migration) -> types.ModuleType:
-    """Run the top level of a file. Raises BrokenFile when that raises, or when a function is missing."""
+    """Run the top level of a file. Raises BrokenFile when that fails, or when `upgrade` or `downgrade` is missing."""
     module = types.ModuleType(re.sub(r"\W", "_", migration.path.stem))
     module.__file__ = str(migration.path)
     try:
-        # dont_inherit: the file's own __future__ imports count, not those of this one.
+        # dont_inherit: otherwise the __future__ imports of this module would apply to the migration file too.
         exec(compile(migration.text, str(migration.path), "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:
         raise BrokenFile(
@@ -32,12 +32,12 @@ def load_module(service: Service, migration: Migration) -> types.ModuleType:
 
 
 def function_of(module: types.ModuleType, step: Step) -> Any:
-    """The function of a loaded file that a step calls."""
+    """The function of a loaded file that does the step."""
     return getattr(module, function_name(step))
 
 
 def function_name(step: Step) -> str:
-    """`upgrade` or `downgrade`."""
+    """The name of the function that does the step: `upgrade` or `downgrade`."""
     return "upgrade" if step.direction is Direction.APPLY else "downgrade"
 
 

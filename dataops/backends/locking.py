@@ -1,4 +1,4 @@
-"""The lock, the same for every kind of database: how one waits for it, and what comes first once it is held."""
+"""The lock, for every kind of database: the loop that waits for it, and what has to be done first under it."""
 
 from __future__ import annotations
 
@@ -25,35 +25,36 @@ def wait_for(
     stop: Callable[[], bool],
     poll_seconds: float,
 ) -> None:
-    """Call `take` until it says that the lock is ours, for at most `timeout` seconds.
+    """Call `take` until it returns True, which means that the lock is ours, for at most `timeout` seconds.
 
-    `waiting` is told once of each holder. Raises Stopped when `stop()` says so, LockNotObtained at the end. The pause
-    between two tries is up to `poll_seconds`, a different one each time, so that many waiters do not come together.
+    `waiting` is called once for each holder. Raises Stopped when `stop()` returns True, and LockNotObtained when the
+    time is over. The pause between two tries is random, up to `poll_seconds`, so that waiters do not all ask at once.
     """
     deadline = time.monotonic() + timeout
-    told: Holder | None = None
+    reported: Holder | None = None
     first = True
     while not take():
         found = holder()
-        if first or (found is not None and found != told):
+        if first or (found is not None and found != reported):
             waiting(found)
-            told, first = found, False
+            reported, first = found, False
         if stop():
             raise Stopped("stopped while waiting for the lock", service=service.name)
         if time.monotonic() >= deadline:
             raise LockNotObtained(
-                f"the migration lock is held by {told or 'somebody'}; gave up after {timeout:g} s",
+                f"the migration lock is held by {reported or 'somebody'}; gave up after {timeout:g} s",
                 service=service.name,
             )
         time.sleep(poll_seconds * random.uniform(0.5, 1.0))
 
 
-def examined(locked: Locked, examine: Callable[[State], T], *, resolving: str | None = None) -> T:
-    """What comes first under every lock: read, let `examine` look and refuse, refuse a step that was interrupted, and
-    write the end that a crash kept out of the journal. Returns what `examine` returned.
+def begin_under_lock(locked: Locked, examine: Callable[[State], T], *, resolving: str | None = None) -> T:
+    """Do what has to come first under every lock, and return what `examine` returned.
 
-    `resolving` is the migration whose interrupted step a person is deciding just now: that one is neither refused nor
-    ended. Raises InterruptedStep, and what `examine` raises; then nothing was written.
+    It reads the state, calls `examine`, which may raise to refuse, refuses a step that was interrupted, and writes the
+    missing end of a step if a crash left one. `resolving` is the migration whose interrupted step a person resolves
+    with this call: for this one, nothing is refused and no end is written. Raises InterruptedStep, and what `examine`
+    raises. Nothing is written when it raises.
     """
     state = locked.read()
     result = examine(state)
@@ -64,4 +65,4 @@ def examined(locked: Locked, examine: Callable[[State], T], *, resolving: str | 
     return result
 
 
-__all__ = ["examined", "wait_for"]
+__all__ = ["begin_under_lock", "wait_for"]

@@ -21,7 +21,7 @@ from dataops.show import terminal
 from dataops.show.reports import ProofReport
 
 if TYPE_CHECKING:
-    from dataops.proof import Proof, Tell
+    from dataops.proof import Proof, Report
 
 
 @command("prove")
@@ -70,7 +70,7 @@ def prove_command(
                 author=session.author,
                 since=first,
                 seeding=seeding,
-                tell=_teller(session),
+                report=_reporter(session),
                 stop=stop,
             )
             proofs = side_by_side(one, [service for service in services if service.migrations], jobs)
@@ -88,8 +88,8 @@ def _since(services: Sequence[Service], since: str | None) -> tuple[Sequence[Ser
     return [service], migration
 
 
-def _teller(session: Session) -> Tell:
-    def tell(service: str, migration: Migration, number: int, total: int) -> None:
+def _reporter(session: Session) -> Report:
+    def report(service: str, migration: Migration, number: int, total: int) -> None:
         text = f"{service}: {number} of {total}, {migration.id}"
         if session.logs_lines:
             fields = {"migration": migration.id, "number": number, "total": total}
@@ -97,7 +97,7 @@ def _teller(session: Session) -> Tell:
         else:
             session.console.say(text)
 
-    return tell
+    return report
 
 
 def _code(proofs: Sequence[Proof]) -> ExitCode:

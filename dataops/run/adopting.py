@@ -1,7 +1,8 @@
-"""Taking over a database that others have migrated: look, check that the record is true, write it down.
+"""Takes over a database that others have migrated.
 
-Looking is `survey`. `check` sets the live catalogue beside what our history makes at that migration. `take_over` and
-`baseline` write, under the lock and after a second look. The other tool's own record is never touched.
+`survey` finds out what adopting it would record. `check` compares the live catalogue with the one that our history
+makes up to that migration. `take_over` and `baseline` read again under the lock, and then write. The other tool's
+own record is never changed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dataops.backends import Database
-from dataops.backends.locking import examined
+from dataops.backends.locking import begin_under_lock
 from dataops.catalogue import Catalogue, Difference, compare
 from dataops.errors import DatabaseAhead, DifferencesFound, HistoryError, StalePlan
 from dataops.events import Emit
@@ -20,13 +21,13 @@ from dataops.othertools.examine import Adoption, Line
 from dataops.planning import recovery
 from dataops.planning.target import BASE
 from dataops.run.stop import StopSignal
-from dataops.run.under_lock import locked
+from dataops.run.under_lock import hold_lock
 from dataops.text import counted
 from dataops.toolrecords import ToolRecord
 
 
 def survey(state: State, wanted: str | None) -> Adoption | None:
-    """What adopting this database would record. None: there is no record of another tool and none is needed.
+    """What adopting this database would record, or None when another tool has no record here and none is needed.
 
     `wanted` names the tool. Raises UsageError, HistoryError, DatabaseAhead, InterruptedStep.
     """
@@ -43,7 +44,10 @@ def survey(state: State, wanted: str | None) -> Adoption | None:
 
 
 def refuse_baseline(state: State, to: Migration) -> None:
-    """A baseline is for a database with no record at all. Raises HistoryError, InterruptedStep."""
+    """Raise HistoryError when the database has a record already, because a baseline is for one without.
+
+    Raises InterruptedStep too.
+    """
     service = state.service
     recovery.refuse_interrupted(state)
     if state.applied or state.unknown:
@@ -64,7 +68,10 @@ def refuse_baseline(state: State, to: Migration) -> None:
 
 
 def check(database: Database, expected: Catalogue | None, changed: Sequence[str] = ()) -> tuple[str, ...]:
-    """How the live database differs from what our history makes; `changed` come first. None expects nothing."""
+    """How the live database differs from the `expected` catalogue. The differences in `changed` come first.
+
+    With None for `expected`, the catalogues are not compared.
+    """
     found: Sequence[Difference] = (
         () if expected is None else compare(expected, database.catalogue(), ignoring=database.service.ignore)
     )
@@ -72,12 +79,12 @@ def check(database: Database, expected: Catalogue | None, changed: Sequence[str]
 
 
 def refuse_differences(service: Service, differences: Sequence[str], head: str) -> None:
-    """Raise DifferencesFound, naming all of them."""
+    """Raise DifferencesFound with all of them, if there are any."""
     if not differences:
         return
-    told = "\n".join(f"  {difference}" for difference in differences)
+    listed = "\n".join(f"  {difference}" for difference in differences)
     raise DifferencesFound(
-        f"{counted(len(differences), 'difference')} between the database and our history at {head}\n{told}",
+        f"{counted(len(differences), 'difference')} between the database and our history at {head}\n{listed}",
         service=service.name,
         migration=head,
         hint='mend the database, or accept them as they are: --accept-differences --reason "..."; '
@@ -95,10 +102,10 @@ def take_over(
     emit: Emit,
     stop: StopSignal,
 ) -> tuple[str, ...] | None:
-    """Write what `adoption` says, all or nothing; the differences that were `accepted` (a reason) are returned.
+    """Write what `adoption` says, all or nothing. Returns the differences, or None when another run has done it.
 
-    None: another run has done it meanwhile. Raises DifferencesFound, StalePlan when anything else has changed since the
-    look, LockNotObtained.
+    With `accepted`, the reason of a person, differences are written into the journal instead of refused. Raises
+    DifferencesFound, LockNotObtained, and StalePlan when anything has changed since `survey`.
     """
     service, record = database.service, adoption.record
 
@@ -106,8 +113,8 @@ def take_over(
         recovery.refuse_interrupted(state, locked=True)
         return examine.examine(state, examine.choose(state, record.tool))
 
-    with locked(database, author, emit=emit, stop=stop) as held:
-        now = examined(held, examine_again)
+    with hold_lock(database, author, emit=emit, stop=stop) as locked:
+        now = begin_under_lock(locked, examine_again)
         if now.record == record and now.nothing_to_do:
             return None
         if now.record != record or _recordable(now) != _recordable(adoption):
@@ -117,7 +124,7 @@ def take_over(
             refuse_differences(service, differences, now.head.id if now.head else BASE)
         removed = [_adopted(author, record, line, Direction.ROLLBACK) for line in now.to_remove]
         recorded = [_adopted(author, record, line, Direction.APPLY) for line in now.to_record]
-        held.adopt(record, _accepting([*removed, *recorded], differences, accepted))
+        locked.adopt(record, _accepting([*removed, *recorded], differences, accepted))
         return differences
 
 
@@ -132,17 +139,20 @@ def baseline(
     emit: Emit,
     stop: StopSignal,
 ) -> tuple[str, ...]:
-    """Record everything up to `to` as applied by somebody else, all or nothing. Raises like `take_over`."""
+    """Record every migration up to `to` as applied by somebody else, all or nothing. Returns the differences.
+
+    `accepted` and the errors are those of `take_over`.
+    """
     service = database.service
-    with locked(database, author, emit=emit, stop=stop) as held:
-        examined(held, lambda state: refuse_baseline(state, to))
+    with hold_lock(database, author, emit=emit, stop=stop) as locked:
+        begin_under_lock(locked, lambda state: refuse_baseline(state, to))
         differences = check(database, expected)
         if not accepted:
             refuse_differences(service, differences, to.id)
         text = f"{examine.BASELINE}: {reason or 'it was there before dataops'}"
         upto = service.migrations[: service.position[to.id] + 1]
         entries = [Adopted(author.entry(m, Direction.APPLY, JournalEvent.ADOPTED, reason=text)) for m in upto]
-        held.adopt(None, _accepting(entries, differences, accepted))
+        locked.adopt(None, _accepting(entries, differences, accepted))
         return differences
 
 
@@ -157,12 +167,12 @@ def _adopted(author: Author, record: ToolRecord, line: Line, direction: Directio
 
 
 def _accepting(entries: list[Adopted], differences: Sequence[str], accepted: str) -> list[Adopted]:
-    """The newest entry carries what a person accepted, and why."""
+    """Add to the newest entry which differences a person accepted, and why."""
     if not entries or not differences:
         return entries
     newest = entries[-1].entry
-    told = f"{newest.reason}; accepted, because {accepted}: {'; '.join(differences)}"
-    return [*entries[:-1], replace(entries[-1], entry=replace(newest, reason=told))]
+    reason = f"{newest.reason}; accepted, because {accepted}: {'; '.join(differences)}"
+    return [*entries[:-1], replace(entries[-1], entry=replace(newest, reason=reason))]
 
 
 __all__ = ["baseline", "check", "refuse_baseline", "refuse_differences", "survey", "take_over"]

@@ -1,8 +1,9 @@
-"""Runs a plan: lock, confirm under the lock, then step, step, step.
+"""Runs a plan: it takes the locks, confirms the plan under them, and runs the steps.
 
-First every service of the plan is locked, in the order of their names, and confirmed: nothing starts while any of them
-might refuse. Then services run side by side, each its own steps in order and after those it depends on. One failure
-stops the whole run at the next step. Steps that succeeded stay applied, and the result lists them.
+First every service of the plan is locked, in the order of their names, and its steps are confirmed. No step starts as
+long as a service might still refuse. Then services run side by side, each after the services that it depends on, and
+each with its own steps in order. One failure stops the whole run at the next step. Steps that succeeded stay applied,
+and the result lists them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from dataops import backends
 from dataops.backends import Database, Locked, Mirrors, PartlyCommitted, RolledBack, connect
 from dataops.backends.loading import load_module
-from dataops.backends.locking import examined
+from dataops.backends.locking import begin_under_lock
 from dataops.durations import Stopwatch
 from dataops.errors import DataopsError, LockLost, MigrationFailed, Stopped, Unreachable
 from dataops.events import (
@@ -39,10 +40,10 @@ from dataops.progress import reporting
 from dataops.run import retry
 from dataops.run.reading import side_by_side
 from dataops.run.stop import StopSignal
-from dataops.run.under_lock import locked
+from dataops.run.under_lock import hold_lock
 
 _WAKE_SECONDS = 0.5
-_TELL_SECONDS = 60.0
+_STILL_RUNNING_SECONDS = 60.0
 
 
 def execute(
@@ -54,29 +55,30 @@ def execute(
     lock_timeout: float | None = None,
     jobs: int | None = None,
 ) -> Result:
-    """Do what the plan says. Raises what refuses it before anything was done; a failing step is in the result.
+    """Run the steps of a plan. Raises an error when it refuses before the first step; a failed step is in the result.
 
-    `lock_timeout` (seconds) goes before that of each service; `jobs` is how many services run at once, by default all.
+    `lock_timeout` (seconds) replaces the timeout of every service. `jobs` is how many services run at once, by default
+    all of them.
     """
     return _Execution(plan, author, emit, stop, lock_timeout, jobs).run()
 
 
 @dataclass
 class _Running:
-    """A step that runs now, and how far it is."""
+    """A step that runs now, and how far it has come."""
 
     step: Step
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
-    told: float = 0.0
+    reported: float = 0.0
     done: int = 0
     total: int | None = None
     unit: str = ""
 
-    def tell(self, emit: Emit) -> None:
-        """Say once a minute that it is still running."""
+    def report(self, emit: Emit) -> None:
+        """Emit once a minute that it is still running."""
         seconds = self.stopwatch.seconds
-        if seconds - self.told >= _TELL_SECONDS:
-            self.told = seconds
+        if seconds - self.reported >= _STILL_RUNNING_SECONDS:
+            self.reported = seconds
             emit(StillRunning(self.step.service, self.step, seconds, self.done, self.total, self.unit))
 
 
@@ -113,12 +115,12 @@ class _Execution:
         with ExitStack() as everything:
             for scope in self._scopes.values():
                 everything.enter_context(scope)
-            # In the order of their names, whatever was chosen: two runs never wait for each other.
+            # The order is always that of the names, so that two runs never wait for each other.
             by_name = sorted(self._services, key=lambda service: service.name)
-            held = [self._locked(service) for service in by_name]
-            steps = side_by_side(self._confirmed, held)
+            locked = [self._lock(service) for service in by_name]
+            steps = side_by_side(self._confirm, locked)
             left = {service.name: mine for service, mine in zip(by_name, steps, strict=True)}
-            self._run_services({one.database.service.name: one for one in held}, left)
+            self._run_services({one.database.service.name: one for one in locked}, left)
         remaining = tuple(step for mine in left.values() for step in mine if step not in self._done)
         failed = {failure.step for failure in self._failures}
         result = Result(
@@ -133,20 +135,20 @@ class _Execution:
         self._emit(RunFinished(result=result))
         return result
 
-    def _locked(self, service: Service) -> Locked:
+    def _lock(self, service: Service) -> Locked:
         if self._stop():
             raise Stopped("stopped before the first step", service=service.name)
         scope, database = self._scopes[service.name], connect(service)
         scope.callback(database.close)
-        held = scope.enter_context(
-            locked(database, self._author, emit=self._emit, stop=self._stop, timeout=self._lock_timeout)
+        locked = scope.enter_context(
+            hold_lock(database, self._author, emit=self._emit, stop=self._stop, timeout=self._lock_timeout)
         )
         self._emit(LockTaken(service.name))
-        return held
+        return locked
 
-    def _confirmed(self, held: Locked) -> tuple[Step, ...]:
-        """What of the plan is left to do here, now that nobody else can change it."""
-        service = held.database.service
+    def _confirm(self, locked: Locked) -> tuple[Step, ...]:
+        """The steps of the plan that are left to do in this service, now that nobody else can change it."""
+        service = locked.database.service
 
         def examine(state: State) -> tuple[State, tuple[Step, ...]]:
             left = planner.confirm(self._plan, state)
@@ -154,15 +156,15 @@ class _Execution:
                 load_module(service, step.migration)  # a file that cannot be imported stops the run before it begins
             return state, left
 
-        state, left = examined(held, examine)
+        state, left = begin_under_lock(locked, examine)
         if service.mirror:
-            assert isinstance(held, Mirrors)  # the configuration allows `mirror` only where there is such a tool
-            held.complete_mirror(rows_missing(state))
+            assert isinstance(locked, Mirrors)  # the configuration allows `mirror` only where there is such a tool
+            locked.complete_mirror(rows_missing(state))
         if not left and self._plan.of(service.name):
             self._emit(NothingLeft(service.name))
         return left
 
-    def _run_services(self, held: Mapping[str, Locked], left: Mapping[str, tuple[Step, ...]]) -> None:
+    def _run_services(self, locked: Mapping[str, Locked], left: Mapping[str, tuple[Step, ...]]) -> None:
         waiting = {name: self._after(name) & set(left) for name in left}
         finished: set[str] = set()
         with ThreadPoolExecutor(max_workers=max(1, self._jobs or len(left))) as pool:
@@ -170,57 +172,57 @@ class _Execution:
             while waiting or running:
                 for name in [name for name, others in waiting.items() if others <= finished]:
                     del waiting[name]
-                    running[pool.submit(self._run_service, held[name], left[name])] = name
-                # Wake up now and then, to take signals and to tell what is running.
+                    running[pool.submit(self._run_service, locked[name], left[name])] = name
+                # Wake up now and then, to handle signals and to report what is still running.
                 for future in wait(running, timeout=_WAKE_SECONDS, return_when=FIRST_COMPLETED).done:
                     finished.add(running.pop(future))
                     future.result()
                 for step in list(self._running.values()):
-                    step.tell(self._emit)
+                    step.report(self._emit)
 
     def _after(self, name: str) -> set[str]:
-        """The services whose steps come before this one's: what it depends on, or the other way round to undo."""
+        """The services that have to finish first: those that this one depends on, or, in a rollback, the dependents."""
         by_name = {service.name: service for service in self._services}
         if self._plan.direction is Direction.APPLY:
             return set(by_name[name].depends_on)
         return {other.name for other in self._services if name in other.depends_on}
 
-    def _run_service(self, held: Locked, steps: tuple[Step, ...]) -> None:
-        name = held.database.service.name
-        with self._scopes[name]:  # the lock goes when this service is done, not when the slowest one is
+    def _run_service(self, locked: Locked, steps: tuple[Step, ...]) -> None:
+        name = locked.database.service.name
+        with self._scopes[name]:  # releases the lock when this service is done, not when the slowest one is
             before = len(self._plan.of(name)) - len(steps)
             if self._plan.direction is Direction.APPLY:
                 before += len(self._plan.state(name).applied)
             for at, step in enumerate(steps):
                 if self._stop() or self._failed.is_set():
                     return
-                if not self._attempted(held, step, before + at):
+                if not self._attempt(locked, step, before + at):
                     return
             if steps:
-                self._verify(held, steps)
+                self._verify(locked, steps)
 
-    def _attempted(self, held: Locked, step: Step, applied_before: int) -> bool:
-        """Run one step; False when it did not come to a good end, which is noted everywhere then."""
+    def _attempt(self, locked: Locked, step: Step, applied_before: int) -> bool:
+        """Run one step. If it does not succeed, write that into the journal and the result, and return False."""
         stopwatch = Stopwatch()
         try:
-            held.check()
-            self._run_step(held, step)
+            locked.check()
+            self._run_step(locked, step)
         except Stopped as error:
-            self._note_failure(held, step, stopwatch, error.message)
+            self._note_failure(locked, step, stopwatch, error.message)
             self._emit(StepFailed(step.service, step, stopwatch.seconds, error.message))
             return False
         except BaseException as error:  # noqa: BLE001  whatever a file raises: signals come to the main thread only
             self._failed.set()
-            text = _text_of(error, held.database)
-            noted = self._note_failure(held, step, stopwatch, text)
-            explained = _explained(step, error, text) if noted else _unnoted(step, error, text)
+            text = _text_of(error, locked.database)
+            noted = self._note_failure(locked, step, stopwatch, text)
+            explained = _explained(step, error, text) if noted else _journal_out_of_reach(step, error, text)
             self._failures.append(Failure(step.service, step, explained, applied_before))
             self._emit(StepFailed(step.service, step, stopwatch.seconds, text))
             return False
         return True
 
-    def _run_step(self, held: Locked, step: Step) -> None:
-        held.write(self._author.entry(step.migration, step.direction, JournalEvent.STARTED))
+    def _run_step(self, locked: Locked, step: Step) -> None:
+        locked.write(self._author.entry(step.migration, step.direction, JournalEvent.STARTED))
         self._emit(StepStarted(step.service, step))
         running = self._running[step.service] = _Running(step)
 
@@ -234,18 +236,18 @@ class _Execution:
 
         try:
             with reporting(report):
-                entry = self._until_done(held, step, end)
+                entry = self._until_done(locked, step, end)
         finally:
             del self._running[step.service]
         self._done.append(step)
         self._emit(StepFinished(step.service, step, entry.seconds or 0.0))
 
-    def _until_done(self, held: Locked, step: Step, end: Callable[[], Entry]) -> Entry:
-        """Run it, and again as long as dataops.run.retry says so."""
+    def _until_done(self, locked: Locked, step: Step, end: Callable[[], Entry]) -> Entry:
+        """Run the step, and run it again as long as dataops.run.retry allows it. Returns the last journal entry."""
         attempt = 1
         while True:
             try:
-                return held.run(step, end)
+                return locked.run(step, end)
             except RolledBack as error:
                 rolled_back = error
             if not retry.may_try_again(rolled_back, attempt):
@@ -260,25 +262,25 @@ class _Execution:
         if self._stop():
             raise Stopped("stopped before it was tried again", service=step.service)
 
-    def _note_failure(self, held: Locked, step: Step, stopwatch: Stopwatch, text: str) -> bool:
-        """Whether the journal could be told."""
+    def _note_failure(self, locked: Locked, step: Step, stopwatch: Stopwatch, text: str) -> bool:
+        """Write the failure into the journal. Returns False when that is not possible."""
         seconds = stopwatch.seconds
         try:
-            held.write(
+            locked.write(
                 self._author.entry(step.migration, step.direction, JournalEvent.FAILED, seconds=seconds, error=text)
             )
         except (LockLost, Unreachable):
             return False
         return True
 
-    def _verify(self, held: Locked, steps: Sequence[Step]) -> None:
-        """Read the record back when all is committed: a change that was not must not look like one.
+    def _verify(self, locked: Locked, steps: Sequence[Step]) -> None:
+        """Read the record again when all is committed: a step may only count as done if the record really shows it.
 
-        A trigger on the record can swallow the row, and a restored backup can take it away meanwhile.
+        A trigger on the record may have discarded the row, or a backup that was restored meanwhile may lack it.
         """
-        name = held.database.service.name
+        name = locked.database.service.name
         try:
-            applied = held.read().applied_ids
+            applied = locked.read().applied_ids
         except DataopsError as error:
             self._failed.set()
             self._failures.append(Failure(name, None, error, len(steps)))
@@ -299,7 +301,7 @@ class _Execution:
 
 
 def _text_of(error: BaseException, database: Database) -> str:
-    """One line for a person and for the journal."""
+    """The error in one line, for people and for the journal, without secrets."""
     cause = error.cause if isinstance(error, backends.StepFailed) else error
     if isinstance(cause, DataopsError):
         return cause.message
@@ -307,7 +309,7 @@ def _text_of(error: BaseException, database: Database) -> str:
 
 
 def _explained(step: Step, error: BaseException, text: str) -> DataopsError:
-    """A failed step in our words, with what is left of it."""
+    """Our error for a failed step. It says what is left of the step in the database."""
     cause = error.cause if isinstance(error, backends.StepFailed) else error
     if isinstance(cause, DataopsError):
         cause.service = cause.service or step.service
@@ -329,13 +331,13 @@ def _explained(step: Step, error: BaseException, text: str) -> DataopsError:
     return failed
 
 
-def _unnoted(step: Step, error: BaseException, text: str) -> DataopsError:
-    """The database is out of reach, so that its journal goes on saying *started*: nobody can say what is true."""
+def _journal_out_of_reach(step: Step, error: BaseException, text: str) -> DataopsError:
+    """Our error for a failed step whose end cannot be written, so that the journal goes on saying *started*."""
     if isinstance(error, LockLost | Unreachable):
         error.service = error.service or step.service
         return error
     lost = LockLost(
-        f"{step.direction.value} {step.migration.id} failed, and the journal cannot be told\n  {text}",
+        f"{step.direction.value} {step.migration.id} failed, and the journal cannot be written\n  {text}",
         service=step.service,
         migration=step.migration.id,
     )

@@ -1,4 +1,4 @@
-"""Reading many databases side by side."""
+"""Reads many databases side by side."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ R = TypeVar("R")
 def read_all(
     services: Sequence[Service], *, emit: Emit, wait_seconds: float = 0.0, stop: StopSignal | None = None
 ) -> list[State]:
-    """Read every service, side by side. Raises the first error in the order of `services`.
+    """Read every service, side by side. Raises the first error, in the order of `services`.
 
-    With `wait_seconds`, a server that cannot be reached is tried again for so long.
+    A server that cannot be reached is tried again for `wait_seconds`.
     """
     outcomes = look(services, emit=emit, wait_seconds=wait_seconds, stop=stop)
     for outcome in outcomes:
@@ -36,11 +36,11 @@ def read_all(
 def look(
     services: Sequence[Service], *, emit: Emit, wait_seconds: float = 0.0, stop: StopSignal | None = None
 ) -> list[State | DataopsError]:
-    """Like `read_all`, but an error stands for its own service only."""
+    """Like `read_all`, but an error is returned in the place of its service, and not raised."""
     deadline = time.monotonic() + wait_seconds
 
     def one(service: Service) -> State | DataopsError:
-        told = False
+        reported = False
         while True:
             try:
                 with opened(service) as database:
@@ -48,9 +48,9 @@ def look(
             except Unreachable as error:
                 if time.monotonic() >= deadline or (stop is not None and stop()):
                     return error
-                if not told:
+                if not reported:
                     emit(ServerAwaited(service.name, reason=error.message))
-                    told = True
+                    reported = True
             except DataopsError as error:
                 return error
             (stop or StopSignal()).pause(_READ_PAUSE)
@@ -59,15 +59,17 @@ def look(
 
 
 def side_by_side(work: Callable[[T], R], items: Sequence[T], jobs: int | None = None) -> list[R]:
-    """Map in threads; the results in order."""
+    """Call `work` with each item, in at most `jobs` threads (None: one for each). Results are ordered like `items`."""
     if len(items) < 2 or jobs == 1:
         return [work(item) for item in items]
     pool = ThreadPoolExecutor(max_workers=min(jobs or len(items), len(items)))
     try:
         made = [pool.submit(work, item) for item in items]
-        # Wake up now and then: a signal that comes just before a wait begins is only seen at its end.
+        # Wake up now and then: Python handles a signal that comes just before a wait begins only when the wait is over.
         while wait(made, timeout=_WAKE_SECONDS).not_done:
             pass
         return [future.result() for future in made]
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # only a signal leaves any unfinished; they end with us
+        pool.shutdown(
+            wait=False, cancel_futures=True
+        )  # only a signal leaves threads unfinished; they end with the process

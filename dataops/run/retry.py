@@ -1,10 +1,9 @@
-"""When a step is tried again: which errors, how often, after which pause. This is the whole policy.
+"""The whole policy of trying a step again: after which errors, how often, and after which pause.
 
-A step is tried again only after the server has taken all of it back (RolledBack). A step that is not transactional
-is therefore never tried again: its first part would be done twice. Two of the conditions are those after which
-PostgreSQL's manual repeats a transaction as it was (chapter "Serialization Failure Handling"). The third is
-lock_timeout, which we set ourselves so that an ALTER does not queue in front of every reader. Any other error would
-come back.
+A step is tried again only after the server has taken all of it back (RolledBack). So a step that is not transactional
+is never tried again, because its first part would be done twice. After two of the errors, PostgreSQL's manual says to
+repeat the transaction as it was (chapter "Serialization Failure Handling"). The third comes from lock_timeout, which we
+set ourselves so that an ALTER does not queue in front of every reader. Any other error would only come again.
 """
 
 from __future__ import annotations
@@ -23,12 +22,15 @@ SQLSTATES = {
 
 
 def may_try_again(error: RolledBack, attempt: int) -> bool:
-    """Whether a step is to be tried again whose `attempt`, counted from 1, ended with this error."""
+    """Whether a step may be tried again after this error. `attempt` is the number of the failed try, from 1."""
     return attempt < TRIES and error.sqlstate in SQLSTATES
 
 
 def pause_after(attempt: int) -> float:
-    """Seconds to wait: twice as long each time, up to a limit, and never quite alike, so that two runs part."""
+    """Seconds to wait after a failed try: twice as long each time, up to LONGEST_PAUSE.
+
+    The pause is partly random, so that two runs which disturbed each other do not meet again.
+    """
     return min(2.0 ** (attempt - 1), LONGEST_PAUSE) * random.uniform(0.5, 1.0)
 
 

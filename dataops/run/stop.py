@@ -1,4 +1,4 @@
-"""Asking a run to stop: at the next safe point, or now."""
+"""Asks a run to stop, at the next safe point or at once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 
 class StopSignal:
-    """Whether a run was asked to stop: `stop()` asks for the next safe point, `abort()` for now.
+    """Asks a run to stop: `stop()` at the next safe point, `abort()` at once. Every thread may use it.
 
-    Calling the signal answers whether it was asked at all. Safe from every thread.
+    Calling the signal, as in `if stop():`, returns whether the run was asked to stop at all.
     """
 
     def __init__(self) -> None:
@@ -24,24 +24,24 @@ class StopSignal:
 
     @property
     def working(self) -> bool:
-        """Whether something has begun that has safe points to stop at. Until then, anywhere is one."""
+        """Whether work has begun that must only stop at safe points. Until then, the program may stop anywhere."""
         return self._working
 
     @property
     def aborted(self) -> bool:
-        """Whether it was asked to stop now."""
+        """Whether the run was asked to stop at once."""
         return self._aborted
 
     def begin_work(self) -> None:
-        """Say that from now on there are safe points."""
+        """Say that from now on, work must only stop at safe points."""
         self._working = True
 
     def stop(self) -> None:
-        """Ask for the next safe point."""
+        """Ask the run to stop at the next safe point."""
         self._event.set()
 
     def abort(self) -> None:
-        """Ask to stop now: what runs inside of an `aborting` scope is made to fail."""
+        """Ask the run to stop at once: calls every `abort` of an `aborting` scope, which makes the work in it fail."""
         self._aborted = True
         self._event.set()
         for abort in list(self._aborts):
@@ -49,7 +49,7 @@ class StopSignal:
 
     @contextmanager
     def aborting(self, abort: Callable[[], None]) -> Iterator[None]:
-        """While this scope lasts, `abort()` calls this too."""
+        """While this scope lasts, `StopSignal.abort` calls this function."""
         self._aborts.append(abort)
         try:
             yield
@@ -57,7 +57,7 @@ class StopSignal:
             self._aborts.remove(abort)
 
     def pause(self, seconds: float) -> None:
-        """Sleep, but not longer than until somebody says stop."""
+        """Sleep, but only until the run is asked to stop."""
         self._event.wait(seconds)
 
 

@@ -1,4 +1,4 @@
-"""Work under the lock of one database that is not a plan's: resolve and prune."""
+"""Work under the lock of one database that is not part of a plan: resolve and prune."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from dataops.backends import Database, Locked
-from dataops.backends.locking import examined
+from dataops.backends.locking import begin_under_lock
 from dataops.events import Emit, LockAwaited
 from dataops.model import Author, Direction, Entry, JournalEvent, State, Step
 from dataops.planning import checks
@@ -14,12 +14,13 @@ from dataops.run.stop import StopSignal
 
 
 @contextmanager
-def locked(
+def hold_lock(
     database: Database, author: Author, *, emit: Emit, stop: StopSignal, timeout: float | None = None
 ) -> Iterator[Locked]:
-    """Hold the lock of one database, and tell who keeps us waiting. `timeout` is the service's own unless one is given.
+    """Hold the lock of one database while the scope lasts, and emit who keeps us waiting for it.
 
-    A second signal aborts what runs in this scope. Raises LockNotObtained, Stopped.
+    `timeout` (seconds) is by default that of the service. `stop.abort()` aborts what runs in this scope. Raises
+    LockNotObtained, Stopped.
     """
     service = database.service
     stop.begin_work()
@@ -29,37 +30,39 @@ def locked(
             timeout=service.timeouts.lock if timeout is None else timeout,
             waiting=lambda holder: emit(LockAwaited(service.name, holder=str(holder or "somebody"))),
             stop=stop,
-        ) as held,
-        stop.aborting(held.abort),
+        ) as locked,
+        stop.aborting(locked.abort),
     ):
-        yield held
+        yield locked
 
 
 def resolve(
     database: Database, author: Author, step: Step, *, applied: bool, reason: str, emit: Emit, stop: StopSignal
 ) -> None:
-    """Record a person's answer, under the lock. Raises UsageError when the record would lose its order."""
-    with locked(database, author, emit=emit, stop=stop) as held:
+    """Record under the lock what a person decided about a step. Raises UsageError when the record would get a gap."""
+    with hold_lock(database, author, emit=emit, stop=stop) as locked:
         id_ = step.migration.id
-        examined(held, lambda state: checks.check_resolvable(state, step.migration, applied=applied), resolving=id_)
+        begin_under_lock(
+            locked, lambda state: checks.check_resolvable(state, step.migration, applied=applied), resolving=id_
+        )
         direction = Direction.APPLY if applied else Direction.ROLLBACK
-        held.resolve(author.entry(step.migration, direction, JournalEvent.RESOLVED, reason=reason), applied=applied)
+        locked.resolve(author.entry(step.migration, direction, JournalEvent.RESOLVED, reason=reason), applied=applied)
 
 
 def prune(database: Database, author: Author, migrations: Sequence[str], *, emit: Emit, stop: StopSignal) -> None:
-    """Drop what these migrations have put aside, under the lock, each journalled.
+    """Drop the stash entries of these migrations under the lock, and journal each.
 
-    Raises InterruptedStep: an interrupted step may need what it put aside, and our entries would hide it.
+    Raises InterruptedStep: an interrupted step may need its stash, and our entries would hide that it was interrupted.
     """
-    with locked(database, author, emit=emit, stop=stop) as held:
-        state = examined(held, lambda state: state)
+    with hold_lock(database, author, emit=emit, stop=stop) as locked:
+        state = begin_under_lock(locked, lambda state: state)
         for id_ in migrations:
-            held.check()
-            held.prune(id_, _pruned(state, author, id_))
+            locked.check()
+            locked.prune(id_, _pruned(state, author, id_))
 
 
 def _pruned(state: State, author: Author, id_: str) -> Entry:
-    """The entry for a migration, which may have lost its file since it put something aside."""
+    """The journal entry for a migration whose stash is pruned. Its file may be missing by now."""
     migration = state.service.by_id.get(id_)
     return Entry(
         run=author.run,
@@ -75,4 +78,4 @@ def _pruned(state: State, author: Author, id_: str) -> Entry:
     )
 
 
-__all__ = ["locked", "prune", "resolve"]
+__all__ = ["hold_lock", "prune", "resolve"]

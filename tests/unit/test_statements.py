@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dataops.backends.mongo.listener import Listener
-from dataops.statements import Statement, listened, listening, tell, without_values
+from dataops.statements import Statement, has_listeners, listening, report, without_values
 
 
 @pytest.mark.parametrize(
@@ -35,15 +35,15 @@ def test_everyone_who_listens_hears_it_and_only_while_they_do() -> None:
     one: list[Statement] = []
     two: list[Statement] = []
     said = Statement("api", "update")
-    assert not listened()
+    assert not has_listeners()
     with listening(one.append):
         with listening(two.append):
-            tell(said)
-        tell(said)
-        assert listened()
-    tell(said)
+            report(said)
+        report(said)
+        assert has_listeners()
+    report(said)
     assert (one, two) == ([said, said], [said])
-    assert not listened()
+    assert not has_listeners()
 
 
 def test_a_listener_that_raises_hears_no_more_and_stops_nothing() -> None:
@@ -54,8 +54,8 @@ def test_a_listener_that_raises_hears_no_more_and_stops_nothing() -> None:
         raise RuntimeError("no")
 
     with listening(broken):
-        tell(Statement("api", "update"))
-        tell(Statement("api", "update"))
+        report(Statement("api", "update"))
+        report(Statement("api", "update"))
     assert len(heard) == 1
 
 

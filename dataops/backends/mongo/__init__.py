@@ -1,8 +1,8 @@
 """MongoDB: pymongo-migrate files, the collection pymongo_migrate as the record, a lease lock, a journal collection.
 
-Our journal is a collection of its own, because pymongo-migrate builds its state from a record's whole document and
-fails on a field that it does not know. What only some questions need, and doing, is imported when it comes to that:
-`status` and `wait` are called all day.
+Our journal is a collection of its own, because pymongo-migrate reads all fields of a document in its record and fails
+on a field that it does not know. Modules that only some questions or only a step need are imported when they are
+needed, because `status` and `wait` are called all day and have to start fast.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class MongoDatabase:
         self._clients: list[MongoClient[Document]] = []
 
     def asking(self) -> MongoDB[Document]:
-        """The database, over the one client with which everything is asked; made when it is first needed."""
+        """The database, over the client that all questions share. The client is made when it is first needed."""
         if not self._clients:
-            # Polling watches the server with one connection less; a question is over before the server changes.
+            # "poll" needs one connection less than the default. It notices a new primary late, but a question is short.
             self._clients.append(self.server.client("dataops", serverMonitoringMode="poll"))
         return database_of(self._clients[0])
 
@@ -63,7 +63,7 @@ class MongoDatabase:
 
     @cached_property
     def _count_until(self) -> float:
-        """One budget of counting for all steps of a plan."""
+        """When to stop counting documents, by time.monotonic(). All steps of a plan share this limit."""
         return time.monotonic() + _COUNT_SECONDS
 
     def history(self, limit: int | None) -> tuple[Entry, ...]:
@@ -89,7 +89,7 @@ class MongoDatabase:
             return contents.read(self.asking())
 
     def imitate(self, other: Database, *, strictly: bool) -> None:
-        """Collections and indexes come and go with the application too: a migration only changes what it finds."""
+        """Collections and indexes: the application creates some of them, and a migration changes those it finds."""
         from dataops.backends.mongo import catalogue
 
         assert isinstance(other, MongoDatabase)

@@ -1,7 +1,7 @@
 """What a MongoDB database is made of: collections, validators, views and indexes with all their options.
 
-Left out: system collections, and those of pymongo-migrate, of dataops and of other migration tools; the index on _id,
-which every collection has; versions of formats, which are the server's affair.
+Some of it is left out: the collections of the server, of pymongo-migrate, of dataops and of other migration tools; the
+index on _id, which every collection has; versions of index formats, which the server chooses.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NO_CHOICE = {"validationLevel": "strict", "validationAction": "error"}  # what 
 
 
 def read(db: Database[Document]) -> Catalogue:
-    """Everything, as far as it can be known without reading documents of the application's."""
+    """Read the whole catalogue. Reads no document of the application."""
     found = collections(db)
     marks = {info["name"]: info["info"]["uuid"].hex() for info in found if "uuid" in info.get("info", {})}
     objects = {key: text for info in found for key, text in _objects(db, info)}
@@ -42,10 +42,10 @@ def read(db: Database[Document]) -> Catalogue:
 
 
 def copy_shell(source: Database[Document], target: Database[Document], *, unique: bool) -> None:
-    """Make the same collections and indexes in `target`, without a document.
+    """Create the collections, views and indexes of `source` in `target`, without any document.
 
-    But nothing that could refuse what a migration writes or removes: the documents of years ago were others. Indexes
-    are `unique` only where that is asked for.
+    Options that may refuse a write, such as validators, are left out: migrations of years ago wrote documents that
+    today's options would refuse. For the same reason, unique indexes stay unique only with `unique`.
     """
     left_out = ("v", "ns") if unique else ("v", "ns", "unique")
     for info in sorted(collections(source), key=lambda info: bool(info["type"] == "view")):
@@ -53,7 +53,7 @@ def copy_shell(source: Database[Document], target: Database[Document], *, unique
         target.command({"create": info["name"], **options})
         if info["type"] != "collection":
             continue
-        indexes = [  # one without a collation has none, whatever its collection has by default
+        indexes = [  # "simple" means none; otherwise an index would inherit the collation of its collection
             {"collation": {"locale": "simple"}} | {key: index[key] for key in index if key not in left_out}
             for index in source[info["name"]].list_indexes()
             if index["name"] != "_id_"
@@ -63,7 +63,7 @@ def copy_shell(source: Database[Document], target: Database[Document], *, unique
 
 
 def collections(db: Database[Document]) -> list[Mapping[str, Any]]:
-    """The application's collections and views, as the server lists them."""
+    """The collections and views of the application, as the server lists them, sorted by name."""
     found = sorted(db.list_collections(), key=lambda info: str(info["name"]))
     return [i for i in found if not str(i["name"]).startswith(_NOT_OURS) and i["name"] not in othertools.COLLECTIONS]
 
@@ -85,7 +85,10 @@ def _objects(db: Database[Document], info: Mapping[str, Any]) -> Iterator[tuple[
 
 
 def _index(index: Mapping[str, Any]) -> str:
-    """`(phone: 1) unique sparse {"collation": ...}`: the keys in their order, then what is on, then other options."""
+    """An index as text: its keys in order, the options that are on, the other options.
+
+    For example `(phone: 1) unique sparse {"collation": ...}`.
+    """
     keys = ", ".join(f"{field}: {_plain(direction)}" for field, direction in index["key"].items())
     options = {key: value for key, value in index.items() if key not in _NO_OPTION and value is not False}
     flags = [key for key in sorted(options) if options[key] is True]
@@ -98,7 +101,7 @@ def _text(value: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """1 and 1.0 are one number here."""
+    """The same value, in which 1.0 is 1, because drivers differ in which of them they send."""
     if isinstance(value, Mapping):
         return {
             str(key): _plain(_chosen(child) if key == "collation" and isinstance(child, Mapping) else child)
@@ -112,7 +115,7 @@ def _plain(value: Any) -> Any:
 
 
 def _chosen(collation: Mapping[str, Any]) -> dict[str, Any]:
-    """What somebody asked for: the server adds all defaults, and the version of its library."""
+    """The options of a collation that somebody chose. The server adds all defaults and the version of its library."""
     return {key: value for key, value in collation.items() if key != "version" and value != _COLLATION.get(key)}
 
 

@@ -29,23 +29,23 @@ Document = dict[str, Any]
 
 
 class Server:
-    """How to reach the database of one service. Makes clients, and keeps none."""
+    """How to reach the database of one service. It makes clients and keeps none of them."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
 
     @property
     def address(self) -> str:
-        """Members and database, as the URL names them."""
+        """The servers and the database, as the URL names them."""
         parsed = parse_uri(self.service.url, validate=False) if "+srv" not in self.service.url else {}
         nodes = sorted(f"{host}:{port}" for host, port in parsed.get("nodelist", []))
         name = self.service.url.split("?")[0].rsplit("/", 1)[-1]
         return f"{','.join(nodes)}/{name}" if nodes else f"{self.service.url.split('@')[-1].split('?')[0]}"
 
     def client(self, name: str, **settings: Any) -> MongoClient[Document]:
-        """A new client, which is the caller's to close; `name` is its appName. It connects when it is first used.
+        """A new client, which the caller has to close. `name` is its appName. It connects when it is first used.
 
-        Raises ConfigError, Unreachable (a name that cannot be looked up).
+        Raises ConfigError, and Unreachable when a host name cannot be looked up.
         """
         connect = round(self.service.timeouts.connect * 1000)
         given = self.service.url.lower()
@@ -61,7 +61,7 @@ class Server:
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
-        """Turn the driver's errors about reaching the server, and about rights, into ours."""
+        """Raise our own errors for those of the driver that are about reaching the server or about rights."""
         try:
             yield
         except OperationFailure as error:
@@ -89,7 +89,7 @@ class Server:
             ) from error
 
     def _explained(self, error: Exception) -> ConfigError | Unreachable:
-        """What is wrong with a URL, or with the look-up of its name, which comes with the first question."""
+        """Our error for a wrong URL, or for a host name that cannot be looked up at the first question."""
         if type(error.__cause__).__module__.startswith("dns."):
             return Unreachable(
                 f"cannot look up {self.address}: {message_of(error)}",
@@ -102,7 +102,7 @@ class Server:
                 service=self.service.name,
                 hint="dataops needs MongoDB 6.0 or newer",
             )
-        # The parser's message may quote a piece of the password.
+        # The parser's own message is not shown, because it may quote a piece of the password.
         return ConfigError(
             "the URL is not a valid MongoDB URL",
             service=self.service.name,
@@ -110,7 +110,7 @@ class Server:
         )
 
     def _refuse_wrong_options(self) -> None:
-        """The driver would only warn of `tls=ture`, and go on without TLS."""
+        """Raise ConfigError for a wrong option in the URL. The driver would only warn, and `tls=ture` means no TLS."""
         url = self.service.url.replace("mongodb+srv://", "mongodb://", 1)
         parse_uri(url, validate=False)
         try:
@@ -128,18 +128,18 @@ class Server:
 
 
 def database_of(client: MongoClient[Document]) -> Database[Document]:
-    """The database that the URL names, read from the primary: what was just written has to be seen."""
+    """The database that the URL names. Reads go to the primary, because they have to see what was just written."""
     database: Database[Document] = client.get_default_database()
     return database.with_options(read_preference=ReadPreference.PRIMARY)
 
 
 def error_text(error: BaseException) -> str:
-    """One line: the class, and what the server said."""
+    """One line without secrets: the class of the error, and the server's message."""
     details = getattr(error, "details", None)
-    told = details.get("errmsg") if isinstance(details, Mapping) else None
-    text = redact(str(told)) if told else message_of(error)
-    text = text.split(", Timeout:")[0]  # then follows the driver's picture of all servers
-    # A refused command is repeated by the server whole, with its session and signatures.
+    server_text = details.get("errmsg") if isinstance(details, Mapping) else None
+    text = redact(str(server_text)) if server_text else message_of(error)
+    text = text.split(", Timeout:")[0]  # the driver adds a description of all servers
+    # The server repeats the whole command that it refused, with its session and signatures. We keep its name.
     text = re.sub(r'(to execute command) \{ (\w+): ("[^"]*"|[^,}]*).*', r"\1 \2 \3", " ".join(text.split()))
     return f"{type(error).__name__}: {text}"[:500]
 

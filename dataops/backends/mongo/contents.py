@@ -1,6 +1,6 @@
-"""What the collections of a MongoDB database hold, read once from end to end, in constant memory.
+"""Table digests of the collections of a MongoDB database. Each collection is read once, in constant memory.
 
-A field is its bytes in BSON: type and value, so that an int, a long and a double of one number are three things.
+A field is hashed with its BSON type and the bytes of its value. So 1 as int, as long and as double are three values.
 """
 
 from __future__ import annotations
@@ -25,18 +25,21 @@ Document = dict[str, Any]
 _MODULUS = 1 << 64
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
-# https://bsonspec.org: how many bytes a value has. In `_COUNTED` its own first four say so, with so many besides.
+# How many bytes a value of each BSON type has (https://bsonspec.org). A value of a type in _COUNTED begins with its
+# length in four bytes; the number here is how many bytes come on top of that length.
 _SIZES = {0x01: 8, 0x06: 0, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16, 0x7F: 0, 0xFF: 0}
 _COUNTED = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0C: 16, 0x0D: 4, 0x0E: 4, 0x0F: 0}
 _REGEX = 0x0B
 
 
 def read(db: Database[Document]) -> Contents:
-    """Every collection of the application's. Not one moment: what is written meanwhile may be in it or not."""
-    return {str(info["name"]): _held(db, str(info["name"])) for info in collections(db) if info["type"] != "view"}
+    """Digest every collection of the application. What others write meanwhile may be included or not."""
+    return {
+        str(info["name"]): _table_digest(db, str(info["name"])) for info in collections(db) if info["type"] != "view"
+    }
 
 
-def _held(db: Database[Document], name: str) -> TableDigest:
+def _table_digest(db: Database[Document], name: str) -> TableDigest:
     count = 0
     fields: dict[str, int] = defaultdict(int)
     each: dict[str, Mapping[str, int]] | None = {}
@@ -56,7 +59,7 @@ def _held(db: Database[Document], name: str) -> TableDigest:
 
 
 def elements(document: bytes) -> Iterator[tuple[str, bytes]]:
-    """The top-level fields of a BSON document: name, and type and value as they are. Nothing is decoded."""
+    """The top-level fields of a BSON document: each name, with the bytes of its type and value."""
     at, end = 4, len(document) - 1
     while at < end:
         kind = document[at]
@@ -79,7 +82,7 @@ def _digest(value: bytes) -> int:
 
 
 def _shown(id_: bytes) -> str:
-    """An _id for people: hex digits for an ObjectId, JSON for the rest, with its type where that is not plain."""
+    """An _id for people: hex digits for an ObjectId, otherwise JSON, with its type where plain JSON lacks it."""
     if not id_:
         return ""
     body = id_[:1] + b"\0" + id_[1:] + b"\0"

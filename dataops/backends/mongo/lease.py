@@ -40,7 +40,7 @@ Write = tuple[str, Mapping[str, Any], str | None]
 
 
 def clock() -> float:
-    """Seconds that go on while the machine sleeps, where the system has such a clock."""
+    """Seconds on a clock that never goes back. Where the system offers it, the clock runs while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
@@ -54,10 +54,13 @@ def holder(db: Database[Document]) -> Holder | None:
 
 
 class Lease:
-    """Taken by `take`; from then on kept by a thread until `release`, or lost."""
+    """The lock of one database. After `take`, a thread renews it until `release` is called or the lease is lost."""
 
     def __init__(self, db: Database[Document], seconds: float, lost: Callable[[], None]) -> None:
-        """`lost` is called once, from the keeping thread, when the lease is or may be gone."""
+        """The lease lasts `seconds` after each heartbeat. `lost` is called once, when the lease is or may be lost.
+
+        The call may come from the thread that renews the lease.
+        """
         self._db = db.with_options(
             write_concern=WriteConcern(w="majority", j=True), read_preference=ReadPreference.PRIMARY
         )
@@ -75,9 +78,9 @@ class Lease:
         return self._why_lost
 
     def take(self, author: Author) -> bool:
-        """Try once. False when somebody else holds it."""
+        """Try once to take the lease. False when somebody else holds it."""
         locks = self._db[LOCK]
-        with suppress(DuplicateKeyError):  # another one made it in the same moment: it is there
+        with suppress(DuplicateKeyError):  # another run created the document in the same moment
             locks.update_one({"_id": _ID}, {"$setOnInsert": {"token": 0, "expires_at": _LONG_AGO}}, upsert=True)
         sent = clock()
         mine = {
@@ -105,10 +108,10 @@ class Lease:
             raise LockLost(f"the migration lock was lost: {self._why_lost}")
 
     def write(self, collection: str, document: Mapping[str, Any], *, at: str | None = None) -> None:
-        """Insert or merge one document, by _id, only while the lease is ours; `at` names a field for the server's time.
+        """Insert or merge one document by its _id, only while the lease is ours. Raises LockLost.
 
-        One command, so that a client that stops in the middle of it cannot be overtaken. Durable on a majority when it
-        returns. Raises LockLost.
+        `at` names a field that gets the server's time. It is one command on the server: no other run can take the lock
+        between the check and the write. When this returns, the document is durable on a majority of the servers.
         """
         self.check()
         document = {"_id": ObjectId(), **document}
@@ -125,18 +128,18 @@ class Lease:
                 if self._db[collection].find_one(wanted, {"_id": 1}) is not None:
                     return
                 break
-            except AutoReconnect:  # an election, a cut connection: the same document again is the same result
+            except AutoReconnect:  # an election or a cut connection; writing the same document again does no harm
                 if not left:
                     raise
                 self.check()
                 time.sleep(0.2)
         self._lose("another run holds it")
-        self.check()
+        self.check()  # raises LockLost
 
     def write_together(self, documents: Sequence[Write]) -> bool:
-        """`write` for many, all or nothing.
+        """Write many documents in one transaction, only while the lease is ours. Raises LockLost.
 
-        In a transaction; False where the server has none (a standalone), and then nothing was written. Raises LockLost.
+        Returns False when the server has no transactions, as a standalone, and then it has written nothing.
         """
         self.check()
         hello = self._db.client.admin.command("hello")
@@ -157,16 +160,16 @@ class Lease:
         with self._db.client.start_session() as session:
             if not session.with_transaction(body, write_concern=self._db.write_concern):
                 self._lose("another run holds it")
-                self.check()
+                self.check()  # raises LockLost
         return True
 
     def next_seq(self) -> int:
-        """Rising over all holders: the token, then the holder's own count."""
+        """The next `seq` of the journal. It begins with the token, so that it rises from each holder to the next."""
         self._written += 1
-        return (self._token << 20) + self._written
+        return (self._token << 20) + self._written  # room for a million entries of one holder
 
     def release(self) -> None:
-        """Give it back, if it is still ours. Never raises for a server that is gone: the lease ends by itself."""
+        """Give the lease back if it is still ours. Raises no error of the server, because the lease ends by itself."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()

@@ -1,4 +1,4 @@
-"""Tells which commands a migration sends, and how many documents they changed. Only where somebody listens."""
+"""Reports the commands that a migration sends, and how many documents they change, to `dataops.statements`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from dataops.redaction import redact
-from dataops.statements import Statement, tell
+from dataops.statements import Statement, report
 
 _CHANGES = {"insert", "update", "delete"}
 
 
 class Listener(CommandListener):
-    """Of commands on a collection, names alone: what is in them are people's data."""
+    """Reports commands on a collection by their names alone, because they contain people's data."""
 
     def __init__(self, service: str) -> None:
         self._service = service
@@ -37,7 +37,7 @@ class Listener(CommandListener):
     def _ended(self, request: int, operation: str, micros: int, *, changed: int | None = None, error: str = "") -> None:
         collection, began = self._running.pop(request, ("", 0))
         if collection:
-            tell(
+            report(
                 Statement(
                     service=self._service,
                     operation=operation,

@@ -1,6 +1,6 @@
 """A MongoDB database while we hold its lock.
 
-The client that migrates is not the client that keeps the lease: when the lease is lost, the first one is closed, and
+The migration and the lease have a client each. When the lease is lost, the client of the migration is closed, so that
 whatever the migration does next fails.
 """
 
@@ -29,7 +29,7 @@ from dataops.errors import LockLost, StalePlan, Unreachable
 from dataops.model import Adopted, Author, Direction, Entry, Migration, State, Step
 from dataops.othertools.mirror import row_for
 from dataops.stash import mongo as stash
-from dataops.statements import listened
+from dataops.statements import has_listeners
 from dataops.toolrecords import ToolRecord
 
 if TYPE_CHECKING:
@@ -45,18 +45,18 @@ def lock(
     """See dataops.backends.Database.lock."""
     server, service = database.server, database.service
     seconds = service.timeouts.lease
-    listeners = [Listener(service.name)] if listened() else []
-    # Dates without a zone, as pymongo-migrate hands them to the same files.
+    listeners = [Listener(service.name)] if has_listeners() else []
+    # Dates come without a time zone, as pymongo-migrate gives them to the same files.
     work = server.client(f"dataops/{author.run}", tz_aware=False, event_listeners=listeners)
-    # The lease's client must not hang longer than a lease lasts.
+    # A call of the lease's client must not hang for longer than a lease lasts.
     keeper = server.client("dataops/lease", socketTimeoutMS=round(seconds * 1000 / 3))
     with closing(work), closing(keeper):
         locks = database_of(keeper)
-        held = lease.Lease(locks, seconds, lost=partial(_abort, database, work))
+        its_lease = lease.Lease(locks, seconds, lost=partial(_abort, database, work))
         try:
             with server.explaining():
                 wait_for(
-                    partial(held.take, author),
+                    partial(its_lease.take, author),
                     partial(lease.holder, locks),
                     service=service,
                     timeout=timeout,
@@ -65,13 +65,13 @@ def lock(
                     poll_seconds=_POLL_SECONDS,
                 )
                 locks[JOURNAL].create_index("seq", name="seq", unique=True)
-            yield MongoLocked(database, held, work)
+            yield MongoLocked(database, its_lease, work)
         finally:
-            held.release()
+            its_lease.release()
 
 
 def _abort(database: MongoDatabase, work: MongoClient[Document]) -> None:
-    with suppress(PyMongoError):  # best effort: the closed client is what really ends it
+    with suppress(PyMongoError):  # best effort: closing the client is what certainly stops the migration
         db = database.asking()
         for operation in _operations(db):
             db.client.admin.command("killOp", op=operation["opid"])
@@ -79,9 +79,9 @@ def _abort(database: MongoDatabase, work: MongoClient[Document]) -> None:
 
 
 def _operations(db: MongoDB[Document]) -> list[Document]:
-    """What clients of ours have the server do in this database just now."""
+    """The operations that the server does for our clients in this database just now."""
     ours: list[Document] = [{"$currentOp": {"allUsers": False}}, {"$match": {"appName": {"$regex": "^dataops/"}}}]
-    with suppress(OperationFailure):  # without the right to look there is nothing to see
+    with suppress(OperationFailure):  # this user may not list operations
         return [op for op in db.client.admin.aggregate(ours) if str(op.get("ns", "")).startswith(f"{db.name}.")]
     return []
 
@@ -89,11 +89,11 @@ def _operations(db: MongoDB[Document]) -> list[Document]:
 class MongoLocked:
     """See dataops.backends.Locked for the promises."""
 
-    def __init__(self, database: MongoDatabase, held: lease.Lease, work: MongoClient[Document]) -> None:
+    def __init__(self, database: MongoDatabase, its_lease: lease.Lease, work: MongoClient[Document]) -> None:
         self.database = database
         self._service = database.service
         self._explaining = database.server.explaining
-        self._lease = held
+        self._lease = its_lease
         self._work = work
 
     def read(self) -> State:
@@ -131,8 +131,9 @@ class MongoLocked:
                 ) from error
             raise
         applied = step.direction is Direction.APPLY
-        # The mirrored record may lack what ours has, which the next run adds, but never have what ours lacks: that
-        # would look as if the other tool had moved on.
+        # These writes are no transaction, so a crash may come between them. The order makes sure that the mirrored
+        # record never has a migration that ours lacks: that would look as if the other tool had applied it. If the
+        # mirrored record lacks one, the next run adds it.
         if self._service.mirror and not applied:
             self._mirror(step.migration, applied=False)
         self._record_natively(step.migration.id, applied=applied)
@@ -176,13 +177,13 @@ class MongoLocked:
         _abort(self.database, self._work)
 
     def _await_index_builds(self, db: MongoDB[Document]) -> None:
-        """An index build outlives the client that asked for it: let one that a dead run began come to its end."""
+        """Wait until no index is being built for us: the server finishes a build although its client has died."""
         while any(operation.get("command", {}).get("createIndexes") for operation in _operations(db)):
             self.check()
             time.sleep(0.5)
 
     def _record_natively(self, id_: str, *, applied: bool) -> None:
-        """What pymongo-migrate would write: name and applied, and nothing else."""
+        """Write the fields that pymongo-migrate would write, `name` and `applied`, and no other."""
         with self._explaining():
             self.check()
             found = self.database.asking()[RECORD].find({"name": id_}, {"_id": 1})
@@ -194,7 +195,7 @@ class MongoLocked:
                     self._lease.write(RECORD, {**document, "applied": None})
 
     def _mirror(self, migration: Migration, *, applied: bool) -> None:
-        """Make migrate-mongo's record agree with what a step did."""
+        """Make migrate-mongo's record agree with what the step did."""
         with self._explaining():
             present = othertools.names_there(self.database.asking(), self._service)
             if applied:
@@ -205,7 +206,10 @@ class MongoLocked:
                 self.database.asking()[othertools.CHANGELOG].delete_many(there)
 
     def _add_to_mirror(self, migration: Migration, present: Mapping[str, Sequence[str]]) -> None:
-        """The document that migrate-mongo would have, unless it has one; `present` are its names, by migration."""
+        """Add the document that migrate-mongo would have written, unless it is there.
+
+        `present` are the file names in migrate-mongo's record, by migration.
+        """
         if migration.id not in present:
             with self._explaining():
                 self.check()
@@ -224,7 +228,10 @@ class MongoLocked:
             )
 
     def _documents(self, one: Adopted, before: dict[str, Document]) -> Iterator[lease.Write]:
-        """The record's document and the journal's, for one migration that is adopted."""
+        """The document in the native record and the one in the journal, for one adopted migration.
+
+        `before` are the documents that the native record had, by migration.
+        """
         id_, applied = one.entry.migration, one.entry.direction is Direction.APPLY
         row: Document = {"_id": before.get(id_, {}).get("_id") or ObjectId(), "name": id_}
         if not applied or one.at is not None:
@@ -235,12 +242,12 @@ class MongoLocked:
     def _write_one_by_one(
         self, db: MongoDB[Document], documents: Sequence[lease.Write], before: Sequence[Document]
     ) -> None:
-        """Without transactions: one after the other, and everything taken back when one of them fails."""
+        """Write without a transaction: one document after the other, and all are taken back when one of them fails."""
         try:
             for collection, document, server_time in documents:
                 self._lease.write(collection, document, at=server_time)
         except Exception:
-            with suppress(PyMongoError):  # the first error is the one to tell
+            with suppress(PyMongoError):  # the first error is the one to report
                 ids: list[Any] = [document["_id"] for _, document, _ in documents]
                 db[JOURNAL].delete_many({"_id": {"$in": ids}})
                 db[RECORD].delete_many({"_id": {"$in": ids}})

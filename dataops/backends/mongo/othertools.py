@@ -1,4 +1,4 @@
-"""The records of other migration tools in MongoDB: of migrate-mongo (11 to 14), which we mirror, and golang-migrate."""
+"""The records of other migration tools in MongoDB: migrate-mongo 11 to 14, which we can mirror, and golang-migrate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ Document = dict[str, Any]
 
 
 def read(db: Database[Document], collections: Collection[str]) -> tuple[ToolRecord, ...]:
-    """Every record that is in these collections. One that this user may not read is marked so."""
+    """The records of other tools that are among `collections`, the names of all collections of the database.
+
+    A record that this user may not read comes with `readable=False`.
+    """
     records = []
     for tool, place, look in (
         (match.MIGRATE_MONGO, CHANGELOG, _migrate_mongo),
@@ -56,20 +59,21 @@ def _migrate_mongo(db: Database[Document]) -> Iterable[ToolRow]:
 
 
 def _golang_migrate(db: Database[Document]) -> Iterable[ToolRow]:
-    stands = {"$or": [{"version": {"$gte": 0}}, {"version": -1, "dirty": True}]}  # -1: the first one was half undone
-    for document in db[_SCHEMA_MIGRATIONS].find({"dirty": {"$type": "bool"}, **stands}):
+    # -1 means that nothing is applied. If it is dirty, undoing the first migration failed half-way.
+    has_version = {"$or": [{"version": {"$gte": 0}}, {"version": -1, "dirty": True}]}
+    for document in db[_SCHEMA_MIGRATIONS].find({"dirty": {"$type": "bool"}, **has_version}):
         outcome = Outcome.HALF_DONE if document["dirty"] else Outcome.APPLIED
         yield ToolRow((str(int(document["version"])),), outcome=outcome)
 
 
 def _locked(db: Database[Document]) -> str:
-    """migrate-mongo's lock is any document in that collection; it is off unless a time to live was configured."""
-    held = db[_CHANGELOG_LOCK].find_one({"createdAt": {"$exists": True}})
-    return f"a document in {_CHANGELOG_LOCK} since {redact(str(held['createdAt']))}" if held else ""
+    """Who holds migrate-mongo's lock: it is any document in that collection. By default migrate-mongo takes no lock."""
+    lock = db[_CHANGELOG_LOCK].find_one({"createdAt": {"$exists": True}})
+    return f"a document in {_CHANGELOG_LOCK} since {redact(str(lock['createdAt']))}" if lock else ""
 
 
 def names_there(db: Database[Document], service: Service) -> dict[str, list[str]]:
-    """The file names under which migrate-mongo has our migrations, by id."""
+    """The file names in migrate-mongo's record that are our migrations, by migration id."""
     return match.names_by_migration(service, match.MIGRATE_MONGO, (row.name for row in _migrate_mongo(db)))
 
 

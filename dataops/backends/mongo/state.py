@@ -1,4 +1,4 @@
-"""What a MongoDB database says of itself: the record, the journal, who holds the lock. Nothing here writes."""
+"""Reads the state of a MongoDB database: the record, the journal, who holds the lock. Nothing here writes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOOKS = 20
 
 
 def read(db: Database[Document], server: Server) -> State:
-    """One look. MongoDB has no snapshot over several questions: it asks again until nothing was written meanwhile."""
+    """The state. MongoDB has no snapshot over several reads, so we read again until the journal does not change."""
     service = server.service
     hello = db.client.admin.command("hello")
     version = _version(db, service)
@@ -52,7 +52,7 @@ def _consistent(db: Database[Document], service: Service) -> tuple[Journal, Nati
         holder = lease.holder(db)
         if _last(db) == last:
             return journal, record, holder
-    # Somebody writes all the time. Of what the journal claims nothing is believed then; the record is the truth.
+    # Somebody writes all the time. Then what the journal claims may be out of date, and only the record is used.
     return replace(journal, ended_well={}), record, holder
 
 
@@ -97,11 +97,12 @@ def _topology(hello: Mapping[str, Any]) -> str:
 def _identity(address: str, name: str, hello: Mapping[str, Any], collections: Sequence[Mapping[str, Any]]) -> Identity:
     server = f"standalone at {address.rpartition('/')[0]}"
     if "setName" in hello:
-        # However we came in, and whatever our rights: a set is known by what it and its members call themselves.
-        # It has an id too, but a plan that was made without the right to see it has to fit one who may.
+        # A replica set is identified by its name and the names of its members: they do not depend on the address that
+        # we used, nor on our rights. It has an id too, but not every user may read it, and a plan that one user made
+        # has to fit the database that another user sees.
         members = ",".join(sorted(hello.get("hosts", [])))
         server, address = f"replica set {hello['setName']} of {members}", f"{members}/{name}"
-    # Our own collections do not count: they may come into being between a plan and its application.
+    # Our own collections do not count, because they may be created between a plan and its apply.
     marks = {
         collection["info"]["uuid"].hex()
         for collection in collections

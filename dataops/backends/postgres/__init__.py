@@ -1,7 +1,7 @@
 """PostgreSQL: Alembic files, the table alembic_version as the record, a session advisory lock, a journal table.
 
-Asking needs psycopg alone, and opens a read-only connection for each question. What only some questions need, and
-doing, is imported when it comes to that: `status` and `wait` are called all day.
+Asking needs only psycopg, and opens a read-only connection for each question. Modules that only some questions or only
+a step need are imported when they are needed, because `status` and `wait` are called all day and have to start fast.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class PostgresDatabase:
         return error_text(error)
 
     def close(self) -> None:
-        """Nothing is kept open between two questions."""
+        """There is nothing to close: no connection stays open after a question."""
 
 
 def connect(service: Service) -> Database:

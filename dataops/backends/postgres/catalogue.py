@@ -1,10 +1,10 @@
-"""What a PostgreSQL database is made of, in the same words from version 14 to 18, whatever the search_path.
+"""What a PostgreSQL database is made of, in the same words from version 14 to 18, whatever the search_path is.
 
-Left out: system schemas, what belongs to an extension, the tables of Alembic, of dataops and of other migration tools,
-and what follows from something else: the index of a constraint, the sequence of a column, what a partition has from
-its parent. NOT NULL is told with its column: only PostgreSQL 18 lists it among the constraints. Columns are named, not
-numbered: their order differs between databases with different pasts. Bodies of functions, comments and grants may well
-differ between databases of one history too: they are details of the catalogue.
+Some objects are left out: system schemas, objects of an extension, the tables of Alembic, of dataops and of other
+migration tools, and what follows from another object: the index of a constraint, the sequence of a column, what a
+partition inherits from its parent. NOT NULL is a part of its column, because only PostgreSQL 18 lists it among the
+constraints. The order of columns does not count, because it depends on the past of a database. Bodies of functions,
+comments and grants are details of the catalogue: they may differ between databases that have the same history.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from psycopg.rows import tuple_row
 from dataops.backends.postgres import othertools
 from dataops.catalogue import Catalogue, Key
 
-_OPEN = frozenset({"extension"})  # a person, or who hosts the server, may have added one
+_OPEN = frozenset({"extension"})  # more of these is no difference: a person or a hosting company may have added one
 
-# What is in the first schema of the search_path is ours and needs no qualifying, in names or in definitions. What is in
-# `public` or in the schema of an extension would be qualified or not as the search_path goes: let it never be.
+# In definitions, the server writes the schema before a name only if the schema is not in the search_path. Our own
+# schema comes first. `public` and the schemas of extensions follow, so that their names look alike in every database.
 SEARCH_PATH = """
 SELECT set_config('search_path', concat_ws(', ', quote_ident(current_schema()), (
            SELECT string_agg(DISTINCT quote_ident(n.nspname), ', ')
@@ -41,7 +41,10 @@ _FUNCTION = f"{SCHEMA} || p.proname || '(' || oidvectortypes(p.proargtypes) || '
 
 
 def no_extension(catalog: str, oid: str) -> str:
-    """Not of an extension; nor, if it is a function, made by the server for a type, as the constructors of a range."""
+    """SQL for "belongs to no extension".
+
+    A function must not be one that the server made for a type either, such as the constructors of a range type.
+    """
     types = "'e', 'i'" if catalog == "pg_proc" else "'e'"
     return (
         f"NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = '{catalog}'::regclass AND d.objid = {oid}"
@@ -119,7 +122,7 @@ _OBJECTS = {
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.relkind IN ('v', 'm') AND {TABLES} AND {no_extension("pg_class", "c.oid")}
     """,
-    # A sequence that a column owns is told by its default or as its identity; the name it has is not ours to check.
+    # A sequence that a column owns is left out: the default or the identity of the column shows it.
     "sequence": f"""
         SELECT {SCHEMA} || c.relname,
                concat_ws(' ', format_type(s.seqtypid, NULL), 'from', s.seqmin, 'to', s.seqmax, 'by', s.seqincrement,
@@ -291,7 +294,7 @@ _DETAILS = {
 
 
 def read(connection: psycopg.Connection[Any]) -> Catalogue:
-    """Everything, in the caller's transaction, whose search_path it sets."""
+    """Read the whole catalogue in the caller's transaction. Changes the search_path of that transaction."""
     connection.execute(SEARCH_PATH)
     objects = dict(_read(connection, {**_OBJECTS, **_DETAILS}))
     return Catalogue(objects, open=_OPEN, details=frozenset(_DETAILS))
@@ -306,7 +309,7 @@ def _read(connection: psycopg.Connection[Any], queries: dict[str, str]) -> Itera
 
 
 def _unqualified(query: str) -> str:
-    """Before version 16, the columns of a view over one table are written with its name, from then on without."""
+    """The query of a view as PostgreSQL 16 and later write it: with one table, its name is not before the columns."""
     names = set(re.findall(r"(?<![\w.\"'])(\w+|\"[^\"]+\")\.(?=[\w\"*])", query))
     if len(names) != 1:
         return query

@@ -26,27 +26,27 @@ _NO_RIGHTS = (
 )
 
 
-_OPEN = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+_IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 
 class WatchedConnection(psycopg.Connection[DictRow]):
-    """Counts how often something may have been committed on it, whoever did that and however.
+    """A connection that counts how often something may have been committed on it.
 
-    A COMMIT in the text of a file, psycopg's own, and every statement in autocommit all come through `wait`; only
-    psycopg's `rollback()` is known to commit nothing. `kept` makes `close()` do nothing: SQLAlchemy's pool closes what
-    it gets back, and one of its connections holds the lock.
+    All commits go through `wait`: a COMMIT in the text of a file, psycopg's own `commit()`, and every statement in
+    autocommit. Only psycopg's `rollback()` certainly commits nothing. While `stays_open` is True, `close()` does
+    nothing: SQLAlchemy's pool closes every connection that it gets back, and one of them holds our lock.
     """
 
     commits = 0
-    kept = False
+    stays_open = False
     _rolls_back = False
 
     def wait(self, *args: Any, **more: Any) -> Any:
-        """Every exchange with the server goes through here."""
+        """Count a commit where one may have happened. psycopg makes every exchange with the server through here."""
         before = self.pgconn.transaction_status
-        answer = super().wait(*args, **more)  # what raises has committed nothing
+        answer = super().wait(*args, **more)  # a statement that raises has committed nothing
         now_idle = self.pgconn.transaction_status == TransactionStatus.IDLE
-        if now_idle and not self._rolls_back and (before in _OPEN or self.autocommit):
+        if now_idle and not self._rolls_back and (before in _IN_TRANSACTION or self.autocommit):
             self.commits += 1
         return answer
 
@@ -58,12 +58,12 @@ class WatchedConnection(psycopg.Connection[DictRow]):
             self._rolls_back = False
 
     def close(self) -> None:
-        if not self.kept:
+        if not self.stays_open:
             super().close()
 
 
 class Server:
-    """How to reach the database of one service. Opens connections, and keeps none."""
+    """How to reach the database of one service. It opens connections and keeps none of them."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -116,7 +116,7 @@ class Server:
 
     @contextmanager
     def asking(self) -> Iterator[psycopg.Connection[DictRow]]:
-        """A connection of its own with one snapshot, on which the server refuses to write anything."""
+        """A new connection for questions: all of them see one snapshot, and the server refuses to write anything."""
         connection = self.connect_to_ask()
         try:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -143,7 +143,10 @@ class Server:
         )
 
     def explained(self, error: psycopg.Error) -> Exception:
-        """An error of a connection that was open, in our words where it is about rights or about the connection."""
+        """Our error for one that psycopg raised on an open connection, if it is about rights or about the connection.
+
+        Any other error is returned as it is.
+        """
         if isinstance(error, _NO_RIGHTS):
             return PermissionDenied(
                 error_text(error),
@@ -161,7 +164,7 @@ class Server:
         return error
 
     def _unreachable(self, error: psycopg.Error) -> Unreachable:
-        # libpq tries every address of a name and repeats itself; the last line with a reason is as good as any.
+        # libpq tries every address of a host name and writes a line for each. The last line with a reason is enough.
         lines = [line.strip() for line in message_of(error).splitlines() if line.strip()]
         lines = [line for line in lines if not line.startswith(("Is the server", "Multiple connection"))] or lines
         text = lines[-1] if lines else type(error).__name__
@@ -180,7 +183,7 @@ class Server:
 
 
 def as_dbapi(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
-    """Make a connection what SQLAlchemy expects of one: idle, transactions begun by themselves, rows as tuples."""
+    """Make a connection as SQLAlchemy expects it: idle, not in autocommit, and with rows as tuples."""
     assert connection.info.transaction_status is TransactionStatus.IDLE
     connection.autocommit = False
     connection.row_factory = tuple_row
@@ -188,7 +191,7 @@ def as_dbapi(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
 
 
 def error_text(error: BaseException) -> str:
-    """One line: the class, what the server said, its detail, the statement, and what was noted about the error."""
+    """One line without secrets: the class of the error, the server's message and detail, the statement, the notes."""
     cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps what the driver raised
     text = " ".join(message_of(cause).split("\n")[0].split()) or type(cause).__name__
     detail = getattr(getattr(cause, "diag", None), "message_detail", None)

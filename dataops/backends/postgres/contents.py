@@ -1,7 +1,8 @@
-"""What the tables of a PostgreSQL database hold: digests that the server adds up, in one snapshot.
+"""Table digests of a PostgreSQL database. The server computes them, in one snapshot.
 
-A value is its text, under settings of our own, together with the primary key of its row, or with another key that
-cannot be null. Without a key a column is only the bag of its values, and a row as a whole stands beside that.
+The digest of a column is the sum over its values. Each value is hashed as text, together with the primary key of its
+row, or with another unique key that cannot be null. So it matters which row has which value. A table without such a key
+gets digests of the values alone, and one more column "" with digests of whole rows.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from psycopg.sql import SQL, Composable, Identifier
 from dataops.backends.postgres import catalogue
 from dataops.contents import EACH, Contents, TableDigest
 
-# So that one value has one text. Row level security must not hide rows in silence: then it is an error.
+# With these settings, equal values have equal texts. row_security = off makes the server raise an error where row level
+# security would silently hide rows.
 _SETTINGS = """
 SELECT set_config(name, value, true)
   FROM (VALUES ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'), ('bytea_output', 'hex'),
                ('extra_float_digits', '1'), ('row_security', 'off')) AS settings (name, value)
 """
 
-# Partitions are read through their parent.
+# Partitions are left out, because their rows are read through the parent.
 _TABLES = f"""
 SELECT {catalogue.SCHEMA} || c.relname, n.nspname, c.relname, c.relkind = 'p',
        ARRAY(SELECT a.attname::text FROM pg_attribute a
@@ -44,18 +46,20 @@ SELECT {catalogue.SCHEMA} || c.relname, n.nspname, c.relname, c.relkind = 'p',
 
 
 def read(connection: psycopg.Connection[Any]) -> Contents:
-    """Every table of the application's, in the caller's transaction, whose settings it changes."""
+    """Digest every table of the application in the caller's transaction. Changes settings of that transaction."""
     connection.execute(catalogue.SEARCH_PATH)
     connection.execute(_SETTINGS)
     with connection.cursor(row_factory=tuple_row) as cursor:
         tables = cursor.execute(_TABLES.encode(), catalogue.LEFT_OUT).fetchall()
         return {
-            str(name): _held(cursor, SQL("{}" if parted else "ONLY {}").format(Identifier(schema, table)), columns, key)
+            str(name): _table_digest(
+                cursor, SQL("{}" if parted else "ONLY {}").format(Identifier(schema, table)), columns, key
+            )
             for name, schema, table, parted, columns, key in tables
         }
 
 
-def _held(
+def _table_digest(
     cursor: psycopg.Cursor[tuple[Any, ...]], table: Composable, columns: Sequence[str], key: Sequence[str]
 ) -> TableDigest:
     digests = dict(_digests(columns, key))
@@ -74,7 +78,7 @@ def _held(
 
 
 def _digests(columns: Sequence[str], key: Sequence[str]) -> Iterator[tuple[str, Composable]]:
-    """An expression for each column: a digest of its value and the row's key. ROW writes NULL and '' apart."""
+    """An SQL expression for each column that hashes its value and the row's key. ROW writes NULL and '' differently."""
     parts = {column: SQL("t.{}").format(Identifier(column)) for column in columns}
     for column in columns:
         yield column, _digest([*(parts[name] for name in key), parts[column]])

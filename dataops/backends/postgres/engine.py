@@ -1,7 +1,7 @@
-"""The SQLAlchemy connection and engine that a migration sees: they behave as those of plain Alembic do.
+"""The SQLAlchemy connection and engine that a migration sees. They behave like those of plain Alembic.
 
-The migration's own connection is the one that holds the lock. Whatever else it checks out of the engine, for an
-inspector, a Session or a transaction of its own, is a second real connection.
+The migration's own connection is the one that holds the lock. Every other connection that the migration takes from the
+engine, for an inspector, a Session or a transaction of its own, is a new real connection.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class MigrationEngine:
     """An engine over the connection that holds the lock."""
 
     def __init__(self, url: str, first: WatchedConnection, another: Another) -> None:
-        """`url` is what a migration reads as the engine's URL; the connections come from `first` and `another`."""
+        """`first` holds the lock, and `another` opens further connections. `url` only shows as the engine's URL."""
         self._first = first
         self._another = another
         self._hands_out_first = False
@@ -35,20 +35,21 @@ class MigrationEngine:
 
     @contextmanager
     def connected(self) -> Iterator[Connection]:
-        """The migration's own connection. It outlives the scope, although the pool closes what it gets back."""
-        self._hands_out_first = self._first.kept = True
+        """The migration's own connection. It stays open after the scope, although the pool tries to close it."""
+        self._hands_out_first = self._first.stays_open = True
         try:
             with self.engine.connect() as connection:
-                # Alembic takes a transaction that is open already for somebody else's, commits nothing, and every
-                # migration vanishes without an error.
+                # If a transaction is open already, Alembic leaves the commit to whoever began it. Then nothing is
+                # committed, and the migration is lost without an error.
                 assert not connection.in_transaction()
                 yield connection
         finally:
-            self._hands_out_first = self._first.kept = False
+            self._hands_out_first = self._first.stays_open = False
 
     def _checked_out(self, connection: WatchedConnection, *_: object) -> None:
         if connection is not self._first:
-            connection.commits = 0  # SQLAlchemy has asked for types on it, in transactions of its own
+            # On a new connection, SQLAlchemy first asks for types in transactions of its own. Those do not count.
+            connection.commits = 0
 
     def _checkout(self) -> psycopg.Connection:
         if self._hands_out_first:
@@ -60,7 +61,7 @@ class MigrationEngine:
 def _url(url: str) -> URL | str:
     try:
         return make_url(url).set(drivername=_DRIVER)
-    except (ArgumentError, ValueError):  # libpq takes several hosts and more, SQLAlchemy does not
+    except (ArgumentError, ValueError):  # libpq accepts URLs that SQLAlchemy cannot parse, for example two hosts
         return f"{_DRIVER}://"
 
 

@@ -1,4 +1,4 @@
-"""For pg_migrations/*/env.py: what a bare `alembic -n SERVICE ...` does goes through our lock and journal.
+"""For pg_migrations/*/env.py: makes a bare `alembic -n SERVICE ...` use our lock and our journal.
 
 from dataops.backends.postgres.env import run
 
@@ -23,7 +23,7 @@ from sqlalchemy.pool import StaticPool
 
 from dataops import config
 from dataops.backends import StepFailed
-from dataops.backends.locking import examined
+from dataops.backends.locking import begin_under_lock
 from dataops.backends.postgres import PostgresDatabase
 from dataops.backends.postgres.connection import as_dbapi
 from dataops.backends.postgres.locked import PostgresLocked
@@ -34,7 +34,8 @@ from dataops.planning import checks
 
 
 def run(service_name: str) -> None:
-    """Do Alembic's work for one service. Errors of ours become Alembic's one-line FAILED."""
+    """Do what the Alembic command asks, for one service. Our errors become a CommandError, which Alembic prints."""
+    # Alembic has no public way to get at the EnvironmentContext behind its module `alembic.context`.
     environment: EnvironmentContext = vars(alembic.context)["_proxy"]
     if context.is_offline_mode():
         context.configure(dialect_name="postgresql", literal_binds=True, transaction_per_migration=True)
@@ -52,7 +53,10 @@ def run(service_name: str) -> None:
 
 
 def _changes_something(environment: EnvironmentContext) -> bool:
-    """Only what has a destination does (and `ensure_version`); `current`, `history -i`, `show current` ask."""
+    """Whether the Alembic command changes the database: it has a destination, or it is `ensure_version`.
+
+    `current`, `history -i` and `show current` only ask.
+    """
     options = environment.context_opts
     return "destination_rev" in options or getattr(options.get("fn"), "__name__", "") == "do_ensure_version"
 
@@ -65,8 +69,8 @@ def _service(name: str) -> Service:
 
 
 def _ask(database: PostgresDatabase, environment: EnvironmentContext) -> None:
-    database.read()  # refuses a server or a URL in our words
-    environment.context_opts["dont_mutate"] = True  # else Alembic creates its table, also for `history -i`
+    database.read()  # raises our error, with a hint, when the server or the URL is not usable
+    environment.context_opts["dont_mutate"] = True  # otherwise Alembic creates its table even for `history -i`
     with _sqlalchemy(database.server.connect_to_ask()) as connection:
         context.configure(connection=connection)
         context.run_migrations()
@@ -76,7 +80,7 @@ def _do(database: PostgresDatabase, environment: EnvironmentContext) -> None:
     author = config.author()
     timeout = database.service.timeouts.lock
     with database.lock(author, timeout=timeout, waiting=lambda _: None, stop=lambda: False) as locked:
-        before = examined(locked, _checked)
+        before = begin_under_lock(locked, _checked)
         heads = tuple(applied.id for applied in before.applied[-1:])
         steps = list(environment.context_opts["fn"](heads, None)) if _runs_files(environment) else []
         if steps:
@@ -91,7 +95,7 @@ def _do(database: PostgresDatabase, environment: EnvironmentContext) -> None:
 
 
 def _runs_files(environment: EnvironmentContext) -> bool:
-    """`upgrade` and `downgrade` do; `stamp` only changes the record."""
+    """Whether the command runs migration files. `stamp` only changes the record."""
     return getattr(environment.context_opts.get("fn"), "__name__", "") in ("upgrade", "downgrade")
 
 
@@ -115,7 +119,7 @@ def _run(locked: PostgresLocked, service: Service, author: Author, revision: Any
 
 
 def _journal_stamps(locked: PostgresLocked, author: Author, before: State, after: State) -> None:
-    """`alembic stamp` changes the record without running anything: journal what it now says."""
+    """Write into the journal what `alembic stamp` changed in the record without running anything."""
     for migration in before.service.migrations:
         was, is_ = migration.id in before.applied_ids, migration.id in after.applied_ids
         if was is not is_ and after.claims.get(migration.id) is not is_:

@@ -22,7 +22,7 @@ from dataops.backends.locking import wait_for
 from dataops.backends.postgres import othertools, sql, state
 from dataops.backends.postgres.connection import Server, WatchedConnection, error_text
 from dataops.backends.postgres.session import Session, StepTimeouts
-from dataops.backends.postgres.watch import Watch
+from dataops.backends.postgres.transaction import StepTransaction
 from dataops.errors import ConfigError, LockLost, MigrationFailed, Unreachable
 from dataops.model import Adopted, Author, Direction, Entry, Migration, State, Step
 from dataops.redaction import redact
@@ -71,12 +71,14 @@ def lock(
 
 
 def _take(connection: psycopg.Connection[DictRow]) -> bool:
-    # Never pg_advisory_lock: a waiter that is blocked in it stalls a CREATE INDEX CONCURRENTLY of the holder.
+    # We poll and never call pg_advisory_lock. A waiter that is blocked in it holds a snapshot, and a
+    # CREATE INDEX CONCURRENTLY of the lock's holder waits for that snapshot for ever.
     row = connection.execute("SELECT pg_try_advisory_lock(%s) AS got", [sql.LOCK_KEY]).fetchone()
     return bool(row and row["got"])
 
 
 def _refuse_pooler(connection: psycopg.Connection[DictRow], server: Server) -> None:
+    # A pooler gives the client another process id at connect than that of the server process which answers queries.
     row = connection.execute("SELECT pg_backend_pid() AS pid").fetchone()
     if row is None or row["pid"] == connection.info.backend_pid or server.service.session_pooler:
         return
@@ -96,7 +98,7 @@ class PostgresLocked:
         self._server = server
         self._connection = connection
         self._session = session
-        self._watch = Watch(connection)
+        self._transaction = StepTransaction(connection)
 
     def read(self) -> State:
         connection = self.idle_connection()
@@ -130,12 +132,12 @@ class PostgresLocked:
         connection = self.idle_connection()
         self._session.clean(self._timeouts(step))
         invalid = self._invalid_indexes(connection)
-        self._watch = watch = Watch(connection)
-        written: list[Entry] = []
+        self._transaction = transaction = StepTransaction(connection)
+        written: list[Entry] = []  # Alembic calls `record`, and does not pass its result on
 
         def before() -> None:
             self._hold_off_other_tool(step)
-            watch.begin()
+            transaction.begin()
 
         def record() -> None:
             written.append(self._record(step, end, invalid))
@@ -145,7 +147,7 @@ class PostgresLocked:
         except BaseException as error:
             raise self._what_is_left(step, error, invalid) from error
         finally:
-            watch.close()
+            transaction.close()
         return written[-1]
 
     def resolve(self, entry: Entry, *, applied: bool) -> None:
@@ -191,9 +193,9 @@ class PostgresLocked:
         self._connection.cancel_safe(timeout=2.0)
 
     def idle_connection(self) -> WatchedConnection:
-        """The one that holds the lock, outside of any transaction and in autocommit: each write is durable by itself.
+        """The connection that holds the lock, in autocommit, so that each write is durable at once.
 
-        Raises LockLost.
+        A transaction that is still open on it is rolled back. Raises LockLost.
         """
         connection = self._connection
         if connection.closed or connection.broken:
@@ -202,7 +204,7 @@ class PostgresLocked:
             connection.rollback()
         if not connection.autocommit:
             connection.autocommit = True
-        # A file may have set these on the connection itself.
+        # A migration file may have set these on the connection.
         connection.isolation_level = connection.read_only = connection.deferrable = None
         connection.row_factory = dict_row
         return connection
@@ -214,16 +216,16 @@ class PostgresLocked:
         return runner.Runner(self._service, self._connection, self._connect_another)
 
     def _connect_another(self) -> WatchedConnection:
-        """For what a migration checks out of its engine: a real connection with the timeouts of a step."""
+        """Another real connection for the migration's engine, with the timeouts of a step."""
         connection = self._server.connect()
-        self._watch.others.append(connection)
+        self._transaction.others.append(connection)
         timeouts = StepTimeouts(self._service.timeouts.table_lock, self._service.timeouts.statement)
         connection.execute("; ".join(timeouts.statements).encode())
         return connection
 
     @cached_property
     def _batch(self) -> int:
-        """One number for all steps of a run in the mirrored record, as knex counts its own runs."""
+        """The batch number of this run in a mirrored knex record: knex gives one number to all steps of a run."""
         return othertools.next_batch(self._connection, self._service.mirror)
 
     def _lost(self, error: BaseException) -> LockLost:
@@ -247,9 +249,10 @@ class PostgresLocked:
         return StepTimeouts(table_lock, self._service.timeouts.statement)
 
     def _hold_off_other_tool(self, step: Step) -> None:
-        """First in a step's transaction: the tool that we mirror must not do the same at the same time.
+        """Keep the mirrored tool from migrating at the same time. Called first in a step's transaction.
 
-        Not around a CREATE INDEX CONCURRENTLY, which would wait for ever for the one who waits for us.
+        A step that is not atomic does without: its CREATE INDEX CONCURRENTLY would wait for ever for the other tool,
+        which waits for us.
         """
         if self._service.mirror and step.migration.atomic:
             othertools.hold_off(self._connection, self._service.mirror, seconds=self._service.timeouts.lock)
@@ -257,7 +260,7 @@ class PostgresLocked:
                 othertools.refuse_done_there(self._connection, self._service, step.migration)
 
     def _record(self, step: Step, end: Callable[[], Entry], invalid: set[str]) -> Entry:
-        """Last in a step's transaction, beside what Alembic records."""
+        """Write the journal entry and the mirrored row. Called last in a step's transaction, after Alembic's record."""
         self._refuse_invalid_index(step, invalid)
         entry = end()
         self._connection.execute(sql.WRITE, to_fields(entry))
@@ -273,10 +276,13 @@ class PostgresLocked:
         return entry
 
     def _after_file(self, step: Step) -> None:
-        """When the file is done, before anything of ours is written: is it still what we gave it?"""
+        """Check the session and the transaction when the file is done, before we write anything of our own.
+
+        Raises LockLost, and MigrationFailed when the file rolled back its own transaction.
+        """
         self._session.end_file(self._timeouts(step))
-        self._watch.end_file(self._refuse_lost(self._connection))
-        if not self._watch.is_one_transaction and self._watch.was_rolled_back():
+        self._transaction.end_file(self._refuse_lost(self._connection))
+        if not self._transaction.is_one_transaction and self._transaction.was_rolled_back():
             raise MigrationFailed(
                 f"{step.migration.id} rolled back its own transaction: what it did before that is gone",
                 service=self._service.name,
@@ -285,30 +291,29 @@ class PostgresLocked:
             )
 
     def _what_is_left(self, step: Step, error: BaseException, invalid: set[str]) -> Exception:
-        """What the failure of a step came to, by what the server says."""
+        """The error to raise for a failed step. It says what the server reports as left of the step."""
         if self._connection.closed or self._connection.broken:
             return self._lost(error)
         if isinstance(error, LockLost):
-            self._connection.close()  # whatever is written from now on would be written without the lock
+            self._connection.close()  # without the lock, nothing may be written on it any more
             return error
-        committed = self._watch.may_have_committed()  # before we do anything on the connection ourselves
+        committed = self._transaction.may_have_committed()  # ask before we use the connection ourselves
         connection = self.idle_connection()
-        if not committed and self._watch.was_rolled_back():
+        if not committed and self._transaction.was_rolled_back():
             cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps what the driver raised
             sqlstate = (cause.sqlstate or "") if isinstance(cause, psycopg.Error) else ""
             return RolledBack(error, error_text(error), sqlstate)
-        self._session.clean(
-            self._timeouts(step)
-        )  # the file may have left a role that can see and write nothing of ours
+        # The file may have left a role that can neither see nor write our tables.
+        self._session.clean(self._timeouts(step))
         if not isinstance(error, MigrationFailed):
             for name in sorted(self._invalid_indexes(connection) - invalid):
                 error.add_note(f"it left the invalid index {name}: drop it before the next try")
         return PartlyCommitted(error, error_text(error))
 
     def _refuse_lost(self, connection: WatchedConnection) -> str | None:
-        """Raise LockLost when the session does not hold the lock any more: a file may give away all locks.
+        """Raise LockLost when the session does not hold the lock any more: a file may release all locks.
 
-        Returns the id of the transaction that is open; None outside of one, and in one that has written nothing.
+        Returns the id of the open transaction; None when none is open, or when it has written nothing yet.
         """
         row = connection.cursor(row_factory=dict_row).execute(sql.SESSION, [sql.LOCK_KEY]).fetchone()
         if row is None or not row["has_lock"]:
@@ -325,11 +330,12 @@ class PostgresLocked:
             return {str(name) for (name,) in cursor.execute(sql.INVALID_INDEXES)}
 
     def _refuse_invalid_index(self, step: Step, before: set[str]) -> None:
-        """Before the step is recorded: what it left invalid, and what was so before and is one of its own names.
+        """Raise MigrationFailed when the step left an invalid index. Called before the step is recorded.
 
-        CREATE INDEX CONCURRENTLY IF NOT EXISTS takes the invalid index of an earlier try for a good one.
+        `before` are the indexes that were invalid when the step began. One of them counts too if the file names it:
+        CREATE INDEX CONCURRENTLY IF NOT EXISTS does nothing when an earlier try left an invalid index of that name.
         """
-        if self._watch.is_one_transaction:
+        if self._transaction.is_one_transaction:
             return  # an index can only become invalid where something is committed before it is complete
         text = step.migration.text.decode(errors="replace")
         found = self._invalid_indexes(self._connection)

@@ -19,7 +19,7 @@ from psycopg.rows import DictRow, dict_row
 from dataops.errors import HistoryError, LockNotObtained, StalePlan
 from dataops.model import Migration, Service
 from dataops.othertools import match
-from dataops.othertools import mirror as rows
+from dataops.othertools.mirror import row_for
 from dataops.redaction import redact
 from dataops.toolrecords import Outcome, ToolRecord, ToolRow
 
@@ -130,7 +130,10 @@ TABLES = tuple(sorted({table.name for table in _TABLES.values()} | set(_LOCK_TAB
 
 
 def read(connection: psycopg.Connection[Any]) -> tuple[ToolRecord, ...]:
-    """Every record in this database. One that this user may not read is marked so. In the caller's transaction."""
+    """Every record of another tool in this database, read in the caller's transaction.
+
+    A record that this user may not read comes with `readable=False`.
+    """
     with connection.cursor(row_factory=dict_row) as cursor:
         return _read(cursor)
 
@@ -160,7 +163,7 @@ def _row(row: DictRow) -> ToolRow:
 
 
 def _utc(at: datetime | None) -> datetime | None:
-    """Some tools record no zone. It may be that of the server or their own; nobody can know, so we take UTC."""
+    """The time in UTC. Some tools record no time zone, and nobody can know which one they meant: we assume UTC."""
     if at is None:
         return None
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
@@ -172,8 +175,8 @@ def _utc(at: datetime | None) -> datetime | None:
 def hold_off(connection: psycopg.Connection[Any], tool: str, *, seconds: float) -> None:
     """Keep the other tool from migrating until the end of the caller's transaction.
 
-    It waits for us as it would wait for another process of its own kind. Raises LockNotObtained when the tool is still
-    migrating after `seconds`. A killed knex leaves its lock behind, which a person has to remove.
+    The other tool waits for us as it would wait for a second process of its own. Raises LockNotObtained when the tool
+    is still migrating after `seconds`. A killed knex leaves its lock behind, and a person has to remove it.
     """
     deadline = time.monotonic() + seconds
     while not _held_off(connection, tool):
@@ -195,12 +198,12 @@ def _held_off(connection: psycopg.Connection[Any], tool: str) -> bool:
 
 
 def _knex_held_off(cursor: psycopg.Cursor[DictRow]) -> bool:
-    """Try to lock the row that knex updates to take its own lock: it then waits for us, and finds 0 after our commit.
+    """Try to lock the row that knex updates when it takes its own lock. Then knex waits for our commit, and reads 0.
 
-    Where the row says 1, knex is migrating, and has to write 0 there at its end. So we release such a row at once.
+    A row that says 1 is released at once: knex is migrating, and it has to write 0 into that row at its end.
     """
     found = cursor.execute(_PRESENT, [[_LOCK_TABLES[match.KNEX]]]).fetchone()
-    if found is None:  # then knex makes one, and waits for nobody
+    if found is None:  # knex will create the table itself, so there is nothing that we could lock
         return True
     cursor.execute("SAVEPOINT knex")
     mine = cursor.execute("SELECT is_locked FROM knex_migrations_lock FOR UPDATE SKIP LOCKED").fetchall()
@@ -254,7 +257,7 @@ def create_mirror(connection: psycopg.Connection[Any], tool: str) -> None:
 
 
 def next_batch(connection: psycopg.Connection[Any], tool: str) -> int:
-    """The batch number for all that one run of ours does, as knex numbers its own runs; 0 for other tools."""
+    """The batch number for one run of ours: knex gives the next number to each run. 0 for other tools."""
     if tool != match.KNEX:
         return 0
     with connection.cursor(row_factory=dict_row) as cursor:
@@ -314,7 +317,7 @@ def mirror_missing(
 def _mirror_sqlx(
     connection: psycopg.Connection[Any], service: Service, migration: Migration, *, applied: bool, seconds: float
 ) -> None:
-    row = rows.row_for(service, migration)
+    row = row_for(service, migration)
     if not applied:
         connection.execute("DELETE FROM _sqlx_migrations WHERE version = %s", [int(row.name)])
         return
@@ -329,7 +332,7 @@ def _insert_knex(connection: psycopg.Connection[Any], service: Service, migratio
     connection.execute(
         "INSERT INTO knex_migrations (name, batch, migration_time)"
         " VALUES (%s, %s, date_trunc('milliseconds', clock_timestamp()))",
-        [rows.row_for(service, migration).name, batch],
+        [row_for(service, migration).name, batch],
     )
 
 

@@ -1,7 +1,7 @@
-"""Alembic: renders and runs one migration file. The only place that imports alembic and sqlalchemy.
+"""Renders and runs one migration file with Alembic.
 
-A file is executed from the very text whose checksum was taken, with an `op` and a `context` of its own: Alembic's
-module-level proxies are global, and services run side by side in threads.
+A file is executed from exactly the text whose checksum was taken. It gets an `op` and a `context` of its own, because
+Alembic's module-level proxies are global, and services run side by side in threads.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.engine import Another, MigrationEngine
 from dataops.model import Direction, Rendering, Service, Step
 from dataops.redaction import message_of, redact
-from dataops.statements import Statement, listened, tell, without_values
+from dataops.statements import Statement, has_listeners, report, without_values
 
 _PUTS_ASIDE = re.compile(
     r"CREATE TABLE dataops_stash_\w+\.(\S+) AS|ALTER TABLE (?:IF EXISTS )?(\S+) SET SCHEMA dataops_stash_"
@@ -47,10 +47,10 @@ class Runner:
     """Runs steps on the connection that holds the lock."""
 
     def __init__(self, service: Service, connection: WatchedConnection, another: Another) -> None:
-        """`another` opens what a migration checks out of its engine beside its own connection."""
+        """`another` opens the further connections that a migration takes from its engine."""
         self._service = service
         self._engine = MigrationEngine(service.url, connection, another)
-        self._listener = _Listener(self._engine.engine, service.name) if listened() else None
+        self._listener = _Listener(self._engine.engine, service.name) if has_listeners() else None
 
     def run(
         self,
@@ -60,14 +60,14 @@ class Runner:
         after: Callable[[], None],
         record: Callable[[], None],
     ) -> None:
-        """The change, alembic_version and what `record` writes, in one transaction unless the file ends it.
+        """Run a step: the change, the row in alembic_version and what `record` writes are one transaction.
 
-        `before` comes first in it, `after` when the file is done and nothing of ours is written yet. All three may
-        raise, and work on the same connection.
+        Only the file itself can end that transaction early. `before` is called first in it. `after` is called when the
+        file is done and we have not written anything yet. All three work on the same connection, and may raise.
         """
         with self._engine.connected() as connection:
 
-            def at_the_end(*_: Any, **__: Any) -> None:
+            def at_the_end(*_: Any, **__: Any) -> None:  # Alembic passes arguments that we do not need
                 record()
 
             module = load_module(self._service, step.migration)
@@ -77,14 +77,17 @@ class Runner:
             context = environment.get_context()
             _own_proxies(module, context, environment)
             context.run_migrations()
-            assert not connection.in_transaction()
+            assert not connection.in_transaction()  # otherwise Alembic would not have committed the step
 
 
 _CHANGES = ("INSERT", "UPDATE", "DELETE", "MERGE")
 
 
 class _Listener:
-    """Tells what is asked while it is entered, each statement once it has ended: no parameters, no literals."""
+    """Reports each statement of a migration when it has ended, without parameters and literals.
+
+    It is a context manager: statements that are sent outside of its scope are ours, and are not reported.
+    """
 
     def __init__(self, engine: Engine, service: str) -> None:
         self._service = service
@@ -105,14 +108,14 @@ class _Listener:
 
     def _after(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         operation = re.sub(r"[ \d]+$", "", cursor.statusmessage or "")
-        self._tell(statement, operation, changed=cursor.rowcount if operation in _CHANGES else None)
+        self._report(statement, operation, changed=cursor.rowcount if operation in _CHANGES else None)
 
     def _failed(self, context: Any) -> None:
-        self._tell(context.statement or "", "", error=type(context.original_exception).__name__)
+        self._report(context.statement or "", "", error=type(context.original_exception).__name__)
 
-    def _tell(self, statement: str, operation: str, *, changed: int | None = None, error: str = "") -> None:
+    def _report(self, statement: str, operation: str, *, changed: int | None = None, error: str = "") -> None:
         if self._entered:
-            tell(
+            report(
                 Statement(
                     service=self._service,
                     operation=operation,
@@ -127,7 +130,10 @@ class _Listener:
 
 @dataclass(frozen=True)
 class Written:
-    """A statement, the line of the file that made it (0: not known), and whether it is in the step's transaction."""
+    """One statement of a rendered step.
+
+    `line` is the line of the file that sent it, 0 when that is not known.
+    """
 
     text: str
     line: int
@@ -135,7 +141,7 @@ class Written:
 
 
 def render(service: Service, step: Step) -> Rendering:
-    """The statements, by Alembic's offline mode: without a connection. Raises BrokenFile."""
+    """The statements of a step, from Alembic's offline mode, which needs no connection. Raises BrokenFile."""
     statements, error = written(service, step)
     opaque = ""
     if error is not None:
@@ -152,10 +158,10 @@ def render(service: Service, step: Step) -> Rendering:
 
 
 def written(service: Service, step: Step) -> tuple[tuple[Written, ...], BaseException | None]:
-    """What a step writes in Alembic's offline mode, and what ended it early, if anything. Raises BrokenFile.
+    """The statements of a step in Alembic's offline mode, and the error that ended it early, if any. Raises BrokenFile.
 
-    A step that asks the database something cannot be rendered without one. That is a fact about the step, and applying
-    it may be perfectly fine.
+    A step that asks the database something cannot be rendered without a database. That does not mean that the step is
+    wrong: it may still be applied without any problem.
     """
     module = load_module(service, step.migration)
     buffer = _Statements(str(step.migration.path))
@@ -181,7 +187,7 @@ def written(service: Service, step: Step) -> tuple[tuple[Written, ...], BaseExce
 
 
 def stamp(connection: psycopg.Connection[DictRow], revision: str | None) -> None:
-    """Make alembic_version say `revision` (None: nothing applied), inside the caller's transaction."""
+    """Set alembic_version to `revision` in the caller's transaction. None means that nothing is applied."""
     connection.execute(
         "CREATE TABLE IF NOT EXISTS alembic_version "
         "(version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
@@ -198,6 +204,7 @@ def _surround(
     after: Callable[[], None],
     around: AbstractContextManager[object],
 ) -> None:
+    """Replace the file's function with one that calls `before` and `after` too, and migrates inside of `around`."""
     name = function_name(step)
     migrate = getattr(module, name)
 
@@ -211,10 +218,12 @@ def _surround(
 
 
 def _environment(fn: Any, *, as_sql: bool = False) -> EnvironmentContext:
+    # Without a ScriptDirectory: Alembic would look for files in it, but `fn` gives it the steps.
     return EnvironmentContext(Config(), cast(ScriptDirectory, None), fn=fn, as_sql=as_sql)
 
 
 def _own_proxies(module: types.ModuleType, context: MigrationContext, environment: EnvironmentContext) -> None:
+    """Replace `alembic.op` and `alembic.context` in a file with objects of this step. See ADR 4."""
     for name, value in list(vars(module).items()):
         if value is alembic.op:
             setattr(module, name, Operations(context))
@@ -223,9 +232,9 @@ def _own_proxies(module: types.ModuleType, context: MigrationContext, environmen
 
 
 def _revision_step(step: Step, module: types.ModuleType) -> RevisionStep:
-    """Alembic's view of the one step. Its map holds the file and its parent only: ten thousand others stay unread."""
+    """The step as Alembic wants it. Its map has only this file and its parent, so that no other file is read."""
     migration = step.migration
-    if not hasattr(module, "downgrade"):
+    if not hasattr(module, "downgrade"):  # Alembic reads this function even when it only upgrades
         module.downgrade = lambda: None  # type: ignore[attr-defined]
     revision = Script(module, migration.id, str(migration.path))
     parents = [Revision(migration.parent, None)] if migration.parent else []
@@ -235,7 +244,10 @@ def _revision_step(step: Step, module: types.ModuleType) -> RevisionStep:
 
 
 class _Statements(io.StringIO):
-    """Alembic writes each statement, its terminator and blank lines in one call each; keep them apart."""
+    """Collects the statements that Alembic writes in offline mode.
+
+    Alembic writes each statement, its terminator and the blank lines after it with a call each.
+    """
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -251,7 +263,7 @@ class _Statements(io.StringIO):
 
     @contextmanager
     def autocommit_block(self) -> Iterator[None]:
-        """In place of Alembic's, which would not say where it is."""
+        """Replaces Alembic's own method, so that we know which statements are inside of the block."""
         self._in_transaction = False
         try:
             yield

@@ -1,7 +1,7 @@
-"""The session that holds the lock: as it was at connect, and then ours, before every step and before what we write.
+"""The session that holds the lock: it is reset before every step, so that no step sees what an earlier one left there.
 
-One run of ten steps is to give what ten runs of one step give. A pooler would say DISCARD ALL between two clients; that
-would give the lock away too. So its parts are said one by one, and the locks of others are given back by name.
+One run of ten steps has to give the same as ten runs of one step. A pooler sends DISCARD ALL between two clients, but
+that would release our lock too. So we send the parts of DISCARD ALL one by one, and release only the other locks.
 """
 
 from __future__ import annotations
@@ -18,44 +18,45 @@ from dataops.backends.postgres.connection import KEEPALIVES, UNANSWERED
 _RESET_SETTINGS = ["RESET SESSION AUTHORIZATION", "RESET ROLE", "RESET ALL"]
 _RESET_OBJECTS = ["CLOSE ALL", "DEALLOCATE ALL", "UNLISTEN *", "DISCARD SEQUENCES", "DISCARD TEMP"]
 _OURS = [
-    # The server notices a client that was killed in mid-statement, and frees its lock, within a second.
+    # The server notices within a second that a client was killed during a statement, and releases its lock.
     "SET client_connection_check_interval = '1s'",
-    # We may have to hold the lock for long, doing nothing.
+    # We may hold the lock for a long time without sending anything.
     "SET idle_session_timeout = 0",
     "SET idle_in_transaction_session_timeout = 0",
-    # A client whose whole machine is gone is noticed within a minute.
+    # The server notices within a minute that the client's machine is gone.
     *(f"SET tcp_{name} = {value}" for name, value in KEEPALIVES.items()),
     f"SET tcp_user_timeout = {UNANSWERED}",
 ]
 
 
 class Session:
-    """Makes the session of one connection ours, and clean again, as often as that is needed."""
+    """The session of one connection: sets what we need in it, and takes back what migration files left in it."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        """The connection has to be in autocommit. What its server's platform cannot do is left out from now on."""
-        connection.prepare_threshold = None  # psycopg would go on using statements that `clean` has deallocated
+        """The connection has to be in autocommit. A setting that this server does not support is never sent again."""
+        connection.prepare_threshold = None  # otherwise psycopg would use statements that `clean` has deallocated
         self._connection = connection
         self._ours: list[str] = []
         for setting in _OURS:
             try:
                 connection.execute(setting.encode())
-            except psycopg.Error:  # such as client_connection_check_interval, away from Linux
+            except psycopg.Error:  # for example client_connection_check_interval on a server that is not on Linux
                 continue
             self._ours.append(setting)
 
     def clean(self, timeouts: StepTimeouts) -> None:
-        """Outside of a transaction: take back everything that a file may have left, but not our lock."""
+        """Take back everything that a file may have left in the session, except our lock. Not inside a transaction."""
         self._together([*_RESET_SETTINGS, *_RESET_OBJECTS, *self._ours, *timeouts.statements])
         with self._connection.cursor(row_factory=dict_row) as cursor:
-            # Each lock has to be given back as often as it was taken.
+            # A lock that was taken several times has to be released as many times.
             while any(row["released"] for row in cursor.execute(sql.RELEASE_OTHER_LOCKS, [sql.LOCK_KEY])):
                 pass
 
     def end_file(self, timeouts: StepTimeouts) -> None:
-        """In the transaction of a file that is done: check what it deferred, as it is set up, then reset the settings.
+        """Check the deferred constraints of a file that is done, then reset the settings. Inside its transaction.
 
-        So what we write next is written as ourselves and in time, whatever role and time-outs the file has set.
+        The constraints are checked first, with the role and the settings of the file. After the reset we write as our
+        own user and with our own timeouts, whatever the file has set.
         """
         self._together(["SET CONSTRAINTS ALL IMMEDIATE", *_RESET_SETTINGS, *self._ours, *timeouts.statements])
 
@@ -65,7 +66,7 @@ class Session:
 
 @dataclass(frozen=True)
 class StepTimeouts:
-    """How long a statement may wait for the lock of a table, and how long it may take, in seconds; 0 is no limit."""
+    """Seconds that a statement may wait for the lock of a table, and that it may take. 0 means no limit."""
 
     table_lock: float
     statement: float

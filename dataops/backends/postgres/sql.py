@@ -1,9 +1,9 @@
-"""Our own statements for PostgreSQL: the journal, the lock, what `read` asks."""
+"""Our own SQL for PostgreSQL: for the journal, for the lock, and for what `state` reads."""
 
 from __future__ import annotations
 
 LOCK_KEY = int.from_bytes(b"dataops\0", "big")
-"""The session advisory lock: one per database, the same for every version of this tool."""
+"""The key of our session advisory lock. It never changes, so that all versions of dataops exclude each other."""
 
 ABOUT = """
 SELECT current_database() AS database, d.oid AS database_oid,
@@ -69,7 +69,7 @@ _MINE = """
 """
 
 _INT4 = "({0}::int8 - CASE WHEN {0}::int8 > 2147483647 THEN 4294967296 ELSE 0 END)::int4"
-"""An oid as the signed number that the lock was taken with."""
+"""pg_locks shows the two int4 keys of a lock as unsigned oids. This makes them signed again."""
 
 SESSION = f"""
 SELECT EXISTS (SELECT FROM pg_locks

@@ -1,4 +1,4 @@
-"""What a PostgreSQL database says of itself: the record, the journal, who holds the lock, what is put aside."""
+"""Reads the state of a PostgreSQL database: the record, the journal, who holds the lock, the stash entries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Connection = psycopg.Connection[DictRow]
 
 
 def read(connection: Connection, server: Server) -> State:
-    """One look, in the caller's snapshot."""
+    """The state, read once, in the caller's snapshot."""
     service = server.service
     about = about_database(connection, service)
     heads = [str(row["version_num"]) for row in connection.execute(sql.RECORD)] if about["has_record"] else []
@@ -74,7 +74,7 @@ def big_tables(connection: Connection) -> dict[str, str]:
 
 
 def stash_entries(connection: Connection) -> tuple[StashEntry, ...]:
-    """What is in the schemas of the stash."""
+    """The tables in the schemas of the stash."""
     return tuple(
         StashEntry(
             migration=row["schema"].removeprefix(SCHEMA_PREFIX),
@@ -109,7 +109,7 @@ def _journal(connection: Connection) -> Journal:
 
 
 def _native_record(service: Service, heads: list[str], journal: Journal) -> NativeRecord:
-    """Alembic keeps only where the database stands; what is below is the chain of files."""
+    """Alembic records only the newest migration. The chain of files says which ones are applied before it."""
     if len(heads) > 1:
         raise HistoryError(
             f"alembic_version has {len(heads)} rows: {', '.join(heads)}",
@@ -122,9 +122,9 @@ def _native_record(service: Service, heads: list[str], journal: Journal) -> Nati
     chain = [migration.id for migration in service.migrations]
     if head in service.by_id:
         return NativeRecord(tuple(chain[: service.position[head] + 1]))
-    # The database is ahead of the files: only the journal can tell which of ours are below that head.
+    # The database is ahead of the files. Only the journal can say which of our migrations are applied.
     claims = {id_: entry.direction is Direction.APPLY for id_, entry in journal.ended_well.items()}
-    if not claims:  # no journal at all: then everything of ours is below it, as far as anybody can know
+    if not claims:  # without a journal, we can only assume that all of ours are applied
         return NativeRecord(tuple(chain), (head,))
     ours = tuple(id_ for id_ in chain if claims.get(id_))
     return NativeRecord(ours, (*(id_ for id_, on in claims.items() if on and id_ not in chain and id_ != head), head))

@@ -1,7 +1,7 @@
-"""Finds out which commands a migration sends, by running it against a server that is not one.
+"""Finds out which commands a migration sends, by running it against a server of our own that stores nothing.
 
-A real client is connected, through a private socket, to a server of ours (`wire`). Whatever API a migration uses, this
-is where its commands arrive; `answers` says what happens to each, `wording` how it is shown. See ADR 2.
+A real client is connected to that server (`wire`) through a private socket. So every command arrives there, whatever
+API a migration uses. `answers` decides what to answer, and `wording` makes the text of a command. See ADR 2.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ MAX_SECONDS = 10.0
 
 
 def capture(real: Database[Document], migrate: Migrate, count_until: float) -> Rendering:
-    """Run `migrate` against a server that only writes down; reads go to `real`.
+    """Run `migrate` against a server that only records its commands. Its reads are passed on to the database `real`.
 
-    Until `count_until` (of time.monotonic) it also counts what the commands would touch. A refusal in our own words
-    (StashPruned) is raised; whatever else keeps the migration from being followed makes the rendering opaque.
+    Until `count_until` (of time.monotonic) it also counts the documents that the commands would change. A DataopsError
+    of the migration, such as StashPruned, is raised. With any other error the rendering is opaque from there on.
     """
     recording = Recording()
     try:
@@ -60,7 +60,7 @@ def capture(real: Database[Document], migrate: Migrate, count_until: float) -> R
 
 
 def _run(path: str, answers: Answers, name: str, migrate: Migrate) -> str:
-    """Why the recording is incomplete, or ""."""
+    """Run the migration, and return why the recording is incomplete, or ""."""
     problem: list[str] = []
     refused: list[DataopsError] = []
     url = f"mongodb://{quote_plus(path)}/?directConnection=true&retryWrites=false&retryReads=false"
@@ -75,8 +75,8 @@ def _run(path: str, answers: Answers, name: str, migrate: Migrate) -> str:
         except DataopsError as error:
             refused.append(error)
         except BaseException as error:  # noqa: BLE001  in this thread only the migration raises
-            # A migration that needs the answer to one of its writes cannot be followed. That is a fact about the
-            # migration, and applying it may be perfectly fine.
+            # A migration that needs the answer to one of its writes cannot be followed any further. That does not mean
+            # that the migration is wrong: it may still be applied without any problem.
             text = message_of(error).split("\n")[0][:200]
             needs = f"it needs answers that only a real run gives ({type(error).__name__}: {text})"
             problem.append(answers.broken or needs)

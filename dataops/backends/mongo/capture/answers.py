@@ -1,8 +1,8 @@
-"""What the server that is not one answers, and what it writes down.
+"""Decides what the recording server answers to a command, and what it records.
 
-Commands that only read are passed on to the real server, bounded in time and in documents; all others are written down
-and answered as if they had found nothing. Only the commands in `_READS` can ever reach the server, so nothing can be
-written.
+Commands that only read are passed on to the real server, with a limit of time and of documents. All others are
+recorded, and answered as if they had found nothing. Only the commands in `_READS` are ever sent to the real server, so
+that nothing can be written there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WITHOUT_EFFECT = {"ping", "endSessions", "killCursors", "commitTransaction", "a
 
 @dataclass
 class Recording:
-    """What was written down. `stash` are the positions of commands that serve only the stash."""
+    """The commands of one migration, and notes. `stash` are the positions of commands that only serve the stash."""
 
     commands: list[str] = field(default_factory=list)
     puts_aside: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Recording:
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
-        """Add what the reader of the plan has to know, once."""
+        """Add a note for the reader of the plan, unless it is there already."""
         if text not in self.notes:
             self.notes.append(text)
 
@@ -56,8 +56,8 @@ class TooMuch(Exception):
 class Answers:
     """Answers the commands of one migration.
 
-    `real` is where reads go, with whatever rights it has. Until `count_until` (of time.monotonic) it also counts what
-    the commands would touch. `broken` says why the recording is incomplete, or is "".
+    Reads go to `real`, with the rights of its user. Until `count_until` (of time.monotonic) it also counts the
+    documents that the commands would change. `broken` says why the recording is incomplete, or is "".
     """
 
     def __init__(self, real: Database[Document], recording: Recording, count_until: float) -> None:
@@ -71,7 +71,7 @@ class Answers:
         self._count_until = count_until
 
     def answer(self, database: str, command: Document) -> Document:
-        """What the server answers to a command. Never raises: an error is an answer."""
+        """The answer to a command. An error of the server is an answer too, and is not raised."""
         name = next(iter(command))
         with self._mutex:
             try:
@@ -97,12 +97,13 @@ class Answers:
     def _hello_answer(self) -> Document:
         if not self._hello:
             real = self._real.client.admin.command("hello")
-            kept = (
+            fields = (
                 "isWritablePrimary", "maxBsonObjectSize", "maxMessageSizeBytes", "maxWriteBatchSize", "localTime",
                 "logicalSessionTimeoutMinutes", "minWireVersion", "maxWireVersion", "readOnly", "setName", "hosts",
                 "me",
             )  # fmt: skip
-            self._hello = {key: real[key] for key in kept if key in real}
+            self._hello = {key: real[key] for key in fields if key in real}
+        # A client sends writes only to a primary. So we are one, even if the real server is a secondary.
         return {"helloOk": True, "ismaster": True, **self._hello, "isWritablePrimary": True, "ok": 1.0}
 
     # Reading
@@ -143,7 +144,7 @@ class Answers:
         self._recording.note(_SAMPLED.format(redact(str(command[name]))))
         return {"cursor": {"id": bson.Int64(0), "ns": f"{database}.{command[name]}", "firstBatch": []}, "ok": 1.0}
 
-    # Writing down
+    # Recording
 
     def _write(self, database: str, name: str, command: Document) -> Document:
         if len(self._recording.commands) >= MAX_COMMANDS:
@@ -156,7 +157,7 @@ class Answers:
         return self._answer_to_write(database, name, command)
 
     def _answer_to_write(self, database: str, name: str, command: Document) -> Document:
-        """As if nothing had matched."""
+        """The answer to a write, as if it had found no document."""
         nothing = {"id": bson.Int64(0), "ns": f"{database}.{command[name]}", "firstBatch": []}
         match name:
             case "insert":
@@ -178,21 +179,21 @@ class Answers:
             return
         pipeline = command.get("pipeline") or [{}]
         filters: list[Document] = []
-        told = self._recording.notes
+        notes = self._recording.notes
         if name in ("update", "delete"):
             filters = [op["q"] for op in command.get(f"{name}s", []) if op.get("multi") or op.get("limit") == 0][:3]
         elif name == "aggregate":
             filters = [pipeline[0].get("$match", {})]
             if target_of(pipeline[-1]).startswith(_STASH):
-                told = self._recording.puts_aside
+                notes = self._recording.puts_aside
         elif name in ("createIndexes", "drop"):
             filters = [{}]
         for query in filters:
             key = f"{collection} {query!r}"
             if key not in self._counted:
                 self._counted[key] = self._count(database, collection, query)
-            if self._counted[key] and self._counted[key] not in told:
-                told.append(self._counted[key])
+            if self._counted[key] and self._counted[key] not in notes:
+                notes.append(self._counted[key])
 
     def _count(self, database: str, collection: str, query: Document) -> str:
         if time.monotonic() > self._count_until:

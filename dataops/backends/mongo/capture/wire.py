@@ -1,6 +1,6 @@
-"""A server that speaks enough of MongoDB's wire protocol for a client to send it commands, over a private socket.
+"""A server on a private socket that knows enough of MongoDB's wire protocol to receive a client's commands.
 
-OP_MSG, and OP_QUERY for the first hello; see MongoDB's wire protocol specification.
+It understands OP_MSG, and OP_QUERY for the first hello. See MongoDB's wire protocol specification.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 
 Document = dict[str, Any]
 Answer = Callable[[str, Document], Document]
-"""Given the database and a command: what the server answers."""
+"""Takes the name of a database and a command, and returns what the server answers."""
 
 CODEC: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 _OP_REPLY, _OP_QUERY, _OP_MSG = 1, 2004, 2013
-_MORE_TO_COME = 2  # a flag of OP_MSG: an unacknowledged write, which wants no answer
+_MORE_TO_COME = 2  # a flag of OP_MSG, for a write without acknowledgement: the client expects no answer
 
 
 class WireServer:
-    """Listens at `path` from `start` to `stop`, and answers each command, in a thread for each connection."""
+    """Listens at `path` from `start` to `stop`, with a thread for each connection, and answers each command."""
 
     def __init__(self, path: str, answer: Answer) -> None:
         self.path = path
@@ -35,13 +35,13 @@ class WireServer:
         self._connections: list[socket.socket] = []
 
     def start(self) -> None:
-        """Listen. Raises OSError where no socket can be made there."""
+        """Begin to listen. Raises OSError when no socket can be made at `path`."""
         self._listener.bind(self.path)
         self._listener.listen()
         threading.Thread(target=self._accept, name="dataops-capture-accept", daemon=True).start()
 
     def stop(self) -> None:
-        """Close everything; a client that is still there gets an error."""
+        """Close all sockets. A client that is still connected gets an error."""
         self._listener.close()
         for connection in self._connections:
             connection.close()
@@ -100,7 +100,7 @@ def _decode(data: bytes) -> Document:
 
 
 def _sections(data: bytes) -> Document:
-    """An OP_MSG's body, with the document sequences put back where they belong."""
+    """The command in the body of an OP_MSG. Its document sequences are put back into the command as lists."""
     command: Document = {}
     at = 0
     while at < len(data):

@@ -1,4 +1,4 @@
-"""The commands of a migration as the reader of a plan sees them."""
+"""Makes the text of a command for the reader of a plan."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SEQUENCES = {"insert": "documents", "update": "updates", "delete": "deletes", "
 
 
 def command_text(name: str, command: Document) -> str:
-    """A command for a reader: its name, its collection, the rest; of many alike operations one, and how many."""
+    """A command as text: its name, its collection, its fields. Of many operations, the first one and how many more."""
     shown = {key: value for key, value in command.items() if key not in SESSION_KEYS and key != "ordered"}
     where = shown.pop(name)
     many = shown.get(_SEQUENCES.get(name, ""), [])
@@ -47,7 +47,7 @@ def _json(value: Any) -> str:
 
 
 def target_of(stage: Document) -> str:
-    """The collection that a last stage writes to."""
+    """The collection into which the last stage of a pipeline writes, "" if it writes into none."""
     into = stage.get("$merge", stage.get("$out", ""))
     into = into.get("into", into.get("coll", "")) if isinstance(into, dict) else into
     return str(into.get("coll", "") if isinstance(into, dict) else into)

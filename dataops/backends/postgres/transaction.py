@@ -1,0 +1,58 @@
+"""Whether the transaction of a step was committed or rolled back. The server is asked; the file's text is not searched.
+
+A file may end the transaction that it was given: by COMMIT in SQL, by `commit()` on its bind, or by an autocommit block
+in a helper. It may also commit on a second connection of its engine. A step may only be called rolled back, and only be
+tried again, when nothing of that happened.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dataops.backends.postgres.connection import WatchedConnection
+
+
+class StepTransaction:
+    """The transaction that a step began on the connection that holds the lock, and the step's other connections.
+
+    `begin` is called first in the transaction; before that, the step has done nothing. After `end_file`,
+    `is_one_transaction` says whether the transaction of `begin` is still the open one. Then it has all that the file
+    did on this connection.
+    """
+
+    def __init__(self, connection: WatchedConnection) -> None:
+        self.others: list[WatchedConnection] = []
+        self._connection = connection
+        self._id = ""
+        self.is_one_transaction = False
+        self._commits = connection.commits
+
+    def begin(self) -> None:
+        """Remember the id of the transaction."""
+        self._id = self._ask("SELECT pg_current_xact_id()::text AS answer")
+        self._commits = self._connection.commits
+
+    def end_file(self, transaction: str | None) -> None:
+        """Called when the file is done, with the id of the open transaction; None when none is open or it has no id."""
+        self.is_one_transaction = transaction == self._id
+
+    def was_rolled_back(self) -> bool:
+        """Whether the server has rolled back the transaction of `begin`. The file may have begun another one since."""
+        return not self._id or self._ask("SELECT pg_xact_status(%s::xid8) AS answer", self._id) == "aborted"
+
+    def may_have_committed(self) -> bool:
+        """Whether something may have been committed since `begin`, on any connection of the step. Sends nothing."""
+        return self._connection.commits != self._commits or any(other.commits for other in self.others)
+
+    def close(self) -> None:
+        """Close the step's other connections. What is not committed on them is rolled back."""
+        for other in self.others:
+            other.close()
+
+    def _ask(self, question: str, *values: str) -> str:
+        with self._connection.cursor() as cursor:
+            row: Any = cursor.execute(question.encode(), values or None).fetchone()
+        return str(row["answer"] if isinstance(row, dict) else row[0])
+
+
+__all__ = ["StepTransaction"]
