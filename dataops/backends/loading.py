@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import traceback
 import types
+from pathlib import Path
 from typing import Any
 
 from dataops.errors import BrokenFile
@@ -41,4 +43,17 @@ def function_name(step: Step) -> str:
     return "upgrade" if step.direction is Direction.APPLY else "downgrade"
 
 
-__all__ = ["function_name", "function_of", "load_module"]
+def place_of(error: BaseException, migration: Migration) -> str:
+    """Where in the migration an error was raised: `003_add_x.py:12 in upgrade`; "" when it was not raised in there.
+
+    It is the innermost call in the file itself or in a helper module beside it.
+    """
+    folder = migration.path.parent.absolute()
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename).absolute()
+        if path.is_relative_to(folder) and frame.name != "<module>":
+            return f"{path.relative_to(folder)}:{frame.lineno} in {frame.name}"
+    return ""
+
+
+__all__ = ["function_name", "function_of", "load_module", "place_of"]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from dataops import backends
 from dataops.backends import Database, Locked, Mirrors, PartlyCommitted, RolledBack, connect
-from dataops.backends.loading import load_module
+from dataops.backends.loading import load_module, place_of
 from dataops.backends.locking import begin_under_lock
 from dataops.durations import Stopwatch
 from dataops.errors import DataopsError, LockLost, MigrationFailed, Stopped, Unreachable
@@ -321,8 +321,10 @@ def _explained(step: Step, error: BaseException, text: str) -> DataopsError:
         left = f"Part of it is committed and stays; {step.migration.id} counts as not {done}."
     else:
         left = f"What {step.migration.id} did before the error stays; it counts as not {done}."
+    place = place_of(cause, step.migration)
+    lines = [f"{step.direction.value} {step.migration.id} failed", text, *([f"at {place}"] if place else []), left]
     failed = MigrationFailed(
-        f"{step.direction.value} {step.migration.id} failed\n  {text}\n  {left}",
+        "\n  ".join(lines),
         service=step.service,
         migration=step.migration.id,
         hint="mend the cause and run again",

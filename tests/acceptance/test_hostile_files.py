@@ -129,3 +129,15 @@ def test_every_way_out_of_a_migration_is_a_failure_of_that_migration(two: Projec
     newest = two("history", "--json", "--limit", "1", "--service", service).json["entries"][0]
     assert (newest["migration"], newest["event"]) == ("003", "failed")
     assert two("status", "--json", "--service", service).json["services"][0]["pending"] == ["003"]
+
+
+@pytest.mark.parametrize("service", ["shop", "bank"])
+def test_a_failure_says_where_in_the_file_also_in_a_helper(two: Project, service: str) -> None:
+    head = "def helper():\n    raise KeyError('no')"
+    path = two.file(service, "003", "if time:\n    helper()", head=head)
+    lines = path.read_text().splitlines()
+    line = lines.index("    raise KeyError('no')") + 1
+    answer = two("apply", "--yes", "--service", service)
+    assert (answer.code, f"  at 003.py:{line} in helper\n" in answer.stderr) == (1, True)
+    failed = two("apply", "--yes", "--service", service, "--json").json["failed"]
+    assert f"at 003.py:{line} in helper" in failed[0]["message"]
