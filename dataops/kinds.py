@@ -42,7 +42,8 @@ class Kind:
     `application_creates`: applications create objects by themselves, such as collections, so that not every object
     comes from a migration.
     `url_in_parts`: address, user and password of a URL may each be in a variable of its own, and the URL has to name a
-    database.
+    database. `url_variable`: otherwise, how the variable of a service ends by default; alone, it is the variable of the
+    only service of this kind.
 
     `language` is the language of a code block in Markdown that shows its commands. `module` is the package that has the
     functions `connect` and `driver` (see dataops.backends).
@@ -55,6 +56,7 @@ class Kind:
     transactional: bool
     application_creates: bool
     url_in_parts: bool
+    url_variable: str
     language: str
     module: str
 
@@ -67,6 +69,7 @@ POSTGRESQL = Kind(
     transactional=True,
     application_creates=False,
     url_in_parts=False,
+    url_variable="PG_CON",
     language="sql",
     module="dataops.backends.postgres",
 )
@@ -78,6 +81,7 @@ MONGODB = Kind(
     transactional=False,
     application_creates=True,
     url_in_parts=True,
+    url_variable="CON",
     language="js",
     module="dataops.backends.mongo",
 )

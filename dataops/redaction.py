@@ -17,7 +17,7 @@ SHORTEST = 3
 MASK = "***"
 
 _STRUCTURE = (
-    re.compile(r"://[^\s/@:]*:(?P<secret>[^\s/]*)@"),
+    re.compile(r":/+[^\s/@:]*:(?P<secret>[^\s/]*)@"),
     re.compile(r"(?i)\b(?:ssl)?password\s*=\s*(?P<secret>'[^']*'|[^\s&,;'\"]+)"),
 )
 

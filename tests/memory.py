@@ -41,6 +41,7 @@ MEMORY = Kind(
     transactional=True,
     application_creates=False,
     url_in_parts=False,
+    url_variable="MEMORY",
     language="text",
     module="tests.memory",
 )

@@ -17,11 +17,11 @@ def locate(
     """The URLs of the chosen services, by name. Raises ConfigError, and UsageError for an unknown environment."""
     if environment:
         return _from_file(settings, chosen, environment)
-    whole_only = [service for service in chosen if not service.kind.url_in_parts]
+    kinds = [service.kind for service in chosen]
     return {
         service.name: _in_parts(service, environ)
         if service.kind.url_in_parts
-        else _whole(service, environ, alone=len(whole_only) == 1)
+        else _whole(service, environ, alone=kinds.count(service.kind) == 1)
         for service in chosen
     }
 
@@ -44,11 +44,12 @@ def _from_file(settings: Settings, chosen: Sequence[ServiceSettings], environmen
 
 def _whole(service: ServiceSettings, environ: Mapping[str, str], *, alone: bool) -> str:
     variable = service.url_variable
-    for candidate in (variable, *(["PG_CON"] if alone else [])):
+    shared = service.kind.url_variable
+    for candidate in (variable, *([shared] if alone else [])):
         value = variable_or_file(candidate, environ)
         if value:
             return _complete(service, value, candidate, service.database, "")
-    also = "" if alone else " (PG_CON counts only when exactly one PostgreSQL service is selected)"
+    also = "" if alone else f" ({shared} counts only when exactly one {service.kind.title} service is selected)"
     raise ConfigError(
         f"{variable} is not set",
         service=service.name,

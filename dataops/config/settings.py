@@ -79,7 +79,8 @@ class ServiceSettings:
         """The environment variable in which this service first looks for a whole URL."""
         if self.kind.url_in_parts:
             return f"{self.variable_prefix}_CON"
-        return self.url_env or re.sub(r"\W", "_", self.name).upper() + "_PG_CON"
+        own = re.sub(r"\W", "_", self.name).upper()
+        return self.url_env or f"{own}_{self.kind.url_variable}"
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,8 @@ def _settings(base: Path, name: str, table: toml.Table, before: tuple[str, ...])
         mirror=_mirror(table, kind),
         coexist=_coexist(table),
         ignore=table.texts("ignore", "list of names", 'for example ignore = ["sessions"]'),
-        url_env=table.optional_text("url_env"),
-        env_prefix=table.optional_text("env_prefix"),
+        url_env=_variable(table, "url_env"),
+        env_prefix=_variable(table, "env_prefix"),
         database=table.optional_text("database"),
     )
 
@@ -162,8 +163,8 @@ def _observed(base: Path, name: str, table: toml.Table) -> ServiceSettings:
         timeouts=_timeouts(table),
         observe=tool,
         expect=table.text("expect") if "expect" in table else "",
-        url_env=table.optional_text("url_env"),
-        env_prefix=table.optional_text("env_prefix"),
+        url_env=_variable(table, "url_env"),
+        env_prefix=_variable(table, "env_prefix"),
         database=table.optional_text("database"),
     )
 
@@ -172,6 +173,17 @@ def _timeouts(table: toml.Table) -> Timeouts:
     timeouts = table.table("timeouts", f"{table.where} timeouts")
     timeouts.only(_LEAST_SECONDS)
     return Timeouts(**{key: _timeout(key, value, f"{timeouts.where}.{key}") for key, value in timeouts.values.items()})
+
+
+def _variable(table: toml.Table, key: str) -> str:
+    """The name of an environment variable, or its beginning, that every shell can set."""
+    name = table.optional_text(key)
+    if name and not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+        raise ConfigError(
+            f"{table.where}: {key} = {redact(repr(name))} is not the name of a variable",
+            hint="letters, digits and _, and not a digit first",
+        )
+    return name
 
 
 def _timeout(key: str, value: object, where: str) -> float:

@@ -37,6 +37,7 @@ from dataops.model import Author, Direction, Entry, Failure, JournalEvent, Plan,
 from dataops.othertools.mirror import rows_missing
 from dataops.planning import planner
 from dataops.progress import reporting
+from dataops.redaction import redact
 from dataops.run import retry
 from dataops.run.reading import side_by_side
 from dataops.run.stop import StopSignal
@@ -302,10 +303,17 @@ class _Execution:
 
 def _text_of(error: BaseException, database: Database) -> str:
     """The error in one line, for people and for the journal, without secrets."""
-    cause = error.cause if isinstance(error, backends.StepFailed) else error
+    cause = _redacted(error.cause if isinstance(error, backends.StepFailed) else error)
     if isinstance(cause, DataopsError):
         return cause.message
     return error.text if isinstance(error, backends.StepFailed) else database.error_text(error)
+
+
+def _redacted(cause: BaseException) -> BaseException:
+    """The same error. A file may raise one of our classes too, with a text of its own, which is redacted here."""
+    if isinstance(cause, DataopsError):
+        cause.message, cause.hint = redact(cause.message), redact(cause.hint)
+    return cause
 
 
 def _explained(step: Step, error: BaseException, text: str) -> DataopsError:

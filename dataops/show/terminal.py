@@ -11,7 +11,7 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -185,8 +185,7 @@ def plan_lines(plan: Plan, renderings: Mapping[str, Rendering], *, verbose: bool
         lines.append(("", ""))
     order = list(dict.fromkeys(step.service for step in plan.steps))
     if len(order) > 1:
-        depending = [s.service for s in plan.states if s.service.name in order and set(s.service.depends_on) & {*order}]
-        after = "; ".join(f"{s.name} after {', '.join(o for o in s.depends_on if o in order)}" for s in depending)
+        after = "; ".join(f"{name} after {', '.join(others)}" for name, others in _waiting(plan, order))
         lines.append((f"Order: {', '.join(order)}, side by side" + (f", but {after}" if after else ""), ""))
     if plan.steps and plan.direction is Direction.APPLY:
         stuck = next((step for step in reversed(plan.steps) if not step.migration.reversible), None)
@@ -194,6 +193,18 @@ def plan_lines(plan: Plan, renderings: Mapping[str, Rendering], *, verbose: bool
         lines.append((undo, ""))
     lines.append((planner.summary(plan), "bold"))
     return lines
+
+
+def _waiting(plan: Plan, order: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Which services of the plan come after which others: after those they depend on, and before them to roll back."""
+    needs = {state.service.name: state.service.depends_on for state in plan.states}
+    for name in order:
+        if plan.direction is Direction.APPLY:
+            others = [other for other in needs[name] if other in order]
+        else:
+            others = [other for other in order if name in needs[other]]
+        if others:
+            yield name, others
 
 
 def _service_lines(state: State, steps: Sequence[Step], direction: Direction, *, verbose: bool) -> list[Line]:

@@ -115,6 +115,10 @@ op.execute("ALTER TABLE base ADD COLUMN n int")
 COMMITS = {
     "COMMIT": "op.execute('COMMIT')",
     "in a longer text": "op.execute('SELECT 1; COMMIT; SELECT 2')",
+    "the bind's": "op.get_bind().commit()",
+    "the bind's, and no transaction any more": (
+        "op.get_bind().commit()\nop.get_bind().execution_options(isolation_level='AUTOCOMMIT')"
+    ),
     "the driver's": "op.get_bind().connection.driver_connection.commit()",
     "a helper's block": "helper()",
     "another connection's": (
@@ -287,3 +291,24 @@ def test_a_step_whose_settings_forbid_it_can_still_be_recorded(shop: Project, pg
         assert shop("status", "--check").code == 0
     finally:
         pg.execute(f"DROP ROLE {reader}".encode())
+
+
+def test_alembics_own_command_line_shows_no_password_when_a_migration_fails(shop: Project) -> None:
+    shop.file("shop", "002", "import os\nraise ValueError('cannot reach ' + os.environ['SHOP_URL'])")
+    answer = alembic(shop, "upgrade", "head")
+    password = shop.env["SHOP_URL"].partition("://")[2].partition("@")[0].partition(":")[2]
+    assert answer.code != 0
+    assert "cannot reach postgresql://dataops:***@" in answer.stderr
+    assert password not in answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize("raised", ["MigrationFailed", "Stopped", "LockLost", "ConfigError"])
+def test_a_file_that_raises_one_of_our_errors_shows_no_password(shop: Project, raised: str) -> None:
+    password = shop.env["SHOP_URL"].partition("://")[2].partition("@")[0].partition(":")[2]
+    body = f"import os\nraise {raised}('no ' + os.environ['SHOP_URL'], hint=os.environ['SHOP_URL'])"
+    shop.file("shop", "002", f"if not op.get_context().as_sql:\n    {body.replace(chr(10), chr(10) + '    ')}",
+              head=f"from dataops.errors import {raised}")  # fmt: skip
+    answer = shop("apply", "--yes", "--json", "--log-format", "json")
+    assert answer.code != 0
+    history = shop("history", "--json")
+    assert password not in answer.stdout + answer.stderr + history.stdout

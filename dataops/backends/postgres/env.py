@@ -7,6 +7,7 @@ run("shop")
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ from dataops.durations import Stopwatch
 from dataops.errors import DataopsError
 from dataops.model import Author, Direction, Entry, JournalEvent, Service, State, Step
 from dataops.planning import checks
+from dataops.redaction import traceback_of
 
 
 def run(service_name: str) -> None:
@@ -100,7 +102,7 @@ def _runs_files(environment: EnvironmentContext) -> bool:
 
 
 def _run(locked: PostgresLocked, service: Service, author: Author, revision: Any) -> None:
-    """One step, as `dataops apply` runs it, journalled before and after. Raises what the migration raises."""
+    """One step, as `dataops apply` runs it, journalled before and after. Raises CommandError, and prints why."""
     id_ = (revision.to_revisions if revision.is_upgrade else revision.from_revisions)[0]
     step = Step(service.name, service.by_id[id_], Direction.APPLY if revision.is_upgrade else Direction.ROLLBACK)
     stopwatch = Stopwatch()
@@ -114,8 +116,8 @@ def _run(locked: PostgresLocked, service: Service, author: Author, revision: Any
         return
     except StepFailed as failed:
         locked.write(entry(JournalEvent.FAILED, failed.text))
-        cause = failed.cause
-    raise cause
+        sys.stderr.write(traceback_of(failed.cause))  # Alembic would print it with the secrets in it
+        raise CommandError(f"{step.direction.value} {id_} failed: {failed.text}") from None
 
 
 def _journal_stamps(locked: PostgresLocked, author: Author, before: State, after: State) -> None:

@@ -114,6 +114,9 @@ class PostgresLocked:
             self._refuse_lost(self.idle_connection())
         except psycopg.OperationalError as error:
             raise self._lost(error) from error
+        except LockLost:
+            self._connection.close()  # nothing more is written without the lock
+            raise
 
     def write(self, entry: Entry) -> None:
         try:
