@@ -20,7 +20,9 @@ def look(db: Db) -> Catalogue:
 
 
 def lines(service: str, found: Catalogue) -> list[str]:
-    return [f"{service}: {kind} {name}: {text}".rstrip(": ") for (kind, name), text in sorted(found.objects.items())]
+    """Without the details, such as comments."""
+    objects = sorted((key, text) for key, text in found.objects.items() if key[0] not in found.details)
+    return [f"{service}: {kind} {name}: {text}".rstrip(": ") for (kind, name), text in objects]
 
 
 @pytest.mark.parametrize("service", FOLDERS)
