@@ -158,6 +158,10 @@ class Service:
         return {migration.id: at for at, migration in enumerate(self.migrations)}
 
 
+NOT_ONE_TRANSACTION = "it is not one transaction"
+"""The reason of a second *started* entry: whatever the step's file says, a part of the step may be committed."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One line of a journal. The database fills in `seq`, and `at` by its own clock."""

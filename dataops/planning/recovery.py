@@ -11,7 +11,7 @@ import enum
 from dataclasses import replace
 
 from dataops.errors import InterruptedStep
-from dataops.model import Direction, Entry, JournalEvent, State
+from dataops.model import NOT_ONE_TRANSACTION, Direction, Entry, JournalEvent, State
 
 
 class Recovery(enum.Enum):
@@ -32,7 +32,8 @@ def recover(last: Entry | None, *, reached: bool, atomic: bool, repeatable: bool
     | started              | does not show it | repeatable | goes on, and runs the step again                    |
     | started              | does not show it | neither    | stops: a person has to look                         |
 
-    `reached` says that the native record shows what the step was to bring about.
+    `reached` says that the native record shows what the step was to bring about. A step whose newest entry has the
+    reason NOT_ONE_TRANSACTION is not atomic, whatever its file says.
     """
     if last is None or last.event is not JournalEvent.STARTED:
         return Recovery.GO_ON
@@ -51,7 +52,7 @@ def interrupted(state: State, *, locked: bool = False) -> Entry | None:
     recovery = recover(
         last,
         reached=_reached(state, last),
-        atomic=migration is not None and migration.atomic,
+        atomic=migration is not None and migration.atomic and last.reason != NOT_ONE_TRANSACTION,
         repeatable=migration is not None and migration.repeatable,
     )
     return last if recovery is Recovery.INTERRUPTED else None

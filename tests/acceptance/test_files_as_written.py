@@ -167,6 +167,53 @@ def helper():
     assert rows(pg, "SELECT count(*) FROM base") == [(2,)]
 
 
+HIDDEN = {
+    "a block": "with getattr(op.get_context(), 'autocommit' + '_block')():\n    op.execute('SELECT 1')",
+    "the bind's": "getattr(op.get_bind(), 'com' + 'mit')()",
+    "COMMIT": "op.execute('COM' + 'MIT')",
+    "COMMIT, and a new transaction": "op.execute('COM' + 'MIT; BEGIN')",
+    "another connection's": (
+        "with getattr(op.get_bind().engine, 'be' + 'gin')() as c:\n    c.execute(sa.text('UPDATE one SET n = n + 1'))"
+    ),
+}
+"""Commits that are not to be seen in the text of a file, as if a helper made them."""
+
+
+@pytest.mark.parametrize("commit", HIDDEN.values(), ids=HIDDEN)
+def test_what_is_killed_after_a_commit_that_nobody_could_see_is_interrupted(
+    shop: Project, pg: Connection, commit: str
+) -> None:
+    """Else the next apply runs it again from its beginning, and adds to `n` twice."""
+    pg.execute("CREATE TABLE one (n int)")
+    pg.execute("INSERT INTO one VALUES (0)")
+    own = "" if "engine" in commit else "op.execute('UPDATE one SET n = n + 1')\n"
+    shop.file(
+        "shop", "002", f"{own}{commit}\nhere('after')\nop.execute('CREATE TABLE t ()')", head="import sqlalchemy as sa"
+    )
+    assert "not transactional" not in shop("plan").stdout
+    with shop.running("apply", "--yes") as process:
+        shop.reached("after")
+        process.kill()
+        process.wait()
+    shop.go("after")
+    answer = shop("apply", "--yes")
+    assert (answer.code, rows(pg, "SELECT n FROM one")) == (6, [(1,)])
+    assert "nobody knows how far it came" in answer.stderr
+
+
+def test_what_is_killed_in_its_one_transaction_runs_again(shop: Project, pg: Connection) -> None:
+    """And the journal shows no trace of how dataops tells the two apart."""
+    shop.file("shop", "002", "op.execute('CREATE TABLE t ()')\nhere('inside')")
+    with shop.running("apply", "--yes") as process:
+        shop.reached("inside")
+        process.kill()
+        process.wait()
+    shop.go("inside")
+    assert shop("apply", "--yes").code == 0
+    journal = [entry["event"] for entry in shop("history", "--json").json["entries"] if entry["migration"] == "002"]
+    assert journal == ["succeeded", "started", "failed", "started"]
+
+
 def test_a_file_that_rolls_its_own_transaction_back_fails(shop: Project, pg: Connection) -> None:
     """Else it would be recorded, with the first half of its work gone."""
     shop.file("shop", "002", "op.execute('CREATE TABLE t ()')\nop.execute('ROLLBACK')\nop.execute('CREATE TABLE u ()')")

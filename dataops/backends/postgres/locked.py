@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,17 @@ from dataops.backends.postgres.connection import Server, WatchedConnection, erro
 from dataops.backends.postgres.session import Session, StepTimeouts
 from dataops.backends.postgres.transaction import StepTransaction
 from dataops.errors import ConfigError, LockLost, MigrationFailed, Unreachable
-from dataops.model import Adopted, Author, Direction, Entry, Migration, State, Step
+from dataops.model import (
+    NOT_ONE_TRANSACTION,
+    Adopted,
+    Author,
+    Direction,
+    Entry,
+    JournalEvent,
+    Migration,
+    State,
+    Step,
+)
 from dataops.redaction import redact
 from dataops.stash.postgres import SCHEMA_PREFIX
 from dataops.toolrecords import ToolRecord
@@ -99,6 +110,7 @@ class PostgresLocked:
         self._connection = connection
         self._session = session
         self._transaction = StepTransaction(connection)
+        self._mark: Entry | None = None
 
     def read(self) -> State:
         connection = self.idle_connection()
@@ -137,10 +149,16 @@ class PostgresLocked:
         invalid = self._invalid_indexes(connection)
         self._transaction = transaction = StepTransaction(connection)
         written: list[Entry] = []  # Alembic calls `record`, and does not pass its result on
+        self._mark = None
+        if step.migration.atomic:
+            self._mark = replace(end(), event=JournalEvent.STARTED, seconds=None, reason=NOT_ONE_TRANSACTION)
 
         def before() -> None:
             self._hold_off_other_tool(step)
             transaction.begin()
+            if self._mark is not None:
+                # A file that ends this transaction commits the mark with it, and any other end takes the mark away.
+                connection.execute(sql.WRITE, to_fields(self._mark))
 
         def record() -> None:
             written.append(self._record(step, end, invalid))
@@ -222,6 +240,8 @@ class PostgresLocked:
         """Another real connection for the migration's engine, with the timeouts of a step."""
         connection = self._server.connect()
         self._transaction.others.append(connection)
+        if self._mark is not None:
+            connection.execute(sql.WRITE, to_fields(self._mark))  # what is committed on it stays if we die
         timeouts = StepTimeouts(self._service.timeouts.table_lock, self._service.timeouts.statement)
         connection.execute("; ".join(timeouts.statements).encode())
         return connection
@@ -266,6 +286,8 @@ class PostgresLocked:
         """Write the journal entry and the mirrored row. Called last in a step's transaction, after Alembic's record."""
         self._refuse_invalid_index(step, invalid)
         entry = end()
+        if self._mark is not None and not self._transaction.may_have_committed():
+            self._connection.execute(sql.DELETE_MARK, to_fields(self._mark))
         self._connection.execute(sql.WRITE, to_fields(entry))
         if self._service.mirror:
             othertools.mirror(

@@ -96,6 +96,12 @@ VALUES (%(run)s, %(migration)s, %(direction)s, %(event)s, %(seconds)s, %(actor)s
         %(checksum)s, %(raw_checksum)s, %(error)s, %(reason)s)
 """
 
+DELETE_MARK = """
+DELETE FROM dataops_journal
+ WHERE run = %(run)s AND migration = %(migration)s AND direction = %(direction)s AND event = %(event)s
+   AND reason = %(reason)s
+"""
+
 INVALID_INDEXES = """
 SELECT i.indexrelid::regclass::text
   FROM pg_index i
