@@ -201,6 +201,27 @@ def test_what_is_killed_after_a_commit_that_nobody_could_see_is_interrupted(
     assert "nobody knows how far it came" in answer.stderr
 
 
+@pytest.mark.parametrize("native", [False, True], ids=["dataops", "alembic"])
+def test_a_rollback_that_is_killed_after_a_hidden_commit_is_interrupted(
+    shop: Project, pg: Connection, native: bool
+) -> None:
+    """The other direction, and Alembic's own command line, which has to refuse it too."""
+    pg.execute("CREATE TABLE one (n int)")
+    pg.execute("INSERT INTO one VALUES (0)")
+    down = f"op.execute('UPDATE one SET n = n + 1')\n{HIDDEN['COMMIT']}\nhere('after')"
+    shop.file("shop", "002", "op.execute('SELECT 1')", down)
+    assert shop("apply", "--yes").code == 0
+    with shop.running("rollback", "--yes", "--steps", "1") as process:
+        shop.reached("after")
+        process.kill()
+        process.wait()
+    shop.go("after")
+    answer = alembic(shop, "downgrade", "-1") if native else shop("rollback", "--yes", "--steps", "1")
+    assert answer.code == (255 if native else 6)
+    assert "nobody knows how far it came" in (answer.stdout if native else answer.stderr)
+    assert rows(pg, "SELECT n FROM one") == [(1,)]
+
+
 def test_what_is_killed_in_its_one_transaction_runs_again(shop: Project, pg: Connection) -> None:
     """And the journal shows no trace of how dataops tells the two apart."""
     shop.file("shop", "002", "op.execute('CREATE TABLE t ()')\nhere('inside')")

@@ -110,7 +110,6 @@ class PostgresLocked:
         self._connection = connection
         self._session = session
         self._transaction = StepTransaction(connection)
-        self._mark: Entry | None = None
 
     def read(self) -> State:
         connection = self.idle_connection()
@@ -147,18 +146,13 @@ class PostgresLocked:
         connection = self.idle_connection()
         self._session.clean(self._timeouts(step))
         invalid = self._invalid_indexes(connection)
-        self._transaction = transaction = StepTransaction(connection)
+        mark = replace(end(), event=JournalEvent.STARTED, seconds=None, reason=NOT_ONE_TRANSACTION)
+        self._transaction = transaction = StepTransaction(connection, mark if step.migration.atomic else None)
         written: list[Entry] = []  # Alembic calls `record`, and does not pass its result on
-        self._mark = None
-        if step.migration.atomic:
-            self._mark = replace(end(), event=JournalEvent.STARTED, seconds=None, reason=NOT_ONE_TRANSACTION)
 
         def before() -> None:
             self._hold_off_other_tool(step)
             transaction.begin()
-            if self._mark is not None:
-                # A file that ends this transaction commits the mark with it, and any other end takes the mark away.
-                connection.execute(sql.WRITE, to_fields(self._mark))
 
         def record() -> None:
             written.append(self._record(step, end, invalid))
@@ -239,11 +233,9 @@ class PostgresLocked:
     def _connect_another(self) -> WatchedConnection:
         """Another real connection for the migration's engine, with the timeouts of a step."""
         connection = self._server.connect()
-        self._transaction.others.append(connection)
-        if self._mark is not None:
-            connection.execute(sql.WRITE, to_fields(self._mark))  # what is committed on it stays if we die
         timeouts = StepTimeouts(self._service.timeouts.table_lock, self._service.timeouts.statement)
         connection.execute("; ".join(timeouts.statements).encode())
+        self._transaction.add(connection)
         return connection
 
     @cached_property
@@ -286,8 +278,7 @@ class PostgresLocked:
         """Write the journal entry and the mirrored row. Called last in a step's transaction, after Alembic's record."""
         self._refuse_invalid_index(step, invalid)
         entry = end()
-        if self._mark is not None and not self._transaction.may_have_committed():
-            self._connection.execute(sql.DELETE_MARK, to_fields(self._mark))
+        self._transaction.remove_mark()
         self._connection.execute(sql.WRITE, to_fields(entry))
         if self._service.mirror:
             othertools.mirror(

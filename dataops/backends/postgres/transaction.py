@@ -3,13 +3,19 @@
 A file may end the transaction that it was given: by COMMIT in SQL, by `commit()` on its bind, or by an autocommit block
 in a helper. It may also commit on a second connection of its engine. A step may only be called rolled back, and only be
 tried again, when nothing of that happened.
+
+The process may die before it can ask. For the run after it there is the mark: a journal entry that is written first in
+the transaction of the step, and is committed with whatever the file commits.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from dataops.backends.journal import to_fields
+from dataops.backends.postgres import sql
 from dataops.backends.postgres.connection import WatchedConnection
+from dataops.model import Entry
 
 
 class StepTransaction:
@@ -20,17 +26,25 @@ class StepTransaction:
     did on this connection.
     """
 
-    def __init__(self, connection: WatchedConnection) -> None:
-        self.others: list[WatchedConnection] = []
+    def __init__(self, connection: WatchedConnection, mark: Entry | None = None) -> None:
+        """`mark` is the entry that warns the next run; None for a step whose file says that it is not atomic."""
+        self._others: list[WatchedConnection] = []
         self._connection = connection
+        self._mark = mark
         self._id = ""
         self.is_one_transaction = False
         self._commits = connection.commits
 
     def begin(self) -> None:
-        """Remember the id of the transaction."""
+        """Remember the id of the transaction, and write the mark in it. If it is rolled back, the mark is gone too."""
         self._id = self._ask("SELECT pg_current_xact_id()::text AS answer")
         self._commits = self._connection.commits
+        self._write_mark(self._connection)
+
+    def add(self, other: WatchedConnection) -> None:
+        """One more connection of the step, in autocommit: the mark is committed before the file can commit anything."""
+        self._others.append(other)
+        self._write_mark(other)
 
     def end_file(self, transaction: str | None) -> None:
         """Called when the file is done, with the id of the open transaction; None when none is open or it has no id."""
@@ -42,12 +56,21 @@ class StepTransaction:
 
     def may_have_committed(self) -> bool:
         """Whether something may have been committed since `begin`, on any connection of the step. Sends nothing."""
-        return self._connection.commits != self._commits or any(other.commits for other in self.others)
+        return self._connection.commits != self._commits or any(other.commits for other in self._others)
+
+    def remove_mark(self) -> None:
+        """Delete the mark, unless something may have been committed. Called last in the transaction of the step."""
+        if self._mark is not None and not self.may_have_committed():
+            self._connection.execute(sql.DELETE_MARK, to_fields(self._mark))
 
     def close(self) -> None:
         """Close the step's other connections. What is not committed on them is rolled back."""
-        for other in self.others:
+        for other in self._others:
             other.close()
+
+    def _write_mark(self, connection: WatchedConnection) -> None:
+        if self._mark is not None:
+            connection.execute(sql.WRITE, to_fields(self._mark))
 
     def _ask(self, question: str, *values: str) -> str:
         with self._connection.cursor() as cursor:
