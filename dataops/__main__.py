@@ -17,4 +17,5 @@ def main() -> NoReturn:
 
 
 if __name__ == "__main__":
+    del sys.path[0]  # the folder that we were called in: a package in it must not take the place of a library
     main()

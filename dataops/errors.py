@@ -17,6 +17,7 @@ DataopsError
 ├── DatabaseAhead          9  the database knows migrations that this code does not
 ├── Unreachable           10  no connection
 │   ├── PermissionDenied      a connection, but not the rights
+│   ├── Refused               a connection, but the server does not do what we ask, or answers what we cannot read
 │   └── ServerUnavailable     the programs of an embedded server are not installed here
 ├── CannotWrite           10  a local file or stream that cannot be written
 ├── MigrationFailed        1  the migration itself raised
@@ -196,6 +197,15 @@ class Unreachable(DataopsError):
 
 class PermissionDenied(Unreachable):
     """The database refuses this user."""
+
+
+class Refused(Unreachable):
+    """The database refuses what we ask of it."""
+
+    default_hint = (
+        "a trigger, a policy, a limit or the version of this server forbids it; "
+        "docs/operations.md#a-server-that-refuses"
+    )
 
 
 class ServerUnavailable(Unreachable):

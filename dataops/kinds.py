@@ -45,6 +45,8 @@ class Kind:
     database. `url_variable`: otherwise, how the variable of a service ends by default; alone, it is the variable of the
     only service of this kind.
 
+    `longest_database_name` is in bytes, and `not_in_database_names` are the characters that no name may have.
+
     `language` is the language of a code block in Markdown that shows its commands. `module` is the package that has the
     functions `connect` and `driver` (see dataops.backends).
     """
@@ -59,6 +61,8 @@ class Kind:
     url_variable: str
     language: str
     module: str
+    longest_database_name: int = 63
+    not_in_database_names: str = ""
 
 
 POSTGRESQL = Kind(
@@ -84,6 +88,7 @@ MONGODB = Kind(
     url_variable="CON",
     language="js",
     module="dataops.backends.mongo",
+    not_in_database_names='/\\. "$*<>:|?',
 )
 
 _kinds = {kind.name: kind for kind in (MONGODB, POSTGRESQL)}

@@ -71,6 +71,8 @@ def new(service: Service, message: str, now: datetime) -> Path:
     CannotWrite.
     """
     title = " ".join(message.split())
+    if not title.isprintable():  # bytes of the command line that are not UTF-8 are not printable either
+        raise UsageError("the message has characters that are not text", hint="write it in UTF-8, on one line")
     template = _TEMPLATES[service.kind.format]
     slug = re.sub(r"[^a-z0-9]+", template.separator, title.lower()).strip("_-")[:60]
     if not slug:

@@ -7,8 +7,9 @@ of `urllib.parse` for a single host do not fit. It may hold a password, so no me
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qsl, quote_plus, urlencode
+from urllib.parse import parse_qsl, quote_plus, unquote, urlencode
 
 from dataops import kinds
 from dataops.errors import ConfigError
@@ -53,6 +54,44 @@ def check(kind: Kind, url: str, source: str) -> None:
         raise ConfigError(
             f"{source}: the user or the password holds characters that have to be escaped",
             hint="write %40 for @, %3A for :, %2F for /, %3F for ?, %23 for #, %25 for %",
+        )
+    parts = _Parts.of(url)
+    for host in parts.hosts.split(","):
+        if not _is_host(host):
+            raise ConfigError(
+                f"{source}: {host.rpartition(':')[0] or host} cannot be the name of a host",
+                hint="a label of a host name has 1 to 63 characters, and labels are separated by one dot",
+            )
+    _check_database(kind, parts.database, source)
+
+
+def _is_host(host: str) -> bool:
+    name = re.sub(r":\d*$", "", host)
+    if not name or name.startswith("[") or "%" in name:  # nothing, an IPv6 address, a Unix socket
+        return True
+    try:
+        name.removesuffix(".").encode("idna")
+    except UnicodeError:
+        return False
+    return True
+
+
+def _check_database(kind: Kind, written: str, source: str) -> None:
+    """Refuse a name that no database can have. It is not shown if it might hold a part of a password."""
+    try:
+        name = unquote(written, errors="strict")
+    except UnicodeError:
+        raise ConfigError(f"{source}: the name of the database is not UTF-8", hint="%41 is an A") from None
+    if any(unicodedata.category(character) == "Cc" for character in name):
+        raise ConfigError(
+            f"{source}: the name of the database has a control character: {name!a}",
+            hint="was the secret made with echo, which adds a new line? printf adds none",
+        )
+    if len(name.encode()) > kind.longest_database_name or set(name) & set(kind.not_in_database_names):
+        raise ConfigError(
+            f"{source}: {kind.title} cannot have a database {name!a}",
+            hint=f"at most {kind.longest_database_name} bytes"
+            + (f", and none of {kind.not_in_database_names}" if kind.not_in_database_names else ""),
         )
 
 

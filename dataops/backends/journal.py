@@ -7,13 +7,15 @@ which orders the entries, and `at`, the time by the server's clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from dataops import __version__
+from dataops.errors import DatabaseAhead
 from dataops.model import AppliedMigration, Direction, Entry, Holder, Identity, JournalEvent, Service, State
 from dataops.othertools.examine import adopted_from
-from dataops.redaction import redact
+from dataops.redaction import describe, redact
 from dataops.toolrecords import ToolRecord
 
 ENDED_WELL = (JournalEvent.SUCCEEDED, JournalEvent.RESOLVED, JournalEvent.ADOPTED)
@@ -38,13 +40,26 @@ def to_fields(entry: Entry) -> dict[str, Any]:
     }
 
 
+_FIELDS = frozenset(one.name for one in fields(Entry))
+
+
 def from_fields(stored: Mapping[str, Any]) -> Entry:
-    """The entry that a row or document holds. It has to have all fields of `Entry` and no other."""
-    # The run that wrote these texts may not have known the secrets that we know.
-    redacted = {key: redact(stored[key]) for key in ("error", "reason")}
-    return Entry(
-        **{**stored, **redacted, "direction": Direction(stored["direction"]), "event": JournalEvent(stored["event"])}
-    )
+    """The entry that a row or document holds. Fields that `Entry` does not have are left out.
+
+    Raises DatabaseAhead when this version does not understand the entry: a newer one has written it.
+    """
+    try:
+        # The run that wrote these texts may not have known the secrets that we know.
+        redacted = {key: redact(stored[key]) for key in ("error", "reason")}
+        known = {key: value for key, value in stored.items() if key in _FIELDS}
+        direction, event = Direction(stored["direction"]), JournalEvent(stored["event"])
+        return Entry(**{**known, **redacted, "direction": direction, "event": event})
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatabaseAhead(
+            f"entry {stored.get('seq')} of the journal was written by dataops {redact(str(stored.get('version')))}, "
+            f"and this is {__version__}, which cannot read it: {describe(error)}",
+            hint="use the newer version of dataops",
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def forget() -> None:
 def write(code: int) -> None:
     """Write the exit code, what it means, and the lines that were noted. Never fails, because the command has ended."""
     head = f"exit {int(code)}: {ExitCode(code).meaning}"
-    text = "\n".join([head, *_lines]).encode()
+    text = "\n".join([head, *_lines]).encode(errors="backslashreplace")
     if len(text) > _LONGEST:
         text = text[: _LONGEST - 4].decode(errors="ignore").encode() + "…\n".encode()
     with suppress(OSError):

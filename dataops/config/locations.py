@@ -85,6 +85,7 @@ def _in_parts(service: ServiceSettings, environ: Mapping[str, str]) -> str:
 def _complete(service: ServiceSettings, url: str, source: str, database: str, also: str) -> str:
     """Check the URL, and add the configured database where the URL has to name one and does not."""
     redact.learn(url)
+    url = url.strip()  # a secret that was made with `echo` ends in a new line
     urls.check(service.kind, url, source)
     if not service.kind.url_in_parts or urls.names_database(url):
         return url  # libpq has its own rules for a database that is not named
@@ -111,6 +112,11 @@ def variable_or_file(name: str, environ: Mapping[str, str]) -> str | None:
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise ConfigError(f"{name}_FILE: {path}: {reason}", hint="is the secret mounted?") from error
+    if value and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"{name} is not UTF-8", hint="the value itself is not shown") from None
     return value or None
 
 

@@ -52,6 +52,7 @@ def look(
                     emit(ServerAwaited(service.name, reason=error.message))
                     reported = True
             except DataopsError as error:
+                error.service = error.service or service.name
                 return error
             (stop or StopSignal()).pause(_READ_PAUSE)
 

@@ -92,6 +92,7 @@ def test_every_error_has_its_exit_code() -> None:
         "DifferencesFound": "DRIFT",
         "Unreachable": "UNREACHABLE",
         "PermissionDenied": "UNREACHABLE",
+        "Refused": "UNREACHABLE",
         "ServerUnavailable": "UNREACHABLE",
         "CannotWrite": "UNREACHABLE",
         "MigrationFailed": "FAILED",

@@ -43,8 +43,7 @@ class MongoDatabase:
     def asking(self) -> MongoDB[Document]:
         """The database, over the client that all questions share. The client is made when it is first needed."""
         if not self._clients:
-            # "poll" needs one connection less than the default. It notices a new primary late, but a question is short.
-            self._clients.append(self.server.client("dataops", serverMonitoringMode="poll"))
+            self._clients.append(self.server.client_to_ask())
         return database_of(self._clients[0])
 
     def read(self) -> State:
@@ -85,8 +84,8 @@ class MongoDatabase:
     def contents(self) -> Contents:
         from dataops.backends.mongo import contents
 
-        with self.server.explaining():
-            return contents.read(self.asking())
+        with self.server.explaining(), self.server.client("dataops") as patient:  # it reads all data
+            return contents.read(database_of(patient))
 
     def imitate(self, other: Database, *, strictly: bool) -> None:
         """Collections and indexes: the application creates some of them, and a migration changes those it finds."""

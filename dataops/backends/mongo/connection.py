@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from bson.errors import BSONError
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import (
@@ -14,16 +16,24 @@ from pymongo.errors import (
     ConnectionFailure,
     InvalidURI,
     OperationFailure,
+    PyMongoError,
     ServerSelectionTimeoutError,
+    WriteConcernError,
 )
 from pymongo.read_preferences import ReadPreference
 from pymongo.uri_parser import parse_uri
 
-from dataops.errors import ConfigError, PermissionDenied, Unreachable
+from dataops.errors import ConfigError, DataopsError, PermissionDenied, Refused, Unreachable
 from dataops.model import Service
 from dataops.redaction import message_of, redact
 
-_UNAUTHORIZED, _AUTHENTICATION_FAILED = 13, 18
+warnings.filterwarnings("ignore", module="pymongo")  # about the options in a URL: the wrong ones are errors here
+
+_UNAUTHORIZED = 13
+_AUTHENTICATION_FAILED = {11, 18, 8000}  # an unknown user; a wrong password; either of them on Atlas
+_DIFFERENT_CASE = 13297  # a database whose name differs in capitals only
+_WRITE_CONCERN = {64, 79, 100}  # not met in time; a name that the set does not know; more members than there are
+_ANSWER_SECONDS = 10.0  # for a server that is connected and does not answer a short question, beside `timeouts.connect`
 
 Document = dict[str, Any]
 
@@ -59,34 +69,45 @@ class Server:
         except (InvalidURI, ConfigurationError, ValueError) as error:
             raise self._explained(error) from None
 
+    def client_to_ask(self) -> MongoClient[Document]:
+        """A new client for short questions: one that the server does not answer in time fails."""
+        seconds = self.service.timeouts.connect + _ANSWER_SECONDS
+        # "poll" needs one connection less than the default. It notices a new primary late, but a question is short.
+        return self.client("dataops", serverMonitoringMode="poll", socketTimeoutMS=round(seconds * 1000))
+
     @contextmanager
     def explaining(self) -> Iterator[None]:
-        """Raise our own errors for those of the driver that are about reaching the server or about rights."""
+        """Raise our own errors for all those of the driver, and for answers that cannot be read."""
         try:
             yield
-        except OperationFailure as error:
-            if error.code in (_UNAUTHORIZED, _AUTHENTICATION_FAILED):
-                raise PermissionDenied(
-                    error_text(error),
-                    service=self.service.name,
-                    hint="check user, password and authSource in the URL"
-                    if error.code == _AUTHENTICATION_FAILED
-                    else "docs/operations.md#rights lists what each command needs",
-                ) from error
-            raise
-        except ServerSelectionTimeoutError as error:
-            text = message_of(error).split(", Timeout:")[0]
-            raise Unreachable(
-                f"cannot connect to {self.address}: {text}",
-                service=self.service.name,
-                hint="is the server up and the address right? --wait 60s waits for a server that is starting",
-            ) from error
         except ConfigurationError as error:
             raise self._explained(error) from None
-        except ConnectionFailure as error:
-            raise Unreachable(
-                error_text(error), service=self.service.name, hint="run again when the server is well"
-            ) from error
+        except (PyMongoError, BSONError, UnicodeError) as error:
+            raise self.explained(error) from error
+
+    def explained(self, error: PyMongoError | BSONError | UnicodeError) -> DataopsError:
+        """Our error for one that the driver raised."""
+        kind: type[DataopsError] = Refused
+        text, hint = error_text(error), None
+        if isinstance(error, ServerSelectionTimeoutError):
+            kind, text = Unreachable, f"cannot connect to {self.address}: {message_of(error).split(', Timeout:')[0]}"
+            hint = "is the server up and the address right? --wait 60s waits for a server that is starting"
+        elif isinstance(error, ConnectionFailure):
+            kind, hint = Unreachable, "run again when the server is well"
+        elif isinstance(error, WriteConcernError) or (
+            isinstance(error, OperationFailure) and error.code in _WRITE_CONCERN
+        ):
+            text = f"the write concern was not met: {text}"
+            hint = "w in the URL asks for more servers than answer, or for a name that the replica set does not know"
+        elif isinstance(error, OperationFailure) and error.code == _DIFFERENT_CASE:
+            kind, hint = ConfigError, "write the name of the database in the URL as the server has it"
+        elif isinstance(error, OperationFailure) and error.code in _AUTHENTICATION_FAILED:
+            kind, hint = PermissionDenied, "check user, password and authSource in the URL"
+        elif isinstance(error, OperationFailure) and error.code == _UNAUTHORIZED:
+            kind, hint = PermissionDenied, "docs/operations.md#rights lists what each command needs"
+        elif isinstance(error, UnicodeError):
+            text = f"a name in the URL, or an answer of the server, is not text: {text}"
+        return kind(text, service=self.service.name, hint=hint)
 
     def _explained(self, error: Exception) -> ConfigError | Unreachable:
         """Our error for a wrong URL, or for a host name that cannot be looked up at the first question."""

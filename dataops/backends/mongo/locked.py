@@ -120,8 +120,9 @@ class MongoLocked:
     def run(self, step: Step, end: Callable[[], Entry]) -> Entry:
         migrate = function_of(load_module(self._service, step.migration), step)
         self.check()
-        db = database_of(self._work)
-        self._await_index_builds(db)
+        with self._explaining():
+            db = database_of(self._work)
+            self._await_index_builds(db)
         try:
             migrate(db)
         except BaseException as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -82,9 +83,11 @@ def _native_record(db: Database[Document], service: Service) -> NativeRecord:
 
 
 def _version(db: Database[Document], service: Service) -> str:
-    version = str(db.client.admin.command("buildInfo")["version"])
-    if tuple(int(part) for part in version.split(".")[:2]) < MINIMUM_VERSION:
-        raise ConfigError(f"MongoDB {version} is too old", service=service.name, hint="dataops needs 6.0 or newer")
+    version = str(db.client.admin.command("buildInfo").get("version", ""))
+    found = re.match(r"(\d+)\.(\d+)", version)
+    if found is None or (int(found[1]), int(found[2])) < MINIMUM_VERSION:
+        what = f"MongoDB {redact(version)} is too old" if found else "the server does not say which MongoDB it is"
+        raise ConfigError(what, service=service.name, hint="dataops needs 6.0 or newer")
     return version
 
 

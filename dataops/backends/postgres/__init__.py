@@ -73,7 +73,7 @@ class PostgresDatabase:
     def contents(self) -> Contents:
         from dataops.backends.postgres import contents
 
-        with self.server.asking() as connection:
+        with self.server.asking(long=True) as connection:
             return contents.read(connection)
 
     def lock(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -13,13 +14,14 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
 from dataops.backends.postgres import sql
-from dataops.errors import ConfigError, LockNotObtained, PermissionDenied, Unreachable
+from dataops.errors import ConfigError, DataopsError, LockNotObtained, PermissionDenied, Refused, Unreachable
 from dataops.model import Service
 from dataops.redaction import message_of, redact
 
 MINIMUM_VERSION = 140000
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 UNANSWERED = 60_000  # milliseconds after which a network that swallows packets counts as a connection that is lost
+_ANSWER_SECONDS = 10.0  # for a server that is connected and does not answer a short question, beside `timeouts.connect`
 _NO_RIGHTS = (
     psycopg.errors.InsufficientPrivilege,
     psycopg.errors.InvalidSchemaName,  # no schema of the search_path may be used
@@ -39,16 +41,37 @@ class WatchedConnection(psycopg.Connection[DictRow]):
 
     commits = 0
     stays_open = False
+    answer_within: float | None = None
+    """Seconds in which the server has to answer each question; None means no limit, as for the SQL of a migration."""
     _rolls_back = False
 
     def wait(self, *args: Any, **more: Any) -> Any:
         """Count a commit where one may have happened. psycopg makes every exchange with the server through here."""
         before = self.pgconn.transaction_status
+        if self.answer_within is not None:
+            args = (self._limited(args[0], self.answer_within), *args[1:])
         answer = super().wait(*args, **more)  # a statement that raises has committed nothing
         now_idle = self.pgconn.transaction_status == TransactionStatus.IDLE
         if now_idle and not self._rolls_back and (before in _IN_TRANSACTION or self.autocommit):
             self.commits += 1
         return answer
+
+    def _limited(self, exchange: Generator[Any, Any, Any], seconds: float) -> Generator[Any, Any, Any]:
+        """The same exchange with the server, which fails when it has no answer in time. psycopg wakes it up often.
+
+        A server that hangs while its machine is well answers TCP's keepalives: only a clock of our own notices it.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            wanted = next(exchange)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() > deadline:
+                    self.pgconn.finish()  # the answer may still come, and would be taken for that of the next question
+                    raise psycopg.OperationalError(f"the server did not answer within {seconds:g} s")
+                wanted = exchange.send(ready)
+        except StopIteration as end:
+            return end.value
 
     def rollback(self) -> None:
         self._rolls_back = True
@@ -82,7 +105,7 @@ class Server:
         """
         try:
             given = conninfo.conninfo_to_dict(self.service.url)
-        except psycopg.Error:
+        except (psycopg.Error, UnicodeError):
             # The parser's message may quote a piece of the password.
             raise ConfigError(
                 "the URL is not a valid PostgreSQL URL",
@@ -93,6 +116,7 @@ class Server:
         defaults["tcp_user_timeout"] = UNANSWERED
         settings = {key: value for key, value in defaults.items() if key not in given}
         settings["application_name"] = name[:63]
+        settings["client_encoding"] = "utf8"  # with SQL_ASCII, texts would come as bytes
         try:
             connection = WatchedConnection.connect(self.service.url, row_factory=dict_row, autocommit=True, **settings)
         except psycopg.Error as error:
@@ -105,29 +129,54 @@ class Server:
             )
         return connection
 
-    def connect_to_ask(self) -> psycopg.Connection[DictRow]:
+    @property
+    def answer_within(self) -> float:
+        """Seconds in which the server has to answer a short question of ours."""
+        return self.service.timeouts.connect + _ANSWER_SECONDS
+
+    def connect_to_ask(self) -> WatchedConnection:
         """A new read-only connection, which is the caller's to close."""
         connection = self.connect()
-        # Whoever holds one of our tables does not make a question hang.
-        connection.execute(f"SET lock_timeout = {round(self.service.timeouts.connect * 1000)}")
-        connection.autocommit = False
-        connection.read_only = True
+        connection.answer_within = self.answer_within
+        try:
+            # Whoever holds one of our tables does not make a question hang.
+            connection.execute(f"SET lock_timeout = {round(self.service.timeouts.connect * 1000)}")
+            connection.autocommit = False
+            connection.read_only = True
+        except psycopg.Error as error:
+            connection.close()
+            raise self.explained(error) from error
         return connection
 
     @contextmanager
-    def asking(self) -> Iterator[psycopg.Connection[DictRow]]:
-        """A new connection for questions: all of them see one snapshot, and the server refuses to write anything."""
+    def asking(self, *, long: bool = False) -> Iterator[psycopg.Connection[DictRow]]:
+        """A new connection for questions: all of them see one snapshot, and the server refuses to write anything.
+
+        `long` means that an answer may take as long as it takes. Otherwise it has to come within `answer_within`.
+        """
         connection = self.connect_to_ask()
         try:
+            if long:
+                connection.answer_within = None
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             yield connection
             connection.rollback()
         except psycopg.errors.LockNotAvailable as error:
-            raise self._held(connection) from error
-        except psycopg.Error as error:
+            with suppress(psycopg.Error):  # then the first error has to do
+                raise self._held(connection) from error
+            raise self.explained(error) from error
+        except (psycopg.Error, UnicodeError) as error:
             raise self.explained(error) from error
         finally:
             connection.close()
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Raise our own errors for those of the driver."""
+        try:
+            yield
+        except (psycopg.Error, UnicodeError) as error:
+            raise self.explained(error) from error
 
     def _held(self, connection: psycopg.Connection[DictRow]) -> LockNotObtained:
         """Who holds one of our tables, so that it cannot even be read."""
@@ -142,11 +191,8 @@ class Server:
             hint="wait for that session to end its transaction, or end it: SELECT pg_terminate_backend(PROCESS)",
         )
 
-    def explained(self, error: psycopg.Error) -> Exception:
-        """Our error for one that psycopg raised on an open connection, if it is about rights or about the connection.
-
-        Any other error is returned as it is.
-        """
+    def explained(self, error: psycopg.Error | UnicodeError) -> DataopsError:
+        """Our error for one that psycopg raised on an open connection. A UnicodeError is about a server's answer."""
         if isinstance(error, _NO_RIGHTS):
             return PermissionDenied(
                 error_text(error),
@@ -161,7 +207,7 @@ class Server:
             )
         if isinstance(error, psycopg.OperationalError):
             return Unreachable(error_text(error), service=self.service.name, hint="run again when the server is well")
-        return error
+        return Refused(error_text(error), service=self.service.name)
 
     def _unreachable(self, error: psycopg.Error) -> Unreachable:
         # libpq tries every address of a host name and writes a line for each. The last line with a reason is enough.
@@ -175,7 +221,11 @@ class Server:
                 hint="check the user and the password in the URL",
             )
         if re.search(r"\binvalid (\w+ )?(value|number)", str(error)):
-            raise ConfigError(f"the URL is not usable: {text}", service=self.service.name) from error
+            raise ConfigError(
+                f"the URL is not usable: {text}",
+                service=self.service.name,
+                hint="look at the options in the URL, and at the variables of libpq (PGSSLMODE, PGTZ, ...)",
+            ) from error
         hint = "is the server up and the address right? --wait 60s waits for a server that is starting"
         if "does not exist" in str(error):
             hint = "check the names of the database and the user in the URL"

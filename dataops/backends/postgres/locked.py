@@ -58,6 +58,7 @@ def lock(
 ) -> Iterator[PostgresLocked]:
     """See dataops.backends.Database.lock."""
     connection = server.connect(name=f"dataops/{author.run} {author.actor}@{author.host}")
+    connection.answer_within = _answer_within(server)
     try:
         _refuse_pooler(connection, server)
         session = Session(connection)
@@ -75,10 +76,16 @@ def lock(
             with connection.transaction():
                 connection.execute(sql.CREATE_JOURNAL)
         yield PostgresLocked(database, server, connection, session)
-    except psycopg.Error as error:
+    except (psycopg.Error, UnicodeError) as error:
         raise server.explained(error) from error
     finally:
         connection.close()
+
+
+def _answer_within(server: Server) -> float | None:
+    """Seconds in which the server has to answer what we write under the lock. It may first wait for a table's lock."""
+    table_lock = server.service.timeouts.table_lock
+    return server.answer_within + table_lock if table_lock else None
 
 
 def _take(connection: psycopg.Connection[DictRow]) -> bool:
@@ -113,12 +120,9 @@ class PostgresLocked:
 
     def read(self) -> State:
         connection = self.idle_connection()
-        try:
-            with connection.transaction():
-                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                return state.read(connection, self._server)
-        except psycopg.Error as error:
-            raise self._server.explained(error) from error
+        with self._server.explaining(), connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            return state.read(connection, self._server)
 
     def check(self) -> None:
         try:
@@ -153,6 +157,7 @@ class PostgresLocked:
         def before() -> None:
             self._hold_off_other_tool(step)
             transaction.begin()
+            connection.answer_within = None  # a migration may take as long as it takes
 
         def record() -> None:
             written.append(self._record(step, end, invalid))
@@ -219,6 +224,7 @@ class PostgresLocked:
             connection.rollback()
         if not connection.autocommit:
             connection.autocommit = True
+        connection.answer_within = _answer_within(self._server)
         # A migration file may have set these on the connection.
         connection.isolation_level = connection.read_only = connection.deferrable = None
         connection.row_factory = dict_row
