@@ -1,8 +1,24 @@
-"""Helpers for messages: plurals, and hints with similar names."""
+"""Helpers for messages: plurals, hints with similar names, and text that shows what a terminal would obey or hide."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
+from typing import Any
+
+_UNSEEN = (
+    r"\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, with ESC and the 8-bit CSI, without tab and newline
+    r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e"  # without width
+    r"\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"  # without width, ends of lines, and the bidi marks
+    r"\u3164\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
+    r"\ud800-\udfff"  # lone surrogates, which no encoding has
+    r"\U000e0000-\U000e0fff"  # tags
+)
+# These belong between letters of some scripts, and inside of emoji. Beside ASCII they only hide.
+_JOINERS = r"\u200c\u200d"
+_HIDDEN = re.compile(rf"[{_UNSEEN}]|(?<![^\x00-\x7f])[{_JOINERS}]|[{_JOINERS}](?![^\x00-\x7f])")
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def counted(number: int, noun: str) -> str:
@@ -19,3 +35,45 @@ def near(wanted: str, names: Iterable[str]) -> str:
     if close:
         return f"did you mean {' or '.join(close)}?"
     return f"there are: {', '.join(names[-5:])}" if names else "there are none yet"
+
+
+def visible(text: str) -> str:
+    """The text with an escape, such as `\\x1b` or `\\u202e`, for what a terminal obeys or hides, or cannot take.
+
+    Newlines and tabs stay. Wide, combining and joined characters, such as those of emoji and of Persian, stay too.
+    """
+    return text if text.isascii() and text.isprintable() else _HIDDEN.sub(_escaped, text)
+
+
+def on_one_line(text: str) -> str:
+    """`visible`, with escapes for newlines and tabs too."""
+    return re.sub(r"[\n\t]", _escaped, visible(text))
+
+
+def json_text(content: Any, **settings: Any) -> str:
+    """JSON that any reader takes: values keep every character, written as an escape of JSON where it cannot be seen.
+
+    Only a lone surrogate is replaced, by `\\\\udc80` for example, because many readers refuse the whole document.
+    """
+    return _HIDDEN.sub(_escaped_in_json, json.dumps(content, ensure_ascii=False, **settings))
+
+
+def shortened(text: str, longest: int) -> str:
+    """At most `longest` characters of a long text: its beginning and its end, and how much was cut between them."""
+    if len(text) <= longest:
+        return text
+    kept = max(0, longest - 40) // 2
+    return f"{text[:kept]}\n… {len(text) - 2 * kept:,} characters cut …\n{text[len(text) - kept :]}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    if found[0] in _SHORT:
+        return _SHORT[found[0]]
+    return f"\\x{number:02x}" if number < 0x100 else (f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}")
+
+
+def _escaped_in_json(found: re.Match[str]) -> str:
+    if "\ud800" <= found[0] <= "\udfff":
+        return f"\\\\u{ord(found[0]):04x}"
+    return json.dumps(found[0])[1:-1]

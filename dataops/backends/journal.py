@@ -16,6 +16,7 @@ from dataops.errors import DatabaseAhead
 from dataops.model import AppliedMigration, Direction, Entry, Holder, Identity, JournalEvent, Service, State
 from dataops.othertools.examine import adopted_from
 from dataops.redaction import describe, redact
+from dataops.text import visible
 from dataops.toolrecords import ToolRecord
 
 ENDED_WELL = (JournalEvent.SUCCEEDED, JournalEvent.RESOLVED, JournalEvent.ADOPTED)
@@ -23,20 +24,23 @@ ENDED_WELL = (JournalEvent.SUCCEEDED, JournalEvent.RESOLVED, JournalEvent.ADOPTE
 
 
 def to_fields(entry: Entry) -> dict[str, Any]:
-    """The fields of an entry to store, without `seq` and `at`, which the database fills in."""
+    """The fields of an entry to store, without `seq` and `at`, which the database fills in.
+
+    Texts are stored with escapes for what no database takes: NUL and lone surrogates.
+    """
     return {
         "run": entry.run,
         "migration": entry.migration,
         "direction": entry.direction.value,
         "event": entry.event.value,
         "seconds": entry.seconds,
-        "actor": entry.actor,
-        "host": entry.host,
+        "actor": visible(entry.actor),
+        "host": visible(entry.host),
         "version": entry.version,
         "checksum": entry.checksum,
         "raw_checksum": entry.raw_checksum,
-        "error": entry.error,
-        "reason": entry.reason,
+        "error": visible(entry.error),
+        "reason": visible(entry.reason),
     }
 
 
@@ -50,7 +54,7 @@ def from_fields(stored: Mapping[str, Any]) -> Entry:
     """
     try:
         # The run that wrote these texts may not have known the secrets that we know.
-        redacted = {key: redact(stored[key]) for key in ("error", "reason")}
+        redacted = {key: visible(redact(stored[key])) for key in ("error", "reason")}
         known = {key: value for key, value in stored.items() if key in _FIELDS}
         direction, event = Direction(stored["direction"]), JournalEvent(stored["event"])
         return Entry(**{**known, **redacted, "direction": direction, "event": event})

@@ -17,6 +17,7 @@ from dataops.cli.errors import AtOnce, guarded, unwritable
 from dataops.cli.session import Invocation, main_group
 from dataops.errors import ExitCode
 from dataops.redaction import traceback_of
+from dataops.text import visible
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +57,7 @@ def _print_of_thread(error: threading.ExceptHookArgs) -> None:
     """Print the traceback of a thread without its secrets, which Python's own hook would print."""
     if error.exc_value is not None and sys.stderr is not None:
         with suppress(OSError, ValueError):  # ValueError: stderr is closed
-            sys.stderr.write(traceback_of(error.exc_value))
+            sys.stderr.write(visible(traceback_of(error.exc_value)))
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:

@@ -13,6 +13,7 @@ from dataops.cli import termination
 from dataops.cli.session import Invocation
 from dataops.errors import CannotWrite, ConfigError, DataopsError, ExitCode, Stopped, UsageError
 from dataops.redaction import message_of, redact
+from dataops.text import visible
 
 
 class AtOnce(BaseException):
@@ -71,7 +72,7 @@ def _report_usage(error: click.ClickException, invocation: Invocation) -> None:
     error.show(file=shown)
     message = redact(error.format_message())
     with suppress(OSError):
-        click.echo(redact(shown.getvalue()), nl=False, err=True)
+        click.echo(visible(redact(shown.getvalue())), nl=False, err=True)
     termination.note(f"error: {message}")
     invocation.answer_error(UsageError(message, hint="see --help"))
 

@@ -23,6 +23,7 @@ from dataops.redaction import describe, redact, traceback_of
 from dataops.show import json as answers
 from dataops.show import log, terminal, writers
 from dataops.show.log import JsonLog
+from dataops.text import on_one_line, visible
 
 
 @dataclass
@@ -70,7 +71,9 @@ class Session:
         """The sink for the events of a run."""
         if self.logs_lines:
             return Broadcast(self.log, self._hear)
-        return Broadcast(self.console.progress(), self._hear, report=lambda text: click.echo(text, err=True))
+        return Broadcast(
+            self.console.progress(), self._hear, report=lambda text: click.echo(on_one_line(text), err=True)
+        )
 
     def _hear(self, event: Event) -> None:
         for sink in self.sinks:
@@ -121,7 +124,7 @@ class Session:
             with suppress(OSError):
                 self.log.line("error", "bug", "", f"a bug: {type(error).__name__}", {"traceback": trace})
         else:
-            self.console.messages([(line, "") for line in trace.splitlines()])
+            self.console.messages([(line, "") for line in trace.split("\n")])
 
     @contextmanager
     def running_files(self, *, only_planned: bool = False) -> Iterator[None]:
@@ -305,7 +308,7 @@ class Invocation:
             self.session.report_bug(error, trace)
         else:
             with suppress(OSError):
-                click.echo(trace, nl=False, err=True)
+                click.echo(visible(trace), nl=False, err=True)
         self.report_error(Bug(f"this is a bug in dataops: {describe(error)}"))
 
 

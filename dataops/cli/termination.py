@@ -11,6 +11,7 @@ import stat
 from contextlib import suppress
 
 from dataops.errors import ExitCode
+from dataops.text import visible
 
 DEFAULT = "/dev/termination-log"
 _LONGEST = 4096  # bytes; what is longer is cut by Kubernetes
@@ -31,9 +32,11 @@ def forget() -> None:
 def write(code: int) -> None:
     """Write the exit code, what it means, and the lines that were noted. Never fails, because the command has ended."""
     head = f"exit {int(code)}: {ExitCode(code).meaning}"
-    text = "\n".join([head, *_lines]).encode(errors="backslashreplace")
+    text = visible("\n".join([head, *_lines])).encode()
     if len(text) > _LONGEST:
-        text = text[: _LONGEST - 4].decode(errors="ignore").encode() + "…\n".encode()
+        room = _LONGEST - len(f"…\n{len(text):,} bytes more\n".encode())
+        kept = text[:room].decode(errors="ignore").encode()  # not in the middle of a character
+        text = kept + f"…\n{len(text) - len(kept):,} bytes more\n".encode()
     with suppress(OSError):
         # Not blocking: it may be a pipe that nobody reads.
         file = os.open(os.environ.get("DATAOPS_TERMINATION_LOG") or DEFAULT, os.O_WRONLY | os.O_NONBLOCK)

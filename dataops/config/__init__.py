@@ -24,7 +24,7 @@ from dataops.files import aliases, chain, toml
 from dataops.model import Author, Service
 from dataops.othertools import match
 from dataops.redaction import redact
-from dataops.text import near
+from dataops.text import near, on_one_line
 from dataops.toolrecords import ToolAliases
 
 
@@ -49,7 +49,8 @@ def author() -> Author:
     except (OSError, KeyError):  # an arbitrary user id without a name, as in a container
         actor = f"uid {os.getuid()}"
     host = os.environ.get("HOSTNAME") or socket.gethostname()
-    return Author(run=f"{stamp}-{os.urandom(3).hex()}", actor=actor, host=host, version=__version__)
+    run = f"{stamp}-{os.urandom(3).hex()}"
+    return Author(run=run, actor=on_one_line(actor), host=on_one_line(host), version=__version__)
 
 
 def load(

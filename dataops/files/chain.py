@@ -15,7 +15,7 @@ from dataops.errors import BrokenFile, ConfigError, HistoryError
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE, FileFormat, Kind
 from dataops.model import Migration, broken
 from dataops.redaction import redact
-from dataops.text import near
+from dataops.text import near, on_one_line
 
 
 def load(service: str, kind: Kind, folder: Path) -> tuple[Migration, ...]:
@@ -59,7 +59,14 @@ def is_migration(name: str) -> bool:
 
 def read(service: str, kind: Kind, path: Path) -> Migration:
     """Read one file, and none of the others. Raises BrokenFile, and HistoryError for a file with several parents."""
-    return _READERS[kind.format](service, kind, path)
+    migration = _READERS[kind.format](service, kind, path)
+    if on_one_line(migration.id) != migration.id:
+        raise BrokenFile(
+            f"{path}: its id has a character that cannot be seen or stored: {on_one_line(migration.id)}",
+            service=service,
+            hint="use letters, digits, - and _",
+        )
+    return migration
 
 
 def _identity(service: str, path: Path, text: bytes, written: FileFormat) -> tuple[str | None, object]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from dataops.errors import DataopsError
 from dataops.othertools import watch
 from dataops.show.reports import LintReport, Look, PlanReport, ProofReport, StatusReport, below, step_remarks
+from dataops.text import visible
 
 if TYPE_CHECKING:
     from dataops.proof import Proof
@@ -86,7 +87,7 @@ def _line(one: Annotation) -> str:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return visible(text).replace("%", "%25").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

@@ -6,7 +6,6 @@ it from FORMATS.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from dataops.planning import planner, recovery
 from dataops.redaction import message_of
 from dataops.show.reports import LintReport, PlanReport, ProofReport, StatusReport, below
 from dataops.stash.entry import StashEntry
+from dataops.text import json_text
 from dataops.toolrecords import ToolRecord
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def lint(report: LintReport) -> str:
 
 def document(content: Json, code: int) -> str:
     """The text of an answer. Every answer has the exit code."""
-    return json.dumps({**content, "exit_code": int(code)}, indent=2, ensure_ascii=False) + "\n"
+    return json_text({**content, "exit_code": int(code)}, indent=2) + "\n"
 
 
 def lint_of(report: LintReport) -> Json:

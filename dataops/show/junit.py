@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from dataops.errors import DataopsError
 from dataops.othertools import watch
 from dataops.show.reports import LintReport, Look, PlanReport, ProofReport, StatusReport, below, step_remarks
+from dataops.text import visible
 
 if TYPE_CHECKING:
     from dataops.proof import Proof
@@ -88,25 +88,20 @@ def document(name: str, cases: Sequence[Case]) -> str:
     for group, members in groups.items():
         suite = ElementTree.SubElement(root, "testsuite", _counts(group, members))
         for case in members:
-            attributes = {"classname": printable(case.group), "name": printable(case.name)}
+            attributes = {"classname": visible(case.group), "name": visible(case.name)}
             test = ElementTree.SubElement(suite, "testcase", attributes)
             for failure in case.failures:
-                attributes = {"type": printable(failure.kind), "message": printable(failure.message)}
-                ElementTree.SubElement(test, "failure", attributes).text = printable(failure.text)
+                attributes = {"type": visible(failure.kind), "message": visible(failure.message)}
+                ElementTree.SubElement(test, "failure", attributes).text = visible(failure.text)
             if case.output:
-                ElementTree.SubElement(test, "system-out").text = printable(case.output)
+                ElementTree.SubElement(test, "system-out").text = visible(case.output)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def printable(text: str) -> str:
-    """The text without the characters that XML 1.0 does not allow, not even escaped."""
-    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
-
-
 def _counts(name: str, cases: Sequence[Case]) -> dict[str, str]:
     failed = sum(1 for case in cases if case.failures)
-    return {"name": printable(name), "tests": str(len(cases)), "failures": str(failed), "errors": "0"}
+    return {"name": visible(name), "tests": str(len(cases)), "failures": str(failed), "errors": "0"}
 
 
 def _failure(error: DataopsError) -> Failure:
@@ -142,4 +137,4 @@ def _proved(proof: Proof) -> Iterable[Case]:
         yield Case(proof.service.name, id_ or "the whole way", tuple(failures))
 
 
-__all__ = ["Case", "Failure", "document", "lint", "plan", "printable", "proof", "refusal", "status"]
+__all__ = ["Case", "Failure", "document", "lint", "plan", "proof", "refusal", "status"]

@@ -7,7 +7,6 @@ means two things, and the caller chooses which one is written. docs/json.md docu
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
@@ -18,6 +17,7 @@ from typing import IO, Any
 
 from dataops import events
 from dataops.errors import DataopsError
+from dataops.text import json_text
 
 _LEVELS = {
     events.StepFailed: "error",
@@ -99,7 +99,7 @@ class JsonLog:
             **fields,
         }
         kept = {key: value for key, value in written.items() if value is not None}
-        self._stream.write(json.dumps(kept, default=str) + "\n")
+        self._stream.write(json_text(kept, default=str) + "\n")
         self._stream.flush()
 
 

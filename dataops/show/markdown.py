@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from html import escape
 
 from dataops.errors import DataopsError
 from dataops.model import Direction, Rendering, State, Step
 from dataops.othertools import watch
 from dataops.planning import planner
 from dataops.show.reports import Look, PlanReport, ProofReport, StatusReport, rendering_remarks
+from dataops.text import on_one_line, shortened, visible
 
 LONGEST = 60_000
 """Characters of a report. GitHub refuses a comment of more than 65,536."""
 
+_LONGEST_TEXT = 2_000  # characters of one title, error or hint; a table has many of them
+_CLOSING = 400  # characters for what says how much was left out, and for the last lines
+
 
 def status(report: StatusReport) -> str:
-    """A table of the services, and a list of what is pending."""
-    rows = [_status_row(look) for look in report.looks]
-    details = [line for look in report.looks for line in _status_details(look)]
-    text = "### Migrations\n\n" + _table(["service", "revision", "applied", "pending", "state"], rows)
-    return text + ("\n" + "\n".join(details) + "\n" if details else "")
+    """A table of the services, and a list of what is pending, as far as they fit."""
+    page = _Page("### Migrations\n")
+    headers = ["service", "revision", "applied", "pending", "state"]
+    page.table(headers, [_status_row(look) for look in report.looks], "services", LONGEST * 3 // 4)
+    details = [f"{line}\n" for look in report.looks for line in _status_details(look)]
+    page.add("\n" if details else "", details, "lines: `dataops status` shows them")
+    return page.text
 
 
 def plan(report: PlanReport) -> str:
@@ -28,40 +35,42 @@ def plan(report: PlanReport) -> str:
     planned = report.plan
     verb = "to apply" if planned.direction is Direction.APPLY else "to roll back"
     databases = [
-        [s.service.name, f"{s.server}, {s.identity.address}", str(len(s.applied)), str(len(planned.of(s.service.name)))]
+        [
+            _plain(s.service.name),
+            _plain(f"{s.server}, {s.identity.address}"),
+            str(len(s.applied)),
+            str(len(planned.of(s.service.name))),
+        ]
         for s in planned.states
     ]
-    text = f"### {planner.summary(planned)}\n\n" + _table(["service", "database", "applied", verb], databases)
+    page = _Page(f"### {planner.summary(planned)}\n")
+    page.table(["service", "database", "applied", verb], databases, "services", LONGEST // 3)
     if not planned.steps:
-        return text
+        return page.text
     rows = [_step_row(number, step, rendering) for number, (step, rendering) in enumerate(report.steps, 1)]
-    text += "\n" + _table(["#", "service", "migration", "what it does", "risk"], rows)
-    left = 0
-    for step, rendering in report.steps:
-        part = _folded(step, rendering)
-        if left or len(text) + len(part) > LONGEST:
-            left += 1
-        else:
-            text += part
-    if left:
-        text += f"\nThe commands of {left} more are too long for here: `dataops plan -v` shows them.\n"
+    page.table(["#", "service", "migration", "what it does", "risk"], rows, "steps", LONGEST * 3 // 4)
+    folded = [_folded(step, rendering) for step, rendering in report.steps]
+    page.add("", folded, "are too long for here: `dataops plan -v` shows them", "The commands of ")
     if planned.direction is Direction.APPLY:
-        text += "\nUndo: `dataops rollback`\n"
-    return text
+        page.text += "\nUndo: `dataops rollback`\n"
+    return page.text
 
 
 def proof(report: ProofReport) -> str:
-    """A table of the services, and a list of the differences."""
+    """A table of the services, and a list of the differences, as far as they fit."""
     rows = []
     for one in report.proofs:
         state = ":white_check_mark:"
         if one.error:
-            state = f":x: {one.error.message}"
+            state = f":x: {_plain(one.error.message)}"
         elif one.disproved:
             state = f":x: {len(one.disproved)}"
-        rows.append([one.service.name, str(len(one.migrations)), "yes" if one.seeded else "no", state])
-    text = "### There and back\n\n" + _table(["service", "migrations", "with data", "differences"], rows)
-    return text + "".join(f"- {_plain(str(found))}\n" for one in report.proofs for found in one.disproved)
+        rows.append([_plain(one.service.name), str(len(one.migrations)), "yes" if one.seeded else "no", state])
+    page = _Page("### There and back\n")
+    page.table(["service", "migrations", "with data", "differences"], rows, "services", LONGEST // 2)
+    found = [f"- {_plain(str(found))}\n" for one in report.proofs for found in one.disproved]
+    page.add("", found, "differences: `dataops prove` shows them")
+    return page.text
 
 
 def refusal(command: str, error: DataopsError) -> str:
@@ -70,69 +79,110 @@ def refusal(command: str, error: DataopsError) -> str:
     return f"### {command}: refused\n\n**{_plain(str(error))}**{hint}\n"
 
 
+class _Page:
+    """A text of at most LONGEST characters. What does not fit is left out, and a line says how much that is."""
+
+    def __init__(self, head: str) -> None:
+        self.text = head
+
+    def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], what: str, longest: int) -> None:
+        """Add a table of cells that are Markdown already, until the text has `longest` characters."""
+        head = "\n" + _line(headers) + _line(["---"] * len(headers))
+        self.add(head, [_line(row) for row in rows], what, longest=longest)
+
+    def add(self, head: str, parts: Sequence[str], what: str, before: str = "… and ", longest: int = LONGEST) -> None:
+        """Add a head and as many of the parts as fit, and `{before}{number} more {what}.` for the others."""
+        self.text += head
+        for at, part in enumerate(parts):
+            if len(self.text) + len(part) > longest - _CLOSING:
+                self.text += f"\n{before}{len(parts) - at:,} more {what}.\n"
+                return
+            self.text += part
+
+
 def _status_row(look: Look) -> list[str]:
-    state, wrong = look.state, look.wrong
+    state, wrong, name = look.state, look.wrong, _plain(look.service.name)
     if isinstance(state, DataopsError):
-        return [look.service.name, "?", "?", "?", f":x: {state}"]
+        return [name, "?", "?", "?", f":x: {_plain(str(state))}"]
     if look.service.observe:
         return _observed_row(look, state)
-    condition = f":x: {wrong.message}" if wrong else ("pending" if state.pending else ":white_check_mark:")
+    condition = f":x: {_plain(wrong.message)}" if wrong else ("pending" if state.pending else ":white_check_mark:")
     revision = state.unknown[-1] if state.unknown else (state.applied[-1].id if state.applied else "")
     counts = [str(len(state.applied)), str(len(state.pending))]
-    return [look.service.name, f"`{revision}`" if revision else "none", *counts, condition]
+    return [name, _code(revision) if revision else "none", *counts, condition]
 
 
 def _observed_row(look: Look, state: State) -> list[str]:
     watched = watch.watch(state)
-    condition = f":x: {look.wrong.message}" if look.wrong else watched.waiting or ":white_check_mark:"
-    newest = f"`{watched.newest.name}`" if watched.newest else "none"
+    condition = f":x: {_plain(look.wrong.message)}" if look.wrong else _plain(watched.waiting) or ":white_check_mark:"
+    newest = _code(watched.newest.name) if watched.newest else "none"
     count = len(watched.record.rows) if watched.record else 0
-    return [f"{look.service.name} ({look.service.observe})", newest, str(count), "", condition]
+    return [_plain(f"{look.service.name} ({look.service.observe})"), newest, str(count), "", condition]
 
 
 def _status_details(look: Look) -> Iterable[str]:
-    name, state = look.service.name, look.state
+    name, state = _plain(look.service.name), look.state
     if isinstance(state, DataopsError) or look.service.observe:
         return
     if look.wrong and look.wrong.hint:
         yield f"- {name}: {_plain(look.wrong.hint)}"
     for migration in state.pending:
-        yield f"- [ ] {name}: `{migration.id}` {_plain(migration.title)}"
+        yield f"- [ ] {name}: {_code(migration.id)} {_plain(migration.title)}"
 
 
 def _step_row(number: int, step: Step, rendering: Rendering | None) -> list[str]:
     risks = [flag for flag in planner.flags(step) if flag not in ("transactional", "reversible", "repeatable")]
     risks += ["opaque"] if rendering and rendering.opaque else []
     risks += ["puts data aside"] if rendering and rendering.puts_aside else []
-    return [str(number), step.service, f"`{step.migration.id}`", step.migration.title, ", ".join(risks) or "none known"]
+    risk = _plain(", ".join(risks)) or "none known"
+    return [str(number), _plain(step.service), _code(step.migration.id), _plain(step.migration.title), risk]
 
 
 def _folded(step: Step, rendering: Rendering | None) -> str:
     if rendering is None:
         return ""
     nothing = "-- not known without running it" if rendering.opaque else "-- no commands"
-    commands = ";\n".join(rendering.commands) or nothing
+    commands = visible(";\n".join(rendering.commands)) or nothing
     longest = max((len(ticks) for ticks in re.findall(r"`{3,}", commands)), default=2)
     fence = "`" * (longest + 1)
     remarks = "".join(f"\n- {_plain(remark)}" for remark in rendering_remarks(rendering))
     return (
-        f"\n<details><summary>{step.service}: <code>{step.migration.id}</code></summary>\n{remarks}\n\n"
+        f"\n<details><summary>{escape(step.service)}: <code>{escape(step.migration.id)}</code></summary>\n{remarks}\n\n"
         f"{fence}{step.migration.kind.language}\n{commands}\n{fence}\n\n</details>\n"
     )
 
 
-def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [list(headers), ["---"] * len(headers), *([_cell(cell) for cell in row] for row in rows)]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in cells) + " |\n"
 
 
-def _cell(text: str) -> str:
-    return _plain(text).replace("|", "\\|")
+_ACTIVE = re.compile(
+    r"""
+    (?P<comment> [@\#](?=\w) | GH-(?=\d) | :(?=//) | :(?=[\w+-]+:) | www(?=\.) )  # links and emoji
+  | (?P<html> [<&$] )
+  | (?P<escape> [\\`*\[\]~|] | (?<![^\W_])_ | _(?![^\W_]) | ^[-+>=\#](?=\s|$|[-=>]) | (?<=^\d)[.)] | (?<=^\d\d)[.)] )
+    """,
+    re.VERBOSE,
+)
 
 
 def _plain(text: str) -> str:
-    """The text on one line, escaped so that Markdown shows it as it is."""
-    return " ".join(text.split()).replace("<", "&lt;")
+    """The text on one line, escaped so that Markdown shows it as it is: no link, mention, emoji, formula or HTML."""
+    words = shortened(" ".join(visible(text).split()), _LONGEST_TEXT)
+    return " ".join(_ACTIVE.sub(_inert, words).split())
+
+
+def _inert(found: re.Match[str]) -> str:
+    if found["comment"]:
+        return f"{found[0]}<!-- -->"
+    return {"<": "&lt;", "&": "&amp;", "$": "<span>$</span>"}.get(found[0], f"\\{found[0]}")
+
+
+def _code(text: str) -> str:
+    """The text as code, on one line."""
+    longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
+    fence, space = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{space}{on_one_line(text)}{space}{fence}"
 
 
 __all__ = ["plan", "proof", "refusal", "status"]

@@ -25,6 +25,7 @@ from dataops.model import Author, State, Step
 from dataops.redaction import describe, redact
 from dataops.show.prometheus import METRICS, Series
 from dataops.statements import Statement
+from dataops.text import visible
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter
@@ -114,7 +115,7 @@ class Telemetry:
         elif isinstance(event, events.RunFinished):
             self._finished(event, self._run)
         elif not isinstance(event, events.StillRunning):
-            attributes = {"dataops.message": events.sentence(event)}
+            attributes = {"dataops.message": visible(events.sentence(event))}
             span = self._migrations.get(event.service) or self._service(event.service) or self._run
             span.add_event(events.name(event), attributes)
 
@@ -129,7 +130,7 @@ class Telemetry:
             "db.query.text": statement.text,
             "error.type": statement.error,
         }
-        told: dict[str, Any] = {key: value for key, value in attributes.items() if value}
+        told: dict[str, Any] = {key: visible(value) for key, value in attributes.items() if value}
         if statement.changed is not None:
             told["dataops.changed"] = statement.changed
         span.add_event("db.query", {**told, "dataops.seconds": statement.seconds}, timestamp=statement.began)
@@ -168,7 +169,8 @@ class Telemetry:
         from opentelemetry.trace import set_span_in_context
 
         context = set_span_in_context(above) if above is not None else None
-        return self._tracer.start_span(name, context=context, attributes=attributes, **more)
+        told = {key: visible(value) if isinstance(value, str) else value for key, value in attributes.items()}
+        return self._tracer.start_span(visible(name), context=context, attributes=told, **more)
 
     def _end(self, event: events.StepFinished | events.StepFailed) -> None:
         service = self._service(event.service)
@@ -177,7 +179,7 @@ class Telemetry:
         if span is not None:
             done, unit = self._progress.get(event.service, (0, ""))
             if unit:
-                span.set_attributes({"dataops.items": done, "dataops.unit": unit})
+                span.set_attributes({"dataops.items": done, "dataops.unit": visible(unit)})
             _fail(span, failed)
             span.end()
         if service is not None:
@@ -237,7 +239,7 @@ def _fail(span: Span, error: str) -> None:
         return
     from opentelemetry.trace import StatusCode
 
-    text = error[:_LONGEST]
+    text = visible(error)[:_LONGEST]  # a lone surrogate would keep the exporter from sending anything
     kind = re.match(r"\w+(?=:)", text)
     span.set_attribute("error.type", kind[0] if kind else "_OTHER")
     span.set_status(StatusCode.ERROR, text)

@@ -20,6 +20,7 @@ from dataops.model import JournalEvent, Service, State
 from dataops.othertools import watch
 from dataops.planning import recovery
 from dataops.statements import Statement
+from dataops.text import visible
 
 if TYPE_CHECKING:
     from prometheus_client import Metric as Family
@@ -61,7 +62,7 @@ Series = tuple[str, tuple[tuple[str, str], ...]]
 
 
 def series(name: str, **labels: str) -> Series:
-    return f"dataops_{name}", tuple(labels.items())
+    return f"dataops_{name}", tuple((key, visible(value)) for key, value in labels.items())
 
 
 class Collector:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from dataops import __version__
 from dataops.show.reports import LintReport, below
+from dataops.text import json_text, visible
 
 if TYPE_CHECKING:
     from dataops.lint.rules import Finding, Rule
@@ -27,7 +29,7 @@ def lint(report: LintReport) -> str:
     results = [_result(finding, reason, numbers[finding.rule.code], report.root) for finding, reason in found]
     driver = {"name": "dataops lint", "version": __version__, "rules": [_rule(rule) for rule in rules.values()]}
     run = {"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints"}
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False) + "\n"
+    return json_text({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 
 
 def _result(finding: Finding, reason: str, number: int, root: Path) -> dict[str, Any]:
@@ -36,10 +38,15 @@ def _result(finding: Finding, reason: str, number: int, root: Path) -> dict[str,
         "ruleId": finding.rule.code,
         "ruleIndex": number,
         "level": finding.rule.severity.value,
-        "message": {"text": f"{finding.message}. {finding.fix[:1].upper()}{finding.fix[1:]}."},
+        "message": _message(f"{finding.message}. {finding.fix[:1].upper()}{finding.fix[1:]}."),
         "locations": [{"physicalLocation": place}],
-        "suppressions": [{"kind": "inSource", "justification": reason}] if reason else [],
+        "suppressions": [{"kind": "inSource", "justification": visible(reason)}] if reason else [],
     }
+
+
+def _message(text: str) -> dict[str, str]:
+    """The text as a message, in which SARIF finds neither a placeholder such as `{0}` nor a link such as `[a](b)`."""
+    return {"text": re.sub(r"\{(\d+)\}", r"{{\1}}", re.sub(r"\[(?=[^\]]*\]\()", r"\\[", visible(text)))}
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
@@ -55,7 +62,7 @@ def _location(path: Path, root: Path) -> dict[str, str]:
     shown = below(path, root)
     if shown.startswith("/"):
         return {"uri": Path(shown).as_uri()}
-    return {"uri": quote(shown), "uriBaseId": "%SRCROOT%"}
+    return {"uri": quote(os.fsencode(shown)), "uriBaseId": "%SRCROOT%"}
 
 
 __all__ = ["SCHEMA", "lint"]

@@ -24,7 +24,7 @@ from dataops.othertools import examine
 from dataops.planning import planner
 from dataops.show.progress import Line, LiveProgress, PlainProgress
 from dataops.show.reports import below
-from dataops.text import counted
+from dataops.text import counted, on_one_line
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -44,7 +44,8 @@ class Console:
     A stream that cannot be written never stops what the command does. For stdout, `lost` says why. If stderr is closed,
     there is nowhere to report that.
 
-    Text is written as it is: secrets were taken out of it where it entered.
+    Each line is written as one line, with escapes for what a terminal would obey or hide. Secrets were taken out of the
+    text where it entered. An answer is a whole document, in which its format has escaped whatever has to be.
     """
 
     def __init__(self, out: IO[str] | None = None, err: IO[str] | None = None, *, quiet: bool = False) -> None:
@@ -74,6 +75,7 @@ class Console:
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
         """Write a table to stdout: on a terminal fitted to its width, elsewhere as wide as it needs to be."""
+        rows = [[on_one_line(cell) for cell in row] for row in rows]
         if self._terminal(self.out):
             self._put(lambda: self._draw_table(headers, rows, styles))
             return
@@ -86,9 +88,9 @@ class Console:
 
     def error(self, error: DataopsError) -> None:
         """Write an error and its hint to stderr."""
-        lines: list[Line] = [(f"error: {error}", "bold red")]
+        lines = _paragraph(f"error: {error}", "bold red")
         if error.hint:
-            lines.append((f"hint: {error.hint}", "yellow"))
+            lines += _paragraph(f"hint: {error.hint}", "yellow")
         self.messages(lines)
 
     def progress(self) -> events.Emit:
@@ -108,6 +110,7 @@ class Console:
                 self.lost = error
 
     def _write(self, stream: IO[str], lines: Iterable[Line]) -> None:
+        lines = [(on_one_line(text), style) for text, style in lines]
         if self._terminal(stream):
             console = self._console(stream)
             for text, style in lines:
@@ -164,6 +167,11 @@ class Printed(io.TextIOBase):
         for thread in list(self._begun):
             if line := self._begun.pop(thread):
                 self._tell(line)
+
+
+def _paragraph(text: str, style: str) -> list[Line]:
+    """A text of ours that may have several lines."""
+    return [(line, style) for line in text.split("\n")]
 
 
 # Plans
@@ -243,7 +251,7 @@ def _step_lines(step: Step, rendering: Rendering | None, *, verbose: bool) -> li
     main = [text for at, text in enumerate(rendering.commands) if at not in rendering.stash]
     shown = rendering.commands if verbose else main[:_SHOWN_COMMANDS]
     for command in shown:
-        text = command.splitlines() if verbose else [" ".join(command.split())]
+        text = command.split("\n") if verbose else [" ".join(command.split())]
         cut = [part if verbose or len(part) <= _SHOWN_WIDTH else part[: _SHOWN_WIDTH - 1] + "…" for part in text]
         lines += [(f"      {'| ' if at else '> '}{part}", "") for at, part in enumerate(cut)]
     if more := len(rendering.commands) - len(shown):
@@ -268,11 +276,11 @@ def result_lines(result: Result) -> list[Line]:
     lines: list[Line] = []
     for failure in result.failures:
         error = failure.error
-        lines.append((f"error: {error}", "bold red"))
+        lines += _paragraph(f"error: {error}", "bold red")
         mine = [step for step in result.left if step.service == failure.service]
         lines.append((f"  {failure.service}: {failure.applied_before} {verb} before it, {len(mine)} not run", "red"))
         if isinstance(error, DataopsError) and error.hint:
-            lines.append((f"hint: {error.hint}", "yellow"))
+            lines += _paragraph(f"hint: {error.hint}", "yellow")
     services = counted(len({step.service for step in result.done}), "service")
     text = f"{len(result.done)} {verb} in {services}" if result.done else f"nothing {verb}"
     if result.failures or result.left:
@@ -289,7 +297,7 @@ def proof_lines(proofs: Sequence[Proof]) -> list[Line]:
         name, count = proof.service.name, counted(len(proof.migrations), "migration")
         irreversible = [migration for migration in proof.migrations if not migration.reversible]
         if proof.error is not None:
-            lines.append((f"{name}: FAILED: {proof.error.message}", "bold red"))
+            lines += _paragraph(f"{name}: FAILED: {proof.error.message}", "bold red")
         elif proof.disproved:
             lines.append((f"{name}: {counted(len(proof.disproved), 'difference')} in {count}", "bold red"))
         else:

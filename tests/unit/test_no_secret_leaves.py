@@ -115,7 +115,7 @@ class Foreign:
         ]
 
     def findings(self, said: str) -> Iterator[Finding]:
-        comment = f"# dataops: ignore {said.splitlines()[0] if said.splitlines() else ''}\n".encode()
+        comment = f"# dataops: ignore {said.splitlines()[0] if said.splitlines() else ''}\n".encode(errors="replace")
         yield from read_ignores("voucher", Path("a1.py"), comment, lambda name: False)[1]
         yield Finding(RULES["P002"], Path("a1.py"), 1, redact(said), "voucher", sql=redact(said))
 
