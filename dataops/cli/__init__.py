@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
@@ -12,7 +11,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from dataops.cli import termination
+from dataops.cli import streams, termination
 from dataops.cli.errors import AtOnce, guarded, unwritable
 from dataops.cli.session import Invocation, main_group
 from dataops.errors import ExitCode
@@ -35,24 +34,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _standard_streams() -> None:
-    """Open /dev/null in place of each standard stream that is closed: a database connection must not get its number.
-
-    Writing to a closed stdout still fails. A character that the encoding of stdout does not have is escaped.
-    """
-    for number, name, flags in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
-        try:
-            os.fstat(number)
-        except OSError:
-            opened = os.open(os.devnull, flags)
-            if opened != number:
-                os.dup2(opened, number)
-                os.close(opened)
-            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
 def _print_of_thread(error: threading.ExceptHookArgs) -> None:
     """Print the traceback of a thread without its secrets, which Python's own hook would print."""
     if error.exc_value is not None and sys.stderr is not None:
@@ -67,7 +48,7 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 
 def main() -> NoReturn:
     """Run the installed command. It ends with os._exit, because pymongo's threads would hold it up for 0.5 s."""
-    _standard_streams()
+    streams.make_own()
     threading.excepthook = _print_of_thread
     signal.signal(signal.SIGTERM, _leave)  # the first process of a container ignores it otherwise
     code = run()

@@ -17,6 +17,7 @@ import click
 
 from dataops import __version__, config, outfile
 from dataops.cli import termination
+from dataops.cli.streams import diverted
 from dataops.errors import Bug, DataopsError, ExitCode, Stopped, UsageError
 from dataops.events import Broadcast, Emit, Event
 from dataops.redaction import describe, redact, traceback_of
@@ -128,13 +129,13 @@ class Session:
 
     @contextmanager
     def running_files(self, *, only_planned: bool = False) -> Iterator[None]:
-        """The scope in which migration files run. What they print goes to stderr, and is never part of an answer.
+        """The scope in which migration files run. What they and their children print goes to stderr, line by line.
 
         With `only_planned` it is dropped, because it may report effects that a mere plan does not have.
         """
         printed = terminal.Printed((lambda line: None) if only_planned else self._printed)
         try:
-            with redirect_stdout(printed), redirect_stderr(printed), _no_way_out():
+            with diverted(printed.write), redirect_stdout(printed), redirect_stderr(printed), _no_way_out():
                 yield
         finally:
             printed.finish()

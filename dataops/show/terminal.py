@@ -146,7 +146,10 @@ class Console:
 
 
 class Printed(io.TextIOBase):
-    """Stands in for stdout and stderr while migration files run, and calls `tell` with each whole line they print."""
+    """Stands in for stdout and stderr while migration files run, and calls `tell` with each whole line they print.
+
+    A carriage return ends a line too: bars of progress write nothing else.
+    """
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
@@ -157,7 +160,8 @@ class Printed(io.TextIOBase):
 
     def write(self, text: str) -> int:
         thread = threading.get_ident()  # services run side by side; each line is one service's
-        *lines, self._begun[thread] = (self._begun.get(thread, "") + text).split("\n")
+        whole = self._begun.get(thread, "") + text
+        *lines, self._begun[thread] = whole.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         for line in lines:
             self._tell(line)
         return len(text)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import textwrap
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.projects import Project
+from tests.projects import Project, until
+from tests.servers import COMMAND, clean_environment
+from tests.terminal import Terminal
 
 SERVICES = ["shop", "bank"]
 
@@ -141,3 +146,96 @@ def test_a_failure_says_where_in_the_file_also_in_a_helper(two: Project, service
     assert (answer.code, f"  at 003.py:{line} in helper\n" in answer.stderr) == (1, True)
     failed = two("apply", "--yes", "--service", service, "--json").json["failed"]
     assert f"at 003.py:{line} in helper" in failed[0]["message"]
+
+
+# --- what is written below Python's own streams
+
+WRITES = {
+    "a child": "subprocess.run(['echo', 'below'], check=True)",
+    "a child's stderr": "subprocess.run('echo below >&2', shell=True, check=True)",
+    "os.write": "os.write(1, b'below\\n')",
+    "os.write to 2": "os.write(2, b'below\\n')",
+    "the first stdout": "sys.__stdout__.write('below\\n')",
+    "C's buffer": "ctypes.CDLL(None).printf(b'below\\n')",
+    "without an end of line": "os.write(1, b'below')",
+    "a forked child": "child = multiprocessing.get_context('fork').Process(target=os.write, args=(1, b'below'))\n"
+    "child.start()\nchild.join()",
+}
+HEAD = "import ctypes, multiprocessing, os, subprocess, sys"
+
+
+def printed(stderr: str) -> list[str]:
+    """What files printed, of JSON log lines; anything that is no such line fails."""
+    lines = [json.loads(line) for line in stderr.splitlines()]
+    return [line["msg"] for line in lines if line["event"] == "printed"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_what_is_written_below_python_is_no_part_of_an_answer(two: Project, service: str, write: str) -> None:
+    two.file(service, "003", write, write, head=HEAD)
+    answer = two("apply", "--yes", "--json", "--log-format", "json")
+    assert answer.json["exit_code"] == 0
+    assert printed(answer.stderr) == ["below"]
+    answer = two("rollback", "--yes", "--json", "--steps", "1", "--service", service)
+    assert answer.json["exit_code"] == 0
+    assert "below" in answer.stderr.splitlines()
+
+
+def test_what_child_processes_write_has_no_secrets_and_nothing_that_a_terminal_obeys(two: Project) -> None:
+    two.file("shop", "003", "os.write(1, b'\\x1b[31mred\\n')", head=HEAD)
+    secret = "q7w8e9secret"
+    two.env["OTHER"] = f"postgres://someone:{secret}@db/x"
+    two.file("shop", "004", "subprocess.run('echo $OTHER; echo $OTHER >&2', shell=True)", head=HEAD)
+    with Terminal(two, "apply", "--yes") as terminal:
+        assert terminal.ended(60) == 0
+    assert secret not in terminal.raw
+    assert terminal.raw.count("postgres://someone:***@db/x") == 2
+    assert r"\x1b[31mred" in terminal.text
+    assert "\x1b[31mred" not in terminal.raw
+
+
+def test_a_child_that_writes_much_is_not_held_up_and_nothing_is_lost(two: Project) -> None:
+    two.file("bank", "003", "subprocess.run(['seq', '200000'], check=True)", head=HEAD)
+    answer = two("apply", "--yes", "--json")
+    assert answer.json["exit_code"] == 0
+    numbers = [line for line in answer.stderr.splitlines() if line.isdigit()]
+    assert numbers == [str(number) for number in range(1, 200_001)]
+
+
+def test_a_child_that_outlives_its_step_holds_nothing_up(two: Project) -> None:
+    """It goes on writing, and never closes what it inherited."""
+    body = (
+        "import pathlib\nchild = subprocess.Popen('while echo alive; do :; done', shell=True, start_new_session=True)\n"
+    )
+    two.file("bank", "003", body + "pathlib.Path('child').write_text(str(child.pid))", head=HEAD)
+    answer = two("apply", "--yes", "--json")
+    assert answer.json["exit_code"] == 0
+    child = int((two.folder / "child").read_text())
+    until(lambda: not alive(child), what="the child gets EPIPE")
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    return state != "Z"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_file_that_takes_the_descriptors_away_changes_no_answer(two: Project, service: str) -> None:
+    body = "os.close(1)\nos.close(2)\nfd = os.open('mine', os.O_WRONLY | os.O_CREAT)\nos.write(fd, b'x')"
+    two.file(service, "003", body, head=HEAD)
+    answer = two("apply", "--yes", "--json")
+    assert (answer.code, answer.json["exit_code"]) == (0, 0)
+
+
+@pytest.mark.parametrize("how", [">&-", "2>&-", ">/dev/null 2>&-", ">&- 2>&-"])
+def test_children_write_also_where_our_streams_are_closed(two: Project, how: str) -> None:
+    two.file("bank", "003", "subprocess.run(['echo', 'below'], check=True)\nos.write(1, b'x')", head=HEAD)
+    command = f"exec {COMMAND} apply --yes {how}"  # the command as a shell starts it
+    done = subprocess.run(["sh", "-c", command], env={**clean_environment(), **two.env}, cwd=two.folder, check=False)
+    assert done.returncode == (10 if ">&- 2" in how or how == ">&-" else 0)
+    assert two("status", "--json").json["services"][1]["applied"] == 3

@@ -33,6 +33,7 @@ from dataops.errors import DataopsError
 from dataops.model import Author, Direction, Entry, JournalEvent, Service, State, Step
 from dataops.planning import checks
 from dataops.redaction import traceback_of
+from dataops.text import visible
 
 
 def run(service_name: str) -> None:
@@ -116,8 +117,8 @@ def _run(locked: PostgresLocked, service: Service, author: Author, revision: Any
         return
     except StepFailed as failed:
         locked.write(entry(JournalEvent.FAILED, failed.text))
-        sys.stderr.write(traceback_of(failed.cause))  # Alembic would print it with the secrets in it
-        raise CommandError(f"{step.direction.value} {id_} failed: {failed.text}") from None
+        sys.stderr.write(visible(traceback_of(failed.cause)))  # Alembic would print it with the secrets in it
+        raise CommandError(f"{step.direction.value} {id_} failed: {visible(failed.text)}") from None
 
 
 def _journal_stamps(locked: PostgresLocked, author: Author, before: State, after: State) -> None:
