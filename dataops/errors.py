@@ -87,11 +87,14 @@ class DataopsError(Exception):
         hint: str | None = None,
         service: str | None = None,
         migration: str | None = None,
+        traceback: str = "",
     ) -> None:
+        """`traceback` is that of a migration file, without secrets, for somebody who asks for everything."""
         self.message = message or inspect.cleandoc(type(self).__doc__ or "").split("\n\n")[0]
         self.hint = self.default_hint if hint is None else hint
         self.service = service
         self.migration = migration
+        self.traceback = traceback
         super().__init__(self.message)
 
     def __str__(self) -> str:

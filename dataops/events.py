@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from dataops.model import Plan, Result, Step
+from dataops.model import Details, Plan, Result, Step
 from dataops.redaction import describe
 from dataops.text import counted
 
@@ -98,6 +98,7 @@ class StepFailed(Event):
     step: Step | None = None
     seconds: float = 0.0
     error: str = ""
+    details: Details = field(default_factory=Details)
 
 
 @dataclass(frozen=True)

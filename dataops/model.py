@@ -15,6 +15,7 @@ from pathlib import Path
 from dataops import source
 from dataops.errors import BrokenFile
 from dataops.kinds import Kind
+from dataops.text import counted
 from dataops.toolrecords import ToolAliases, ToolRecord
 
 
@@ -374,6 +375,40 @@ class Rendering:
 
 
 @dataclass(frozen=True)
+class Sent:
+    """What a step has sent to its database.
+
+    `writes` counts statements and commands that were sent and are not certainly reads, also those that failed or were
+    rolled back. `changed` is how many rows or documents (`unit`) the server says they changed. `last` is the newest
+    statement or command, without values: SQL with ? for its literals, or the name of a command and its collection.
+    """
+
+    writes: int = 0
+    changed: int = 0
+    unit: str = "rows"
+    last: str = ""
+
+    def __str__(self) -> str:
+        if not self.last:
+            return "nothing was sent to the database"
+        changed = f"{self.changed:,} {self.unit.removesuffix('s') if self.changed == 1 else self.unit}"
+        return f"{counted(self.writes, 'write')} sent, {changed} changed; last sent: {self.last}"
+
+
+@dataclass(frozen=True)
+class Details:
+    """Where a step failed, and what it had sent by then. No text contains a secret.
+
+    `place` is the innermost line of the migration's own files, such as `003_add_x.py:12 in helper`. `traceback` is
+    Python's own, from the migration's function on.
+    """
+
+    place: str = ""
+    traceback: str = ""
+    sent: Sent = Sent()
+
+
+@dataclass(frozen=True)
 class Failure:
     """Which step failed, and with which error. The error contains no secret.
 
@@ -385,6 +420,7 @@ class Failure:
     step: Step | None
     error: Exception
     applied_before: int = 0
+    details: Details = Details()
 
 
 @dataclass(frozen=True)

@@ -205,9 +205,11 @@ class _Prover:
         if result.stopped:
             raise Stopped("stopped while proving; nothing of yours was touched", service=self._trial.name)
         if result.failures:
-            error = result.failures[0].error
+            error, trace = result.failures[0].error, result.failures[0].details.traceback
             if isinstance(error, DataopsError):
-                raise MigrationFailed(error.message, migration=error.migration, hint=error.hint) from error
+                raise MigrationFailed(
+                    error.message, migration=error.migration, hint=error.hint, traceback=trace
+                ) from error
             raise MigrationFailed(message_of(error)) from error
 
     def _plan(self, service: Service, direction: Direction, migration: Migration | None) -> Plan:

@@ -115,6 +115,7 @@ class Scratch:
                 service=service.name,
                 migration=failure.step.migration.id if failure.step else None,
                 hint="your own database was only read; the migrations have to run on an empty one: dataops dev up",
+                traceback=failure.details.traceback,
             ) from error
         if result.left:
             raise Stopped("stopped while a scratch database was built; nothing was changed", service=service.name)

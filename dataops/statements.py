@@ -1,17 +1,19 @@
-"""The statements that migrations send, for traces and for the count of changed rows and documents.
+"""The statements that migrations send: a tally for the message of a failed step, and reports for traces and metrics.
 
-`report` hands each statement to whoever is `listening`. Usually nobody is, and then backends do not watch statements at
-all. A statement contains no data: SQL is without its literals, and of a MongoDB command there are only its name and its
-collection.
+A backend always keeps a `Tally`, which costs next to nothing. `report` hands each statement to whoever is `listening`.
+Usually nobody is, and then backends make no reports. A statement contains no data: SQL is without its literals, and of
+a MongoDB command there are only its name and its collection.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from dataops.model import Sent
 from dataops.redaction import redact
 
 _LONGEST = 1000
@@ -39,6 +41,43 @@ class Statement:
     error: str = ""
 
 
+class Tally:
+    """Counts what the running step sends. A migration may send from several threads."""
+
+    def __init__(self, unit: str, told: Callable[[str], str]) -> None:
+        """`told` makes text without values and secrets of what was sent last. It is only called for a failed step."""
+        self._unit = unit
+        self._told = told
+        self._mutex = threading.Lock()
+        self._forget()
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """The scope of one step. Only after a failure the count stays."""
+        self._forget()
+        yield
+        self._forget()
+
+    def send(self, what: str, *, writes: bool) -> None:
+        """Count a statement or command that is sent now. `writes`: it is not certainly a read."""
+        with self._mutex:
+            self._last = what
+            self._writes += writes
+
+    def change(self, number: int) -> None:
+        """Add rows or documents that the server says were changed."""
+        with self._mutex:
+            self._changed += number
+
+    def sent(self) -> Sent:
+        """What was counted in the running step, or in the last one if that failed."""
+        return Sent(self._writes, self._changed, self._unit, self._told(self._last))
+
+    def _forget(self) -> None:
+        self._writes = self._changed = 0
+        self._last = ""
+
+
 OnStatement = Callable[[Statement], None]
 
 _listeners: list[OnStatement] = []
@@ -46,7 +85,7 @@ _listeners: list[OnStatement] = []
 
 @contextmanager
 def listening(*listeners: OnStatement) -> Iterator[None]:
-    """While this scope lasts, call each of `listeners` with every statement of connections that are opened in it."""
+    """While this scope lasts, call each of `listeners` with every statement that migrations send."""
     _listeners.extend(listeners)
     try:
         yield
@@ -57,7 +96,7 @@ def listening(*listeners: OnStatement) -> Iterator[None]:
 
 
 def has_listeners() -> bool:
-    """Whether anybody is `listening`. Backends ask this before they watch the statements of a connection."""
+    """Whether anybody is `listening`. Backends ask this before they make a report."""
     return bool(_listeners)
 
 

@@ -28,9 +28,10 @@ from dataops.catalogue import Catalogue
 from dataops.contents import Contents
 from dataops.errors import LockLost, Unreachable
 from dataops.kinds import PYMONGO_MIGRATE, Kind
-from dataops.model import Adopted, Author, Direction, Entry, Holder, Identity, Rendering, Service, State, Step
+from dataops.model import Adopted, Author, Direction, Entry, Holder, Identity, Rendering, Sent, Service, State, Step
 from dataops.redaction import redact
 from dataops.stash.entry import StashEntry
+from dataops.statements import Tally
 from dataops.toolrecords import ToolRecord
 
 MEMORY = Kind(
@@ -235,6 +236,7 @@ class MemoryLocked:
         self._service = database.service
         self._server = server
         self._aborted = threading.Event()
+        self._tally = Tally("rows", redact)
 
     def read(self) -> State:
         return self.database.read()
@@ -253,19 +255,23 @@ class MemoryLocked:
         self.check()
         data = copy.deepcopy(self._server.data)
         self._server.running = True
-        try:
-            migrate(Data(data, self._use))
-        except BaseException as error:
-            sqlstate = error.sqlstate if isinstance(error, Conflict) else ""
-            raise RolledBack(error, self.database.error_text(error), sqlstate) from error
-        finally:
-            self._server.running = False
+        with self._tally.counting():
+            try:
+                migrate(Data(data, self._use))
+            except BaseException as error:
+                sqlstate = error.sqlstate if isinstance(error, Conflict) else ""
+                raise RolledBack(error, self.database.error_text(error), sqlstate) from error
+            finally:
+                self._server.running = False
         with self._server.mutex:
             self.check()
             if not self._server.forgets:
                 self._server.data = data
                 self._record(step.migration.id, applied=step.direction is Direction.APPLY)
             return self._server.append(end())
+
+    def sent(self) -> Sent:
+        return self._tally.sent()
 
     def resolve(self, entry: Entry, *, applied: bool) -> None:
         with self._server.mutex:
@@ -292,6 +298,8 @@ class MemoryLocked:
     def _use(self, command: str) -> None:
         if self._aborted.is_set():
             raise InterruptedError("aborted")
+        if command:
+            self._tally.send(command.split()[0], writes=True)
 
     def _record(self, id_: str, *, applied: bool) -> None:
         if applied:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from dataops.model import Adopted, Author, Entry, Holder, Migration, Rendering, Service, State, Step
+from dataops.model import Adopted, Author, Entry, Holder, Migration, Rendering, Sent, Service, State, Step
 from dataops.stash.entry import StashEntry
 from dataops.toolrecords import ToolRecord
 
@@ -137,6 +137,9 @@ class Locked(Protocol):
         a failed step: RolledBack when nothing is left, PartlyCommitted when something is or may be. Any other error of
         the migration is raised as it is, and what the step did before it stays.
         """
+
+    def sent(self) -> Sent:
+        """What the running step has sent to the database; after a failed `run`, what that step had sent."""
 
     def resolve(self, entry: Entry, *, applied: bool) -> None:
         """Carry out a person's decision: set the native record to `applied` or not, and journal the decision."""

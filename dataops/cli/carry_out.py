@@ -60,7 +60,7 @@ def _say(session: Session, result: Result, renderings: Mapping[str, Rendering], 
     if session.as_json:
         session.answer(json.result(result, renderings), code)
     elif result.plan.steps:
-        lines = terminal.result_lines(result)
+        lines = terminal.result_lines(result, verbose=session.verbose)
         session.console.messages(lines[:-1])
         session.console.data(lines[-1:])
         if result.stopped:

@@ -77,7 +77,7 @@ def prove_command(
     code = _code(proofs)
     report = ProofReport(proofs, checkout(config.path.parent), code)
     if not session.deliver(form, "proof", report, report_path):
-        session.console.data(terminal.proof_lines(proofs))
+        session.console.data(terminal.proof_lines(proofs, verbose=session.verbose))
     return code
 
 

@@ -117,7 +117,7 @@ class Session:
             self.answer(answers.error(error), error.exit_code)
         if self.logs_lines:
             self.log.error(error)
-        self.console.error(error)
+        self.console.error(error, verbose=self.verbose)
 
     def report_bug(self, error: BaseException, trace: str) -> None:
         """Write the traceback of an error that dataops does not expect, which is a bug."""

@@ -47,8 +47,8 @@ def make_own() -> None:
 def diverted(write: Callable[[str], object]) -> Iterator[None]:
     """While this scope lasts, whatever is written to the descriptors 1 and 2 is passed to `write`, in another thread.
 
-    So what child processes, C code and `os.write(1, ...)` write is redacted, and gets into no answer. At the end, what is
-    in the pipe is passed on. A child that lives longer gets EPIPE when it writes then.
+    So what child processes, C code and `os.write(1, ...)` write is redacted, and gets into no answer. At the end, what
+    is in the pipe is passed on. A child that lives longer gets EPIPE when it writes then.
     Without `make_own` nothing is diverted, because sys.stdout may be on one of the descriptors.
     """
     if not _own:

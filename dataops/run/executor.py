@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from dataops import backends
 from dataops.backends import Database, Locked, Mirrors, PartlyCommitted, RolledBack, connect
-from dataops.backends.loading import load_module, place_of
+from dataops.backends.loading import load_module, place_of, traceback_from
 from dataops.backends.locking import begin_under_lock
 from dataops.durations import Stopwatch
 from dataops.errors import DataopsError, LockLost, MigrationFailed, Stopped, Unreachable
@@ -33,7 +33,7 @@ from dataops.events import (
     StepStarted,
     StillRunning,
 )
-from dataops.model import Author, Direction, Entry, Failure, JournalEvent, Plan, Result, Service, State, Step
+from dataops.model import Author, Details, Direction, Entry, Failure, JournalEvent, Plan, Result, Service, State, Step
 from dataops.othertools.mirror import rows_missing
 from dataops.planning import planner
 from dataops.progress import reporting
@@ -210,15 +210,16 @@ class _Execution:
             self._run_step(locked, step)
         except Stopped as error:
             self._note_failure(locked, step, stopwatch, error.message)
-            self._emit(StepFailed(step.service, step, stopwatch.seconds, error.message))
+            self._emit(StepFailed(step.service, step, stopwatch.seconds, error.message, Details(sent=locked.sent())))
             return False
         except BaseException as error:  # noqa: BLE001  whatever a file raises: signals come to the main thread only
             self._failed.set()
             text = _text_of(error, locked.database)
+            details = _details(locked, step, error)
             noted = self._note_failure(locked, step, stopwatch, text)
-            explained = _explained(step, error, text) if noted else _journal_out_of_reach(step, error, text)
-            self._failures.append(Failure(step.service, step, explained, applied_before))
-            self._emit(StepFailed(step.service, step, stopwatch.seconds, text))
+            explained = _explained(step, error, text, details) if noted else _journal_out_of_reach(step, error, text)
+            self._failures.append(Failure(step.service, step, explained, applied_before, details))
+            self._emit(StepFailed(step.service, step, stopwatch.seconds, text, details))
             return False
         return True
 
@@ -316,7 +317,12 @@ def _redacted(cause: BaseException) -> BaseException:
     return cause
 
 
-def _explained(step: Step, error: BaseException, text: str) -> DataopsError:
+def _details(locked: Locked, step: Step, error: BaseException) -> Details:
+    cause = error.cause if isinstance(error, backends.StepFailed) else error
+    return Details(place_of(cause, step), traceback_from(cause, step.migration), locked.sent())
+
+
+def _explained(step: Step, error: BaseException, text: str, details: Details) -> DataopsError:
     """Our error for a failed step. It says what is left of the step in the database."""
     cause = error.cause if isinstance(error, backends.StepFailed) else error
     if isinstance(cause, DataopsError):
@@ -329,8 +335,7 @@ def _explained(step: Step, error: BaseException, text: str) -> DataopsError:
         left = f"Part of it is committed and stays; {step.migration.id} counts as not {done}."
     else:
         left = f"What {step.migration.id} did before the error stays; it counts as not {done}."
-    place = place_of(cause, step.migration)
-    lines = [f"{step.direction.value} {step.migration.id} failed", text, *([f"at {place}"] if place else []), left]
+    lines = [f"{step.direction.value} {step.migration.id} failed", text, f"at {details.place}", str(details.sent), left]
     failed = MigrationFailed(
         "\n  ".join(lines),
         service=step.service,

@@ -15,6 +15,7 @@ from dataops.model import Entry, Migration, Plan, Rendering, Result, State, Step
 from dataops.othertools import drift, examine, watch
 from dataops.planning import planner, recovery
 from dataops.redaction import message_of
+from dataops.show.log import details_of
 from dataops.show.reports import LintReport, PlanReport, ProofReport, StatusReport, below
 from dataops.stash.entry import StashEntry
 from dataops.text import json_text
@@ -110,7 +111,11 @@ def result(done: Result, renderings: Mapping[str, Rendering]) -> Json:
         "direction": done.plan.direction.value,
         "done": [step.id for step in done.done],
         "failed": [
-            {"step": failure.step.id if failure.step else None, **error(_known(failure.error))["error"]}
+            {
+                "step": failure.step.id if failure.step else None,
+                **error(_known(failure.error))["error"],
+                **details_of(failure.details),
+            }
             for failure in done.failures
         ],
         "left": [step.id for step in done.left],

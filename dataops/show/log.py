@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from dataops import events
 from dataops.errors import DataopsError
+from dataops.model import Details
 from dataops.text import json_text
 
 _LEVELS = {
@@ -28,7 +29,7 @@ _LEVELS = {
     events.StopRequested: "warn",
 }
 _PINO = {"info": 30, "warn": 40, "error": 50}
-_NOT_LOGGED = {"service", "step", "result", "run", "plan", "message"}
+_NOT_LOGGED = {"service", "step", "result", "run", "plan", "message", "details"}
 
 
 class JsonLog:
@@ -65,6 +66,8 @@ class JsonLog:
         if result is not None:
             counts = {"done": len(result.done), "failed": len(result.failures), "left": len(result.left)}
             fields = {**fields, **counts, "seconds": round(result.seconds, 3), "stopped": result.stopped}
+        if isinstance(event, events.StepFailed):
+            fields |= details_of(event.details)
         if isinstance(fields.get("seconds"), float):
             fields["seconds"] = round(fields["seconds"], 3)
         text = event.message if isinstance(event, events.Warned) else events.sentence(event)
@@ -101,6 +104,18 @@ class JsonLog:
         kept = {key: value for key, value in written.items() if value is not None}
         self._stream.write(json_text(kept, default=str) + "\n")
         self._stream.flush()
+
+
+def details_of(details: Details) -> dict[str, Any]:
+    """The fields that say where a step failed, and what it had sent. A JSON answer has the same."""
+    return {
+        "place": details.place or None,
+        "traceback": details.traceback or None,
+        "last_sent": details.sent.last or None,
+        "writes": details.sent.writes,
+        "changed": details.sent.changed,
+        "unit": details.sent.unit,
+    }
 
 
 def parent(environ: Mapping[str, str]) -> dict[str, str]:

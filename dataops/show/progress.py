@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from dataops import events
+from dataops.text import on_one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,9 +77,9 @@ class LiveProgress:
             return
         elif isinstance(event, events.StepStarted) and event.step:
             text = f"{event.service} {event.step.migration.id}"
-            self._tasks[event.service] = self._progress.add_task(text, total=None, amount="")
+            self._tasks[event.service] = self._progress.add_task(on_one_line(text), total=None, amount="")
         elif isinstance(event, events.StepProgressed) and event.service in self._tasks:
-            amount = events.amount(event.done, event.total, event.unit)
+            amount = on_one_line(events.amount(event.done, event.total, event.unit))
             self._progress.update(self._tasks[event.service], completed=event.done, total=event.total, amount=amount)
         elif isinstance(event, events.StepFinished | events.StepFailed) and event.service in self._tasks:
             self._progress.remove_task(self._tasks.pop(event.service))

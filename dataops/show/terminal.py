@@ -86,9 +86,11 @@ class Console:
         ]
         self.answer("\n".join(lines) + "\n")
 
-    def error(self, error: DataopsError) -> None:
-        """Write an error and its hint to stderr."""
+    def error(self, error: DataopsError, *, verbose: bool = False) -> None:
+        """Write an error and its hint to stderr; `verbose` adds the traceback of a migration file."""
         lines = _paragraph(f"error: {error}", "bold red")
+        if verbose:
+            lines += _traceback(error.traceback)
         if error.hint:
             lines += _paragraph(f"hint: {error.hint}", "yellow")
         self.messages(lines)
@@ -176,6 +178,10 @@ class Printed(io.TextIOBase):
 def _paragraph(text: str, style: str) -> list[Line]:
     """A text of ours that may have several lines."""
     return [(line, style) for line in text.split("\n")]
+
+
+def _traceback(text: str) -> list[Line]:
+    return _paragraph(text.rstrip(), "dim") if text else []
 
 
 # Plans
@@ -274,13 +280,15 @@ def _step_lines(step: Step, rendering: Rendering | None, *, verbose: bool) -> li
 # Results
 
 
-def result_lines(result: Result) -> list[Line]:
-    """What was done, what failed and what is left. The last line is the summary."""
+def result_lines(result: Result, *, verbose: bool = False) -> list[Line]:
+    """What was done, what failed and what is left. The last line is the summary. `verbose` adds the tracebacks."""
     verb = "applied" if result.plan.direction is Direction.APPLY else "rolled back"
     lines: list[Line] = []
     for failure in result.failures:
         error = failure.error
         lines += _paragraph(f"error: {error}", "bold red")
+        if verbose:
+            lines += _traceback(failure.details.traceback)
         mine = [step for step in result.left if step.service == failure.service]
         lines.append((f"  {failure.service}: {failure.applied_before} {verb} before it, {len(mine)} not run", "red"))
         if isinstance(error, DataopsError) and error.hint:
@@ -294,14 +302,15 @@ def result_lines(result: Result) -> list[Line]:
     return lines
 
 
-def proof_lines(proofs: Sequence[Proof]) -> list[Line]:
-    """What was proved, and what was not, service by service."""
+def proof_lines(proofs: Sequence[Proof], *, verbose: bool = False) -> list[Line]:
+    """What was proved, and what was not, service by service. `verbose` adds the tracebacks."""
     lines: list[Line] = []
     for proof in proofs:
         name, count = proof.service.name, counted(len(proof.migrations), "migration")
         irreversible = [migration for migration in proof.migrations if not migration.reversible]
         if proof.error is not None:
             lines += _paragraph(f"{name}: FAILED: {proof.error.message}", "bold red")
+            lines += _traceback(proof.error.traceback) if verbose else []
         elif proof.disproved:
             lines.append((f"{name}: {counted(len(proof.disproved), 'difference')} in {count}", "bold red"))
         else:

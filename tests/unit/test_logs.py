@@ -12,7 +12,7 @@ import pytest
 
 from dataops import events
 from dataops.errors import LockNotObtained
-from dataops.model import Failure, Result
+from dataops.model import Details, Failure, Result, Sent
 from dataops.planning import planner
 from dataops.redaction import redact
 from dataops.show.log import JsonLog, parent
@@ -112,7 +112,13 @@ A_STEP: dict[str, Any] = {"service": "voucher", "migration": "a", "direction": "
             line("step_finished", "voucher: apply a done (1.50 s)", **A_STEP, seconds=1.5),
         ),
         (
-            events.StepFailed("voucher", STEP, 0.1, "ValueError: no"),
+            events.StepFailed(
+                "voucher",
+                STEP,
+                0.1,
+                "ValueError: no",
+                Details("a.py:3 in upgrade", "Traceback ...", Sent(2, 1, "rows", "DROP TABLE a")),
+            ),
             line(
                 "step_failed",
                 "voucher: apply a FAILED (0.10 s)",
@@ -120,6 +126,12 @@ A_STEP: dict[str, Any] = {"service": "voucher", "migration": "a", "direction": "
                 **A_STEP,
                 seconds=0.1,
                 error="ValueError: no",
+                place="a.py:3 in upgrade",
+                traceback="Traceback ...",
+                last_sent="DROP TABLE a",
+                writes=2,
+                changed=1,
+                unit="rows",
             ),
         ),
         (events.Warned("api", message="careful"), line("warned", "careful", 40, service="api")),

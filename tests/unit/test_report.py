@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dataops.errors import DatabaseAhead, MigrationFailed, Unreachable
 from dataops.kinds import MONGODB
-from dataops.model import Failure, JournalEvent, Rendering, Result
+from dataops.model import Details, Failure, JournalEvent, Rendering, Result, Sent
 from dataops.planning import planner
 from dataops.show import json
 from dataops.stash.entry import StashEntry
@@ -102,12 +102,13 @@ def test_a_plan() -> None:
 
 def test_a_result() -> None:
     error = MigrationFailed("apply b failed", service="voucher", migration="b", hint="mend it")
+    details = Details("b.py:3 in upgrade", "Traceback ...", Sent(2, 1, "rows", "DROP TABLE b"))
     lost = Failure("api", None, ValueError("gone"))
     done = Result(
         "run-2",
         PLAN,
         done=(step(API, "n"),),
-        failures=(Failure("voucher", step(VOUCHER, "a"), error, 0), lost),
+        failures=(Failure("voucher", step(VOUCHER, "a"), error, 0, details), lost),
         left=(step(VOUCHER, "b"),),
         seconds=1.23456,
     )
@@ -123,6 +124,12 @@ def test_a_result() -> None:
                 "hint": "mend it",
                 "service": "voucher",
                 "migration": "b",
+                "place": "b.py:3 in upgrade",
+                "traceback": "Traceback ...",
+                "last_sent": "DROP TABLE b",
+                "writes": 2,
+                "changed": 1,
+                "unit": "rows",
             },
             {
                 "step": None,
@@ -131,6 +138,12 @@ def test_a_result() -> None:
                 "hint": "",
                 "service": None,
                 "migration": None,
+                "place": None,
+                "traceback": None,
+                "last_sent": None,
+                "writes": 0,
+                "changed": 0,
+                "unit": "rows",
             },
         ],
         "left": ["voucher/b"],

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from dataops.backends.mongo.listener import Listener
-from dataops.statements import Statement, has_listeners, listening, report, without_values
+from dataops.backends.postgres.runner import may_write
+from dataops.model import Sent
+from dataops.statements import Statement, Tally, has_listeners, listening, report, without_values
 
 
 @pytest.mark.parametrize(
@@ -70,8 +74,39 @@ def test_a_command_that_is_not_on_a_collection_is_not_told() -> None:
         reply = {"ok": 1}  # noqa: RUF012
 
     heard: list[Statement] = []
-    listener = Listener("api")
+    listener = Listener("api", Tally("documents", str))
     with listening(heard.append):
         listener.started(Event())  # type: ignore[arg-type]
         listener.succeeded(Event())  # type: ignore[arg-type]
     assert heard == []
+
+
+STATEMENTS = {
+    "SELECT 1": False, "select 1;": False, "-- INSERT\nSELECT 1": False, "/* ; */ /* x */SELECT 1": False,
+    "SHOW all": False, "VALUES (1)": False, "TABLE a": False, "SET x = 1": False, "SAVEPOINT a": False,
+    "WITH a AS (SELECT 1) SELECT * FROM a": False, "EXPLAIN SELECT 1": False, "FETCH 1 FROM c": False,
+    "SELECT 1 INTO a": True, "SELECT 1; INSERT INTO a VALUES (1)": True, "INSERT INTO a VALUES (1)": True,
+    "WITH a AS (DELETE FROM b RETURNING *) SELECT * FROM a": True, "EXPLAIN ANALYZE INSERT INTO a VALUES (1)": True,
+    "EXPLAIN (ANALYSE) DELETE FROM a": True, "DO $$ $$": True, "CALL p()": True, "COPY a FROM STDIN": True,
+    "TRUNCATE a": True, "SELECTS": True, "": True, "/* /* */ INSERT */ SELECT 1": True, "/* SELECT 1": True,
+    "/**/" * 5000 + "INSERT INTO a VALUES (1)": True, "PREPARE a AS SELECT 1": True, "EXECUTE a": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("sql", "writes"), STATEMENTS.items(), ids=range(len(STATEMENTS)))
+def test_sql_that_is_not_certainly_a_read_is_a_write(sql: str, writes: bool) -> None:
+    assert may_write(sql) is writes
+
+
+def test_only_after_a_failure_the_count_stays() -> None:
+    tally = Tally("rows", str.upper)
+    with tally.counting():
+        tally.send("insert", writes=True)
+        tally.send("select", writes=False)
+        tally.change(3)
+        assert tally.sent() == Sent(1, 3, "rows", "SELECT")
+    assert tally.sent() == Sent()
+    with suppress(ValueError), tally.counting():
+        tally.send("delete", writes=True)
+        raise ValueError
+    assert str(tally.sent()) == "1 write sent, 0 rows changed; last sent: DELETE"

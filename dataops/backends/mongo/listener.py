@@ -1,4 +1,4 @@
-"""Reports the commands that a migration sends, and how many documents they change, to `dataops.statements`."""
+"""Counts the commands that a migration sends and the documents that they change, and reports them."""
 
 from __future__ import annotations
 
@@ -9,25 +9,46 @@ from typing import Any
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from dataops.redaction import redact
-from dataops.statements import Statement, report
+from dataops.statements import Statement, Tally, has_listeners, report
 
 _CHANGES = {"insert", "update", "delete"}
+_READS = {
+    "aborttransaction", "buildinfo", "collstats", "committransaction", "connectionstatus", "connpoolstats", "count",
+    "currentop", "datasize", "dbhash", "dbstats", "distinct", "endsessions", "explain", "find", "getcmdlineopts",
+    "getlog", "getmore", "getparameter", "hello", "hostinfo", "ismaster", "killcursors", "listcollections",
+    "listcommands", "listdatabases", "listindexes", "listsearchindexes", "ping", "refreshsessions", "replsetgetstatus",
+    "rolesinfo", "saslcontinue", "saslstart", "serverstatus", "startsession", "top", "usersinfo", "validate",
+    "whatsmyuri",
+}  # fmt: skip
+"""Commands that change no data, in small letters, because some have several spellings.
+
+`commitTransaction` only ends what other commands have written.
+"""
 
 
 class Listener(CommandListener):
-    """Reports commands on a collection by their names alone, because they contain people's data."""
+    """Counts and reports commands by their names and collections alone, because they contain people's data."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, tally: Tally) -> None:
         self._service = service
+        self._tally = tally
         self._running: dict[int, tuple[str, int]] = {}
 
     def started(self, event: CommandStartedEvent) -> None:
-        collection = event.command.get(event.command_name)
-        if isinstance(collection, str):
+        name, command = event.command_name, event.command
+        collection = command.get("collection" if name == "getMore" else name)
+        writes = _may_write(name, command)
+        if not isinstance(collection, str):
+            self._tally.send(name, writes=writes)
+            return
+        self._tally.send(f"{name} {collection}", writes=writes)
+        if has_listeners():
             self._running[event.request_id] = (redact(collection), time.time_ns())
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         changed = _changed(event.command_name, event.reply)
+        if changed:
+            self._tally.change(changed)
         self._ended(event.request_id, event.command_name, event.duration_micros, changed=changed)
 
     def failed(self, event: CommandFailedEvent) -> None:
@@ -51,9 +72,18 @@ class Listener(CommandListener):
             )
 
 
+def _may_write(name: str, command: Mapping[str, Any]) -> bool:
+    """Whether a command is not certainly a read."""
+    if name == "aggregate":
+        return any("$out" in stage or "$merge" in stage for stage in command["pipeline"])
+    return name.lower() not in _READS
+
+
 def _changed(operation: str, reply: Mapping[str, Any]) -> int | None:
     if operation in _CHANGES:
         return int(reply.get("nModified", reply.get("n", 0))) + len(reply.get("upserted", ()))
     if operation == "findAndModify":
         return int(reply.get("lastErrorObject", {}).get("n", 0))
+    if operation == "bulkWrite":
+        return sum(int(reply.get(key, 0)) for key in ("nInserted", "nModified", "nUpserted", "nDeleted"))
     return None

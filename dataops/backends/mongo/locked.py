@@ -26,10 +26,11 @@ from dataops.backends.mongo.connection import Document, database_of, error_text
 from dataops.backends.mongo.listener import Listener
 from dataops.backends.mongo.state import JOURNAL, RECORD
 from dataops.errors import LockLost, StalePlan, Unreachable
-from dataops.model import Adopted, Author, Direction, Entry, Migration, State, Step
+from dataops.model import Adopted, Author, Direction, Entry, Migration, Sent, State, Step
 from dataops.othertools.mirror import row_for
+from dataops.redaction import redact
 from dataops.stash import mongo as stash
-from dataops.statements import has_listeners
+from dataops.statements import Tally
 from dataops.toolrecords import ToolRecord
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ def lock(
     """See dataops.backends.Database.lock."""
     server, service = database.server, database.service
     seconds = service.timeouts.lease
-    listeners = [Listener(service.name)] if has_listeners() else []
+    tally = Tally("documents", redact)
     # Dates come without a time zone, as pymongo-migrate gives them to the same files.
-    work = server.client(f"dataops/{author.run}", tz_aware=False, event_listeners=listeners)
+    work = server.client(f"dataops/{author.run}", tz_aware=False, event_listeners=[Listener(service.name, tally)])
     # A call of the lease's client must not hang for longer than a lease lasts.
     keeper = server.client("dataops/lease", socketTimeoutMS=round(seconds * 1000 / 3))
     with closing(work), closing(keeper):
@@ -65,7 +66,7 @@ def lock(
                     poll_seconds=_POLL_SECONDS,
                 )
                 locks[JOURNAL].create_index("seq", name="seq", unique=True)
-            yield MongoLocked(database, its_lease, work)
+            yield MongoLocked(database, its_lease, work, tally)
         finally:
             its_lease.release()
 
@@ -89,12 +90,15 @@ def _operations(db: MongoDB[Document]) -> list[Document]:
 class MongoLocked:
     """See dataops.backends.Locked for the promises."""
 
-    def __init__(self, database: MongoDatabase, its_lease: lease.Lease, work: MongoClient[Document]) -> None:
+    def __init__(
+        self, database: MongoDatabase, its_lease: lease.Lease, work: MongoClient[Document], tally: Tally
+    ) -> None:
         self.database = database
         self._service = database.service
         self._explaining = database.server.explaining
         self._lease = its_lease
         self._work = work
+        self._tally = tally
 
     def read(self) -> State:
         return self.database.read()
@@ -123,14 +127,22 @@ class MongoLocked:
         with self._explaining():
             db = database_of(self._work)
             self._await_index_builds(db)
-        try:
-            migrate(db)
-        except BaseException as error:
-            if self._lease.why_lost:
-                raise LockLost(
-                    f"the migration lock was lost: {self._lease.why_lost}", service=self._service.name
-                ) from error
-            raise
+        with self._tally.counting():
+            try:
+                migrate(db)
+            except BaseException as error:
+                if self._lease.why_lost:
+                    raise LockLost(
+                        f"the migration lock was lost: {self._lease.why_lost}", service=self._service.name
+                    ) from error
+                raise
+            return self._record(step, end)
+
+    def sent(self) -> Sent:
+        return self._tally.sent()
+
+    def _record(self, step: Step, end: Callable[[], Entry]) -> Entry:
+        """Write down everywhere that the step is done."""
         applied = step.direction is Direction.APPLY
         # These writes are no transaction, so a crash may come between them. The order makes sure that the mirrored
         # record never has a migration that ours lacks: that would look as if the other tool had applied it. If the

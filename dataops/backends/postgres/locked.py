@@ -33,11 +33,13 @@ from dataops.model import (
     Entry,
     JournalEvent,
     Migration,
+    Sent,
     State,
     Step,
 )
 from dataops.redaction import redact
 from dataops.stash.postgres import SCHEMA_PREFIX
+from dataops.statements import Tally, without_values
 from dataops.toolrecords import ToolRecord
 
 if TYPE_CHECKING:
@@ -117,6 +119,7 @@ class PostgresLocked:
         self._connection = connection
         self._session = session
         self._transaction = StepTransaction(connection)
+        self._tally = Tally("rows", without_values)
 
     def read(self) -> State:
         connection = self.idle_connection()
@@ -162,13 +165,17 @@ class PostgresLocked:
         def record() -> None:
             written.append(self._record(step, end, invalid))
 
-        try:
-            self._runner.run(step, before=before, after=partial(self._after_file, step), record=record)
-        except BaseException as error:
-            raise self._what_is_left(step, error, invalid) from error
-        finally:
-            transaction.close()
+        with self._tally.counting():
+            try:
+                self._runner.run(step, before=before, after=partial(self._after_file, step), record=record)
+            except BaseException as error:
+                raise self._what_is_left(step, error, invalid) from error
+            finally:
+                transaction.close()
         return written[-1]
+
+    def sent(self) -> Sent:
+        return self._tally.sent()
 
     def resolve(self, entry: Entry, *, applied: bool) -> None:
         from dataops.backends.postgres import runner
@@ -234,7 +241,7 @@ class PostgresLocked:
     def _runner(self) -> Runner:
         from dataops.backends.postgres import runner  # with Alembic and SQLAlchemy, which only a step needs
 
-        return runner.Runner(self._service, self._connection, self._connect_another)
+        return runner.Runner(self._service, self._connection, self._connect_another, self._tally)
 
     def _connect_another(self) -> WatchedConnection:
         """Another real connection for the migration's engine, with the timeouts of a step."""

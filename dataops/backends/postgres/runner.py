@@ -13,7 +13,7 @@ import time
 import types
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -34,7 +34,7 @@ from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.engine import Another, MigrationEngine
 from dataops.model import Direction, Rendering, Service, Step
 from dataops.redaction import message_of, redact
-from dataops.statements import Statement, has_listeners, report, without_values
+from dataops.statements import Statement, Tally, has_listeners, report, without_values
 
 _PUTS_ASIDE = re.compile(
     r"CREATE TABLE dataops_stash_\w+\.(\S+) AS|ALTER TABLE (?:IF EXISTS )?(\S+) SET SCHEMA dataops_stash_"
@@ -46,11 +46,11 @@ _SERVES_STASH = re.compile(r"(CREATE|DROP) SCHEMA (IF EXISTS )?dataops_stash_|DO
 class Runner:
     """Runs steps on the connection that holds the lock."""
 
-    def __init__(self, service: Service, connection: WatchedConnection, another: Another) -> None:
-        """`another` opens the further connections that a migration takes from its engine."""
+    def __init__(self, service: Service, connection: WatchedConnection, another: Another, tally: Tally) -> None:
+        """`another` opens the further connections that a migration takes from its engine. `tally` counts statements."""
         self._service = service
         self._engine = MigrationEngine(service.url, connection, another)
-        self._listener = _Listener(self._engine.engine, service.name) if has_listeners() else None
+        self._listener = _Listener(self._engine.engine, service.name, tally)
 
     def run(
         self,
@@ -71,7 +71,7 @@ class Runner:
                 record()
 
             module = load_module(self._service, step.migration)
-            _surround(module, step, before, after, self._listener or nullcontext())
+            _surround(module, step, before, after, self._listener)
             environment = _environment(lambda heads, context: [_revision_step(step, module)])
             environment.configure(connection=connection, transaction_per_migration=True, on_version_apply=at_the_end)
             context = environment.get_context()
@@ -84,16 +84,34 @@ class Runner:
 
 
 _CHANGES = ("INSERT", "UPDATE", "DELETE", "MERGE")
+_READS = re.compile(
+    r"""
+    (?: \s | --[^\n]*\n | /\*(?:[^*]|\*(?!/))*+\*/ )*+
+    (?: BEGIN | CLOSE | COMMIT | DECLARE | FETCH | LISTEN | RELEASE | RESET | ROLLBACK | SAVEPOINT | SET | SHOW | START
+      | (?:SELECT | TABLE | VALUES) \b (?! .* \bINTO\b )
+      | WITH \b (?! .* \b(?:INSERT|UPDATE|DELETE|MERGE|INTO)\b )
+      | EXPLAIN \b (?! .* \bANALY[SZ]E\b )
+    ) \b
+    (?! .* ; \s* \S )  # several statements at once are not read one by one
+    """,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+
+
+def may_write(statement: str) -> bool:
+    """Whether a statement is not certainly a read. A SELECT counts as one, although its functions may write."""
+    return _READS.match(statement) is None
 
 
 class _Listener:
-    """Reports each statement of a migration when it has ended, without parameters and literals.
+    """Counts each statement of a migration when it is sent, and reports it when it has ended, without values.
 
-    It is a context manager: statements that are sent outside of its scope are ours, and are not reported.
+    It is a context manager: statements that are sent outside of its scope are ours, and do not count.
     """
 
-    def __init__(self, engine: Engine, service: str) -> None:
+    def __init__(self, engine: Engine, service: str, tally: Tally) -> None:
         self._service = service
+        self._tally = tally
         self._entered = False
         self._began = 0
         event.listen(engine, "before_cursor_execute", self._before)
@@ -106,22 +124,27 @@ class _Listener:
     def __exit__(self, *_: object) -> None:
         self._entered = False
 
-    def _before(self, *_: Any) -> None:
-        self._began = time.time_ns()
+    def _before(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if self._entered:
+            self._tally.send(statement, writes=may_write(statement))
+            self._began = time.time_ns()
 
     def _after(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        operation = re.sub(r"[ \d]+$", "", cursor.statusmessage or "")
-        self._report(statement, operation, changed=cursor.rowcount if operation in _CHANGES else None)
+        status = cursor.statusmessage or ""
+        changed = cursor.rowcount if status.startswith(_CHANGES) else None
+        if self._entered and changed:
+            self._tally.change(changed)
+        self._report(statement, status, changed=changed)
 
     def _failed(self, context: Any) -> None:
         self._report(context.statement or "", "", error=type(context.original_exception).__name__)
 
-    def _report(self, statement: str, operation: str, *, changed: int | None = None, error: str = "") -> None:
-        if self._entered:
+    def _report(self, statement: str, status: str, *, changed: int | None = None, error: str = "") -> None:
+        if self._entered and has_listeners():
             report(
                 Statement(
                     service=self._service,
-                    operation=operation,
+                    operation=re.sub(r"[ \d]+$", "", status),
                     text=without_values(statement),
                     began=self._began,
                     seconds=(time.time_ns() - self._began) / 1e9,
@@ -280,4 +303,4 @@ class _Statements(io.StringIO):
         return 0 if frame is None else frame.f_lineno
 
 
-__all__ = ["Runner", "Written", "render", "stamp", "written"]
+__all__ = ["Runner", "Written", "may_write", "render", "stamp", "written"]
