@@ -135,7 +135,12 @@ class Session:
         """
         printed = terminal.Printed((lambda line: None) if only_planned else self._printed)
         try:
-            with diverted(printed.write), redirect_stdout(printed), redirect_stderr(printed), _no_way_out():
+            with (
+                diverted(printed.write) as printed.has_descriptor,
+                redirect_stdout(printed),
+                redirect_stderr(printed),
+                _no_way_out(),
+            ):
                 yield
         finally:
             printed.finish()

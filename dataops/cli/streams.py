@@ -44,15 +44,15 @@ def make_own() -> None:
 
 
 @contextmanager
-def diverted(write: Callable[[str], object]) -> Iterator[None]:
+def diverted(write: Callable[[str], object]) -> Iterator[bool]:
     """While this scope lasts, whatever is written to the descriptors 1 and 2 is passed to `write`, in another thread.
 
     So what child processes, C code and `os.write(1, ...)` write is redacted, and gets into no answer. At the end, what
     is in the pipe is passed on. A child that lives longer gets EPIPE when it writes then.
-    Without `make_own` nothing is diverted, because sys.stdout may be on one of the descriptors.
+    Without `make_own` nothing is diverted, because sys.stdout may be on one of the descriptors. Gives whether it is.
     """
     if not _own:
-        yield
+        yield False
         return
     theirs, ours = os.pipe()
     told, tell = os.pipe()
@@ -65,7 +65,7 @@ def diverted(write: Callable[[str], object]) -> Iterator[None]:
         for number in _STANDARD:
             os.dup2(ours, number)
         os.close(ours)
-        yield
+        yield True
     finally:
         _flush_others()
         for number, real in before.items():

@@ -152,6 +152,10 @@ def test_a_failure_says_where_in_the_file_also_in_a_helper(two: Project, service
 
 WRITES = {
     "a child": "subprocess.run(['echo', 'below'], check=True)",
+    "a child that gets stdout": "subprocess.run(['echo', 'below'], check=True, stdout=sys.stdout)",
+    "a child that gets stderr": "subprocess.run(['echo', 'below'], check=True, stdout=sys.stderr)",
+    "bytes": "sys.stdout.buffer.write(b'below\\n')",
+    "what the encoding has": "sys.stdout.buffer.write('below\\n'.encode(sys.stdout.encoding))",
     "a child's stderr": "subprocess.run('echo below >&2', shell=True, check=True)",
     "os.write": "os.write(1, b'below\\n')",
     "os.write to 2": "os.write(2, b'below\\n')",
