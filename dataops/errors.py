@@ -19,6 +19,7 @@ DataopsError
 │   ├── PermissionDenied      a connection, but not the rights
 │   ├── Refused               a connection, but the server does not do what we ask, or answers what we cannot read
 │   └── ServerUnavailable     the programs of an embedded server are not installed here
+├── NoSandbox             10  no process for looking at migration files can be started
 ├── CannotWrite           10  a local file or stream that cannot be written
 ├── MigrationFailed        1  the migration itself raised
 ├── Bug                    1  dataops has a bug
@@ -213,6 +214,13 @@ class Refused(Unreachable):
 
 class ServerUnavailable(Unreachable):
     """A server program is not installed here."""
+
+
+class NoSandbox(DataopsError):
+    """The process in which migration files are looked at cannot be started."""
+
+    exit_code = ExitCode.UNREACHABLE
+    default_hint = "may this user start processes, and is there memory for one? docs/operations.md#looking-at-files"
 
 
 class CannotWrite(DataopsError):

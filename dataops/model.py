@@ -362,7 +362,8 @@ class Plan:
 class Rendering:
     """The commands of a step, as far as they can be known without running it.
 
-    `opaque` says why some are not known; `commands` then ends before them. `notes` are facts for the reader, such as
+    `opaque` says why some are not known, and `fails` with which error the step will end, wherever it is run; `commands`
+    then ends before that. `line` is the line of the file at which it fails. `notes` are facts for the reader, such as
     about how many documents a command will change. `puts_aside` says what goes into the stash, and about how much.
     `stash` are the positions of the commands that only fill or empty the stash.
     """
@@ -372,6 +373,8 @@ class Rendering:
     notes: tuple[str, ...] = ()
     puts_aside: tuple[str, ...] = ()
     stash: frozenset[int] = frozenset()
+    fails: str = ""
+    line: int = 1
 
 
 @dataclass(frozen=True)

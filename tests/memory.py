@@ -24,6 +24,7 @@ from dataops.backends import Database, RolledBack, Waiting
 from dataops.backends.journal import ENDED_WELL, Journal, NativeRecord, from_fields, settled, state_of, to_fields
 from dataops.backends.loading import function_of, load_module
 from dataops.backends.locking import wait_for
+from dataops.backends.sandbox import Sandbox
 from dataops.catalogue import Catalogue
 from dataops.contents import Contents
 from dataops.errors import LockLost, Unreachable
@@ -180,7 +181,7 @@ class MemoryDatabase:
             identity = Identity(server="memory", database=address, address=address)
             return state_of(self.service, identity, "memory 1", record, journal, holder=server.holder)
 
-    def render(self, step: Step) -> Rendering:
+    def render(self, step: Step, sandbox: Sandbox) -> Rendering:
         commands: list[str] = []
         data = copy.deepcopy(server_of(self.service.url).data)
         function_of(load_module(self.service, step.migration), step)(Data(data, commands.append))

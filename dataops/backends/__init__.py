@@ -22,6 +22,7 @@ from dataops.stash.entry import StashEntry
 from dataops.toolrecords import ToolRecord
 
 if TYPE_CHECKING:
+    from dataops.backends.sandbox import Sandbox
     from dataops.catalogue import Catalogue
     from dataops.contents import Contents
 
@@ -70,8 +71,8 @@ class Database(Protocol):
     def read(self) -> State:
         """The state of the database now, all of it from one moment. Creates nothing, not even our own tables."""
 
-    def render(self, step: Step) -> Rendering:
-        """The commands of a step, as far as they are known without running it."""
+    def render(self, step: Step, sandbox: Sandbox) -> Rendering:
+        """The commands of a step, as far as they are known without running it. Its file runs in the sandbox."""
 
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         """The newest `limit` entries of the journal (None: all), newest first; none if there is no journal."""

@@ -26,17 +26,22 @@ def load_module(service: Service, migration: Migration) -> types.ModuleType:
         # dont_inherit: otherwise the __future__ imports of this module would apply to the migration file too.
         exec(compile(migration.text, str(migration.path), "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:
-        raise BrokenFile(
-            f"{migration.path} raises on import: {describe(error)}{_line_of(error, migration)}",
-            service=service.name,
-            migration=migration.id,
-            hint="mend the file; nothing of it was run",
-            traceback=traceback_from(error, migration),
-        ) from error
+        raise not_loaded(service, migration, error) from error
     for name in ("upgrade", "downgrade"):
         if not callable(getattr(module, name, None)) and (name == "upgrade" or migration.reversible):
             raise BrokenFile(f"{migration.path} has no {name}()", service=service.name, migration=migration.id)
     return module
+
+
+def not_loaded(service: Service, migration: Migration, error: BaseException) -> BrokenFile:
+    """What a file is called whose top level has raised this error."""
+    return BrokenFile(
+        f"{migration.path} raises on import: {describe(error)}{_line_of(error, migration)}",
+        service=service.name,
+        migration=migration.id,
+        hint="mend the file; nothing of it was run",
+        traceback=traceback_from(error, migration),
+    )
 
 
 def function_of(module: types.ModuleType, step: Step) -> Any:
@@ -70,6 +75,15 @@ def traceback_from(error: BaseException, migration: Migration) -> str:
     return shortened(redact("".join(whole.format())), _LONGEST)
 
 
+def is_beside(filename: str, folder: Path) -> bool:
+    """Whether code is of a migration in this folder or of a helper beside it, and not of a library that is installed.
+
+    A virtual environment may be below the folder.
+    """
+    path = Path(filename).absolute()
+    return path.is_relative_to(folder) and not ({"site-packages", "dist-packages"} & set(path.parts))
+
+
 def _line_of(error: BaseException, migration: Migration) -> str:
     """The innermost line of the file at which its import failed. A SyntaxError names it in its own text."""
     lines = [
@@ -100,9 +114,17 @@ def _trim(whole: traceback.TracebackException | None, migration: Migration) -> N
 
 
 def _file_of_migration(name: str, migration: Migration) -> str:
-    """The path of a file, relative to the migration's folder; "" when it is not in there."""
-    folder, path = migration.path.parent.absolute(), Path(name).absolute()
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else ""
+    """The path of a file, relative to the migration's folder; "" when it is not in there, or is a library."""
+    folder = migration.path.parent.absolute()
+    return str(Path(name).absolute().relative_to(folder)) if is_beside(name, folder) else ""
 
 
-__all__ = ["function_name", "function_of", "load_module", "place_of", "traceback_from"]
+__all__ = [
+    "function_name",
+    "function_of",
+    "is_beside",
+    "load_module",
+    "not_loaded",
+    "place_of",
+    "traceback_from",
+]

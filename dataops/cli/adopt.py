@@ -91,7 +91,7 @@ def _adopt(
         return
     service = outcome.service
     with opened(service) as backend:
-        with session.running_files(only_planned=True):
+        with session.running_files(on_scratch=True):
             expected = scratch.catalogue(service, found.head, backend)
         if write:
             outcome.differences = adopting.take_over(

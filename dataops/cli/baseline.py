@@ -54,7 +54,7 @@ def baseline_command(
         opened(service) as backend,
     ):
         adopting.refuse_baseline(backend.read(), target)
-        with session.running_files(only_planned=True):
+        with session.running_files(on_scratch=True):
             expected = scratch.catalogue(service, target, backend)
         if write:
             differences = adopting.baseline(

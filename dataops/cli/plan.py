@@ -22,7 +22,9 @@ from dataops.show.reports import PlanReport
 @click.option("--direction", type=click.Choice(["apply", "rollback"]), default="apply", show_default=True)
 @click.option("--run", "run_id", metavar="ID", help="With --direction rollback: undo this run.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for dataops apply FILE.")
-@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to do.")
+@click.option(
+    "--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to do, 4 when a step of it will fail."
+)
 @reported("plan")
 def plan_command(
     session: Session,
@@ -56,14 +58,17 @@ def plan_command(
         else:
             only_with(run_id, "--run", "--direction rollback")
             planned = plan_apply(services, session, to=to, steps=steps)
-        renderings = render(planned, session, everything=form != "table")
+        renderings = render(planned, session, everything=form != "table" or detailed_exitcode)
     except DataopsError as error:
         if form in writers("refusal"):
             session.deliver_text(writers("refusal")[form]("dataops plan", error), report_path)
         raise
     if out is not None:
         planfile.save(planned, out)
-    code = ExitCode.PENDING if detailed_exitcode and planned.steps else ExitCode.OK
+    code = ExitCode.OK
+    if detailed_exitcode and planned.steps:
+        fails = any(rendering.fails for rendering in renderings.values())
+        code = ExitCode.INVALID if fails else ExitCode.PENDING
     report = PlanReport(planned, renderings, checkout(config.path.parent), out, code)
     if not session.deliver(form, "plan", report, report_path):
         session.console.data(terminal.plan_lines(planned, renderings, verbose=session.verbose))

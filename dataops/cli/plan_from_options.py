@@ -61,7 +61,9 @@ def render(plan: Plan, session: Session, *, everything: bool = False) -> dict[st
 
     def render(state: State) -> dict[str, Rendering]:
         with opened(state.service) as backend:
-            return {step.id: backend.render(step) for step in plan.of(state.service.name)[:limit]}
+            return {step.id: backend.render(step, sandbox) for step in plan.of(state.service.name)[:limit]}
 
-    with session.running_files(only_planned=True):
+    if not states:
+        return {}
+    with session.sandbox() as sandbox:
         return {id_: rendering for made in side_by_side(render, states) for id_, rendering in made.items()}

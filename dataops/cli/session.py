@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -25,6 +25,9 @@ from dataops.show import json as answers
 from dataops.show import log, terminal, writers
 from dataops.show.log import JsonLog
 from dataops.text import on_one_line, visible
+
+if TYPE_CHECKING:
+    from dataops.backends.sandbox import Sandbox
 
 
 @dataclass
@@ -45,6 +48,7 @@ class Session:
             sys.stderr, self.author.run, words=self.log_format == "tracing", trace=log.parent(os.environ)
         )
         self.sinks: list[Emit] = []
+        self._variables: frozenset[str] = frozenset()
 
     @property
     def logs_lines(self) -> bool:
@@ -59,7 +63,7 @@ class Session:
         selected: Sequence[str] | None = None,
         observed: bool = False,
     ) -> config.Config:
-        return config.load(
+        loaded = config.load(
             self.config_path,
             environment=self.environment,
             selected=self.selected if selected is None else selected,
@@ -67,6 +71,14 @@ class Session:
             with_files=with_files,
             observed=observed,
         )
+        self._variables = loaded.variables
+        return loaded
+
+    def sandbox(self) -> Sandbox:
+        """Where migration files run that are only looked at; databases that the configuration names are hidden."""
+        from dataops.backends.sandbox import Sandbox
+
+        return Sandbox(self._variables)
 
     def sink(self) -> Emit:
         """The sink for the events of a run."""
@@ -128,12 +140,12 @@ class Session:
             self.console.messages([(line, "") for line in trace.split("\n")])
 
     @contextmanager
-    def running_files(self, *, only_planned: bool = False) -> Iterator[None]:
+    def running_files(self, *, on_scratch: bool = False) -> Iterator[None]:
         """The scope in which migration files run. What they and their children print goes to stderr, line by line.
 
-        With `only_planned` it is dropped, because it may report effects that a mere plan does not have.
+        With `on_scratch` it is dropped, because it reports effects on a scratch database as if they were real.
         """
-        printed = terminal.Printed((lambda line: None) if only_planned else self._printed)
+        printed = terminal.Printed((lambda line: None) if on_scratch else self._printed)
         try:
             with (
                 diverted(printed.write) as printed.has_descriptor,

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dataops import __version__
-from dataops.config.locations import locate
+from dataops.config.locations import locate, variables_of
 from dataops.config.settings import FILE_NAME, ServiceSettings, Settings, find, read
 from dataops.errors import ConfigError, UsageError
 from dataops.files import aliases, chain, toml
@@ -35,6 +35,8 @@ class Config:
     path: Path
     services: tuple[Service, ...]
     names: tuple[str, ...]
+    variables: frozenset[str] = frozenset()
+    """The environment variables in which the file may look for a database, for all its services."""
 
     def service(self, name: str) -> Service:
         """The chosen service of that name."""
@@ -74,7 +76,8 @@ def load(
     chosen = _choose(settings, selected, observed=observed)
     urls = locate(settings, chosen, environment, os.environ if environ is None else environ) if with_urls else {}
     services = tuple(_service(one, urls.get(one.name, ""), with_files=with_files) for one in chosen)
-    return Config(settings.path, services, tuple(settings.services))
+    variables = frozenset(name for one in settings.services.values() for name in variables_of(one))
+    return Config(settings.path, services, tuple(settings.services), variables)
 
 
 def _choose(settings: Settings, selected: Collection[str], *, observed: bool) -> list[ServiceSettings]:

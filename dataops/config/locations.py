@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dataops import urls
@@ -98,6 +98,16 @@ def _complete(service: ServiceSettings, url: str, source: str, database: str, al
     return urls.with_database(url, database)
 
 
+def variables_of(service: ServiceSettings) -> Iterator[str]:
+    """Every variable that may say where the database of a service is, or give its credentials."""
+    names = [service.url_variable, service.kind.url_variable]
+    if service.kind.url_in_parts:
+        names = [f"{service.variable_prefix}_{part}" for part in ("CON", "ADDRESS", "USER", "PASSWORD", "DATABASE")]
+    for name in names:
+        yield name
+        yield f"{name}_FILE"
+
+
 def variable_or_file(name: str, environ: Mapping[str, str]) -> str | None:
     """The variable, or the content of the file that NAME_FILE names; None when neither is set or it is empty.
 
@@ -120,4 +130,4 @@ def variable_or_file(name: str, environ: Mapping[str, str]) -> str | None:
     return value or None
 
 
-__all__ = ["locate", "variable_or_file"]
+__all__ = ["locate", "variable_or_file", "variables_of"]

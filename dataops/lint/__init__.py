@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataops.backends.sandbox import Sandbox
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE
 from dataops.lint import history, ignores, mongo
 from dataops.lint.ignores import Ignore
 from dataops.lint.rules import RULES, Finding, Rule, Severity
-from dataops.model import Service
+from dataops.model import Direction, Migration, Service, Step
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,17 @@ class Report:
         return sum(1 for finding in self.findings if finding.rule.severity is Severity.ERROR)
 
     @property
+    def fails(self) -> bool:
+        """Whether a file cannot be run: it fails, whatever the database answers."""
+        return any(finding.rule.fails for finding in self.findings)
+
+    @property
     def warnings(self) -> int:
         return len(self.findings) - self.errors
 
 
-def lint(services: Sequence[Service], *, base: str | None = None, ask_squawk: bool = True) -> Report:
-    """Check every file of the services. The top level of PostgreSQL files is run; MongoDB files are only read.
+def lint(services: Sequence[Service], sandbox: Sandbox, *, base: str | None = None, ask_squawk: bool = True) -> Report:
+    """Check every file of the services: its text, and what it does in the sandbox.
 
     Raises UsageError if git does not know `base`, and ConfigError if a folder or squawk is missing, before any file is
     checked.
@@ -49,7 +55,7 @@ def lint(services: Sequence[Service], *, base: str | None = None, ask_squawk: bo
     findings: list[Finding] = []
     ignored: list[tuple[Finding, Ignore]] = []
     for read, other in zip(reads, bases, strict=True):
-        left, aside = _one(read, other, ask_squawk)
+        left, aside = _one(read, other, sandbox, ask_squawk)
         files += [(read.service.name, path) for path in read.texts]
         findings += left
         ignored += aside
@@ -57,10 +63,10 @@ def lint(services: Sequence[Service], *, base: str | None = None, ask_squawk: bo
 
 
 def _one(
-    read: history.Read, base: history.Base | None, ask_squawk: bool
+    read: history.Read, base: history.Base | None, sandbox: Sandbox, ask_squawk: bool
 ) -> tuple[list[Finding], list[tuple[Finding, Ignore]]]:
     name = read.service.name
-    findings = [*read.broken, *history.one_chain(read), *history.each(read), *_content(read, ask_squawk)]
+    findings = [*read.broken, *history.one_chain(read), *history.each(read), *_content(read, sandbox, ask_squawk)]
     if base is not None:
         findings += history.against(read, base)
     comments: dict[Path, list[Ignore]] = {}
@@ -84,14 +90,29 @@ def _one(
     return sorted(left, key=_place), sorted(aside, key=lambda pair: _place(pair[0]))
 
 
-def _content(read: history.Read, ask_squawk: bool) -> Iterator[Finding]:
+def _content(read: history.Read, sandbox: Sandbox, ask_squawk: bool) -> Iterator[Finding]:
     if read.service.kind.format is PYMONGO_MIGRATE:
         for migration in read.migrations:
             yield from mongo.check(read.service.name, migration)
+            yield from _running(read.service, migration, sandbox)
     elif read.migrations:
         from dataops.lint import squawk
 
-        yield from squawk.check(read.service, read.migrations, ask_squawk=ask_squawk)
+        yield from squawk.check(read.service, read.migrations, sandbox, ask_squawk=ask_squawk)
+
+
+def _running(service: Service, migration: Migration, sandbox: Sandbox) -> Iterator[Finding]:
+    """Where a MongoDB migration fails, whatever the database answers."""
+    from dataops.backends.mongo.capture import failing
+
+    told: set[tuple[int, str]] = set()  # what fails when it is loaded fails in both directions
+    for direction in Direction:
+        if direction is Direction.APPLY or migration.reversible:
+            line, why = failing(service, Step(service.name, migration, direction), sandbox)
+            if why and (line, why) not in told:
+                told.add((line, why))
+                message = f"{direction.value} fails here: {why}"
+                yield Finding(RULES["F001"], migration.path, line, message, service.name)
 
 
 def _knows(rule: str) -> bool:

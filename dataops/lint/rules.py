@@ -1,7 +1,7 @@
 """The rules, each with a code that never changes, and what a finding is. docs/rules.md explains every rule.
 
-Codes begin with H for the history, M for MongoDB, P for PostgreSQL, I for comments that ignore, and `squawk/` for
-squawk's own rules.
+Codes begin with H for the history, F for what a file does when it is run, M for MongoDB, P for PostgreSQL, I for
+comments that ignore, and `squawk/` for squawk's own rules.
 """
 
 from __future__ import annotations
@@ -20,13 +20,17 @@ class Severity(enum.Enum):
 
 @dataclass(frozen=True)
 class Rule:
-    """What is wrong, in one line, and what to do about it. `ignorable`: a comment with a reason may ignore it."""
+    """What is wrong, in one line, and what to do about it. `ignorable`: a comment with a reason may ignore it.
+
+    `fails`: the file cannot be run at all, and the command exits with 4.
+    """
 
     code: str
     title: str
     fix: str
     severity: Severity = Severity.ERROR
     ignorable: bool = True
+    fails: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ _OURS = (
     Rule("H013", "it is in the base and is missing here", "put the file back and undo it by a new migration"),
     Rule("H014", "the base has gone on meanwhile", "merge the base, and let this one name its last as its parent",
          ignorable=False),
+    Rule("F001", "it fails, whatever the database answers", "mend the file at that line", fails=True),
     Rule("I001", "an ignore gives no reason", "say why after the bracket: # dataops: ignore[M004] because ...",
          ignorable=False),
     Rule("I002", "an ignore names a rule that does not exist", "docs/rules.md has all of them", ignorable=False),
@@ -89,7 +94,8 @@ _OURS = (
     Rule("M009", "it is about more than one thing", "make two migrations of it: each can then be undone by itself"),
     Rule("M010", "it does not say that it can be run again",
          "make a second run end in the same documents and say repeatable = True"),
-    Rule("P001", "the file raises when it is loaded", "mend the file; its top level has to work without a database"),
+    Rule("P001", "the file raises when it is loaded", "mend the file; its top level has to work without a database",
+         fails=True),
     Rule("P002", "its statements are not known without a database",
          "write them so that they need no answer from the database"),
     Rule("P003", "it begins or ends a transaction",

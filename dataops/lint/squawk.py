@@ -13,18 +13,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dataops.backends.postgres import runner
-from dataops.errors import BrokenFile, ConfigError
+from dataops.backends.postgres.rendering import Written, written
+from dataops.backends.sandbox import Sandbox
+from dataops.errors import ConfigError
 from dataops.lint.rules import RULES, Finding, Rule
 from dataops.model import Direction, Migration, Service, Step
-from dataops.redaction import describe, message_of, redact
+from dataops.redaction import redact
 
 PG_VERSION = "14"
 """The oldest server that dataops supports."""
@@ -65,29 +65,30 @@ class _Sql:
     service: Service
     migration: Migration
     direction: Direction
-    statements: Sequence[runner.Written]
+    statements: Sequence[Written]
     text: str
     starts: Sequence[int]
 
 
-def check(service: Service, migrations: Sequence[Migration], *, ask_squawk: bool) -> Iterator[Finding]:
+def check(
+    service: Service, migrations: Sequence[Migration], sandbox: Sandbox, *, ask_squawk: bool
+) -> Iterator[Finding]:
     """Render every migration in both directions, and run squawk once for all. Raises ConfigError without squawk."""
     rendered: list[_Sql] = []
     for migration in migrations:
         for direction in Direction:
             if direction is Direction.ROLLBACK and not migration.reversible:
                 continue
-            try:
-                statements, ended = runner.written(service, Step(service.name, migration, direction))
-            except BrokenFile as error:
-                cause = error.__cause__
-                message = describe(cause) if cause else error.message.rpartition("/")[2]
-                yield Finding(RULES["P001"], migration.path, _line(cause, migration), message, service.name)
+            statements, outcome = written(service, Step(service.name, migration, direction), sandbox)
+            if outcome.broken is not None:
+                yield Finding(RULES["P001"], migration.path, outcome.line, outcome.problem, service.name)
                 break
-            if ended is not None:
-                why = message_of(ended).strip().partition("\n")[0]
-                message = f"{direction.value} cannot be shown from here on: {type(ended).__name__}: {why}"
-                yield Finding(RULES["P002"], migration.path, _line(ended, migration), message, service.name)
+            if outcome.raised is not None and outcome.raised.is_certain():
+                message = f"{direction.value} fails here: {outcome.raised}"
+                yield Finding(RULES["F001"], migration.path, outcome.line, message, service.name)
+            elif why := outcome.unseen or str(outcome.raised or ""):
+                message = f"{direction.value} cannot be shown from here on: {why}"
+                yield Finding(RULES["P002"], migration.path, outcome.line, message, service.name)
             for statement in statements:
                 for part in filter(_TRANSACTION.match, _TEXTS.sub(" ", statement.text).split(";")):
                     message = f"it says {' '.join(part.split()[:2])}"
@@ -123,7 +124,7 @@ def knows(rule: str) -> bool:
     return "invalid rule name" not in done.stderr
 
 
-def _sql(service: Service, migration: Migration, direction: Direction, statements: Sequence[runner.Written]) -> _Sql:
+def _sql(service: Service, migration: Migration, direction: Direction, statements: Sequence[Written]) -> _Sql:
     lines: list[str] = []
     starts: list[int] = []
     inside = False
@@ -187,13 +188,6 @@ def _place(source: bytes, line: int, text: str) -> int:
             if len(same) == 1:
                 return same[0]
     return line
-
-
-def _line(error: BaseException | None, migration: Migration) -> int:
-    """The line of the file where the error was raised."""
-    trail = traceback.extract_tb(error.__traceback__) if error else []
-    lines = [frame.lineno for frame in trail if frame.filename == str(migration.path) and frame.lineno]
-    return lines[-1] if lines else 1
 
 
 __all__ = ["LEFT_OUT", "ON_THE_WAY_BACK", "PG_VERSION", "check", "knows", "program"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataops.errors import DataopsError
+from dataops.model import Rendering, Step
 from dataops.othertools import watch
 from dataops.show.reports import LintReport, Look, PlanReport, ProofReport, StatusReport, below, step_remarks
 from dataops.text import visible
@@ -25,19 +26,24 @@ def status(report: StatusReport) -> str:
 
 
 def plan(report: PlanReport) -> str:
-    """An annotation for each step, on its file. What needs care is a warning."""
+    """An annotation for each step, on its file. What will fail is an error, at its line; what needs care a warning."""
     return lines(
         Annotation(
-            "warning"
-            if not step.migration.reversible or not step.migration.atomic or (rendering and rendering.opaque)
-            else "notice",
+            _level(step, rendering),
             "\n".join(step_remarks(step, rendering)),
             f"{step.service}/{step.migration.id}",
             below(step.migration.path, report.root),
-            1,
+            rendering.line if rendering else 1,
         )
         for step, rendering in report.steps
     )
+
+
+def _level(step: Step, rendering: Rendering | None) -> str:
+    if rendering and rendering.fails:
+        return "error"
+    careful = not step.migration.reversible or not step.migration.atomic or (rendering and rendering.opaque)
+    return "warning" if careful else "notice"
 
 
 def proof(report: ProofReport) -> str:

@@ -295,6 +295,7 @@ def _step(step: Step, rendering: Rendering | None) -> Json:
         "irreversible_because": migration.facts.irreversible_because or None,
         "commands": list(rendering.commands) if rendering else None,
         "opaque": (rendering.opaque or None) if rendering else None,
+        "fails": (rendering.fails or None) if rendering else None,
         "notes": list(rendering.notes) if rendering else None,
         "puts_aside": list(rendering.puts_aside) if rendering else None,
     }

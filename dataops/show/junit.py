@@ -21,11 +21,13 @@ def status(report: StatusReport) -> str:
 
 
 def plan(report: PlanReport) -> str:
-    """A case for each step, with its commands. None of them fails."""
+    """A case for each step, with its commands. A case fails where the step will fail, wherever it is run."""
     cases = []
     for step, rendering in report.steps:
         lines = [*step_remarks(step, rendering), *(rendering.commands if rendering else ())]
-        cases.append(Case(step.service, step.migration.id, output="\n".join(lines)))
+        fails = rendering.fails if rendering else ""
+        failures = (Failure("fails", fails),) if fails else ()
+        cases.append(Case(step.service, step.migration.id, failures, "\n".join(lines)))
     return document("dataops plan", cases)
 
 

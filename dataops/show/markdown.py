@@ -132,6 +132,7 @@ def _status_details(look: Look) -> Iterable[str]:
 
 def _step_row(number: int, step: Step, rendering: Rendering | None) -> list[str]:
     risks = [flag for flag in planner.flags(step) if flag not in ("transactional", "reversible", "repeatable")]
+    risks += ["FAILS"] if rendering and rendering.fails else []
     risks += ["opaque"] if rendering and rendering.opaque else []
     risks += ["puts data aside"] if rendering and rendering.puts_aside else []
     risk = _plain(", ".join(risks)) or "none known"

@@ -96,6 +96,7 @@ def rendering_remarks(rendering: Rendering | None) -> list[str]:
     if rendering is None:
         return []
     return [
+        *([f"FAILS HERE: {rendering.fails}"] if rendering.fails else []),
         *([f"opaque: {rendering.opaque}"] if rendering.opaque else []),
         *(f"puts aside: {what}" for what in rendering.puts_aside),
         *(f"note: {note}" for note in rendering.notes),

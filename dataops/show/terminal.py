@@ -292,8 +292,10 @@ def _step_lines(step: Step, rendering: Rendering | None, *, verbose: bool) -> li
         hidden = len(rendering.commands) - len(main)
         which = "" if not hidden else (", all" if hidden == more else f", {hidden} of them") + " for what is put aside"
         lines.append((f"      … and {more} more{which} (-v shows all)", "dim"))
-    if not rendering.commands and not rendering.opaque:
+    if not rendering.commands and not rendering.opaque and not rendering.fails:
         lines.append(("      no commands", "dim"))
+    if rendering.fails:
+        lines.append((f"      FAILS HERE: {rendering.fails}", "bold red"))
     if rendering.opaque:
         lines.append((f"      opaque: {rendering.opaque}", "yellow"))
     lines += [(f"      puts aside: {what}", "dim") for what in rendering.puts_aside]

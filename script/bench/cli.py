@@ -2,8 +2,8 @@
 
     .venv/bin/python script/bench/cli.py [--runs 7]
 
-Prints seconds and peak memory of what is called all day (status, wait, a plan with nothing to do), of applying the
-PostgreSQL history to three fresh databases, and of a service with ten thousand migrations; and beside each the floor
+Prints seconds and peak memory of what is called all day (status, wait, a plan with nothing to do), of a plan and of
+lint, which run files in a process of their own, of applying the PostgreSQL history to three fresh databases, and of a service with ten thousand migrations; and beside each the floor
 (starting Python and importing the drivers) or the native tools doing the same. It also prints the time that a step and
 an adoption spend on another tool's record, without a database: that has to grow in proportion to the rows. Machines
 differ and are noisy: read the ratios.
@@ -99,6 +99,18 @@ def fresh_history(runs: int, fresh: Callable[[], dict[str, str]], folder: Path) 
     show("dataops apply, 24 migrations on three fresh databases", statistics.median(ours), None, peer)
 
 
+def pending(runs: int, fresh: Callable[[], dict[str, str]], folder: Path) -> None:
+    environ = fresh()
+    for more in ([], ["-v"]):
+        command = [str(BIN / "dataops"), "plan", *more, *(f"--service={service}" for service in SERVICES)]
+        show(
+            " ".join(["dataops plan", *more, "with 24 pending in three databases"]),
+            *median(runs, [command], environ, folder),
+        )
+    command = [str(BIN / "dataops"), "lint", "--no-squawk"]
+    show("dataops lint --no-squawk, 62 files", *median(runs, [command], environ, folder))
+
+
 def many(runs: int, url: str, scratch: Path) -> None:
     folder = scratch / "many"
     versions = folder / "pg" / "versions"
@@ -178,6 +190,7 @@ def main() -> None:
             environ = fresh()
             run([str(BIN / "dataops"), "apply", "--yes"], environ, ROOT)
             all_day(runs, environ, ROOT)
+            pending(runs, fresh, ROOT)
             fresh_history(max(3, runs // 2), fresh, ROOT)
             many(max(3, runs // 2), postgres.create_database("many"), scratch)
     finally:

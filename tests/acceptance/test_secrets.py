@@ -165,9 +165,9 @@ def test_why_a_plan_is_incomplete_is_redacted_before_it_is_cut(two: Project) -> 
     secret = urlsplit(two.env["SHOP_URL"]).password
     assert secret
     two.file("bank", "003", f"raise RuntimeError('x' * {200 - len(secret) // 2} + {secret!r})")
-    opaque = two("plan", "--json").json["services"][1]["steps"][-1]["opaque"]
-    assert "xxx" in opaque
-    assert secret[:3] not in opaque
+    fails = two("plan", "--json").json["services"][1]["steps"][-1]["fails"]
+    assert "xxx" in fails
+    assert secret[:3] not in fails
 
 
 def test_the_log_is_one_object_a_line_with_the_promised_fields(two: Project) -> None:

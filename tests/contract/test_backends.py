@@ -13,6 +13,7 @@ import pytest
 from pymongo import MongoClient
 
 from dataops.backends import Database, Locked, StepFailed
+from dataops.backends.sandbox import Sandbox
 from dataops.durations import Stopwatch
 from dataops.errors import LockLost, LockNotObtained, Stopped, Unreachable
 from dataops.model import Author, Direction, Entry, Holder, JournalEvent, Step
@@ -53,7 +54,8 @@ def test_reading_rendering_and_asking_for_history_create_nothing(trial: Trial, o
     assert (state.applied, state.last, state.holder, [m.id for m in state.pending]) == ((), None, None, ["001", "002"])
     assert database.history(None) == ()
     assert database.stash_entries() == ()
-    rendering = database.render(trial.step("001"))
+    with Sandbox() as sandbox:
+        rendering = database.render(trial.step("001"), sandbox)
     assert rendering.opaque == ""
     assert any("t_001" in command for command in rendering.commands)
     assert objects() == before

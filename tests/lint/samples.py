@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dataops import lint
+from dataops.backends.sandbox import Sandbox
 from dataops.kinds import MONGODB, POSTGRESQL, Kind
 from dataops.lint import Finding, Report
 from dataops.model import Service
@@ -59,12 +60,17 @@ def project(folder: Path, files: Mapping[str, str | bytes], kind: Kind = MONGODB
     return Service("shop", kind, "", folder)
 
 
+def linted(services: Sequence[Service], *, base: str | None = None, ask_squawk: bool = True) -> Report:
+    with Sandbox() as sandbox:
+        return lint.lint(services, sandbox, base=base, ask_squawk=ask_squawk)
+
+
 def lint_mongo(folder: Path, content: str) -> Report:
-    return lint.lint([project(folder, {"20240101000000-a.py": content})])
+    return linted([project(folder, {"20240101000000-a.py": content})])
 
 
 def lint_postgres(folder: Path, content: str, *, ask_squawk: bool = True) -> Report:
-    return lint.lint([project(folder, {"a.py": content}, POSTGRESQL)], ask_squawk=ask_squawk)
+    return linted([project(folder, {"a.py": content}, POSTGRESQL)], ask_squawk=ask_squawk)
 
 
 def told(findings: Report | tuple[Finding, ...]) -> list[str]:

@@ -12,7 +12,6 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import xmlschema
 
-from dataops import lint
 from dataops.kinds import POSTGRESQL
 from dataops.lint import RULES, Finding, Ignore, Report, Rule, Severity
 from dataops.show import github, junit, sarif, terminal
@@ -20,7 +19,7 @@ from dataops.show import json as answers
 from dataops.show.github import Annotation
 from dataops.show.junit import Case, Failure
 from dataops.show.reports import LintReport
-from tests.lint.samples import mongo_file, postgres_file, project
+from tests.lint.samples import linted, mongo_file, postgres_file, project
 
 DATA = Path(__file__).with_name("data")
 HARD = "50%, a:b,c\r\nd <&\"'> \x00\x1b[31m \ud800 \U0001fae8 ]]> é"
@@ -204,7 +203,7 @@ def test_real_findings_are_valid_in_every_form(
         project(tmp_path / "m", {"20240101000000-a.py": mongo_file("db.users.drop()"), "b.py": "def ("}),
         project(tmp_path / "p", {"a.py": postgres_file("op.execute('selec 1')")}, POSTGRESQL),
     ]
-    found = lint.lint(services)
+    found = linted(services)
     report = LintReport(found, tmp_path)
     assert {finding.rule.severity for finding in found.findings} == {Severity.ERROR}
     sarif_schema.validate(json.loads(sarif.lint(report)))

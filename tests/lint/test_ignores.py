@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dataops import lint
 from dataops.kinds import POSTGRESQL
 from dataops.lint import Report
-from tests.lint.samples import lint_mongo, lint_postgres, mongo_file, postgres_file, project, told
+from tests.lint.samples import lint_mongo, lint_postgres, linted, mongo_file, postgres_file, project, told
 
 READS = "rows = list(db.users.find())"
 
@@ -124,4 +123,4 @@ def test_the_history_may_be_ignored_where_that_makes_sense(tmp_path: Path) -> No
     text = postgres_file("pass").replace(
         '"""Do 20240101000000."""', "# dataops: ignore[H009] generated\nfrom alembic import op"
     )
-    assert told(lint.lint([project(tmp_path, {"a.py": text}, POSTGRESQL)])) == []
+    assert told(linted([project(tmp_path, {"a.py": text}, POSTGRESQL)])) == []

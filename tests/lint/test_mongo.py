@@ -184,7 +184,7 @@ FINE = [
     "db.users.update_many({'$expr': {'$lt': ['$n', 1]}}, {'$inc': {'n': 1}})",
     "db.users.update_many({}, [{'$set': {'n': {'$add': ['$m', 1]}}}])",
     "db.users.update_many({'old': {'$exists': True}}, [{'$set': {'n': {'$add': ['$n', 1]}, 'old': 1}}])",
-    "db.users.update_many(whom(), {'$inc': {'n': 1}})",
+    "db.users.update_many(dict([('x', 1)]), {'$inc': {'n': 1}})",
     # throwing away
     "with applying(db, name) as stash:\n    stash.take('users')",
     "with applying(db, name) as stash:\n    stash.drop_index('users', 'phone_1')",
@@ -293,8 +293,35 @@ def test_constants_and_dictionaries_made_of_others_are_followed(tmp_path: Path) 
     assert found(tmp_path, upgrade, more=more) == ["M004:13", "M005:13"]
 
 
-def test_nothing_of_a_mongodb_migration_is_run(tmp_path: Path) -> None:
-    assert found(tmp_path, "pass", more="raise SystemExit('run')") == []
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("db.users.insert_one({})\n{}['x']", 11),
+        ("db.users.update_many({'a': 1}, {'$set': {'a': 2}})\nimport no_such_module", 11),
+        ("for user in db.users.find().limit(5):\n    pass\nno_such_name", 12),
+        ("raise RuntimeError", 10),
+    ],
+)
+def test_what_fails_whatever_the_database_answers_is_a_finding(tmp_path: Path, text: str, line: int) -> None:
+    report = lint_mongo(tmp_path, mongo_file(text))
+    assert [each.line for each in report.findings if each.rule.code == "F001"] == [line]
+    assert report.fails
+
+
+def test_a_file_that_raises_when_it_is_loaded_is_a_finding(tmp_path: Path) -> None:
+    assert found(tmp_path, "pass", more="raise SystemExit('run')") == ["F001:13"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if db.users.find_one({'_id': 1})['n'] != 3:\n    raise RuntimeError",
+        "if db.users.update_many({'a': 1}, {'$set': {'a': 2}}).matched_count != 3:\n    raise RuntimeError",
+        "print(open('seen', 'w'))",
+    ],
+)
+def test_what_an_answer_might_change_is_none(tmp_path: Path, text: str) -> None:
+    assert found(tmp_path, text) == []
 
 
 def test_each_call_of_a_helper_is_read_with_what_it_passes(tmp_path: Path) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dataops import lint
 from dataops.errors import ConfigError
 from dataops.kinds import POSTGRESQL
 from dataops.lint import squawk
-from tests.lint.samples import lint_postgres, postgres_file, project, told
+from tests.lint.samples import lint_postgres, linted, postgres_file, project, told
 
 CONCURRENTLY = "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (c)"
 
@@ -103,10 +102,10 @@ def test_every_broken_migration_is_told_and_the_others_are_read(tmp_path: Path) 
         "d.py": postgres_file("op.drop_column('t', 'c')", id_="20240104000000", parent="20240103000000"),
         "e.py": postgres_file("pass", id_="20240105000000", parent="20240104000000").replace("def upgrade", "def up"),
     }
-    report = lint.lint([project(tmp_path, files, POSTGRESQL)])
+    report = linted([project(tmp_path, files, POSTGRESQL)])
     assert [f"{finding.path.name}:{finding.line} {finding.rule.code}" for finding in report.findings] == [
         "a.py:10 P001",
-        "b.py:7 P002",
+        "b.py:7 F001",
         "c.py:3 H001",
         "d.py:7 squawk/ban-drop-column",
         "e.py:1 P001",
@@ -119,7 +118,8 @@ def test_every_broken_migration_is_told_and_the_others_are_read(tmp_path: Path) 
         "op.get_bind().execute('SELECT 1').scalar()",
         "if op.get_bind().dialect.has_table(op.get_bind(), 't'): pass",
         "import sqlalchemy\nsqlalchemy.inspect(op.get_bind())",
-        "raise SystemExit(3)",
+        "op.get_bind()\nraise SystemExit(3)",
+        "open('seen', 'w')",
     ],
 )
 def test_statements_that_depend_on_the_database_are_a_finding(tmp_path: Path, upgrade: str) -> None:
@@ -127,8 +127,19 @@ def test_statements_that_depend_on_the_database_are_a_finding(tmp_path: Path, up
 
 
 def test_what_comes_before_the_question_is_read_all_the_same(tmp_path: Path) -> None:
-    upgrade = "op.drop_table('t')\nraise ValueError\nop.drop_table('u')"
+    upgrade = "op.drop_table('t')\nop.get_bind().scalar()\nop.drop_table('u')"
     assert found(tmp_path, upgrade) == ["squawk/ban-drop-table:7", "P002:8"]
+
+
+@pytest.mark.parametrize(
+    "upgrade", ["{}['x']", "import no_such_module", "op.add_colum('t')", "raise ValueError", "op.execute(':x')"]
+)
+def test_what_fails_whatever_the_database_answers_is_a_finding_of_its_own(tmp_path: Path, upgrade: str) -> None:
+    report = lint_postgres(tmp_path, postgres_file(upgrade))
+    (finding,) = (each for each in report.findings if each.rule.code == "F001")
+    assert finding.line == 7
+    assert "a.py:7 in upgrade" in finding.message
+    assert report.fails
 
 
 @pytest.mark.parametrize(
@@ -168,6 +179,7 @@ def test_other_statements_may_name_one(tmp_path: Path, sql: str) -> None:
 
 def test_without_squawk_lint_refuses_and_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     squawk.program.cache_clear()
+    (tmp_path / "python").symlink_to(sys.executable)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     text = postgres_file("op.drop_table('t')  # dataops: ignore[squawk/ban-drop-table] it is empty")
@@ -183,7 +195,7 @@ def test_services_without_sql_need_no_squawk(tmp_path: Path, monkeypatch: pytest
     squawk.program.cache_clear()
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert told(lint.lint([project(tmp_path / "a", {})])) == []
+    assert told(linted([project(tmp_path / "a", {})])) == []
     squawk.program.cache_clear()
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dataops import config, lint
+from dataops import config
 from dataops.lint import RULES, Severity, squawk
+from tests.lint.samples import linted
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "rules.md").read_text()
@@ -46,7 +47,7 @@ def test_what_is_left_out_of_squawk_is_in_the_document() -> None:
 
 def test_blinks_history_keeps_every_rule_and_each_exception_has_a_reason() -> None:
     services = config.load(ROOT / "dataops.toml", with_urls=False, with_files=False).services
-    report = lint.lint(services)
+    report = linted(services)
     assert Counter(service for service, _ in report.files) == {
         "api": 38, "api-keys": 5, "notifications": 15, "voucher": 4
     }  # fmt: skip
@@ -59,5 +60,5 @@ def test_blinks_history_is_read_within_three_seconds() -> None:
     """Beyond the time of squawk itself, which is some hundredths of a second."""
     services = config.load(ROOT / "dataops.toml", with_urls=False, with_files=False).services
     began = time.monotonic()
-    lint.lint(services, ask_squawk=False)
+    linted(services, ask_squawk=False)
     assert time.monotonic() - began < 3

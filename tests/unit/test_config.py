@@ -95,7 +95,8 @@ def test_a_service_is_a_paragraph(tmp_path: Path) -> None:
     timeouts = Timeouts(connect=0.5, lock=120, table_lock=3, statement=3600, lease=1.5)
     voucher = Service("voucher", POSTGRESQL, environ["V"], tmp_path / "pg", timeouts=timeouts, session_pooler=True)
     found = config.load(path, environ=environ)
-    assert found == config.Config(path, (api, voucher), ("api", "voucher"))
+    assert found == config.Config(path, (api, voucher), ("api", "voucher"), found.variables)
+    assert {"V", "V_FILE", "PG_CON", "MONGODB_CON", "MONGODB_PASSWORD_FILE"} <= found.variables
     assert found.service("voucher") is found.services[1]
 
 

@@ -94,6 +94,7 @@ def test_every_error_has_its_exit_code() -> None:
         "PermissionDenied": "UNREACHABLE",
         "Refused": "UNREACHABLE",
         "ServerUnavailable": "UNREACHABLE",
+        "NoSandbox": "UNREACHABLE",
         "CannotWrite": "UNREACHABLE",
         "MigrationFailed": "FAILED",
         "Bug": "FAILED",

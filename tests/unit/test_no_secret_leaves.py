@@ -26,7 +26,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from dataops import catalogue, contents, events
 from dataops.backends.mongo import connection as mongo_connection
 from dataops.backends.postgres import connection as postgres_connection
-from dataops.backends.postgres import runner
+from dataops.backends.postgres import rendering
+from dataops.backends.sandbox import Sandbox
 from dataops.catalogue import Differs
 from dataops.errors import DataopsError, ExitCode, MigrationFailed, Unreachable
 from dataops.lint import RULES, Finding, Report
@@ -98,7 +99,8 @@ class Foreign:
             state("a1"), service=known, last=failed, holder=replace(HOLDER, who=redact(said)), server=redact(said)
         )
         self.plan = planner.plan_apply([replace(self.state, holder=None)])
-        rendered = {step.id: runner.render(known, step) for step in self.plan.steps}
+        with Sandbox() as sandbox:
+            rendered = {step.id: rendering.render(known, step, sandbox) for step in self.plan.steps}
         self.renderings: dict[str, Rendering] = rendered
         self.error = MigrationFailed(f"apply a1 failed\n  {text}", service=known.name, migration="a1")
         differences = [

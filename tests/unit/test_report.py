@@ -42,6 +42,7 @@ PLANNED = {
                     "irreversible_because": None,
                     "commands": ["insert n {}"],
                     "opaque": None,
+                    "fails": None,
                     "notes": ["n: 5 documents"],
                     "puts_aside": ["n: 5 documents"],
                 }
@@ -68,6 +69,7 @@ PLANNED = {
                     "irreversible_because": None,
                     "commands": [],
                     "opaque": "it asks",
+                    "fails": None,
                     "notes": [],
                     "puts_aside": [],
                 },
@@ -83,6 +85,7 @@ PLANNED = {
                     "irreversible_because": "b throws things away",
                     "commands": None,
                     "opaque": None,
+                    "fails": None,
                     "notes": None,
                     "puts_aside": None,
                 },

@@ -18,7 +18,6 @@ from pymongo.database import Database as MongoDB
 
 from dataops.backends import Database, Waiting
 from dataops.backends.journal import settled
-from dataops.backends.loading import function_of, load_module
 from dataops.backends.mongo import state
 from dataops.backends.mongo.connection import Document, Server, database_of, error_text
 from dataops.model import Author, Entry, Rendering, Service, State, Step
@@ -26,6 +25,7 @@ from dataops.stash.entry import StashEntry
 
 if TYPE_CHECKING:
     from dataops.backends.mongo.locked import MongoLocked
+    from dataops.backends.sandbox import Sandbox
     from dataops.catalogue import Catalogue
     from dataops.contents import Contents
 
@@ -53,12 +53,11 @@ class MongoDatabase:
         with self.server.explaining():
             return state.read(self.asking(), self.server)
 
-    def render(self, step: Step) -> Rendering:
+    def render(self, step: Step, sandbox: Sandbox) -> Rendering:
         from dataops.backends.mongo.capture import capture
 
-        migrate = function_of(load_module(self.service, step.migration), step)
         with self.server.explaining():
-            return capture(self.asking(), migrate, self._count_until)
+            return capture(self.asking(), self.service, step, sandbox, self._count_until)
 
     @cached_property
     def _count_until(self) -> float:

@@ -25,6 +25,7 @@ from dataops.stash.entry import StashEntry
 
 if TYPE_CHECKING:
     from dataops.backends.postgres.locked import PostgresLocked
+    from dataops.backends.sandbox import Sandbox
     from dataops.catalogue import Catalogue
     from dataops.contents import Contents
 
@@ -43,10 +44,10 @@ class PostgresDatabase:
         with self.server.asking() as connection:
             return state.read(connection, self.server)
 
-    def render(self, step: Step) -> Rendering:
-        from dataops.backends.postgres import runner
+    def render(self, step: Step, sandbox: Sandbox) -> Rendering:
+        from dataops.backends.postgres import rendering as offline
 
-        rendering = runner.render(self.service, step)
+        rendering = offline.render(self.service, step, sandbox)
         text = "\n".join(rendering.commands)
         notes = [note for name, note in self._big_tables.items() if re.search(rf"\b{re.escape(name)}\b", text)]
         return replace(rendering, notes=(*rendering.notes, *notes))

@@ -1,4 +1,4 @@
-"""Renders and runs one migration file with Alembic.
+"""Runs one migration file with Alembic. `offline` does the same for a file that is only looked at.
 
 A file is executed from exactly the text whose checksum was taken. It gets an `op` and a `context` of its own, because
 Alembic's module-level proxies are global, and services run side by side in threads.
@@ -6,15 +6,11 @@ Alembic's module-level proxies are global, and services run side by side in thre
 
 from __future__ import annotations
 
-import inspect
-import io
 import re
 import time
 import types
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import alembic.context
@@ -23,24 +19,17 @@ import psycopg
 from alembic.config import Config
 from alembic.operations import Operations
 from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext, RevisionStep
+from alembic.runtime.migration import RevisionStep
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import Revision, RevisionMap
 from psycopg.rows import DictRow
 from sqlalchemy import Engine, event
 
-from dataops.backends.loading import function_name, function_of, load_module
+from dataops.backends.loading import function_name, load_module
 from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.engine import Another, MigrationEngine
-from dataops.model import Direction, Rendering, Service, Step
-from dataops.redaction import message_of, redact
+from dataops.model import Direction, Service, Step
 from dataops.statements import Statement, Tally, has_listeners, report, without_values
-
-_PUTS_ASIDE = re.compile(
-    r"CREATE TABLE dataops_stash_\w+\.(\S+) AS|ALTER TABLE (?:IF EXISTS )?(\S+) SET SCHEMA dataops_stash_"
-)
-
-_SERVES_STASH = re.compile(r"(CREATE|DROP) SCHEMA (IF EXISTS )?dataops_stash_|DO \$\$.*dataops_stash_", re.DOTALL)
 
 
 class Runner:
@@ -72,10 +61,14 @@ class Runner:
 
             module = load_module(self._service, step.migration)
             _surround(module, step, before, after, self._listener)
-            environment = _environment(lambda heads, context: [_revision_step(step, module)])
+            environment = EnvironmentContext(
+                Config(),
+                cast(ScriptDirectory, None),  # Alembic would look for files in it, but `fn` gives it the steps
+                fn=lambda heads, context: [_revision_step(step, module)],
+            )
             environment.configure(connection=connection, transaction_per_migration=True, on_version_apply=at_the_end)
             context = environment.get_context()
-            _own_proxies(module, context, environment)
+            own_proxies(module, Operations(context), environment)
             context.run_migrations()
             if connection.in_transaction():
                 # The file has ended Alembic's transaction. What came after that, our record included, is in one that
@@ -154,64 +147,6 @@ class _Listener:
             )
 
 
-@dataclass(frozen=True)
-class Written:
-    """One statement of a rendered step.
-
-    `line` is the line of the file that sent it, 0 when that is not known.
-    """
-
-    text: str
-    line: int
-    in_transaction: bool
-
-
-def render(service: Service, step: Step) -> Rendering:
-    """The statements of a step, from Alembic's offline mode, which needs no connection. Raises BrokenFile."""
-    statements, error = written(service, step)
-    opaque = ""
-    if error is not None:
-        text = message_of(error).strip().split("\n")[0]
-        opaque = f"its statements depend on the database ({type(error).__name__}: {text})"
-    commands = tuple(statement.text for statement in statements)
-    aside = dict.fromkeys(match for command in commands for match in _PUTS_ASIDE.findall(command))
-    return Rendering(
-        tuple(map(redact, commands)),
-        opaque,
-        puts_aside=tuple(redact(what.strip('"')) for pair in aside for what in pair if what),
-        stash=frozenset(at for at, command in enumerate(commands) if _SERVES_STASH.match(command)),
-    )
-
-
-def written(service: Service, step: Step) -> tuple[tuple[Written, ...], BaseException | None]:
-    """The statements of a step in Alembic's offline mode, and the error that ended it early, if any. Raises BrokenFile.
-
-    A step that asks the database something cannot be rendered without a database. That does not mean that the step is
-    wrong: it may still be applied without any problem.
-    """
-    module = load_module(service, step.migration)
-    buffer = _Statements(str(step.migration.path))
-    environment = _environment(lambda heads, context: [], as_sql=True)
-    environment.configure(
-        dialect_name="postgresql",
-        dialect_opts={"paramstyle": "named"},
-        output_buffer=cast(Any, buffer),
-        literal_binds=True,
-        transactional_ddl=False,
-    )
-    context = environment.get_context()
-    context.autocommit_block = buffer.autocommit_block  # type: ignore[method-assign]
-    _own_proxies(module, context, environment)
-    ended: BaseException | None = None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            function_of(module, step)()
-    except (Exception, SystemExit) as error:  # noqa: BLE001
-        ended = error
-    return tuple(buffer.statements), ended
-
-
 def stamp(connection: psycopg.Connection[DictRow], revision: str | None) -> None:
     """Set alembic_version to `revision` in the caller's transaction. None means that nothing is applied."""
     connection.execute(
@@ -243,16 +178,11 @@ def _surround(
     setattr(module, name, run)
 
 
-def _environment(fn: Any, *, as_sql: bool = False) -> EnvironmentContext:
-    # Without a ScriptDirectory: Alembic would look for files in it, but `fn` gives it the steps.
-    return EnvironmentContext(Config(), cast(ScriptDirectory, None), fn=fn, as_sql=as_sql)
-
-
-def _own_proxies(module: types.ModuleType, context: MigrationContext, environment: EnvironmentContext) -> None:
+def own_proxies(module: types.ModuleType, operations: Operations, environment: EnvironmentContext) -> None:
     """Replace `alembic.op` and `alembic.context` in a file with objects of this step. See ADR 4."""
     for name, value in list(vars(module).items()):
         if value is alembic.op:
-            setattr(module, name, Operations(context))
+            setattr(module, name, operations)
         elif value is alembic.context:
             setattr(module, name, environment)
 
@@ -269,38 +199,4 @@ def _revision_step(step: Step, module: types.ModuleType) -> RevisionStep:
     return RevisionStep(revisions, revision, step.direction is Direction.APPLY)
 
 
-class _Statements(io.StringIO):
-    """Collects the statements that Alembic writes in offline mode.
-
-    Alembic writes each statement, its terminator and the blank lines after it with a call each.
-    """
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self.statements: list[Written] = []
-        self._path = path
-        self._in_transaction = True
-
-    def write(self, text: str) -> int:
-        statement = inspect.cleandoc(text).rstrip(";").rstrip()
-        if statement:
-            self.statements.append(Written(statement, self._line(), self._in_transaction))
-        return len(text)
-
-    @contextmanager
-    def autocommit_block(self) -> Iterator[None]:
-        """Replaces Alembic's own method, so that we know which statements are inside of the block."""
-        self._in_transaction = False
-        try:
-            yield
-        finally:
-            self._in_transaction = True
-
-    def _line(self) -> int:
-        frame = inspect.currentframe()
-        while frame is not None and frame.f_code.co_filename != self._path:
-            frame = frame.f_back
-        return 0 if frame is None else frame.f_lineno
-
-
-__all__ = ["Runner", "Written", "may_write", "render", "stamp", "written"]
+__all__ = ["Runner", "may_write", "own_proxies", "stamp"]

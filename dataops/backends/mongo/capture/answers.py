@@ -18,6 +18,7 @@ from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
 from dataops.backends.mongo.capture.wire import CODEC
 from dataops.backends.mongo.capture.wording import SESSION_KEYS, command_text, target_of
+from dataops.backends.sandbox import Asked
 from dataops.redaction import describe, redact
 
 Document = dict[str, Any]
@@ -31,6 +32,11 @@ _SAMPLED = "reads of {} were limited to samples: more commands of this kind may 
 _READS = {
     "find", "aggregate", "count", "distinct", "listCollections", "listIndexes", "dbStats", "collStats", "buildInfo",
 }  # fmt: skip
+_COUNTED = {
+    "insert", "update", "delete", "bulkWrite", "aggregate", "createIndexes", "create", "drop", "dropIndexes",
+    "renameCollection", "collMod",
+}  # fmt: skip
+"""Writes whose answer is no more than how many documents or indexes they changed."""
 _WITHOUT_EFFECT = {"ping", "endSessions", "killCursors", "commitTransaction", "abortTransaction", "getMore"}
 
 
@@ -49,6 +55,13 @@ class Recording:
             self.notes.append(text)
 
 
+_ANY_SERVER = {
+    "maxBsonObjectSize": 16 << 20, "maxMessageSizeBytes": 48_000_000, "maxWriteBatchSize": 100_000,
+    "logicalSessionTimeoutMinutes": 30, "minWireVersion": 0, "maxWireVersion": 21, "readOnly": False,
+}  # fmt: skip
+"""What the oldest server that we support, 7.0, says of itself."""
+
+
 class TooMuch(Exception):
     """The migration sends more commands than a plan can follow."""
 
@@ -56,12 +69,15 @@ class TooMuch(Exception):
 class Answers:
     """Answers the commands of one migration.
 
-    Reads go to `real`, with the rights of its user. Until `count_until` (of time.monotonic) it also counts the
-    documents that the commands would change. `broken` says why the recording is incomplete, or is "".
+    Reads go to `real`, with the rights of its user; without it, they find nothing. Until `count_until` (of
+    time.monotonic) it also counts the documents that the commands would change. `broken` says why the recording is
+    incomplete, or is "". `asked` is what the migration has learned: also a read may be about documents that its own
+    writes, or a step before it, would change.
     """
 
-    def __init__(self, real: Database[Document], recording: Recording, count_until: float) -> None:
+    def __init__(self, real: Database[Document] | None, recording: Recording, count_until: float) -> None:
         self.broken = ""
+        self.asked = Asked.NOTHING
         self._real = real
         self._recording = recording
         self._documents_left = MAX_DOCUMENTS
@@ -83,7 +99,9 @@ class Answers:
                     stage in ("$merge", "$out") for stage in (command.get("pipeline") or [{}])[-1]
                 )
                 if name in _READS and not writes:
+                    self.asked = Asked.ANSWERS
                     return self._read(database, name, command)
+                self.asked = max(self.asked, Asked.COUNTS if name in _COUNTED else Asked.ANSWERS)
                 return self._write(database, name, command)
             except TooMuch as error:
                 self.broken = str(error)
@@ -95,7 +113,7 @@ class Answers:
                 return {"ok": 0.0, "errmsg": describe(error), "code": 1}
 
     def _hello_answer(self) -> Document:
-        if not self._hello:
+        if not self._hello and self._real is not None:
             real = self._real.client.admin.command("hello")
             fields = (
                 "isWritablePrimary", "maxBsonObjectSize", "maxMessageSizeBytes", "maxWriteBatchSize", "localTime",
@@ -104,11 +122,13 @@ class Answers:
             )  # fmt: skip
             self._hello = {key: real[key] for key in fields if key in real}
         # A client sends writes only to a primary. So we are one, even if the real server is a secondary.
-        return {"helloOk": True, "ismaster": True, **self._hello, "isWritablePrimary": True, "ok": 1.0}
+        return {"helloOk": True, "ismaster": True, **(self._hello or _ANY_SERVER), "isWritablePrimary": True, "ok": 1.0}
 
     # Reading
 
     def _read(self, database: str, name: str, command: Document) -> Document:
+        if self._real is None:
+            return self._empty(database, command, name)
         asked = {key: value for key, value in command.items() if key not in SESSION_KEYS}
         allowed = min(self._documents_left, _BATCH)
         if name == "find":
@@ -196,7 +216,7 @@ class Answers:
                 notes.append(self._counted[key])
 
     def _count(self, database: str, collection: str, query: Document) -> str:
-        if time.monotonic() > self._count_until:
+        if self._real is None or time.monotonic() > self._count_until:
             return ""
         try:
             real, name = self._real.client[database][collection], redact(collection)

@@ -1,0 +1,62 @@
+"""The statements of a PostgreSQL step, as the file sends them to Alembic's offline mode in the sandbox."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from dataops.backends.sandbox import Asked, Outcome, Sandbox
+from dataops.model import Rendering, Service, Step
+from dataops.redaction import redact
+
+_PART = "dataops.backends.postgres.offline"
+
+_PUTS_ASIDE = re.compile(
+    r"CREATE TABLE dataops_stash_\w+\.(\S+) AS|ALTER TABLE (?:IF EXISTS )?(\S+) SET SCHEMA dataops_stash_"
+)
+
+_SERVES_STASH = re.compile(r"(CREATE|DROP) SCHEMA (IF EXISTS )?dataops_stash_|DO \$\$.*dataops_stash_", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Written:
+    """One statement of a rendered step.
+
+    `line` is the line of the file that sent it, 0 when that is not known.
+    """
+
+    text: str
+    line: int
+    in_transaction: bool
+
+
+def render(service: Service, step: Step, sandbox: Sandbox) -> Rendering:
+    """The statements of a step. Raises BrokenFile."""
+    statements, outcome = written(service, step, sandbox)
+    commands = tuple(statement.text for statement in statements)
+    aside = dict.fromkeys(match for command in commands for match in _PUTS_ASIDE.findall(command))
+    known = Rendering(
+        tuple(map(redact, commands)),
+        puts_aside=tuple(redact(what.strip('"')) for pair in aside for what in pair if what),
+        stash=frozenset(at for at, command in enumerate(commands) if _SERVES_STASH.match(command)),
+    )
+    return outcome.complete(known, Asked.NOTHING, "its statements depend on the database")
+
+
+def written(service: Service, step: Step, sandbox: Sandbox) -> tuple[tuple[Written, ...], Outcome]:
+    """The statements of a step, and how the file ended.
+
+    A step that asks the database something cannot be rendered without a database. That does not mean that the step is
+    wrong: it may still be applied without any problem.
+    """
+    statements: list[Written] = []
+
+    def heard(message: dict[str, Any]) -> None:
+        statements.append(Written(**message))
+
+    outcome = sandbox.run(_PART, service, step, {}, heard)
+    return tuple(statements), outcome
+
+
+__all__ = ["Written", "render", "written"]
