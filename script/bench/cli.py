@@ -3,10 +3,10 @@
     .venv/bin/python script/bench/cli.py [--runs 7]
 
 Prints seconds and peak memory of what is called all day (status, wait, a plan with nothing to do), of a plan and of
-lint, which run files in a process of their own, of applying the PostgreSQL history to three fresh databases, and of a service with ten thousand migrations; and beside each the floor
-(starting Python and importing the drivers) or the native tools doing the same. It also prints the time that a step and
-an adoption spend on another tool's record, without a database: that has to grow in proportion to the rows. Machines
-differ and are noisy: read the ratios.
+lint, which run files in a process of their own, of applying the PostgreSQL history to three fresh databases, and of a
+service with ten thousand migrations; and beside each the floor (starting Python and importing the drivers) or the
+native tools doing the same. It also prints the time that a step and an adoption spend on another tool's record, without
+a database: that has to grow in proportion to the rows. Machines differ and are noisy: read the ratios.
 """
 
 from __future__ import annotations

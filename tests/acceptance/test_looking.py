@@ -206,6 +206,31 @@ def test_what_stays_inside_is_no_reaching_out(two: Project, service: str, body: 
     assert answer.stderr == ""
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_thread_that_a_file_leaves_behind_reaches_nothing_and_disturbs_no_other_file(
+    two: Project, service: str
+) -> None:
+    later = "import threading\nthreading.Timer(0.01, lambda: open('seen', 'w').close()).start()"
+    two.file(service, "003", later)
+    two.file(service, "004", "import time\ntime.sleep(0.2)\n" + FIRST[service])
+    with Sandbox() as sandbox:
+        _, fourth = rendered(two, service, sandbox, "003", "004")
+    assert (len(fourth.commands), fourth.opaque) == (1, "")
+    assert not Path("seen").exists()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_a_file_does_to_its_process_is_gone_for_the_next(two: Project, service: str) -> None:
+    two.file(service, "003", "import os\nos.chdir('/')\nos.environ.update(SHOP_URL='mine', LEFT='x')\n")
+    seen = "import os\nassert os.getcwd() != '/' and 'LEFT' not in os.environ\n"
+    two.file(service, "004", seen + FIRST[service])
+    two.file(service, "005", "import os\nos.environ['SHOP_URL']")
+    steps = two("plan", "--json", "-v", "--service", service).json["services"][0]["steps"]
+    assert [step["fails"] for step in steps] == [None] * 5
+    assert (len(steps[3]["commands"]), steps[3]["opaque"]) == (1, None)
+    assert "it reads the variable SHOP_URL" in steps[4]["opaque"]
+
+
 # --- time
 
 

@@ -163,7 +163,9 @@ class Sandbox:
             finally:
                 self._purse = max(0.0, self._purse - max(0.0, time.monotonic() - began - FREE_SECONDS))
             outcome = _outcome(message["end"], service, step)
-            if outcome.unseen:
+            if message.get("threads"):  # they would go on beside the next file
+                process.kill()
+            if message.get("threads") or outcome.unseen:
                 self._end()
             return outcome
 
@@ -188,7 +190,7 @@ class Sandbox:
         environ, hidden = visible(os.environ, self._variables)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-B", "-c", _BOOT, str(len(sys.path)), *sys.path, *sys.argv],
+                [sys.executable, "-c", _BOOT, str(len(sys.path)), *sys.path, *sys.argv],
                 env=environ,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

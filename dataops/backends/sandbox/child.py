@@ -87,7 +87,7 @@ def main() -> NoReturn:
         pipe.send({"ready": True})
         end = _look(request, part, fence, pipe)
         signal.alarm(0)
-        pipe.send({"end": end})
+        pipe.send({"end": end, "threads": _threads()})
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environ)
@@ -139,6 +139,12 @@ def _line(error: BaseException | None, migration: Migration) -> int:
     trail = traceback.walk_tb(error.__traceback__) if error else []
     lines = [line for frame, line in trail if frame.f_code.co_filename == str(migration.path) and line]
     return lines[-1] if lines else 1
+
+
+def _threads() -> bool:
+    """Whether threads of the file go on. A client of pymongo lets its own threads end a little later."""
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    return not all(thread.name.startswith("pymongo_") for thread in others)
 
 
 def _exits(status: int = 0) -> NoReturn:

@@ -80,8 +80,9 @@ class Fence:
         self._socket = ""
         self._up = False
         self._main = threading.get_ident()
+        self._hidden = set(hidden)
+        self._read = _hide(self.refuse)
         sys.addaudithook(self._heard)
-        _hide(set(hidden), self.refuse)
         for name, words in _UNSEEN.items():
             setattr(os, name, self._instead(words))
         _posixsubprocess.fork_exec = self._instead(_STARTS)  # multiprocessing calls it without an audit event
@@ -96,16 +97,22 @@ class Fence:
 
     @contextmanager
     def around(self, path: Path, socket: str) -> Iterator[None]:
-        """Refuse in this scope what the migration at `path` does, but connections to the one `socket` of ours."""
+        """Refuse in this scope what the migration at `path` does, but connections to the one `socket` of ours.
+
+        A thread that a file has started is refused outside of the scope as well.
+        """
         self._path, self._socket, self._up = path, socket, True
+        self._read.clear()
+        self._read.update(self._hidden)
+        sys.dont_write_bytecode = True  # what the file imports would be compiled into files
         try:
             yield
         finally:
-            self._up = False
+            self._up = sys.dont_write_bytecode = False
 
     def refuse(self, what: str) -> None:
         """End the process because the file does this, unless the fence is down."""
-        if not self._up:
+        if self._is_down():
             return
         folder = self._path.parent.absolute()
         frames = list(_frames(sys._getframe(), folder))
@@ -119,6 +126,9 @@ class Fence:
         line = next((frame.f_lineno for frame in frames if frame.f_code.co_filename == str(self._path)), 1)
         self._ended(what, where, line)
 
+    def _is_down(self) -> bool:
+        return not self._up and threading.get_ident() == self._main
+
     def _instead(self, words: str) -> Callable[..., Any]:
         def refused(*arguments: Any, **_: Any) -> None:
             self.refuse(words.format(*map(_shown, arguments)))
@@ -126,7 +136,7 @@ class Fence:
         return refused
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if not self._up:
+        if self._is_down():
             return
         words = _REFUSED.get(event, "")
         match event:
@@ -181,8 +191,12 @@ def _is_called_by(folder: Path, module: str) -> bool:
     return False
 
 
-def _hide(hidden: set[str], refuse: Callable[[str], None]) -> None:
-    """Refuse that one of these variables is read. They are not in the environment, so C does not see them either."""
+def _hide(refuse: Callable[[str], None]) -> set[str]:
+    """A set of names; it is refused that a variable of such a name is read, unless the file has set it itself.
+
+    They are not in the environment, so C does not see them either.
+    """
+    hidden: set[str] = set()
 
     class Environ(os._Environ):  # type: ignore[type-arg]
         def __getitem__(self, key: Any) -> Any:
@@ -195,6 +209,7 @@ def _hide(hidden: set[str], refuse: Callable[[str], None]) -> None:
             super().__setitem__(key, value)
 
     os.environ.__class__ = Environ
+    return hidden
 
 
 _CONNECTING = {"psycopg.generators": "connect", "psycopg2": "_connect", "MySQLdb": "connect", "pyodbc": "connect"}
