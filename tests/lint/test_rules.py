@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+import resource
 from collections import Counter
 from pathlib import Path
 
@@ -56,9 +56,15 @@ def test_blinks_history_keeps_every_rule_and_each_exception_has_a_reason() -> No
     assert all(len(ignore.reason.split()) > 3 for _, ignore in report.ignored)
 
 
+def _computed() -> float:
+    """Seconds of this process and of those that it has ended. They do not grow when the machine is busy."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
 def test_blinks_history_is_read_within_three_seconds() -> None:
     """Beyond the time of squawk itself, which is some hundredths of a second."""
     services = config.load(ROOT / "dataops.toml", with_urls=False, with_files=False).services
-    began = time.monotonic()
+    began = _computed()
     linted(services, ask_squawk=False)
-    assert time.monotonic() - began < 3
+    assert _computed() - began < 3
