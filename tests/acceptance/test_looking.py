@@ -322,7 +322,7 @@ FAILS = {
     "NameError": "no_such_name",
     "AttributeError": "time.no_such_function()",
     "RuntimeError": "raise RuntimeError('no')",
-    "FileNotFoundError": "open('missing.sql')",
+    "FileNotFoundError": "import pathlib\npathlib.Path(__file__).with_name('missing.sql').read_text()",
     "SystemExit": "import os\nos._exit(0)",
     "KeyboardInterrupt": "raise KeyboardInterrupt",
 }
@@ -361,6 +361,7 @@ NOT_SURE = {
         "db.t_001.find_one_and_update({}, {'$set': {'a': 1}})['_id']",
         "db.many.insert_one({'_id': 1})\n[1][0 if db.many.count_documents({}) else 1]",
         "import os\nos.environ['NOT_SET_HERE']",
+        "if 'go' not in open('/proc/self/environ').read():\n    open('/run/secrets/only-in-the-cluster')",
     ],
 }
 
@@ -375,7 +376,7 @@ def test_a_good_step_is_never_called_failing(two: Project, service: str, body: s
     assert (answer.code, step["fails"]) == (2, None)
     assert "003.py:" in step["opaque"]
     assert two("lint", "--json", "--service", service, "--no-squawk").code != 4
-    assert two("apply", "--yes", env={"NOT_SET_HERE": "x"}).code == 0
+    assert two("apply", "--yes", env={"NOT_SET_HERE": "go"}).code == 0
 
 
 def test_every_format_says_which_step_will_fail(two: Project) -> None:

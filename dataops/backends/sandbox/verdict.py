@@ -72,8 +72,8 @@ def nature_of(error: BaseException, folder: Path) -> Nature:
         return Nature.PLAIN
     if _is_about_none(error) or _comes_from_elsewhere(error, folder):
         return Nature.DOUBTFUL
-    if isinstance(error, FileNotFoundError):
-        return Nature.PLAIN
+    if isinstance(error, FileNotFoundError) and is_beside(str(error.filename), folder):
+        return Nature.PLAIN  # it belongs to the migration; another one may only be where the step is run
     if isinstance(error, OSError | MemoryError | RecursionError | EOFError):  # input() at a terminal may get an answer
         return Nature.DOUBTFUL
     if isinstance(error, LookupError | AttributeError | TypeError):
