@@ -69,7 +69,7 @@ REACHES_OUT = {
     """,
     "a client of pymongo": """
         import pymongo
-        client = pymongo.MongoClient(MONGO, serverSelectionTimeoutMS=500)
+        client = pymongo.MongoClient(MONGO, serverSelectionTimeoutMS=500, connect=False)
         client.get_default_database().seen.insert_one({"_id": 1})  # here
     """,
     "a variable": """
