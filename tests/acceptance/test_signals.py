@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.projects import Project, await_line, ended
+from tests.projects import Project, await_line, ended, until
 from tests.terminal import Terminal
 
 
@@ -31,16 +32,19 @@ def test_ctrl_c_typed_at_the_question_is_one_too(two: Project) -> None:
     assert two("history").stdout == ""
 
 
+def _looks_at_files(pid: int) -> bool:
+    """Whether a command has started the process in which it looks at files."""
+    return any(children.read_text() for children in Path(f"/proc/{pid}/task").glob("*/children"))
+
+
 @pytest.mark.parametrize("services", [("shop",), ("bank",), ("shop", "bank")])
 def test_a_signal_while_the_plan_is_made_ends_the_command_at_once(two: Project, services: tuple[str, ...]) -> None:
     """Planning runs the files; here that takes long. Nothing is held yet, so there is nothing to finish."""
     for service in services:
-        path = two.folder / f"planning-{service}"
-        two.file(service, "003", f"import pathlib\npathlib.Path({str(path)!r}).touch()\ntime.sleep(60)")
+        two.file(service, "003", "time.sleep(60)")
     chosen = [option for service in services for option in ("--service", service)]
     with two.running("apply", "--yes", *chosen) as process:
-        for service in services:
-            two.reached(f"planning-{service}")
+        until(lambda: _looks_at_files(process.pid), what="it looks at the files")
         process.send_signal(signal.SIGTERM)
         answer = ended(process, timeout=8)
     assert answer.code == 75
@@ -50,9 +54,9 @@ def test_a_signal_while_the_plan_is_made_ends_the_command_at_once(two: Project, 
 @pytest.mark.parametrize("command", [["plan"], ["plan", "--json"]])
 def test_sigterm_ends_a_command_that_only_looks(two: Project, command: list[str]) -> None:
     """By its own hand, with 75: the first process of a container would not even hear a signal that nobody handles."""
-    two.file("bank", "003", "pathlib.Path('planning').touch(); time.sleep(8)", head="import pathlib")
+    two.file("bank", "003", "time.sleep(60)")
     with two.running(*command) as process:
-        two.reached("planning")
+        until(lambda: _looks_at_files(process.pid), what="it looks at the files")
         process.send_signal(signal.SIGTERM)
         assert ended(process, timeout=5).code == 75
 
