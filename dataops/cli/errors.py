@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import click
 
+from dataops import libraries
 from dataops.cli import termination
 from dataops.cli.session import Invocation
-from dataops.errors import CannotWrite, ConfigError, DataopsError, ExitCode, Stopped, UsageError
+from dataops.errors import CannotWrite, DataopsError, ExitCode, Stopped, UsageError
 from dataops.redaction import message_of, redact
 from dataops.text import visible
 
@@ -37,11 +37,12 @@ def guarded(command: Callable[[], int | None], invocation: Invocation) -> int:
         invocation.report_error(error)
         return error.exit_code
     except ImportError as error:
-        if (error.name or "").partition(".")[0] not in _LIBRARIES:
+        hidden = libraries.explained(error)
+        if hidden is None:
             invocation.report_bug(error)
             return ExitCode.FAILED
-        invocation.report_error(_hidden(error))
-        return ExitCode.INVALID
+        invocation.report_error(hidden)
+        return hidden.exit_code
     except OSError as error:
         problem = unwritable(error)
         invocation.report_error(problem)
@@ -49,21 +50,6 @@ def guarded(command: Callable[[], int | None], invocation: Invocation) -> int:
     except BaseException as error:  # noqa: BLE001  a file may raise any class, and Python would print its secrets
         invocation.report_bug(error)
         return ExitCode.FAILED
-
-
-_LIBRARIES = {"alembic", "bson", "click", "gridfs", "psycopg", "pymongo", "rich", "sqlalchemy"}
-
-
-def _hidden(error: ImportError) -> ConfigError:
-    """The error for a library of ours that another package of the same name hides, or that is not installed."""
-    name = (error.name or "").partition(".")[0]
-    found = getattr(sys.modules.get(name), "__path__", None)
-    if found is None:
-        return ConfigError(f"the Python package {name} is missing: {message_of(error)}", hint="install dataops again")
-    return ConfigError(
-        f"the Python package {name} that was found in {', '.join(found)} is not the library that dataops needs",
-        hint="give that folder another name, or take it out of PYTHONPATH",
-    )
 
 
 def _report_usage(error: click.ClickException, invocation: Invocation) -> None:

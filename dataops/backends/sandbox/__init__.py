@@ -177,13 +177,16 @@ class Sandbox:
         assert process.stdin is not None
         try:
             send(process.stdin.fileno(), request)
-            self._receive(process, time.monotonic() + _START_SECONDS)
+            message = self._receive(process, time.monotonic() + _START_SECONDS)
         except (TooLate, EndOfPipe) as error:
             if self._closed:
                 raise EndOfPipe from error
             process.kill()
             how = self._end()
             raise NoSandbox(f"the process in which migration files are looked at has ended ({how})") from error
+        if "end" in message:  # a library is not what it should be
+            self._end()
+            raise _error(message["end"])
         return process
 
     def _start(self) -> subprocess.Popen[bytes]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dataops import kinds
+from dataops import kinds, libraries
 from dataops.backends.loading import function_of, load_module, not_loaded, place_of
 from dataops.backends.sandbox.fence import Fence
 from dataops.backends.sandbox.pipe import EndOfPipe, receive, send
@@ -81,7 +81,13 @@ def main() -> NoReturn:
             request = pipe.receive()
         except EndOfPipe:
             _exit(0)
-        part = importlib.import_module(request["part"])
+        try:
+            part = importlib.import_module(request["part"])
+        except ImportError as error:
+            if (problem := libraries.explained(error)) is None:
+                raise
+            pipe.send({"end": _refused(problem)})
+            _exit(0)
         # Whoever started us ends us when the time is over. If they are gone, the alarm does it.
         signal.alarm(int(request["seconds"]) + _GRACE_SECONDS)
         pipe.send({"ready": True})
@@ -110,9 +116,7 @@ def _look(request: dict[str, Any], part: types.ModuleType, fence: Fence, pipe: _
         except DataopsError as error:
             if isinstance(error, BrokenFile) and task is None:
                 return _broken(error, migration)
-            names = [each.__name__ for each in type(error).__mro__]
-            who = {"service": error.service, "migration": error.migration}
-            return {"refused": names, "text": error.message, "hint": error.hint, **who}
+            return _refused(error)
         except BaseException as error:  # noqa: BLE001  a file may raise anything, and only the file raises here
             if task is None:
                 return _broken(not_loaded(service, migration, error), migration, error)
@@ -125,6 +129,12 @@ def _look(request: dict[str, Any], part: types.ModuleType, fence: Fence, pipe: _
                 "asked": int(task.asked),
             }
     return {}
+
+
+def _refused(error: DataopsError) -> dict[str, Any]:
+    names = [each.__name__ for each in type(error).__mro__]
+    who = {"service": error.service, "migration": error.migration}
+    return {"refused": names, "text": error.message, "hint": error.hint, **who}
 
 
 def _broken(error: BrokenFile, migration: Migration, cause: BaseException | None = None) -> dict[str, Any]:
