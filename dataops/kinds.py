@@ -47,6 +47,9 @@ class Kind:
 
     `longest_database_name` is in bytes, and `not_in_database_names` are the characters that no name may have.
 
+    `ours` are the names of the tables or collections that hold the record, the journal and the lock. No migration may
+    change them.
+
     `language` is the language of a code block in Markdown that shows its commands. `module` is the package that has the
     functions `connect` and `driver` (see dataops.backends).
     """
@@ -63,6 +66,7 @@ class Kind:
     module: str
     longest_database_name: int = 63
     not_in_database_names: str = ""
+    ours: frozenset[str] = frozenset()
 
 
 POSTGRESQL = Kind(
@@ -76,6 +80,7 @@ POSTGRESQL = Kind(
     url_variable="PG_CON",
     language="sql",
     module="dataops.backends.postgres",
+    ours=frozenset({"alembic_version", "dataops_journal"}),
 )
 MONGODB = Kind(
     name="mongodb",
@@ -89,6 +94,7 @@ MONGODB = Kind(
     language="js",
     module="dataops.backends.mongo",
     not_in_database_names='/\\. "$*<>:|?',
+    ours=frozenset({"pymongo_migrate", "dataops_journal", "dataops_lock"}),
 )
 
 _kinds = {kind.name: kind for kind in (MONGODB, POSTGRESQL)}

@@ -365,7 +365,8 @@ class Rendering:
     `opaque` says why some are not known, and `fails` with which error the step will end, wherever it is run; `commands`
     then ends before that. `line` is the line of the file at which it fails. `notes` are facts for the reader, such as
     about how many documents a command will change. `puts_aside` says what goes into the stash, and about how much.
-    `stash` are the positions of the commands that only fill or empty the stash.
+    `stash` are the positions of the commands that only fill or empty the stash. `harms` are the commands that change
+    something that is ours, such as the journal: such a step is refused.
     """
 
     commands: tuple[str, ...] = ()
@@ -373,6 +374,7 @@ class Rendering:
     notes: tuple[str, ...] = ()
     puts_aside: tuple[str, ...] = ()
     stash: frozenset[int] = frozenset()
+    harms: tuple[str, ...] = ()
     fails: str = ""
     line: int = 1
 

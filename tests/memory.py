@@ -233,6 +233,7 @@ class MemoryLocked:
 
     def __init__(self, database: MemoryDatabase, server: Server) -> None:
         self.database: Database = database
+        self.notes: tuple[str, ...] = ()
         self.token = server.token
         self._service = database.service
         self._server = server

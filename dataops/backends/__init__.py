@@ -118,6 +118,10 @@ class Locked(Protocol):
     def database(self) -> Database:
         """The same database, to ask it questions."""
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the operator has to know about this database before anything is done. Each is told once a run."""
+
     def read(self) -> State:
         """What the database says now, asked over what is open already: a password may have ended meanwhile.
 

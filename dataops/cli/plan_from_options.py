@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from dataops.backends import opened
 from dataops.cli.session import Session
-from dataops.errors import UsageError
-from dataops.model import Direction, Migration, Plan, Rendering, Service, State
+from dataops.errors import HistoryError, UsageError
+from dataops.model import Direction, Migration, Plan, Rendering, Service, State, Step
 from dataops.planning import planner
 from dataops.planning.target import find_migration, find_target
 from dataops.run.reading import read_all, side_by_side
@@ -53,7 +53,8 @@ def render(plan: Plan, session: Session, *, everything: bool = False) -> dict[st
     """The commands of every step, services side by side.
 
     For people, a very long plan is rendered only as far as it is shown. A rollback is always rendered whole: a step
-    whose stash was pruned refuses here, before anything is undone.
+    whose stash was pruned refuses here, before anything is undone. Raises HistoryError for a step that changes what is
+    ours.
     """
     everything = everything or session.verbose or session.as_json or plan.direction is Direction.ROLLBACK
     limit = None if everything else terminal.SHOWN_STEPS
@@ -61,9 +62,21 @@ def render(plan: Plan, session: Session, *, everything: bool = False) -> dict[st
 
     def render(state: State) -> dict[str, Rendering]:
         with opened(state.service) as backend:
-            return {step.id: backend.render(step, sandbox) for step in plan.of(state.service.name)[:limit]}
+            steps = plan.of(state.service.name)[:limit]
+            return {step.id: _unharmful(step, backend.render(step, sandbox)) for step in steps}
 
     if not states:
         return {}
     with session.sandbox() as sandbox:
         return {id_: rendering for made in side_by_side(render, states) for id_, rendering in made.items()}
+
+
+def _unharmful(step: Step, rendering: Rendering) -> Rendering:
+    if rendering.harms:
+        raise HistoryError(
+            f"{step.migration.path.name} changes what dataops keeps in the database: {rendering.harms[0]}",
+            service=step.service,
+            migration=step.migration.id,
+            hint="take it out of the file; docs/operations.md#a-file-that-changes-our-tables",
+        )
+    return rendering

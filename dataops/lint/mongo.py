@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 
 from dataops import source
+from dataops.kinds import MONGODB
 from dataops.lint.reading import INDEXES, SINGLE_WRITES, Part, Reader
 from dataops.lint.rules import RULES, Finding
 from dataops.lint.values import NOTHING, Call, Shape, Value, called
@@ -16,6 +17,10 @@ from dataops.model import Migration
 _WRITES = {*SINGLE_WRITES, *INDEXES, "insert_many", "bulk_write", "drop", "rename", "drop_index", "drop_indexes"}
 _UPDATES = {"update_one", "update_many", "find_one_and_update", "UpdateOne", "UpdateMany"}
 _DELETES = {"delete_one", "delete_many", "find_one_and_delete", "DeleteOne", "DeleteMany"}
+_WRITING_COMMANDS = {
+    "drop", "renameCollection", "insert", "update", "delete", "findAndModify", "create", "createIndexes", "dropIndexes",
+    "collMod", "convertToCapped",
+}  # fmt: skip
 _STASH_KEEPS = {"keep", "plan", "add", "take"}
 _STASH_WRITES = {"write", "insert", "remove", "take", "give_back", "drop_index", "create_index", "restore", "update"}
 _CHANGES = {
@@ -112,6 +117,7 @@ class _Rules(Reader):
                 self._update(call, on.names, call.argument(0, "filter"), call.argument(1, "update"))
             if what in _DELETES:
                 self._lose(call, "it deletes documents", on.names)
+        self._refuse_ours(call, first)
         if on.shape is Shape.COLLECTION:
             self._concerns(on.names, changes=what in _WRITES)
         drops_target = on.is_mongo and "dropTarget" in call.named and call.named["dropTarget"].is_true
@@ -142,6 +148,27 @@ class _Rules(Reader):
                 self._index(call, on.names)
             case Shape.COLLECTION, method if method in SINGLE_WRITES and self._for_each:
                 self._tell("M002", call.node, f"{method} for every document that is read")
+
+    def _refuse_ours(self, call: Call, first: Value) -> None:
+        """Find a call that changes the record, the journal or the lock, or drops the database with all of them."""
+        on, what, changed = call.on, call.what, frozenset[str]()
+        if on.shape is Shape.COLLECTION and what in _WRITES:
+            changed = on.names | (call.argument(0, "new_name").strings if what == "rename" else frozenset())
+        elif on.shape is Shape.DATABASE and what == "drop_collection":
+            changed = first.strings or first.names
+        elif on.shape is Shape.DATABASE and what == "command":
+            asked = call.argument(0, "command")
+            names = asked.strings | asked.entries.keys()
+            if names & _WRITING_COMMANDS:
+                told = [call.argument(1, "value"), *call.named.values(), *asked.entries.values()]
+                texts = frozenset[str]().union(*(value.strings for value in told))
+                changed = texts | {text.partition(".")[2] for text in texts}  # renameCollection has DATABASE.COLLECTION
+            if "dropDatabase" in names:
+                self._tell("M011", call.node, "it drops the database, with the record and the journal")
+        elif what == "drop_database" and not (first.strings and first.is_literal):
+            self._tell("M011", call.node, "it drops the database, with the record and the journal")
+        if changed & MONGODB.ours:
+            self._tell("M011", call.node, f"{what}{_in_words(changed & MONGODB.ours, 'of ')}")
 
     def _call_of_stash(self, call: Call) -> None:
         of, what = call.argument(0, "collection", "source").strings, call.what
@@ -175,6 +202,8 @@ class _Rules(Reader):
         """The collections that a pipeline reads (from) and writes (into)."""
         for entries in (part.entries for part in pipeline.walk()):
             into = entries.get("into", NOTHING).strings
+            if (into | entries.get("$out", NOTHING).strings) & MONGODB.ours:
+                self._tell("M011", call.node, "it writes the result of a pipeline there")
             self._concerns(into | entries.get("$out", NOTHING).strings, changes=True)
             self._concerns(entries.get("from", NOTHING).strings, changes=False)
             self._unset(call, entries.get("whenMatched", NOTHING), into)

@@ -94,12 +94,16 @@ _OURS = (
     Rule("M009", "it is about more than one thing", "make two migrations of it: each can then be undone by itself"),
     Rule("M010", "it does not say that it can be run again",
          "make a second run end in the same documents and say repeatable = True"),
+    Rule("M011", "it changes what dataops keeps in the database",
+         "take it out: the record, the journal and the lock are written by dataops only"),
     Rule("P001", "the file raises when it is loaded", "mend the file; its top level has to work without a database",
          fails=True),
     Rule("P002", "its statements are not known without a database",
          "write them so that they need no answer from the database"),
     Rule("P003", "it begins or ends a transaction",
          "remove it: a step is one transaction; what cannot be goes into op.get_context().autocommit_block()"),
+    Rule("P004", "it changes what dataops keeps in the database",
+         "take it out: the record, the journal and the stash of another migration are written by dataops only"),
 )  # fmt: skip
 
 RULES = {rule.code: rule for rule in _OURS}

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dataops.backends.postgres import guard
 from dataops.backends.postgres.rendering import Written, written
 from dataops.backends.sandbox import Sandbox
 from dataops.errors import ConfigError
@@ -93,6 +94,10 @@ def check(
                 for part in filter(_TRANSACTION.match, _TEXTS.sub(" ", statement.text).split(";")):
                     message = f"it says {' '.join(part.split()[:2])}"
                     yield Finding(RULES["P003"], migration.path, statement.line or 1, message, service.name)
+                harm = guard.harm(statement.text, migration.id)
+                if harm:
+                    message = f"it says {redact(harm)}"
+                    yield Finding(RULES["P004"], migration.path, statement.line or 1, message, service.name)
             rendered.append(_sql(service, migration, direction, statements))
     if ask_squawk and rendered:
         yield from _ask(rendered)

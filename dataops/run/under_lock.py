@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from dataops.backends import Database, Locked
 from dataops.backends.locking import begin_under_lock
-from dataops.events import Emit, LockAwaited
+from dataops.events import Emit, LockAwaited, Warned
 from dataops.model import Author, Direction, Entry, JournalEvent, State, Step
 from dataops.planning import checks
 from dataops.run.stop import StopSignal
@@ -17,7 +17,8 @@ from dataops.run.stop import StopSignal
 def hold_lock(
     database: Database, author: Author, *, emit: Emit, stop: StopSignal, timeout: float | None = None
 ) -> Iterator[Locked]:
-    """Hold the lock of one database while the scope lasts, and emit who keeps us waiting for it.
+    """Hold the lock of one database while the scope lasts, and emit who keeps us waiting for it, and what the
+    operator has to know.
 
     `timeout` (seconds) is by default that of the service. `stop.abort()` aborts what runs in this scope. Raises
     LockNotObtained, Stopped.
@@ -33,6 +34,8 @@ def hold_lock(
         ) as locked,
         stop.aborting(locked.abort),
     ):
+        for note in locked.notes:
+            emit(Warned(service.name, message=f"{service.name}: {note}"))
         yield locked
 
 

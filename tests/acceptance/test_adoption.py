@@ -696,9 +696,9 @@ def watched(made: Legacy) -> Iterator[set[int]]:
 def _recorded(there: Any) -> int:
     if not isinstance(there, psycopg.Connection):
         return int(there.pymongo_migrate.count_documents({}))
-    if there.execute("SELECT to_regclass('dataops_journal')").fetchone() == (None,):
+    if there.execute("SELECT to_regclass('dataops_history.dataops_journal')").fetchone() == (None,):
         return 0
-    row = there.execute("SELECT count(*) FROM dataops_journal").fetchone()
+    row = there.execute("SELECT count(*) FROM dataops_history.dataops_journal").fetchone()
     return int(row[0]) if row else 0
 
 
@@ -892,7 +892,7 @@ class Blink:
         with psycopg.connect(self.urls[VARIABLES[service]], autocommit=True) as connection:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             assert row is not None
-            connection.execute("DROP TABLE alembic_version, dataops_journal")
+            connection.execute("DROP TABLE alembic_version")
             for (name,) in connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'dataops%'"):
                 connection.execute(f"DROP SCHEMA {name} CASCADE".encode())
             connection.execute((KNEX if service == "voucher" else SQLX).encode())

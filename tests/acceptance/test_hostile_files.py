@@ -76,7 +76,7 @@ def test_what_a_migration_prints_is_no_part_of_an_answer(two: Project, service: 
 
 
 def test_a_migration_that_drops_our_journal_fails_with_a_sentence(two: Project) -> None:
-    two.file("shop", "003", "op.execute('DROP TABLE dataops_journal')")
+    two.file("shop", "003", "op.get_bind().exec_driver_sql('DROP TABLE dataops_history.dataops_journal')")
     answer = two("apply", "--yes", "--service", "shop")
     assert answer.code == 1
     assert "dataops_journal" in answer.stderr

@@ -86,7 +86,7 @@ def test_no_password_reaches_anything(planted: tuple[Project, str]) -> None:
 
     journal = [str(project("history", "--json").json)]
     with psycopg.connect(shop) as connection:
-        journal += [str(row) for row in connection.execute("SELECT t::text FROM dataops_journal t")]
+        journal += [str(row) for row in connection.execute("SELECT t::text FROM dataops_history.dataops_journal t")]
     texts = [answer.stdout for answer in said] + [answer.stderr for answer in said] + journal
     texts += [path.read_text() for path in project.folder.iterdir() if path.is_file()]
     spellings = {secret, quote(secret, safe=""), repr(secret)[1:-1], ascii(secret)[1:-1]}

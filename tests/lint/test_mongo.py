@@ -119,6 +119,26 @@ BREAKS = {
         "with applying(db, name) as stash:\n    stash.copy('a', [], 'b')\n    stash.merge('c', [], 'd', 'merge')",
         "with applying(db, name) as stash:\n    db.users.insert_one({})\n    stash.create_index('b', 'c_1', {'c': 1})",
     ],
+    "M011": [
+        "db.dataops_journal.drop()",
+        "db['pymongo_migrate'].delete_many({})",
+        "record = db.get_collection('pymongo_migrate')\nrecord.update_one({}, {'$set': {'a': 1}})",
+        "db.drop_collection('dataops_lock')",
+        "db.drop_collection(db.dataops_lock)",
+        "for old in ('a', 'dataops_journal'): db[old].drop()",
+        "db.dataops_journal.create_index('run')",
+        "db.pymongo_migrate.rename('old')",
+        "db.users.rename('pymongo_migrate', dropTarget=True)",
+        "db.users.aggregate([{'$out': 'pymongo_migrate'}])",
+        "db.users.aggregate([{'$merge': {'into': 'dataops_journal'}}])",
+        "db.command('drop', 'dataops_journal')",
+        "db.command({'delete': 'pymongo_migrate', 'deletes': []})",
+        "db.client.admin.command('x'); db.command('renameCollection', 'a.pymongo_migrate', to='a.b')",
+        "db.command('dropDatabase')",
+        "db.command({'dropDatabase': 1})",
+        "db.client.drop_database(db.name)",
+        "db.client.drop_database(db)",
+    ],
 }  # fmt: skip
 
 
@@ -194,6 +214,11 @@ FINE = [
     "with applying(db, name) as stash:\n    stash.plan('a', [])\n    db.a.update_many({}, [{'$unset': 'phone'}])",
     "db.users.aggregate([{'$unset': 'phone'}, {'$merge': {'into': 'users', 'whenMatched': 'keepExisting'}}])",
     "db.create_collection('scratch')\ndb.scratch.drop()",
+    # what dataops keeps
+    "for one in db.pymongo_migrate.find(): print(one)",
+    "stats = db.command('collStats', 'dataops_journal'); rows = db.command({'find': 'pymongo_migrate'})",
+    "db.client.drop_database('an_old_one')",
+    "print(db.dataops_journal.count_documents({}))",
     # renames, expiry
     "if 'accounts' not in db.list_collection_names(): db.users.rename('accounts')",
     "with applying(db, name) as stash:\n    stash.take('accounts')\n    db.users.rename('accounts')",

@@ -174,6 +174,59 @@ def test_other_statements_may_name_one(tmp_path: Path, sql: str) -> None:
     assert "P003:7" not in found(tmp_path, f"op.execute({sql!r})")
 
 
+@pytest.mark.parametrize(
+    ("upgrade", "line"),
+    [
+        ("op.drop_table('dataops_journal')", 7),
+        ("pass\nop.drop_table('dataops_journal', schema='dataops_history')", 8),
+        ("op.execute('DROP TABLE IF EXISTS a, public.\"dataops_journal\" CASCADE')", 7),
+        ("op.execute('drop schema dataops_history cascade')", 7),
+        ("op.execute('DROP SCHEMA a, dataops_history_billing CASCADE')", 7),
+        ("op.execute('ALTER SCHEMA dataops_history RENAME TO x')", 7),
+        ("op.execute('ALTER TABLE dataops_journal RENAME TO x')", 7),
+        ("op.execute('ALTER TABLE alembic_version SET SCHEMA x')", 7),
+        ("op.execute('TRUNCATE ONLY alembic_version')", 7),
+        ("op.execute('TRUNCATE TABLE a, alembic_version')", 7),
+        ("op.execute('SELECT 1; DELETE FROM ONLY public.alembic_version')", 7),
+        ("op.execute('WITH x AS (SELECT 1) UPDATE alembic_version v SET version_num = 1')", 7),
+        ("op.execute(\"INSERT INTO alembic_version VALUES ('a')\")", 7),
+        ("op.execute('MERGE INTO dataops_journal j USING x ON true WHEN MATCHED THEN DELETE')", 7),
+        ("op.execute('DO $x$ BEGIN DROP TABLE alembic_version; END $x$')", 7),
+        ("op.execute('DROP /* really */ TABLE\\n-- yes\\n dataops_journal')", 7),
+        ("op.execute('DELETE FROM dataops_stash_20200101.t')", 7),
+        ("op.execute('DROP SCHEMA dataops_stash_20200101 CASCADE')", 7),
+        ("op.create_table('dataops_journal')", 7),
+    ],
+)
+def test_a_migration_does_not_change_what_dataops_keeps(tmp_path: Path, upgrade: str, line: int) -> None:
+    report = lint_postgres(tmp_path, postgres_file(upgrade), ask_squawk=False)
+    assert f"P004:{line}" in told(report)
+    back = lint_postgres(tmp_path, postgres_file("pass", upgrade), ask_squawk=False)
+    assert f"P004:{line + 2}" in told(back)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE IF NOT EXISTS public.alembic_version (version_num varchar(32))",
+        "ALTER TABLE public.alembic_version OWNER TO app",
+        "ALTER TABLE ONLY alembic_version ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)",
+        "ALTER TABLE alembic_version ALTER COLUMN version_num TYPE varchar(255)",
+        "GRANT SELECT ON alembic_version TO app",
+        "INSERT INTO t SELECT version_num FROM alembic_version",
+        "SELECT * FROM dataops_history.dataops_journal FOR UPDATE",
+        "COMMENT ON TABLE t IS 'DROP TABLE alembic_version'",
+        "DROP TABLE my_dataops_journal, dataops_journal_2",
+        "DROP SCHEMA public CASCADE",
+        "DROP SCHEMA dataops_stash_20240101000000",
+        "UPDATE t SET a = 1 -- UPDATE alembic_version",
+    ],
+)
+def test_what_only_names_it_or_does_no_harm_is_fine(tmp_path: Path, sql: str) -> None:
+    found = told(lint_postgres(tmp_path, postgres_file(f"op.execute({sql!r})"), ask_squawk=False))
+    assert not [one for one in found if one.startswith("P004")]
+
+
 # --- the program
 
 

@@ -301,7 +301,7 @@ def test_every_kind_of_journal_entry_is_explained() -> None:
 
 def test_every_column_of_the_journal_has_a_comment() -> None:
     columns = {field.name for field in dataclasses.fields(Entry)}
-    assert set(re.findall(r"COMMENT ON COLUMN dataops_journal\.(\w+)", sql.CREATE_JOURNAL)) == columns
+    assert set(re.findall(r"COMMENT ON COLUMN \{journal\}\.(\w+)", sql.CREATE_JOURNAL)) == columns
 
 
 # --- links

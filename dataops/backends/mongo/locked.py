@@ -94,6 +94,7 @@ class MongoLocked:
         self, database: MongoDatabase, its_lease: lease.Lease, work: MongoClient[Document], tally: Tally
     ) -> None:
         self.database = database
+        self.notes: tuple[str, ...] = ()
         self._service = database.service
         self._explaining = database.server.explaining
         self._lease = its_lease

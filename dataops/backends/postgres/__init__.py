@@ -18,8 +18,9 @@ from psycopg.rows import tuple_row
 
 from dataops.backends import Database, Waiting
 from dataops.backends.journal import settled
-from dataops.backends.postgres import state
+from dataops.backends.postgres import state, tables
 from dataops.backends.postgres.connection import Server, error_text
+from dataops.backends.postgres.tables import OurTables
 from dataops.model import Author, Entry, Rendering, Service, State, Step
 from dataops.stash.entry import StashEntry
 
@@ -40,6 +41,11 @@ class PostgresDatabase:
     def read(self) -> State:
         return settled(self._look)
 
+    def our_tables(self) -> OurTables:
+        """Where the record and the journal are."""
+        with self.server.asking() as connection:
+            return tables.find(connection, self.service)
+
     def _look(self) -> State:
         with self.server.asking() as connection:
             return state.read(connection, self.server)
@@ -47,10 +53,15 @@ class PostgresDatabase:
     def render(self, step: Step, sandbox: Sandbox) -> Rendering:
         from dataops.backends.postgres import rendering as offline
 
-        rendering = offline.render(self.service, step, sandbox)
+        rendering = offline.render(self.service, step, sandbox, self._our_schemas)
         text = "\n".join(rendering.commands)
         notes = [note for name, note in self._big_tables.items() if re.search(rf"\b{re.escape(name)}\b", text)]
         return replace(rendering, notes=(*rendering.notes, *notes))
+
+    @cached_property
+    def _our_schemas(self) -> frozenset[str]:
+        ours = self.our_tables()
+        return frozenset({ours.record.schema, ours.journal.schema if ours.journal else tables.OWN_SCHEMA})
 
     @cached_property
     def _big_tables(self) -> dict[str, str]:

@@ -18,6 +18,7 @@ from psycopg.rows import tuple_row
 
 from dataops.backends.postgres import othertools
 from dataops.catalogue import Catalogue, Key
+from dataops.kinds import POSTGRESQL
 
 _OPEN = frozenset({"extension"})  # more of these is no difference: a person or a hosting company may have added one
 
@@ -33,10 +34,14 @@ SELECT set_config('search_path', concat_ws(', ', quote_ident(current_schema()), 
 _SCHEMAS = """
     n.nspname <> 'information_schema' AND NOT starts_with(n.nspname, 'pg_')
     AND NOT starts_with(n.nspname, 'dataops_stash_')
+    -- A schema that has our journal and no other table
+    AND NOT (starts_with(n.nspname, 'dataops_history')
+             AND (SELECT coalesce(bool_and(j.relname = 'dataops_journal'), false) FROM pg_class j
+                   WHERE j.relnamespace = n.oid AND j.relkind IN ('r', 'p', 'f', 'v', 'm')))
 """
 SCHEMA = "CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname || '.' END"
 TABLES = f"{_SCHEMAS} AND c.relname <> ALL (%(records)s)"
-LEFT_OUT = {"records": ["alembic_version", "dataops_journal", *othertools.TABLES]}
+LEFT_OUT = {"records": [*POSTGRESQL.ours, *othertools.TABLES]}
 _FUNCTION = f"{SCHEMA} || p.proname || '(' || oidvectortypes(p.proargtypes) || ')'"
 
 

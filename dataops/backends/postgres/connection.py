@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -28,6 +29,27 @@ _NO_RIGHTS = (
 )
 
 
+@dataclass(frozen=True)
+class SearchPath:
+    """The search_path of a connection as at connect.
+
+    `schemas` are those that exist and may be used, without the server's own; `named` are all that it names.
+    `from_url` says that the URL sets it, and no default of the server, the database or the role.
+    """
+
+    schemas: tuple[str, ...] = ()
+    named: frozenset[str] = frozenset()
+    from_url: bool = False
+
+    @property
+    def shield(self) -> str:
+        """SQL that sets the search_path for our own statements: as at connect, but nothing comes before pg_catalog.
+
+        A table `pg_locks` or an operator in a schema of the application must not answer instead of the server's.
+        """
+        return f"SET search_path = {', '.join(map(sql.quoted, self.schemas)) or 'pg_catalog'}, pg_temp"
+
+
 _IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 
@@ -44,6 +66,20 @@ class WatchedConnection(psycopg.Connection[DictRow]):
     answer_within: float | None = None
     """Seconds in which the server has to answer each question; None means no limit, as for the SQL of a migration."""
     _rolls_back = False
+    _path: SearchPath | None = None
+
+    def shielded(self) -> SearchPath:
+        """Set the search_path for our own questions, and return what it was. It is read once for a connection."""
+        if self._path is None:
+            row = self.execute(sql.PATH).fetchone()
+            assert row is not None
+            self._path = SearchPath(
+                tuple(name for name in row["schemas"] if name != "pg_catalog" and not name.startswith("pg_temp")),
+                frozenset(re.sub(r'["\s]', "", row["setting"]).replace("$user", row["me"]).split(",")),
+                from_url=row["source"] == "client",
+            )
+        self.execute(self._path.shield.encode())
+        return self._path
 
     def wait(self, *args: Any, **more: Any) -> Any:
         """Count a commit where one may have happened. psycopg makes every exchange with the server through here."""
@@ -149,7 +185,7 @@ class Server:
         return connection
 
     @contextmanager
-    def asking(self, *, long: bool = False) -> Iterator[psycopg.Connection[DictRow]]:
+    def asking(self, *, long: bool = False) -> Iterator[WatchedConnection]:
         """A new connection for questions: all of them see one snapshot, and the server refuses to write anything.
 
         `long` means that an answer may take as long as it takes. Otherwise it has to come within `answer_within`.
@@ -159,6 +195,7 @@ class Server:
             if long:
                 connection.answer_within = None
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.shielded()
             yield connection
             connection.rollback()
         except psycopg.errors.LockNotAvailable as error:
@@ -252,4 +289,4 @@ def error_text(error: BaseException) -> str:
     return text + "".join(f"; {redact(str(note))}" for note in getattr(error, "__notes__", ()))
 
 
-__all__ = ["KEEPALIVES", "Server", "WatchedConnection", "as_dbapi", "error_text"]
+__all__ = ["KEEPALIVES", "SearchPath", "Server", "WatchedConnection", "as_dbapi", "error_text"]

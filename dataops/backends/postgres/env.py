@@ -2,14 +2,15 @@
 
 from dataops.backends.postgres.env import run
 
-run("shop")
+run("shop")  # with autogenerate: run("shop", target_metadata=Base.metadata)
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,22 @@ from dataops.backends.locking import begin_under_lock
 from dataops.backends.postgres import PostgresDatabase
 from dataops.backends.postgres.connection import as_dbapi
 from dataops.backends.postgres.locked import PostgresLocked
+from dataops.backends.postgres.tables import JOURNAL_NAME, OWN_SCHEMA, RECORD_NAME, Table
 from dataops.durations import Stopwatch
 from dataops.errors import DataopsError
 from dataops.model import Author, Direction, Entry, JournalEvent, Service, State, Step
 from dataops.planning import checks
 from dataops.redaction import traceback_of
-from dataops.text import visible
+from dataops.stash.postgres import SCHEMA_PREFIX
+from dataops.text import on_one_line, visible
 
 
-def run(service_name: str) -> None:
-    """Do what the Alembic command asks, for one service. Our errors become a CommandError, which Alembic prints."""
+def run(service_name: str, **options: Any) -> None:
+    """Do what the Alembic command asks, for one service. Our errors become a CommandError, which Alembic prints.
+
+    `options` are those of Alembic's `context.configure` for `check` and `revision --autogenerate`: `target_metadata`,
+    `compare_type`, `include_schemas` and others. Our own tables are hidden from both.
+    """
     # Alembic has no public way to get at the EnvironmentContext behind its module `alembic.context`.
     environment: EnvironmentContext = vars(alembic.context)["_proxy"]
     if context.is_offline_mode():
@@ -50,7 +57,7 @@ def run(service_name: str) -> None:
         if _changes_something(environment):
             _do(database, environment)
         else:
-            _ask(database, environment)
+            _ask(database, environment, options)
     except DataopsError as error:
         raise CommandError(f"{error}\nhint: {error.hint}" if error.hint else str(error)) from error
 
@@ -71,18 +78,35 @@ def _service(name: str) -> Service:
     return config.load(path, selected=[name]).services[0]
 
 
-def _ask(database: PostgresDatabase, environment: EnvironmentContext) -> None:
+def _ask(database: PostgresDatabase, environment: EnvironmentContext, options: Mapping[str, Any]) -> None:
     database.read()  # raises our error, with a hint, when the server or the URL is not usable
     environment.context_opts["dont_mutate"] = True  # otherwise Alembic creates its table even for `history -i`
+    record = database.our_tables().record
+    hidden = {"include_name": partial(_is_not_ours, options.get("include_name"))}
     with _sqlalchemy(database.server.connect_to_ask()) as connection:
-        context.configure(connection=connection)
+        context.configure(**{**options, **hidden, **_record_options(record), "connection": connection})
         context.run_migrations()
+
+
+def _record_options(record: Table) -> dict[str, Any]:
+    return {"version_table": record.name, "version_table_schema": record.schema or None}
+
+
+def _is_not_ours(include_name: Callable[..., bool] | None, name: str | None, type_: Any, parents: Any) -> bool:
+    """Alembic's include_name: hides our journal, its schema and the stash, and then asks the project's own hook."""
+    if type_ == "schema" and name is not None and name.startswith((OWN_SCHEMA, SCHEMA_PREFIX)):
+        return False
+    if type_ == "table" and name in (JOURNAL_NAME, RECORD_NAME):
+        return False
+    return include_name is None or include_name(name, type_, parents)
 
 
 def _do(database: PostgresDatabase, environment: EnvironmentContext) -> None:
     author = config.author()
     timeout = database.service.timeouts.lock
     with database.lock(author, timeout=timeout, waiting=lambda _: None, stop=lambda: False) as locked:
+        for note in locked.notes:
+            sys.stderr.write(on_one_line(f"warning: {database.service.name}: {note}") + "\n")
         before = begin_under_lock(locked, _checked)
         heads = tuple(applied.id for applied in before.applied[-1:])
         steps = list(environment.context_opts["fn"](heads, None)) if _runs_files(environment) else []
@@ -91,7 +115,9 @@ def _do(database: PostgresDatabase, environment: EnvironmentContext) -> None:
                 _run(locked, database.service, author, step)
             return
         with _sqlalchemy(locked.idle_connection()) as connection:
-            context.configure(connection=connection, transaction_per_migration=True)
+            context.configure(
+                connection=connection, transaction_per_migration=True, **_record_options(locked.ours.record)
+            )
             with context.begin_transaction():
                 context.run_migrations()
         _journal_stamps(locked, author, before, database.read())

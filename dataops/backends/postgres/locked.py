@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,10 @@ from psycopg.rows import DictRow, dict_row, tuple_row
 from dataops.backends import Database, PartlyCommitted, RolledBack, Waiting
 from dataops.backends.journal import to_fields
 from dataops.backends.locking import wait_for
-from dataops.backends.postgres import othertools, sql, state
+from dataops.backends.postgres import othertools, sql, state, tables
 from dataops.backends.postgres.connection import Server, WatchedConnection, error_text
 from dataops.backends.postgres.session import Session, StepTimeouts
+from dataops.backends.postgres.tables import OurTables
 from dataops.backends.postgres.transaction import StepTransaction
 from dataops.errors import ConfigError, LockLost, MigrationFailed, Unreachable
 from dataops.model import (
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from dataops.backends.postgres.runner import Runner
 
 _POLL_SECONDS = 0.2
+_NEWEST = 2**63 - 1  # more than any entry of a journal has
 
 
 @contextmanager
@@ -74,10 +76,8 @@ def lock(
             stop=stop,
             poll_seconds=_POLL_SECONDS,
         )
-        if not state.about_database(connection, server.service)["has_journal"]:
-            with connection.transaction():
-                connection.execute(sql.CREATE_JOURNAL)
-        yield PostgresLocked(database, server, connection, session)
+        ours, notes = tables.settle(connection, tables.find(connection, server.service), server.service)
+        yield PostgresLocked(database, server, connection, session, ours, notes)
     except (psycopg.Error, UnicodeError) as error:
         raise server.explained(error) from error
     finally:
@@ -109,23 +109,46 @@ def _refuse_pooler(connection: psycopg.Connection[DictRow], server: Server) -> N
     )
 
 
+@dataclass(frozen=True)
+class _Ours:
+    """What our tables are like at one moment of a step: record and journal by oid, and by what they hold.
+
+    `rows` are the revisions of the record, and how many entries the journal has; `newest` is the last of these.
+    """
+
+    oids: tuple[int | None, int | None]
+    rows: tuple[object, ...] = ()
+    newest: int = 0
+
+
 class PostgresLocked:
     """See dataops.backends.Locked for the promises."""
 
-    def __init__(self, database: Database, server: Server, connection: WatchedConnection, session: Session) -> None:
+    def __init__(
+        self,
+        database: Database,
+        server: Server,
+        connection: WatchedConnection,
+        session: Session,
+        ours: OurTables,
+        notes: tuple[str, ...],
+    ) -> None:
         self.database = database
+        self.notes = notes
+        self.ours = ours
         self._service = database.service
         self._server = server
         self._connection = connection
         self._session = session
-        self._transaction = StepTransaction(connection)
+        self._transaction = StepTransaction(connection, ours)
+        self._ours_before = _Ours((None, None))
         self._tally = Tally("rows", without_values)
 
     def read(self) -> State:
         connection = self.idle_connection()
         with self._server.explaining(), connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            return state.read(connection, self._server)
+            return state.read(connection, self._server, self.ours)
 
     def check(self) -> None:
         try:
@@ -138,7 +161,7 @@ class PostgresLocked:
 
     def write(self, entry: Entry) -> None:
         try:
-            self.idle_connection().execute(sql.WRITE, to_fields(entry))
+            self.ours.execute(self.idle_connection(), sql.WRITE, to_fields(entry))
         except psycopg.Error as error:
             if self._connection.closed or self._connection.broken:
                 raise self._lost(error) from error
@@ -146,7 +169,7 @@ class PostgresLocked:
             raise Unreachable(
                 f"the journal cannot be written: {error_text(error)}",
                 service=self._service.name,
-                hint="look at the table dataops_journal; dataops history shows what it has",
+                hint=f"look at the table {self.ours.journal}; dataops history shows what it has",
             ) from error
 
     def run(self, step: Step, end: Callable[[], Entry]) -> Entry:
@@ -154,11 +177,14 @@ class PostgresLocked:
         self._session.clean(self._timeouts(step))
         invalid = self._invalid_indexes(connection)
         mark = replace(end(), event=JournalEvent.STARTED, seconds=None, reason=NOT_ONE_TRANSACTION)
-        self._transaction = transaction = StepTransaction(connection, mark if step.migration.atomic else None)
+        self._transaction = transaction = StepTransaction(
+            connection, self.ours, mark if step.migration.atomic else None
+        )
         written: list[Entry] = []  # Alembic calls `record`, and does not pass its result on
 
         def before() -> None:
             self._hold_off_other_tool(step)
+            self._ours_before = self._our_rows(self._oids())
             transaction.begin()
             connection.answer_within = None  # a migration may take as long as it takes
 
@@ -185,8 +211,8 @@ class PostgresLocked:
         connection = self.idle_connection()
         with connection.transaction():
             if differs:
-                runner.stamp(connection, migration.id if applied else migration.parent)
-            connection.execute(sql.WRITE, to_fields(entry))
+                runner.stamp(connection, self.ours, migration.id if applied else migration.parent)
+            self.ours.execute(connection, sql.WRITE, to_fields(entry))
 
     def adopt(self, record: ToolRecord | None, adopted: Sequence[Adopted]) -> None:
         from dataops.backends.postgres import runner
@@ -197,9 +223,9 @@ class PostgresLocked:
             if record is not None:
                 othertools.hold_off(connection, record.tool, seconds=self._service.timeouts.lock)
                 othertools.refuse_changed(connection, record, self._service)
-            runner.stamp(connection, head)
+            runner.stamp(connection, self.ours, head)
             for one in adopted:
-                connection.execute(sql.WRITE, to_fields(one.entry))
+                self.ours.execute(connection, sql.WRITE, to_fields(one.entry))
 
     def complete_mirror(self, missing: Sequence[Migration]) -> None:
         connection, tool = self.idle_connection(), self._service.mirror
@@ -214,7 +240,7 @@ class PostgresLocked:
         with connection.transaction():
             name = psycopg.sql.Identifier(SCHEMA_PREFIX + migration)
             connection.execute(psycopg.sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(name))
-            connection.execute(sql.WRITE, to_fields(entry))
+            self.ours.execute(connection, sql.WRITE, to_fields(entry))
 
     def abort(self) -> None:
         self._connection.cancel_safe(timeout=2.0)
@@ -241,7 +267,7 @@ class PostgresLocked:
     def _runner(self) -> Runner:
         from dataops.backends.postgres import runner  # with Alembic and SQLAlchemy, which only a step needs
 
-        return runner.Runner(self._service, self._connection, self._connect_another, self._tally)
+        return runner.Runner(self._service, self._connection, self._connect_another, self.ours.record, self._tally)
 
     def _connect_another(self) -> WatchedConnection:
         """Another real connection for the migration's engine, with the timeouts of a step."""
@@ -292,7 +318,7 @@ class PostgresLocked:
         self._refuse_invalid_index(step, invalid)
         entry = end()
         self._transaction.remove_mark()
-        self._connection.execute(sql.WRITE, to_fields(entry))
+        self.ours.execute(self._connection, sql.WRITE, to_fields(entry))
         if self._service.mirror:
             othertools.mirror(
                 self._connection,
@@ -309,7 +335,7 @@ class PostgresLocked:
 
         Raises LockLost, and MigrationFailed when the file rolled back its own transaction.
         """
-        self._session.end_file(self._timeouts(step))
+        self._session.end_file(self._timeouts(step), self.ours.path.shield)
         self._transaction.end_file(self._refuse_lost(self._connection))
         if not self._transaction.is_one_transaction and self._transaction.was_rolled_back():
             raise MigrationFailed(
@@ -318,6 +344,39 @@ class PostgresLocked:
                 migration=step.migration.id,
                 hint="do not ROLLBACK in a migration; use a SAVEPOINT for what may fail",
             )
+        self._refuse_changed(step)
+
+    def _refuse_changed(self, step: Step) -> None:
+        """Raise MigrationFailed when the file has changed our tables, or other rows of them than it may."""
+        before, now = self._ours_before, _Ours(self._oids())
+        names = (str(self.ours.record), str(self.ours.journal))
+        changed = [name for name, was, is_ in zip(names, before.oids, now.oids, strict=True) if was != is_]
+        what = "dropped, moved or replaced"
+        if not changed:
+            now = self._our_rows(now.oids, before.newest)
+            what = "changed the rows of"
+            changed = [name for name, was, is_ in zip(names, before.rows, now.rows, strict=True) if was != is_]
+        if changed:
+            raise MigrationFailed(
+                f"{step.migration.id} {what} {' and '.join(changed)}, where dataops and Alembic record what is applied",
+                service=self._service.name,
+                migration=step.migration.id,
+                hint="take that statement out of the file; docs/operations.md#a-file-that-changes-our-tables",
+            )
+
+    def _our_rows(self, oids: tuple[int | None, int | None], newest: int = _NEWEST) -> _Ours:
+        """The revisions in the record, and how many entries the journal has up to this one."""
+        cursor = self._connection.cursor(row_factory=dict_row)
+        row = self.ours.execute(cursor, sql.ROWS, {"newest": newest}).fetchone()
+        return _Ours(oids, (row["heads"], row["entries"]), row["newest"] or 0)
+
+    def _oids(self) -> tuple[int | None, int | None]:
+        """The oids of the record and of the journal, None for one that does not exist."""
+        assert self.ours.journal is not None
+        names = {"record": self.ours.record.sql, "journal": self.ours.journal.sql}
+        row = self._connection.cursor(row_factory=dict_row).execute(sql.OIDS, names).fetchone()
+        assert row is not None
+        return row["record"], row["journal"]
 
     def _what_is_left(self, step: Step, error: BaseException, invalid: set[str]) -> Exception:
         """The error to raise for a failed step. It says what the server reports as left of the step."""

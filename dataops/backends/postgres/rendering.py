@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from dataops.backends.postgres import guard
 from dataops.backends.sandbox import Asked, Outcome, Sandbox
 from dataops.model import Rendering, Service, Step
 from dataops.redaction import redact
@@ -31,8 +33,8 @@ class Written:
     in_transaction: bool
 
 
-def render(service: Service, step: Step, sandbox: Sandbox) -> Rendering:
-    """The statements of a step. Raises BrokenFile."""
+def render(service: Service, step: Step, sandbox: Sandbox, schemas: Collection[str] = ()) -> Rendering:
+    """The statements of a step. Raises BrokenFile. `schemas` are those where our tables are."""
     statements, outcome = written(service, step, sandbox)
     commands = tuple(statement.text for statement in statements)
     aside = dict.fromkeys(match for command in commands for match in _PUTS_ASIDE.findall(command))
@@ -40,6 +42,7 @@ def render(service: Service, step: Step, sandbox: Sandbox) -> Rendering:
         tuple(map(redact, commands)),
         puts_aside=tuple(redact(what.strip('"')) for pair in aside for what in pair if what),
         stash=frozenset(at for at, command in enumerate(commands) if _SERVES_STASH.match(command)),
+        harms=tuple(redact(harm) for command in commands if (harm := guard.harm(command, step.migration.id, schemas))),
     )
     return outcome.complete(known, Asked.NOTHING, "its statements depend on the database")
 

@@ -28,6 +28,8 @@ from sqlalchemy import Engine, event
 from dataops.backends.loading import function_name, load_module
 from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.engine import Another, MigrationEngine
+from dataops.backends.postgres.sql import quoted
+from dataops.backends.postgres.tables import OurTables, Table
 from dataops.model import Direction, Service, Step
 from dataops.statements import Statement, Tally, has_listeners, report, without_values
 
@@ -35,9 +37,12 @@ from dataops.statements import Statement, Tally, has_listeners, report, without_
 class Runner:
     """Runs steps on the connection that holds the lock."""
 
-    def __init__(self, service: Service, connection: WatchedConnection, another: Another, tally: Tally) -> None:
+    def __init__(
+        self, service: Service, connection: WatchedConnection, another: Another, record: Table, tally: Tally
+    ) -> None:
         """`another` opens the further connections that a migration takes from its engine. `tally` counts statements."""
         self._service = service
+        self._record = record
         self._engine = MigrationEngine(service.url, connection, another)
         self._listener = _Listener(self._engine.engine, service.name, tally)
 
@@ -49,7 +54,7 @@ class Runner:
         after: Callable[[], None],
         record: Callable[[], None],
     ) -> None:
-        """Run a step: the change, the row in alembic_version and what `record` writes are one transaction.
+        """Run a step: the change, the row in the record and what `record` writes are one transaction.
 
         Only the file itself can end that transaction early. `before` is called first in it. `after` is called when the
         file is done and we have not written anything yet. All three work on the same connection, and may raise.
@@ -66,7 +71,13 @@ class Runner:
                 cast(ScriptDirectory, None),  # Alembic would look for files in it, but `fn` gives it the steps
                 fn=lambda heads, context: [_revision_step(step, module)],
             )
-            environment.configure(connection=connection, transaction_per_migration=True, on_version_apply=at_the_end)
+            environment.configure(
+                connection=connection,
+                transaction_per_migration=True,
+                on_version_apply=at_the_end,
+                version_table=self._record.name,
+                version_table_schema=self._record.schema,
+            )
             context = environment.get_context()
             own_proxies(module, Operations(context), environment)
             context.run_migrations()
@@ -147,15 +158,17 @@ class _Listener:
             )
 
 
-def stamp(connection: psycopg.Connection[DictRow], revision: str | None) -> None:
-    """Set alembic_version to `revision` in the caller's transaction. None means that nothing is applied."""
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS alembic_version "
-        "(version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+def stamp(connection: psycopg.Connection[DictRow], ours: OurTables, revision: str | None) -> None:
+    """Set the record to `revision` in the caller's transaction. None means that nothing is applied."""
+    constraint = quoted(f"{ours.record.name}_pkc").replace("%", "%%")
+    ours.execute(
+        connection,
+        "CREATE TABLE IF NOT EXISTS {record} "
+        f"(version_num varchar(32) NOT NULL, CONSTRAINT {constraint} PRIMARY KEY (version_num))",
     )
-    connection.execute("DELETE FROM alembic_version")
+    ours.execute(connection, "DELETE FROM {record}")
     if revision is not None:
-        connection.execute("INSERT INTO alembic_version (version_num) VALUES (%s)", [revision])
+        ours.execute(connection, "INSERT INTO {record} (version_num) VALUES (%s)", [revision])
 
 
 def _surround(

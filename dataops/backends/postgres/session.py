@@ -52,13 +52,13 @@ class Session:
             while any(row["released"] for row in cursor.execute(sql.RELEASE_OTHER_LOCKS, [sql.LOCK_KEY])):
                 pass
 
-    def end_file(self, timeouts: StepTimeouts) -> None:
+    def end_file(self, timeouts: StepTimeouts, shield: str) -> None:
         """Check the deferred constraints of a file that is done, then reset the settings. Inside its transaction.
 
         The constraints are checked first, with the role and the settings of the file. After the reset we write as our
-        own user and with our own timeouts, whatever the file has set.
+        own user and with our own timeouts and search_path (`shield`), whatever the file has set.
         """
-        self._together(["SET CONSTRAINTS ALL IMMEDIATE", *_RESET_SETTINGS, *self._ours, *timeouts.statements])
+        self._together(["SET CONSTRAINTS ALL IMMEDIATE", *_RESET_SETTINGS, *self._ours, *timeouts.statements, shield])
 
     def _together(self, statements: list[str]) -> None:
         self._connection.execute("; ".join(statements).encode())

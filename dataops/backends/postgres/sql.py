@@ -5,22 +5,90 @@ from __future__ import annotations
 LOCK_KEY = int.from_bytes(b"dataops\0", "big")
 """The key of our session advisory lock. It never changes, so that all versions of dataops exclude each other."""
 
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+PATH = """
+SELECT pg_catalog.current_schemas(false)::pg_catalog.text[] AS schemas,
+       pg_catalog.current_setting('search_path') AS setting, current_user::pg_catalog.text AS me,
+       (SELECT s.source FROM pg_catalog.pg_settings s WHERE s.name OPERATOR(pg_catalog.=) 'search_path') AS source
+"""
+"""`source` is "client" when the URL sets the search_path."""
+
+OUR_TABLES = """
+SELECT n.nspname AS schema, c.relname AS name,
+       has_schema_privilege(n.oid, 'USAGE') AS usable, has_table_privilege(c.oid, 'SELECT') AS readable,
+       obj_description(c.oid, 'pg_class') AS comment,
+       ARRAY(SELECT a.attname::text FROM pg_attribute a
+              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relname = ANY (%(names)s) AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+ ORDER BY 1, 2
+"""
+
+IS_TAKEN = """
+SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s
+"""
+
+SCHEMA = """
+SELECT n.oid IS NOT NULL AS there, EXISTS (SELECT FROM pg_roles r WHERE r.rolname = wanted.name) AS is_role,
+       has_database_privilege(current_database(), 'CREATE') AS may_create,
+       has_schema_privilege(n.oid, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE')
+       AND NOT EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid)
+       AND NOT EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = n.oid)
+       AND NOT EXISTS (SELECT FROM pg_type t WHERE t.typnamespace = n.oid) AS free
+  FROM (SELECT %(name)s::text AS name) wanted LEFT JOIN pg_namespace n ON n.nspname = wanted.name
+"""
+
+READERS = """
+SELECT DISTINCT r.rolname AS role
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ CROSS JOIN aclexplode(c.relacl) a
+  LEFT JOIN pg_roles r ON r.oid = a.grantee
+ WHERE c.oid = %(journal)s::regclass
+   AND r.rolname IS DISTINCT FROM current_user AND (r.oid IS NOT NULL OR a.grantee = 0)
+   AND CASE WHEN a.grantee = 0
+            THEN EXISTS (SELECT FROM aclexplode(n.nspacl) s WHERE s.grantee = 0 AND s.privilege_type = 'USAGE')
+            ELSE has_schema_privilege(a.grantee, n.oid, 'USAGE') END
+ UNION
+SELECT pg_get_userbyid(c.relowner) FROM pg_class c
+ WHERE c.oid = %(journal)s::regclass AND pg_get_userbyid(c.relowner) <> current_user
+"""
+"""The roles, NULL for PUBLIC, that may do something with the journal where it is."""
+
+COMMENT = """
+SELECT obj_description(c.oid, 'pg_class') AS comment, pg_has_role(c.relowner, 'USAGE') AS owned
+  FROM pg_class c WHERE c.oid = %s::regclass
+"""
+
+KNOWS = """
+SELECT DISTINCT migration, checksum, raw_checksum FROM {journal}
+ WHERE migration = ANY (%s) AND event IN ('succeeded', 'resolved', 'adopted')
+"""
+
+OIDS = """
+SELECT pg_catalog.to_regclass(%(record)s)::pg_catalog.oid AS record,
+       pg_catalog.to_regclass(%(journal)s)::pg_catalog.oid AS journal
+"""
+
+ROWS = """
+SELECT (SELECT pg_catalog.array_agg(version_num::pg_catalog.text ORDER BY version_num) FROM {record}) AS heads,
+       (SELECT pg_catalog.count(*) FROM {journal} WHERE seq <= %(newest)s) AS entries,
+       (SELECT pg_catalog.max(seq) FROM {journal}) AS newest
+"""
+
 ABOUT = """
 SELECT current_database() AS database, d.oid AS database_oid,
        current_setting('server_version') AS version,
        current_setting('server_version_num')::int AS version_num,
        has_function_privilege('pg_control_system()', 'EXECUTE') AS may_see_system,
-       to_regclass('alembic_version') IS NOT NULL AS has_record,
-       to_regclass('dataops_journal') IS NOT NULL AS has_journal,
-       -- Schemas of the search_path that hold our tables and may not be used: they look as if there were none.
-       (SELECT string_agg(DISTINCT n.nspname, ', ')
-          FROM pg_namespace n
-          JOIN pg_class c ON c.relnamespace = n.oid AND c.relname IN ('alembic_version', 'dataops_journal')
-         WHERE NOT has_schema_privilege(n.oid, 'USAGE')
-           AND replace(n.nspname, current_user, '$user') = ANY
-               (string_to_array(regexp_replace(current_setting('search_path'), '["[:space:]]', '', 'g'), ','))
-       ) AS hidden
-  FROM pg_database d
+       to_regclass(%(record)s) IS NOT NULL AS has_record,
+       to_regclass(%(journal)s) IS NOT NULL AS has_journal
+  FROM pg_catalog.pg_database d
  WHERE d.datname = current_database()
 """
 
@@ -28,51 +96,51 @@ SYSTEM = "SELECT system_identifier::text AS identifier FROM pg_control_system()"
 
 TABLE_HOLDERS = """
 SELECT a.usename AS who, a.application_name AS name, l.pid, string_agg(DISTINCT c.relname, ', ') AS tables
-  FROM pg_locks l
+  FROM pg_catalog.pg_locks l
   JOIN pg_class c ON c.oid = l.relation AND c.relname IN ('alembic_version', 'dataops_journal')
-  LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+  LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
  WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.database = (
-       SELECT oid FROM pg_database WHERE datname = current_database())
+       SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
  GROUP BY 1, 2, 3
 """
 
-RECORD = "SELECT version_num FROM alembic_version ORDER BY version_num"
+RECORD = "SELECT version_num FROM {record} ORDER BY version_num"
 
-_ENTRY = (
+ENTRY = (
     "seq, run, migration, direction, event, at, seconds, actor, host, version, checksum, raw_checksum, error, reason"
 )
 
-LAST = f"SELECT {_ENTRY} FROM dataops_journal ORDER BY seq DESC LIMIT 1"
+LAST = f"SELECT {ENTRY} FROM {{journal}} ORDER BY seq DESC LIMIT 1"
 
 ENDED_WELL = f"""
-SELECT DISTINCT ON (migration) {_ENTRY}
-  FROM dataops_journal
+SELECT DISTINCT ON (migration) {ENTRY}
+  FROM {{journal}}
  WHERE event IN ('succeeded', 'resolved', 'adopted')
  ORDER BY migration, seq DESC
 """
 
-HISTORY = f"SELECT {_ENTRY} FROM dataops_journal ORDER BY seq DESC LIMIT %s"
+HISTORY = f"SELECT {ENTRY} FROM {{journal}} ORDER BY seq DESC LIMIT %s"
 
 HOLDER = """
 SELECT a.application_name, a.pid, host(a.client_addr) AS client, a.backend_start AS since
-  FROM pg_locks l
-  LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+  FROM pg_catalog.pg_locks l
+  LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
  WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
    AND ((l.classid::bigint << 32) | l.objid::bigint) = %s
  LIMIT 1
 """
 
 _MINE = """
        locktype = 'advisory' AND granted AND pid = pg_backend_pid()
-   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
 """
 
 _INT4 = "({0}::int8 - CASE WHEN {0}::int8 > 2147483647 THEN 4294967296 ELSE 0 END)::int4"
 """pg_locks shows the two int4 keys of a lock as unsigned oids. This makes them signed again."""
 
 SESSION = f"""
-SELECT EXISTS (SELECT FROM pg_locks
+SELECT EXISTS (SELECT FROM pg_catalog.pg_locks
                 WHERE {_MINE} AND objsubid = 1 AND ((classid::bigint << 32) | objid::bigint) = %s) AS has_lock,
        pg_current_xact_id_if_assigned()::text AS transaction
 """
@@ -85,28 +153,28 @@ SELECT CASE objsubid WHEN 1 THEN
            CASE mode WHEN 'ShareLock' THEN pg_advisory_unlock_shared({_INT4.format("classid")}, {_INT4.format("objid")})
                      ELSE pg_advisory_unlock({_INT4.format("classid")}, {_INT4.format("objid")}) END
        END AS released
-  FROM pg_locks
+  FROM pg_catalog.pg_locks
  WHERE {_MINE} AND NOT (objsubid = 1 AND ((classid::bigint << 32) | objid::bigint) = %s)
 """
 
 WRITE = """
-INSERT INTO dataops_journal
+INSERT INTO {journal}
        (run, migration, direction, event, seconds, actor, host, version, checksum, raw_checksum, error, reason)
 VALUES (%(run)s, %(migration)s, %(direction)s, %(event)s, %(seconds)s, %(actor)s, %(host)s, %(version)s,
         %(checksum)s, %(raw_checksum)s, %(error)s, %(reason)s)
 """
 
 DELETE_MARK = """
-DELETE FROM dataops_journal
+DELETE FROM {journal}
  WHERE run = %(run)s AND migration = %(migration)s AND direction = %(direction)s AND event = %(event)s
    AND reason = %(reason)s
 """
 
 INVALID_INDEXES = """
 SELECT i.indexrelid::regclass::text
-  FROM pg_index i
+  FROM pg_catalog.pg_index i
  WHERE NOT i.indisvalid
-   AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
 """
 
 SIZES = """
@@ -126,8 +194,12 @@ SELECT n.nspname AS schema, c.relname AS name, greatest(c.reltuples, s.n_live_tu
  ORDER BY 1, 2
 """
 
+JOURNAL_COMMENT = (
+    "What dataops runs did here, append-only. Whether a migration is applied is said by the record, not by this."
+)
+
 CREATE_JOURNAL = """
-CREATE TABLE dataops_journal (
+CREATE TABLE {journal} (
     seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run          text NOT NULL,
     migration    text NOT NULL,
@@ -144,23 +216,21 @@ CREATE TABLE dataops_journal (
     error        text NOT NULL DEFAULT '',
     reason       text NOT NULL DEFAULT ''
 );
-COMMENT ON TABLE dataops_journal IS
-    'What dataops runs did here, append-only. Whether a migration is applied is said by alembic_version, not by this.';
-COMMENT ON COLUMN dataops_journal.seq IS 'Order of writing in this database';
-COMMENT ON COLUMN dataops_journal.run IS 'One invocation; the same id in every database it touched and in its logs';
-COMMENT ON COLUMN dataops_journal.migration IS 'Revision id, as in alembic_version';
-COMMENT ON COLUMN dataops_journal.direction IS 'apply or rollback';
-COMMENT ON COLUMN dataops_journal.event IS
+COMMENT ON COLUMN {journal}.seq IS 'Order of writing in this database';
+COMMENT ON COLUMN {journal}.run IS 'One invocation; the same id in every database it touched and in its logs';
+COMMENT ON COLUMN {journal}.migration IS 'Revision id, as in alembic_version';
+COMMENT ON COLUMN {journal}.direction IS 'apply or rollback';
+COMMENT ON COLUMN {journal}.event IS
     'started, then succeeded or failed; resolved: a person decided; adopted: taken over from another tool; '
     'pruned: what it had put aside was dropped. '
     'A newest entry that says started: that step is running now, or its process died';
-COMMENT ON COLUMN dataops_journal.at IS 'This server''s clock';
-COMMENT ON COLUMN dataops_journal.seconds IS 'How long the step took';
-COMMENT ON COLUMN dataops_journal.actor IS 'User name of the process, or DATAOPS_ACTOR';
-COMMENT ON COLUMN dataops_journal.host IS 'Host or pod name';
-COMMENT ON COLUMN dataops_journal.version IS 'Version of dataops';
-COMMENT ON COLUMN dataops_journal.checksum IS 'SHA-256 of the migration''s code, without comments and formatting';
-COMMENT ON COLUMN dataops_journal.raw_checksum IS 'SHA-256 of the migration file''s bytes';
-COMMENT ON COLUMN dataops_journal.error IS 'What the server said when the step failed';
-COMMENT ON COLUMN dataops_journal.reason IS 'Why a person resolved or adopted';
+COMMENT ON COLUMN {journal}.at IS 'This server''s clock';
+COMMENT ON COLUMN {journal}.seconds IS 'How long the step took';
+COMMENT ON COLUMN {journal}.actor IS 'User name of the process, or DATAOPS_ACTOR';
+COMMENT ON COLUMN {journal}.host IS 'Host or pod name';
+COMMENT ON COLUMN {journal}.version IS 'Version of dataops';
+COMMENT ON COLUMN {journal}.checksum IS 'SHA-256 of the migration''s code, without comments and formatting';
+COMMENT ON COLUMN {journal}.raw_checksum IS 'SHA-256 of the migration file''s bytes';
+COMMENT ON COLUMN {journal}.error IS 'What the server said when the step failed';
+COMMENT ON COLUMN {journal}.reason IS 'Why a person resolved or adopted';
 """

@@ -9,9 +9,10 @@ import psycopg
 from psycopg.rows import DictRow
 
 from dataops.backends.journal import Journal, NativeRecord, from_fields, state_of
-from dataops.backends.postgres import othertools, sql
-from dataops.backends.postgres.connection import Server
-from dataops.errors import HistoryError, PermissionDenied
+from dataops.backends.postgres import othertools, sql, tables
+from dataops.backends.postgres.connection import Server, WatchedConnection
+from dataops.backends.postgres.tables import OurTables, Table
+from dataops.errors import HistoryError
 from dataops.model import Direction, Entry, Holder, Identity, Service, State
 from dataops.redaction import redact
 from dataops.stash.entry import StashEntry
@@ -20,12 +21,15 @@ from dataops.stash.postgres import SCHEMA_PREFIX
 Connection = psycopg.Connection[DictRow]
 
 
-def read(connection: Connection, server: Server) -> State:
-    """The state, read once, in the caller's snapshot."""
+def read(connection: WatchedConnection, server: Server, ours: OurTables | None = None) -> State:
+    """The state, read once, in the caller's snapshot. `ours` is where our tables are, if that is known already."""
     service = server.service
-    about = about_database(connection, service)
-    heads = [str(row["version_num"]) for row in connection.execute(sql.RECORD)] if about["has_record"] else []
-    journal = _journal(connection) if about["has_journal"] else Journal()
+    ours = ours or tables.find(connection, service)
+    names = {"record": ours.record.sql, "journal": ours.journal.sql if ours.journal else None}
+    about = connection.execute(sql.ABOUT, names).fetchone()
+    assert about is not None
+    heads = [str(row["version_num"]) for row in ours.execute(connection, sql.RECORD)] if about["has_record"] else []
+    journal = _journal(connection, ours) if about["has_journal"] else Journal()
     return state_of(
         service,
         Identity(
@@ -34,24 +38,11 @@ def read(connection: Connection, server: Server) -> State:
             address=server.address,
         ),
         f"PostgreSQL {redact(str(about['version'])).split()[0]}",
-        _native_record(service, heads, journal),
+        _native_record(service, ours.record, heads, journal),
         journal,
         holder=lock_holder(connection),
         tool_records=othertools.read(connection),
     )
-
-
-def about_database(connection: Connection, service: Service) -> DictRow:
-    """The row of `sql.ABOUT`. Raises PermissionDenied when a schema that holds our tables may not be used."""
-    row = connection.execute(sql.ABOUT).fetchone()
-    assert row is not None
-    if row["hidden"]:
-        raise PermissionDenied(
-            f"this user may not use the schema {redact(row['hidden'])}, in which the record is",
-            service=service.name,
-            hint="docs/operations.md#rights lists what each command needs",
-        )
-    return row
 
 
 def _system(connection: Connection, about: DictRow, address: str) -> str:
@@ -60,11 +51,12 @@ def _system(connection: Connection, about: DictRow, address: str) -> str:
     return f"PostgreSQL system {row['identifier']}" if row else f"PostgreSQL at {address}, which hides its identifier"
 
 
-def history(connection: Connection, service: Service, limit: int | None) -> tuple[Entry, ...]:
+def history(connection: WatchedConnection, service: Service, limit: int | None) -> tuple[Entry, ...]:
     """The journal, newest entry first."""
-    if not about_database(connection, service)["has_journal"]:
+    ours = tables.find(connection, service)
+    if ours.journal is None:
         return ()
-    return tuple(from_fields(row) for row in connection.execute(sql.HISTORY, [limit]))
+    return tuple(from_fields(row) for row in ours.execute(connection, sql.HISTORY, [limit]))
 
 
 def big_tables(connection: Connection) -> dict[str, str]:
@@ -102,17 +94,17 @@ def lock_holder(connection: Connection) -> Holder | None:
     return Holder(run=run or "unknown", who=f"{who}, {where}" if who else where, since=row["since"])
 
 
-def _journal(connection: Connection) -> Journal:
-    last = connection.execute(sql.LAST).fetchone()
-    ended_well = (from_fields(row) for row in connection.execute(sql.ENDED_WELL))
+def _journal(connection: Connection, ours: OurTables) -> Journal:
+    last = ours.execute(connection, sql.LAST).fetchone()
+    ended_well = (from_fields(row) for row in ours.execute(connection, sql.ENDED_WELL))
     return Journal(from_fields(last) if last else None, {entry.migration: entry for entry in ended_well})
 
 
-def _native_record(service: Service, heads: list[str], journal: Journal) -> NativeRecord:
+def _native_record(service: Service, record: Table, heads: list[str], journal: Journal) -> NativeRecord:
     """Alembic records only the newest migration. The chain of files says which ones are applied before it."""
     if len(heads) > 1:
         raise HistoryError(
-            f"alembic_version has {len(heads)} rows: {', '.join(heads)}",
+            f"{record} has {len(heads)} rows: {', '.join(heads)}",
             service=service.name,
             hint="dataops keeps one chain per service: merge them with Alembic first",
         )
@@ -136,4 +128,4 @@ def _put_aside_at(comment: str | None) -> datetime | None:
     return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
 
 
-__all__ = ["about_database", "big_tables", "history", "lock_holder", "read", "stash_entries"]
+__all__ = ["big_tables", "history", "lock_holder", "read", "stash_entries"]

@@ -15,6 +15,7 @@ from typing import Any
 from dataops.backends.journal import to_fields
 from dataops.backends.postgres import sql
 from dataops.backends.postgres.connection import WatchedConnection
+from dataops.backends.postgres.tables import OurTables
 from dataops.model import Entry
 
 
@@ -26,10 +27,11 @@ class StepTransaction:
     did on this connection.
     """
 
-    def __init__(self, connection: WatchedConnection, mark: Entry | None = None) -> None:
+    def __init__(self, connection: WatchedConnection, ours: OurTables, mark: Entry | None = None) -> None:
         """`mark` is the entry that warns the next run; None for a step whose file says that it is not atomic."""
         self._others: list[WatchedConnection] = []
         self._connection = connection
+        self._ours = ours
         self._mark = mark
         self._id = ""
         self.is_one_transaction = False
@@ -61,7 +63,7 @@ class StepTransaction:
     def remove_mark(self) -> None:
         """Delete the mark, unless something may have been committed. Called last in the transaction of the step."""
         if self._mark is not None and not self.may_have_committed():
-            self._connection.execute(sql.DELETE_MARK, to_fields(self._mark))
+            self._ours.execute(self._connection, sql.DELETE_MARK, to_fields(self._mark))
 
     def close(self) -> None:
         """Close the step's other connections. What is not committed on them is rolled back."""
@@ -70,7 +72,7 @@ class StepTransaction:
 
     def _write_mark(self, connection: WatchedConnection) -> None:
         if self._mark is not None:
-            connection.execute(sql.WRITE, to_fields(self._mark))
+            self._ours.execute(connection, sql.WRITE, to_fields(self._mark))
 
     def _ask(self, question: str, *values: str) -> str:
         with self._connection.cursor() as cursor:

@@ -32,13 +32,14 @@ def capture(real: Database[Document], service: Service, step: Step, sandbox: San
     of the migration, such as StashPruned, is raised. After any other error, nothing is known of what comes later.
     """
     recording = Recording()
-    answers = Answers(real, recording, count_until)
-    outcome = _run(answers, real.name, service, step, sandbox)
+    answers = Answers(real, real.name, recording, count_until)
+    outcome = _run(answers, service, step, sandbox)
     known = Rendering(
         tuple(recording.commands),
         notes=tuple(recording.notes),
         puts_aside=tuple(recording.puts_aside),
         stash=frozenset(recording.stash),
+        harms=tuple(recording.harms),
     )
     if answers.broken:
         return replace(known, opaque=answers.broken)
@@ -52,8 +53,8 @@ def failing(service: Service, step: Step, sandbox: Sandbox) -> tuple[int, str]:
 
     No database is asked. The step runs against a server that records, and that has no documents.
     """
-    answers = Answers(None, Recording(), 0.0)
-    outcome = _run(answers, "none", service, step, sandbox)
+    answers = Answers(None, "none", Recording(), 0.0)
+    outcome = _run(answers, service, step, sandbox)
     if outcome.broken is not None:
         return outcome.line, outcome.problem
     if answers.broken or outcome.raised is None or not outcome.raised.is_certain(answers.asked):
@@ -61,8 +62,8 @@ def failing(service: Service, step: Step, sandbox: Sandbox) -> tuple[int, str]:
     return outcome.line, str(outcome.raised)
 
 
-def _run(answers: Answers, name: str, service: Service, step: Step, sandbox: Sandbox) -> Outcome:
-    """Run a step against a server that gives these answers. `name` is the name of its database."""
+def _run(answers: Answers, service: Service, step: Step, sandbox: Sandbox) -> Outcome:
+    """Run a step against a server that gives these answers."""
     try:
         folder = tempfile.mkdtemp(prefix="dataops-")  # 0700: nobody else may connect
     except OSError as error:
@@ -70,7 +71,9 @@ def _run(answers: Answers, name: str, service: Service, step: Step, sandbox: San
     server = WireServer(os.path.join(folder, "r.sock"), answers.answer)
     try:
         server.start()
-        return sandbox.run(_PART, service, step, {"socket": server.path, "database": name}, lambda message: None)
+        return sandbox.run(
+            _PART, service, step, {"socket": server.path, "database": answers.name}, lambda message: None
+        )
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)

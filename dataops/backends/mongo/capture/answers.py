@@ -16,6 +16,7 @@ import bson
 from pymongo.database import Database
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
+from dataops import kinds
 from dataops.backends.mongo.capture.wire import CODEC
 from dataops.backends.mongo.capture.wording import SESSION_KEYS, command_text, target_of
 from dataops.backends.sandbox import Asked
@@ -42,12 +43,16 @@ _WITHOUT_EFFECT = {"ping", "endSessions", "killCursors", "commitTransaction", "a
 
 @dataclass
 class Recording:
-    """The commands of one migration, and notes. `stash` are the positions of commands that only serve the stash."""
+    """The commands of one migration, and notes. `stash` are the positions of commands that only serve the stash.
+
+    `harms` are the commands that change what is ours.
+    """
 
     commands: list[str] = field(default_factory=list)
     puts_aside: list[str] = field(default_factory=list)
     stash: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    harms: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
         """Add a note for the reader of the plan, unless it is there already."""
@@ -69,16 +74,17 @@ class TooMuch(Exception):
 class Answers:
     """Answers the commands of one migration.
 
-    Reads go to `real`, with the rights of its user; without it, they find nothing. Until `count_until` (of
-    time.monotonic) it also counts the documents that the commands would change. `broken` says why the recording is
-    incomplete, or is "". `asked` is what the migration has learned: also a read may be about documents that its own
-    writes, or a step before it, would change.
+    Reads go to `real`, with the rights of its user; without it, they find nothing. `name` is the name of the database
+    in which the migration runs. Until `count_until` (of time.monotonic) it also counts the documents that the commands
+    would change. `broken` says why the recording is incomplete, or is "". `asked` is what the migration has learned:
+    also a read may be about documents that its own writes, or a step before it, would change.
     """
 
-    def __init__(self, real: Database[Document] | None, recording: Recording, count_until: float) -> None:
+    def __init__(self, real: Database[Document] | None, name: str, recording: Recording, count_until: float) -> None:
         self.broken = ""
         self.asked = Asked.NOTHING
         self._real = real
+        self.name = name
         self._recording = recording
         self._documents_left = MAX_DOCUMENTS
         self._mutex = threading.Lock()
@@ -172,9 +178,22 @@ class Answers:
         target = target_of(command["pipeline"][-1]) if name == "aggregate" else str(command[name])
         if target.startswith(_STASH):
             self._recording.stash.add(len(self._recording.commands))
+        if self._is_harm(database, name, target, command):
+            self._recording.harms.append(name if name == "dropDatabase" else redact(f"{name} {target}"))
         self._recording.commands.append(redact(command_text(name, command)))
         self._note_size(database, name, command)
         return self._answer_to_write(database, name, command)
+
+    def _is_harm(self, database: str, name: str, target: str, command: Document) -> bool:
+        """Whether a command changes the record, the journal or the lock of this database."""
+        if name == "dropDatabase":
+            return database == self.name
+        changed = {f"{database}.{target}"}
+        if name == "renameCollection":
+            changed = {str(command[name]), str(command.get("to", ""))}
+        elif name == "bulkWrite":
+            changed = {str(space.get("ns", "")) for space in command.get("nsInfo", [])}
+        return any(f"{self.name}.{ours}" in changed for ours in kinds.MONGODB.ours)
 
     def _answer_to_write(self, database: str, name: str, command: Document) -> Document:
         """The answer to a write, as if it had found no document."""

@@ -1,0 +1,307 @@
+"""Our two tables in a PostgreSQL database: where they are, and how the journal gets a schema of its own. See ADR 13.
+
+The record (`alembic_version`) lies where Alembic made it. The journal lies in a schema of its own, so that nothing of
+ours is in the application's way. The comment of the journal says which record it belongs to. So both are found again
+when the search_path of a database, a role or a URL has changed, and they are named with their schema ever after.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow
+
+from dataops.backends.postgres import sql
+from dataops.backends.postgres.connection import SearchPath, WatchedConnection
+from dataops.errors import BrokenFile, HistoryError, PermissionDenied
+from dataops.model import Service
+from dataops.redaction import message_of, redact
+
+RECORD_NAME = "alembic_version"
+JOURNAL_NAME = "dataops_journal"
+OWN_SCHEMA = "dataops_history"
+"""Not `dataops`: a role may be called so, and then the schema of that name is the first of its search_path ($user)."""
+
+_JOURNAL_COLUMNS = frozenset(re.findall(r"\w+", sql.ENTRY))
+_REMEMBERED = re.compile(r'Its record: "((?:[^"]|"")+)"\."((?:[^"]|"")+)"')
+_MOVE_SECONDS = 2
+
+
+@dataclass(frozen=True, order=True)
+class Table:
+    """The full name of a table."""
+
+    schema: str
+    name: str
+
+    @property
+    def sql(self) -> str:
+        """The name as SQL, for a statement without parameters."""
+        return f"{sql.quoted(self.schema)}.{sql.quoted(self.name)}"
+
+    def __str__(self) -> str:
+        return redact(f"{self.schema}.{self.name}")
+
+
+@dataclass(frozen=True)
+class OurTables:
+    """The names of our tables in one database. Either table may not exist yet.
+
+    `journal` is None when there is no journal yet, and the schema of `record` is "" when no schema of the search_path
+    exists.
+    """
+
+    record: Table
+    journal: Table | None
+    path: SearchPath = field(default_factory=SearchPath)
+
+    def execute(self, cursor: Any, template: str, parameters: Any = ()) -> Any:
+        """Execute a statement of `sql` that has {journal} or {record} in it, on a connection or a cursor of psycopg."""
+        journal = self.journal.sql if self.journal is not None else ""
+        # psycopg reads a % as the beginning of a parameter, also in a name.
+        names = {"record": self.record.sql.replace("%", "%%"), "journal": journal.replace("%", "%%")}
+        return cursor.execute(template.format(**names).encode(), parameters)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One table that has the name and the columns of ours. `remembered` is the record that a journal belongs to."""
+
+    table: Table
+    usable: bool
+    readable: bool
+    remembered: Table | None = None
+
+
+def find(connection: WatchedConnection, service: Service) -> OurTables:
+    """Where our tables are. Sets the search_path for our own questions.
+
+    The search_path decides only between records that nobody remembers. Raises PermissionDenied when a schema that holds
+    our tables may not be used, and HistoryError when nothing says which of several tables is ours.
+    """
+    path = connection.shielded()
+    ours = OurTables(Table(path.schemas[0] if path.schemas else "", RECORD_NAME), None, path)
+    rows = connection.execute(sql.OUR_TABLES, {"names": [RECORD_NAME, JOURNAL_NAME]}).fetchall()
+    records = {found.table: found for found in _records(rows)}
+    journals = list(_journals(rows, records))
+    _refuse_hidden(service, [one for one in (*records.values(), *journals) if one.table.schema in path.named])
+
+    in_path = [table for schema in path.schemas if (table := Table(schema, RECORD_NAME)) in records]
+    remembered = {journal.remembered for journal in journals}
+    record = next((table for table in in_path if table in remembered), None)
+    if record is None and not path.from_url:  # a URL says which schema is meant, also when nothing is there yet
+        strange = [table for table in in_path if _is_somebody_elses(connection, service, records[table])]
+        if strange == in_path:
+            record = _elsewhere(connection, service, records, journals)
+    record = record or (in_path[0] if in_path else ours.record)
+    journal = _journal_of(connection, service, record, records, journals, path.schemas)
+    if journal is not None:
+        _refuse_hidden(service, [journal, *([records[record]] if record in records else [])])
+    return replace(ours, record=record, journal=journal.table if journal else None)
+
+
+def _records(rows: Sequence[DictRow]) -> Iterator[_Found]:
+    for row in rows:
+        if row["name"] == RECORD_NAME and "version_num" in row["columns"]:
+            yield _Found(Table(row["schema"], row["name"]), row["usable"], row["readable"])
+
+
+def _journals(rows: Sequence[DictRow], records: dict[Table, _Found]) -> Iterator[_Found]:
+    """The journals. Earlier versions wrote no comment about the record: theirs is the one in the same schema."""
+    for row in rows:
+        if row["name"] == JOURNAL_NAME and set(row["columns"]) >= _JOURNAL_COLUMNS:
+            said = _REMEMBERED.search(row["comment"] or "")
+            beside = Table(row["schema"], RECORD_NAME)
+            remembered = beside if beside in records else None
+            if said is not None:
+                remembered = Table(*(name.replace('""', '"') for name in said.groups()))
+            yield _Found(Table(row["schema"], row["name"]), row["usable"], row["readable"], remembered)
+
+
+def _refuse_hidden(service: Service, found: Sequence[_Found]) -> None:
+    hidden = sorted({one.table.schema for one in found if not one.usable})
+    if hidden:
+        raise PermissionDenied(
+            f"this user may not use the schema {redact(', '.join(hidden))}, in which our tables are",
+            service=service.name,
+            hint="docs/operations.md#rights lists what each command needs",
+        )
+
+
+def _is_somebody_elses(connection: WatchedConnection, service: Service, record: _Found) -> bool:
+    """Whether a record in the search_path that no journal belongs to names a revision of which we have no file."""
+    if not record.readable:
+        return False
+    rows = OurTables(record.table, None).execute(connection, sql.RECORD).fetchall()
+    return any(row["version_num"] not in service.by_id for row in rows)
+
+
+def _elsewhere(
+    connection: psycopg.Connection[DictRow],
+    service: Service,
+    records: dict[Table, _Found],
+    journals: Sequence[_Found],
+) -> Table | None:
+    """The record of this history outside of the search_path, as its journal says; None when there is none."""
+    mine = sorted({one.remembered for one in journals if one.remembered in records and _fits(connection, service, one)})
+    if len(mine) > 1:
+        raise HistoryError(
+            f"this history is recorded in {' and in '.join(map(str, mine))}, and none of them is in the search_path",
+            service=service.name,
+            hint="say in the URL which one is meant: ?options=-csearch_path%3DSCHEMA; "
+            "docs/operations.md#where-our-tables-are",
+        )
+    return mine[0] if mine else None
+
+
+def _journal_of(
+    connection: psycopg.Connection[DictRow],
+    service: Service,
+    record: Table,
+    records: dict[Table, _Found],
+    journals: Sequence[_Found],
+    path: Sequence[str],
+) -> _Found | None:
+    """The journal of this record. One whose own record is gone counts too, when it is about the same files."""
+    mine = [one for one in journals if one.remembered == record]
+    if not mine:
+        lost = [one for one in journals if one.remembered not in records]
+        mine = [one for one in lost if one.table.schema in path][:1]
+        mine = mine or [one for one in lost if _fits(connection, service, one)]
+    if len(mine) > 1:
+        raise HistoryError(
+            f"there are {len(mine)} journals for one record: {', '.join(str(one.table) for one in mine)}",
+            service=service.name,
+            hint="did an older version of dataops run here after a newer one? docs/operations.md#two-journals",
+        )
+    return mine[0] if mine else None
+
+
+def _fits(connection: psycopg.Connection[DictRow], service: Service, journal: _Found) -> bool:
+    """Whether the journal is about files of this service: it has the id of one of them, with the same code."""
+    if not (journal.usable and journal.readable):
+        return False
+    ours = OurTables(Table("", RECORD_NAME), journal.table)
+    rows = ours.execute(connection, sql.KNOWS, [list(service.by_id)])
+    return any(_same_code(service, row) for row in rows.fetchall())
+
+
+def _same_code(service: Service, row: DictRow) -> bool:
+    migration = service.by_id[row["migration"]]
+    if row["raw_checksum"] == migration.raw_checksum:
+        return True
+    try:
+        return bool(row["checksum"] == migration.checksum)
+    except BrokenFile:  # lint and plan say so
+        return False
+
+
+# --- under the lock
+
+
+def settle(
+    connection: psycopg.Connection[DictRow], found: OurTables, service: Service
+) -> tuple[OurTables, tuple[str, ...]]:
+    """Create the journal where there is none, and move it into a schema of its own. Under the lock only.
+
+    Returns also what to tell an operator: why the journal stays in the application's schema. It is moved as a whole, or
+    not at all.
+    """
+    if not found.record.schema:
+        raise PermissionDenied(
+            "no schema of the search_path exists, or may be used",
+            service=service.name,
+            hint="docs/operations.md#rights lists what each command needs",
+        )
+    notes: list[str] = []
+    ours = found
+    with connection.transaction():
+        if ours.journal is None:
+            ours = _create(connection, ours)
+        try:
+            with connection.transaction():
+                ours = _move(connection, ours)
+        except (psycopg.DatabaseError, _NoSchema) as error:
+            lost = connection.closed or connection.broken
+            if lost or isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+                raise
+            notes.append(
+                f"the journal {ours.journal} stays in a schema of the application: "
+                f"{' '.join(message_of(error).split())}; docs/operations.md#rights"
+            )
+            _remember_if_owner(connection, ours)
+    return ours, tuple(notes)
+
+
+class _NoSchema(Exception):
+    """There is no schema of our own, and this user may not create one."""
+
+
+def _create(connection: psycopg.Connection[DictRow], found: OurTables) -> OurTables:
+    """Create the journal beside the record, so that it gets the privileges that are the default there."""
+    row = connection.execute(sql.IS_TAKEN, [found.record.schema, JOURNAL_NAME]).fetchone()
+    schema = found.record.schema
+    if row is not None:  # by a table of the application that only has the same name
+        schema = _own_schema(connection, found)
+    made = replace(found, journal=Table(schema, JOURNAL_NAME))
+    made.execute(connection, sql.CREATE_JOURNAL)
+    _remember(connection, made)
+    return made
+
+
+def _move(connection: psycopg.Connection[DictRow], found: OurTables) -> OurTables:
+    assert found.journal is not None
+    if found.journal.schema != found.record.schema and found.journal.schema not in found.path.schemas:
+        _remember_if_owner(connection, found)
+        return found
+    connection.execute(f"SET LOCAL lock_timeout = '{_MOVE_SECONDS}s'".encode())
+    schema = _own_schema(connection, found)
+    moved = replace(found, journal=Table(schema, JOURNAL_NAME))
+    readers = connection.execute(sql.READERS, {"journal": found.journal.sql}).fetchall()
+    connection.execute(f"ALTER TABLE {found.journal.sql} SET SCHEMA {sql.quoted(schema)}".encode())
+    for row in readers:
+        who = sql.quoted(row["role"]) if row["role"] is not None else "PUBLIC"
+        connection.execute(f"GRANT USAGE ON SCHEMA {sql.quoted(schema)} TO {who}".encode())
+    _remember(connection, moved)
+    return moved
+
+
+def _own_schema(connection: psycopg.Connection[DictRow], found: OurTables) -> str:
+    """A schema for the journal alone, created if needed.
+
+    An empty one of that name may have been made for us. One that has anything in it is somebody else's.
+    """
+    for name in (OWN_SCHEMA, f"{OWN_SCHEMA}_{found.record.schema}"):
+        if name in (found.record.schema, *found.path.schemas) or len(name.encode()) > 63:
+            continue
+        row = connection.execute(sql.SCHEMA, {"name": name}).fetchone()
+        assert row is not None
+        if not row["is_role"] and (row["free"] if row["there"] else row["may_create"]):
+            if not row["there"]:
+                connection.execute(f"CREATE SCHEMA {sql.quoted(name)}".encode())
+            return name
+    raise _NoSchema(f"this user may not create the schema {OWN_SCHEMA}, or it is somebody else's")
+
+
+def _remember(connection: psycopg.Connection[DictRow], ours: OurTables) -> None:
+    text = f"{sql.JOURNAL_COMMENT} Its record: {ours.record.sql}".replace("'", "''")
+    assert ours.journal is not None
+    connection.execute(f"COMMENT ON TABLE {ours.journal.sql} IS '{text}'".encode())
+
+
+def _remember_if_owner(connection: psycopg.Connection[DictRow], ours: OurTables) -> None:
+    """Write down which record the journal belongs to, where it does not say so yet and this user may."""
+    assert ours.journal is not None
+    row = connection.execute(sql.COMMENT, [ours.journal.sql]).fetchone()
+    if row is not None and row["owned"] and f"Its record: {ours.record.sql}" not in (row["comment"] or ""):
+        # Somebody who holds the table, such as VACUUM, does not stop the run: a later one writes it down.
+        with suppress(psycopg.errors.LockNotAvailable), connection.transaction():
+            _remember(connection, ours)
+
+
+__all__ = ["JOURNAL_NAME", "OWN_SCHEMA", "RECORD_NAME", "OurTables", "Table", "find", "settle"]
