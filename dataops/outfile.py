@@ -19,11 +19,10 @@ def write(path: Path, text: str, *, hint: str, what: str = "") -> None:
     text is, where the name of the file does not say it.
     """
     try:
-        target = path.resolve()
-        if _is_stream(target):
-            _write_into(target, text)
+        if _is_stream(path):
+            _write_into(path, text)
         else:
-            _replace(target, text)
+            _replace(path.resolve(), text)
     except OSError as error:
         raise unwritable(path, error, hint, what) from error
 
@@ -41,9 +40,8 @@ def write_private(path: Path, text: str, *, hint: str) -> None:
 def refuse_unwritable(path: Path, *, hint: str, what: str = "") -> None:
     """Before anything is done: raise CannotWrite where `write` would."""
     try:
-        target = path.resolve()
-        if not _is_stream(target):
-            descriptor, beside = _new_beside(target)
+        if not _is_stream(path):
+            descriptor, beside = _new_beside(path.resolve())
             os.close(descriptor)
             os.unlink(beside)
     except OSError as error:
@@ -56,10 +54,13 @@ def unwritable(path: Path, error: OSError, hint: str, what: str = "") -> CannotW
     return CannotWrite(f"{path}: {told}{error.strerror or error}", hint=hint)
 
 
-def _is_stream(target: Path) -> bool:
-    """Whether it is a character device or a pipe. Raises OSError for what is neither of them nor a regular file."""
+def _is_stream(path: Path) -> bool:
+    """Whether it is a character device or a pipe. Raises OSError for what is neither of them nor a regular file.
+
+    The path must not be resolved before: /dev/stdout leads to a pipe that has no name.
+    """
     try:
-        mode = target.stat().st_mode
+        mode = path.stat().st_mode
     except FileNotFoundError:
         return False
     if stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):
@@ -69,9 +70,9 @@ def _is_stream(target: Path) -> bool:
     return False
 
 
-def _write_into(target: Path, text: str) -> None:
+def _write_into(path: Path, text: str) -> None:
     # Not blocking: opening a pipe that nobody reads is an error then, and does not wait for ever.
-    descriptor = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
     os.set_blocking(descriptor, True)
     with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +69,16 @@ def test_a_pipe_is_written_to_where_somebody_reads_it(tmp_path: Path) -> None:
     assert os.read(reading, 100) == b"heard"
     os.close(reading)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_standard_output_is_written_to_where_it_is_a_pipe() -> None:
+    """/dev/stdout leads to a pipe then, which has no name of its own."""
+    writes = (
+        "from pathlib import Path; from dataops import outfile; out = Path('/dev/stdout'); "
+        "outfile.refuse_unwritable(out, hint=''); outfile.write(out, 'hello', hint='')"
+    )
+    done = subprocess.run([sys.executable, "-c", writes], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hello", "")
 
 
 def special(folder: Path, kind: str, terminal: Path) -> Path:
