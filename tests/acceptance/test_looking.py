@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ from pymongo import MongoClient
 
 from dataops import backends, config
 from dataops.backends.sandbox import Sandbox
+from dataops.errors import NoSandbox
 from dataops.model import Direction, Rendering, Step
-from tests.projects import Project
+from tests.projects import Project, until
 
 SERVICES = ["shop", "bank"]
 
@@ -312,6 +315,48 @@ def test_a_file_that_ends_its_process_ends_no_plan(two: Project, service: str, b
         third, fourth = rendered(two, service, sandbox, "003", "004")
     assert third.opaque == f"it ended its own process ({how})"
     assert (len(fourth.commands), fourth.opaque) == (1, "")
+
+
+def test_a_process_that_cannot_be_started_is_told(two: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(two.folder / "python"))
+    with Sandbox() as sandbox, pytest.raises(NoSandbox, match="cannot be started: No such file or directory") as told:
+        rendered(two, "shop", sandbox, "001")
+    assert told.value.hint
+
+
+@pytest.mark.parametrize("command", [["plan"], ["plan", "--json"], ["lint", "--no-squawk"]])
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_process_that_ends_before_it_begins_is_told_and_nothing_is_planned(
+    two: Project, service: str, command: list[str]
+) -> None:
+    """As under a limit of memory: every Python that is started in this environment ends, but not our own."""
+    broken = two.folder / "site"
+    broken.mkdir()
+    (broken / "sitecustomize.py").write_text("import os, sys\nif sys.argv[0] == '-c':\n    os._exit(3)\n")
+    answer = two(*command, "--service", service, env={"PYTHONPATH": str(broken)})
+    assert (answer.code, "Traceback" in answer.stderr) == (10, False)
+    assert "the process in which migration files are looked at has ended (exit 3)" in answer.stderr
+    assert "docs/operations.md#looking-at-files" in answer.stderr
+    if "--json" in command:
+        assert answer.json["error"]["kind"] == "NoSandbox"
+
+
+def test_one_kinds_files_do_not_wait_for_the_other_kinds(two: Project) -> None:
+    two.file("shop", "003", "time.sleep(600)")
+    two.file("bank", "003", FIRST["bank"])
+    before = _children()
+    with ThreadPoolExecutor() as pool, Sandbox() as sandbox:
+        shop = pool.submit(rendered, two, "shop", sandbox, "003")
+        until(lambda: _children() > before)
+        (bank,) = rendered(two, "bank", sandbox, "003")
+        assert not shop.done()
+    assert (len(bank.commands), bank.opaque) == (1, "")
+    assert shop.result()[0].opaque == "the look was stopped"
+
+
+def _children() -> set[str]:
+    """The processes that this one has started and that have not ended."""
+    return {child for thread in Path("/proc/self/task").glob("*/children") for child in thread.read_text().split()}
 
 
 # --- what will fail

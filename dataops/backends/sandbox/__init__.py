@@ -1,27 +1,23 @@
 """Runs migration files that are only looked at, in a process of their own that cannot reach out. See ADR 14.
 
-The process is started for the first file, and serves all files of a plan. A file that takes too long, reaches out or
-ends the process costs only that process: the next file gets a new one. `child` is its main loop, `fence` refuses what
-reaches out, and `verdict` decides what an error says about the file. What is run in it for a kind of database is a
-module of that kind, its *part*: it has a function `perform(task)`.
+A process is started for the first file of a kind of database, and serves all files of that kind in a plan. A file that
+takes too long, reaches out or ends the process costs only that process: the next file gets a new one. `process` is our
+side of it, `child` is its main loop, `fence` refuses what reaches out, and `verdict` decides what an error says about
+the file. What is run in it for a kind is a module of that kind, its *part*: it has a function `perform(task)`.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dataops.backends.sandbox.pipe import EndOfPipe, TooLate, receive, send
-from dataops.backends.sandbox.variables import visible
+from dataops.backends.sandbox.pipe import EndOfPipe, TooLate
+from dataops.backends.sandbox.process import Process
 from dataops.backends.sandbox.verdict import Asked, Nature, is_certain
-from dataops.errors import BrokenFile, DataopsError, NoSandbox
+from dataops.errors import BrokenFile, DataopsError
 from dataops.model import Rendering, Service, Step
 from dataops.redaction import redact
 
@@ -30,13 +26,6 @@ STEP_SECONDS = 10.0
 PURSE_SECONDS = 30.0
 """So long all files of a plan may take together, beyond FREE_SECONDS for each."""
 FREE_SECONDS = 1.0
-_END_SECONDS = 1.0
-_START_SECONDS = 60.0  # importing the libraries, also on a machine that is busy
-
-_BOOT = (
-    "import sys; count = int(sys.argv[1]); sys.path[:] = sys.argv[2:2 + count]; sys.argv[:] = sys.argv[2 + count:]; "
-    "from dataops.backends.sandbox.child import main; main()"
-)
 
 Heard = Callable[[dict[str, Any]], None]
 
@@ -99,7 +88,11 @@ class Outcome:
 
 
 class Sandbox:
-    """Where migration files are looked at. A context manager; threads may share it, one file is run at a time."""
+    """Where migration files are looked at. A context manager; threads may share it.
+
+    Each part has a process of its own, so that the libraries of two kinds are imported side by side. In each, one file
+    is run at a time.
+    """
 
     def __init__(
         self,
@@ -113,19 +106,18 @@ class Sandbox:
         self._step_seconds = step_seconds
         self._purse = purse_seconds
         self._mutex = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: dict[str, Process] = {}
         self._closed = False
 
     def __enter__(self) -> Sandbox:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closed = True
-        process = self._process
-        if process is not None:
-            process.kill()  # a thread that is still waiting for an answer finds the end of the pipe
         with self._mutex:
-            self._end()
+            self._closed = True
+            processes = list(self._processes.values())
+        for process in processes:
+            process.close()
 
     def run(self, part: str, service: Service, step: Step, arguments: dict[str, Any], heard: Heard) -> Outcome:
         """Load the file of the step and let `part` perform it. `heard` gets what `part` tells meanwhile, in order.
@@ -144,86 +136,37 @@ class Sandbox:
             "arguments": arguments,
         }
         with self._mutex:
+            process = self._processes.setdefault(part, Process(self._variables, closed=self._closed))
+        with process.mutex:
             seconds = min(self._step_seconds, FREE_SECONDS + self._purse)
             began = time.monotonic()
             try:
-                process = self._ready({**request, "seconds": seconds})
+                if problem := process.begin({**request, "seconds": seconds}):
+                    raise _error(problem)
                 began = time.monotonic()
-                while "end" not in (message := self._receive(process, began + seconds)):
+                while "end" not in (message := process.receive(began + seconds)):
                     heard(message)
             except TooLate:
                 process.kill()
-                self._end()
+                process.end()
                 less = seconds < self._step_seconds
                 shared = ", all that the files before it have left of a plan's time" if less else ""
                 return Outcome(unseen=f"it did not end within {seconds:g} s{shared}")
             except EndOfPipe:
-                how = self._end()
-                return Outcome(unseen="the look was stopped" if self._closed else f"it ended its own process ({how})")
+                how = process.end()
+                return Outcome(unseen="the look was stopped" if process.closed else f"it ended its own process ({how})")
             finally:
-                self._purse = max(0.0, self._purse - max(0.0, time.monotonic() - began - FREE_SECONDS))
+                self._spend(time.monotonic() - began)
             outcome = _outcome(message["end"], service, step)
             if message.get("threads"):  # they would go on beside the next file
                 process.kill()
             if message.get("threads") or outcome.unseen:
-                self._end()
+                process.end()
             return outcome
 
-    def _ready(self, request: dict[str, Any]) -> subprocess.Popen[bytes]:
-        """The process, which has imported what the request needs and begins with it now."""
-        if self._closed:
-            raise EndOfPipe
-        process = self._process or self._start()
-        assert process.stdin is not None
-        try:
-            send(process.stdin.fileno(), request)
-            message = self._receive(process, time.monotonic() + _START_SECONDS)
-        except (TooLate, EndOfPipe) as error:
-            if self._closed:
-                raise EndOfPipe from error
-            process.kill()
-            how = self._end()
-            raise NoSandbox(f"the process in which migration files are looked at has ended ({how})") from error
-        if "end" in message:  # a library is not what it should be
-            self._end()
-            raise _error(message["end"])
-        return process
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        environ, hidden = visible(os.environ, self._variables)
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, str(len(sys.path)), *sys.path, *sys.argv],
-                env=environ,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for us; we end the process
-            )
-        except OSError as error:
-            raise NoSandbox(f"{NoSandbox.__doc__} ({error.strerror})") from error
-        assert self._process.stdin is not None
-        send(self._process.stdin.fileno(), {"hidden": hidden})
-        return self._process
-
-    def _receive(self, process: subprocess.Popen[bytes], until: float) -> dict[str, Any]:
-        assert process.stdout is not None
-        return receive(process.stdout.fileno(), until)
-
-    def _end(self) -> str:
-        """Wait for a process that is ending, and kill it if it is not. Returns how it ended."""
-        process, self._process = self._process, None
-        if process is None:
-            return "ended"
-        try:
-            code = process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
-        for stream in (process.stdin, process.stdout):
-            assert stream is not None
-            stream.close()
-        return (signal.strsignal(-code) or f"signal {-code}") if code < 0 else f"exit {code}"
+    def _spend(self, seconds: float) -> None:
+        with self._mutex:
+            self._purse = max(0.0, self._purse - max(0.0, seconds - FREE_SECONDS))
 
 
 def _outcome(end: dict[str, Any], service: Service, step: Step) -> Outcome:

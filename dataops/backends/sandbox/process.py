@@ -1,0 +1,118 @@
+"""Our side of a process in which migration files are looked at. See the package."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any
+
+from dataops.backends.sandbox.pipe import EndOfPipe, TooLate, receive, send
+from dataops.backends.sandbox.variables import visible
+from dataops.errors import NoSandbox
+
+_END_SECONDS = 1.0
+_START_SECONDS = 60.0  # importing the libraries, also on a machine that is busy
+_WHAT = "the process in which migration files are looked at"
+
+_BOOT = (
+    "import sys; count = int(sys.argv[1]); sys.path[:] = sys.argv[2:2 + count]; sys.argv[:] = sys.argv[2 + count:]; "
+    "from dataops.backends.sandbox.child import main; main()"
+)
+
+
+class Process:
+    """A process that is started when it is first needed, and again after it has ended.
+
+    Whoever uses it holds `mutex`. Only `close` may be called by any thread.
+    """
+
+    def __init__(self, variables: Collection[str], *, closed: bool) -> None:
+        """See Sandbox for `variables`. A `closed` one is never started."""
+        self.mutex = threading.Lock()
+        self.closed = closed
+        self._variables = variables
+        self._running: subprocess.Popen[bytes] | None = None
+
+    def begin(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let it import what the request needs, and begin with it. Returns {}, or our error that it ended with at once.
+
+        Raises NoSandbox when it cannot be started, and EndOfPipe when it is closed.
+        """
+        if self.closed:
+            raise EndOfPipe
+        running = self._running or self._start()
+        assert running.stdin is not None
+        try:
+            send(running.stdin.fileno(), request)
+            message = self.receive(time.monotonic() + _START_SECONDS)
+        except (TooLate, EndOfPipe) as error:
+            if self.closed:
+                raise EndOfPipe from error
+            self.kill()
+            raise NoSandbox(f"{_WHAT} has ended ({self.end()})") from error
+        if "end" in message:
+            self.end()
+        problem: dict[str, Any] = message.get("end", {})
+        return problem
+
+    def receive(self, until: float) -> dict[str, Any]:
+        """Its next message, until that moment of time.monotonic(). Raises TooLate and EndOfPipe."""
+        assert self._running is not None and self._running.stdout is not None
+        return receive(self._running.stdout.fileno(), until)
+
+    def kill(self) -> None:
+        """End it at once. `end` is to follow."""
+        if self._running is not None:
+            self._running.kill()
+
+    def end(self) -> str:
+        """Wait for a process that is ending, and kill it if it is not. Returns how it ended."""
+        running, self._running = self._running, None
+        if running is None:
+            return "ended"
+        try:
+            code = running.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            code = running.wait()
+        for stream in (running.stdin, running.stdout):
+            assert stream is not None
+            stream.close()
+        return (signal.strsignal(-code) or f"signal {-code}") if code < 0 else f"exit {code}"
+
+    def close(self) -> None:
+        """End it for good. A thread that is still waiting for an answer finds the end of the pipe."""
+        self.closed = True
+        running = self._running
+        if running is not None:
+            running.kill()
+        with self.mutex:
+            self.kill()  # it may have been started meanwhile
+            self.end()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        environ, hidden = visible(os.environ, self._variables)
+        try:
+            self._running = subprocess.Popen(
+                [sys.executable, "-c", _BOOT, str(len(sys.path)), *sys.path, *sys.argv],
+                env=environ,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for us; we end the process
+            )
+        except OSError as error:
+            raise NoSandbox(f"{_WHAT} cannot be started: {error.strerror}") from error
+        assert self._running.stdin is not None
+        with suppress(EndOfPipe):  # it has ended already: `begin` tells how
+            send(self._running.stdin.fileno(), {"hidden": hidden})
+        return self._running
+
+
+__all__ = ["Process"]
