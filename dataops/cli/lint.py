@@ -11,6 +11,7 @@ from dataops.cli.session import Session, checkout, command
 from dataops.errors import ExitCode, UsageError
 from dataops.show import terminal, writers
 from dataops.show.reports import LintReport
+from dataops.text import on_one_line
 
 _FORMATS = ["text", *writers("lint")]
 
@@ -45,7 +46,9 @@ def lint_command(session: Session, base: str | None, form: str, out: Path | None
     root = checkout(config.path.parent)
     report = LintReport(found, root, code)
     lines = terminal.lint_lines(found, Path.cwd() if form == "text" else root)
-    written = "".join(f"{line}\n" for line, _ in lines) if form == "text" else writers("lint")[form](report)
+    written = (
+        "".join(f"{on_one_line(line)}\n" for line, _ in lines) if form == "text" else writers("lint")[form](report)
+    )
     if session.as_json:
         session.console.answer(writers("lint")["json"](report))
     elif form == "text" or out is not None:

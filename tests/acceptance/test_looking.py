@@ -543,3 +543,23 @@ def test_a_plan_that_shows_nothing_starts_nothing(two: Project) -> None:
     assert two("plan", env=broken).code == 0
     loaded = "import sys; from dataops import cli; cli.run(['plan']); print('dataops.backends.sandbox' in sys.modules)"
     assert two.run("python", "-c", textwrap.dedent(loaded)).stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["plan"],
+        *(["plan", "--format", form] for form in ("json", "markdown", "github", "junit")),
+        ["lint", "--no-squawk"],
+        ["lint", "--no-squawk", "--out", "found"],
+        *(["lint", "--no-squawk", "--format", form] for form in ("json", "sarif", "github", "junit")),
+    ],
+    ids=" ".join,
+)
+def test_what_a_terminal_would_obey_in_an_error_is_shown(two: Project, command: list[str]) -> None:
+    two.file("shop", "003", r"raise RuntimeError('x \x1b[2J \u202e \udc80 y')")
+    answer = two(*command, "--service", "shop")
+    written = (two.folder / "found").read_text() if "--out" in command else answer.stdout
+    for text in (written, answer.stdout, answer.stderr):
+        assert not {"\x1b", "\u202e"} & set(text)
+    assert "202e" in written

@@ -83,7 +83,9 @@ def _ask(database: PostgresDatabase, environment: EnvironmentContext, options: M
     environment.context_opts["dont_mutate"] = True  # otherwise Alembic creates its table even for `history -i`
     record = database.our_tables().record
     hidden = {"include_name": partial(_is_not_ours, options.get("include_name"))}
-    with _sqlalchemy(database.server.connect_to_ask()) as connection:
+    raw = database.server.connect_to_ask()
+    raw.answer_within = None  # autogenerate's questions about a big database may take long
+    with _sqlalchemy(raw) as connection:
         context.configure(**{**options, **hidden, **_record_options(record), "connection": connection})
         context.run_migrations()
 
