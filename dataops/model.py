@@ -98,6 +98,11 @@ class Migration:
         """Whether it may be stopped at any command and run again, with the same data in the end."""
         return self.facts.repeatable
 
+    @property
+    def both_ways(self) -> bool:
+        """Whether it may be stopped at any command in one direction, and then be run in the other."""
+        return self.facts.both_ways
+
 
 def broken(path: Path, error: source.Unreadable, service: str | None = None) -> BrokenFile:
     """The error for a migration file that cannot be read, with its line where that is known."""
@@ -161,6 +166,10 @@ class Service:
 
 NOT_ONE_TRANSACTION = "it is not one transaction"
 """The reason of a second *started* entry: whatever the step's file says, a part of the step may be committed."""
+HALF_DONE = "a part of it is done"
+"""The reason of a *failed* entry: the step is no transaction, and has to be brought to an end before all else."""
+ENDS_HALF_DONE = "it ends a step that was half done the other way"
+"""The reason of a *started* or *failed* entry: the record showed what this step brings about before it began."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +190,13 @@ class Entry:
     raw_checksum: str = ""
     error: str = ""
     reason: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the step may be half done, as far as this entry alone can say: it has no end, or a bad one."""
+        if self.event is JournalEvent.FAILED:
+            return self.reason in (HALF_DONE, ENDS_HALF_DONE)
+        return self.event is JournalEvent.STARTED
 
 
 @dataclass(frozen=True)
@@ -294,6 +310,7 @@ class State:
     newest journal entry; `planning.recovery` says what it means. `claims` is what the journal says about each migration
     whose newest entry ended well: True for applied, False for rolled back. The native record is the truth, so a claim
     that differs from it is a reason to stop. `tool_records` are the records of other tools in the same database.
+    `notes` are for a person who wants to see everything.
     """
 
     service: Service
@@ -305,6 +322,7 @@ class State:
     holder: Holder | None = None
     claims: Mapping[str, bool] = field(default_factory=dict)
     tool_records: tuple[ToolRecord, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def applied_ids(self) -> frozenset[str]:
@@ -324,11 +342,16 @@ class State:
 
 @dataclass(frozen=True)
 class Step:
-    """One migration to apply or to roll back, in one service."""
+    """One migration to apply or to roll back, in one service.
+
+    `half` is "" for a step that begins. HALF_DONE means that an earlier run has left it half done, in this direction.
+    ENDS_HALF_DONE means that it was left half done in the other direction, which this step takes back.
+    """
 
     service: str
     migration: Migration
     direction: Direction
+    half: str = ""
 
     @property
     def id(self) -> str:

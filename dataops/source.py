@@ -30,7 +30,8 @@ class Facts:
 
     With an `autocommit` block it leaves its transaction openly. `may_commit` says that it looks as if it ends the
     transaction that it is given, or commits on a connection of its own: that is for what has to be said before the file
-    runs, and what it did is then asked of the server.
+    runs, and what it did is then asked of the server. `both_ways` says that both functions are made of the stash's
+    scopes, which promise that one may be run where the other has stopped.
     """
 
     title: str
@@ -40,6 +41,7 @@ class Facts:
     may_commit: bool
     repeatable: bool
     puts_aside: bool
+    both_ways: bool
 
 
 def raw_checksum(source: bytes) -> str:
@@ -90,6 +92,7 @@ def facts(source: bytes) -> Facts:
         may_commit=_MAY_COMMIT.search(source) is not None and any(_commits(node) for node in ast.walk(tree)),
         repeatable=known.get("repeatable") is True,
         puts_aside=_puts_aside(tree),
+        both_ways={"applying", "undoing"} <= {_name_of(node) for node in ast.walk(tree)},
     )
 
 

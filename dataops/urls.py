@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, quote_plus, unquote, urlencode
 
@@ -101,22 +102,42 @@ def names_database(url: str) -> bool:
 
 
 def with_database(url: str, database: str) -> str:
-    """The URL, with this database where it names none."""
+    """The URL, with this database where it names none. The user is looked for where it was looked for before."""
     parts = _Parts.of(url)
-    return url if parts.database else str(replace(parts, database=quote_plus(database)))
+    return url if parts.database else str(replace(_with_auth_source(parts), database=quote_plus(database)))
+
+
+def options_of(url: str) -> dict[str, str]:
+    """The options of a URL, with their names in small letters."""
+    return {key.lower(): value for key, value in parse_qsl(_Parts.of(url).options, keep_blank_values=True)}
+
+
+def without_options(url: str, names: Collection[str]) -> str:
+    """The URL without these options, which are given in small letters."""
+    parts = _Parts.of(url)
+    kept = [one for one in parts.options.split("&") if unquote(one.partition("=")[0]).lower() not in names]
+    return str(replace(parts, options="&".join(kept)))
 
 
 def beside(url: str, database: str) -> str:
     """The URL of another database on the same server, for the same user."""
-    parts = _Parts.of(url)
-    options = parts.options
-    kind = kinds.of_url(url)
-    if kind is not None and kind.url_in_parts and parts.credentials:
-        # Without authSource, MongoDB looks for the user in the database of the URL, which is about to change.
-        given = parse_qsl(options, keep_blank_values=True)
-        if "authsource" not in {key.lower() for key, _ in given}:
-            options = urlencode([*given, ("authSource", parts.database or "admin")])
-    return str(replace(parts, database=database, options=options))
+    return str(replace(_with_auth_source(_Parts.of(url)), database=database))
+
+
+def _with_auth_source(parts: _Parts) -> _Parts:
+    """The same parts for a URL whose database is about to change.
+
+    Without authSource, MongoDB looks for the user in the database of the URL, or in admin if there is none. Only for
+    passwords: the other mechanisms do not look there.
+    """
+    kind = kinds.of_url(str(parts))
+    if kind is None or not kind.url_in_parts or not parts.credentials:
+        return parts
+    given = options_of(str(parts))
+    if "authsource" in given or not given.get("authmechanism", "SCRAM").upper().startswith("SCRAM"):
+        return parts
+    source = urlencode({"authSource": unquote(parts.database) or "admin"})
+    return replace(parts, options="&".join(filter(None, [parts.options, source])))
 
 
 def from_parts(scheme: str, address: str, user: str, password: str) -> str:
@@ -131,4 +152,4 @@ def from_parts(scheme: str, address: str, user: str, password: str) -> str:
     return str(replace(parts, credentials=f"{quote_plus(user)}:{quote_plus(password)}"))
 
 
-__all__ = ["beside", "check", "from_parts", "names_database", "with_database"]
+__all__ = ["beside", "check", "from_parts", "names_database", "options_of", "with_database", "without_options"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import textwrap
@@ -183,6 +184,12 @@ class Project:
                 if stream is not None:
                     stream.close()
             process.wait()
+
+
+def pause(process: subprocess.Popen[str]) -> None:
+    """Stop a running command, and come back when the system says that it has stopped."""
+    process.send_signal(signal.SIGSTOP)
+    os.waitpid(process.pid, os.WUNTRACED)
 
 
 def ended(process: subprocess.Popen[str], timeout: float = 30) -> Answer:

@@ -38,7 +38,7 @@ class Fault:
     `truncate` passes half of the answer on, and `garbage` passes noise on instead; then both close. `delay` keeps the
     answer until the proxy is closed. `refuse` answers with the server's error `code`: an SQLSTATE, or a number for
     MongoDB. `concern` makes that an error of the write concern, which MongoDB reports beside a success. `only` limits
-    the fault to commands of that name (MongoDB).
+    the fault to commands of that name (MongoDB), and `times`, if it is not 0, to so many.
     """
 
     kind: str
@@ -46,6 +46,7 @@ class Fault:
     code: str = ""
     concern: bool = False
     only: str = ""
+    times: int = 0
 
 
 class Proxy:
@@ -54,6 +55,7 @@ class Proxy:
     def __init__(self, host: str, port: int, fault: Fault | None, *, mongo: bool) -> None:
         self.asked = 0
         self.struck = threading.Event()
+        self._struck = 0
         self._fault = fault
         self._mongo = mongo
         self._to = (host, port)
@@ -101,6 +103,9 @@ class Proxy:
             self.asked += 1
             fault = self._fault
             if fault is None or (fault.at and fault.at != self.asked) or (fault.only and fault.only != name):
+                return False
+            self._struck += 1
+            if fault.times and self._struck > fault.times:
                 return False
         self.struck.set()
         return True

@@ -55,8 +55,16 @@ class RolledBack(StepFailed):
         self.sqlstate = sqlstate
 
 
-class PartlyCommitted(StepFailed):
-    """A step failed, and a part of it is committed, or may be: the file ended the transaction that it was given."""
+class HalfDone(StepFailed):
+    """A step failed, and a part of it is done, or may be: it is not one transaction.
+
+    The next run has to bring it to an end before it does anything else. `cut_off`: the connection was lost, so that
+    nobody knows whether the server has done the last command.
+    """
+
+    def __init__(self, cause: BaseException, text: str, *, cut_off: bool = False) -> None:
+        super().__init__(cause, text)
+        self.cut_off = cut_off
 
 
 class Database(Protocol):
@@ -139,7 +147,7 @@ class Locked(Protocol):
 
         All of this is one transaction if the migration is atomic. `end` is called as soon as the change is made, so
         that the seconds in its entry are those of the change. Raises StepFailed when the database knows what is left of
-        a failed step: RolledBack when nothing is left, PartlyCommitted when something is or may be. Any other error of
+        a failed step: RolledBack when nothing is left, HalfDone when something is or may be. Any other error of
         the migration is raised as it is, and what the step did before it stays.
         """
 
@@ -210,10 +218,10 @@ def opened(service: Service) -> Iterator[Database]:
 
 __all__ = [
     "Database",
+    "HalfDone",
     "Imitates",
     "Locked",
     "Mirrors",
-    "PartlyCommitted",
     "RolledBack",
     "StepFailed",
     "Waiting",

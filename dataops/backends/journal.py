@@ -82,7 +82,7 @@ class Journal:
         It says nothing about a migration whose step has started and has no end yet.
         """
         claims = {id_: entry.direction is Direction.APPLY for id_, entry in self.ended_well.items()}
-        if self.last is not None and self.last.event is JournalEvent.STARTED:
+        if self.last is not None and self.last.is_open:
             claims.pop(self.last.migration, None)
         return claims
 
@@ -120,6 +120,7 @@ def state_of(
     *,
     holder: Holder | None,
     tool_records: Iterable[ToolRecord] = (),
+    notes: tuple[str, ...] = (),
 ) -> State:
     """The state of a database. The native record says what is applied, and the journal adds what it knows."""
     return State(
@@ -132,6 +133,7 @@ def state_of(
         holder=holder,
         claims=journal.claims(),
         tool_records=tuple(tool_records),
+        notes=notes,
     )
 
 

@@ -48,17 +48,20 @@ def wait_for(
         time.sleep(poll_seconds * random.uniform(0.5, 1.0))
 
 
-def begin_under_lock(locked: Locked, examine: Callable[[State], T], *, resolving: str | None = None) -> T:
+def begin_under_lock(
+    locked: Locked, examine: Callable[[State], T], *, goes_on: bool = False, resolving: str | None = None
+) -> T:
     """Do what has to come first under every lock, and return what `examine` returned.
 
-    It reads the state, calls `examine`, which may raise to refuse, refuses a step that was interrupted, and writes the
-    missing end of a step if a crash left one. `resolving` is the migration whose interrupted step a person resolves
-    with this call: for this one, nothing is refused and no end is written. Raises InterruptedStep, and what `examine`
-    raises. Nothing is written when it raises.
+    It reads the state, calls `examine`, which may raise to refuse, refuses while a step is half done, and writes the
+    missing end of a step if a crash left one. With `goes_on`, `examine` has made sure that the half-done step is run
+    first. `resolving` is the migration whose half-done step a person resolves with this call: for this one, nothing is
+    refused and no end is written. Raises InterruptedStep, and what `examine` raises. Nothing is written when it raises.
     """
     state = locked.read()
     result = examine(state)
-    recovery.refuse_interrupted(state, locked=True, except_of=resolving)
+    if not goes_on:
+        recovery.refuse_half_done(state, locked=True, except_of=resolving)
     end = recovery.missing_end(state)
     if end is not None and end.migration != resolving:
         locked.write(end)

@@ -19,7 +19,7 @@ from dataops.errors import (
 )
 from dataops.model import Ahead, AppliedMigration, Migration, Service, State
 from dataops.othertools import drift
-from dataops.planning.recovery import interrupted, refuse_interrupted
+from dataops.planning.recovery import refuse_half_done
 
 
 def check(state: State) -> None:
@@ -95,12 +95,10 @@ def checksum_of(service: Service, migration: Migration) -> str:
 def check_resolvable(state: State, migration: Migration, *, applied: bool) -> None:
     """Refuse an answer that would change the record anywhere but at its end.
 
-    Raises UsageError with the migration that has to come first. While a step is interrupted, only that one can be
+    Raises UsageError with the migration that has to come first. While a step is half done, only that one can be
     resolved: for another, raises InterruptedStep.
     """
-    entry = interrupted(state, locked=True)
-    if entry is not None and entry.migration != migration.id:
-        refuse_interrupted(state, locked=True)
+    refuse_half_done(state, locked=True, except_of=migration.id)
     at = state.service.position[migration.id]
     ids = state.applied_ids
     if applied:

@@ -10,10 +10,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from dataops.errors import Blocked, DatabaseAhead, OutOfOrder, StalePlan, UsageError
-from dataops.model import Ahead, AppliedMigration, Direction, Migration, Plan, Service, State, Step
+from dataops.model import (
+    ENDS_HALF_DONE,
+    HALF_DONE,
+    Ahead,
+    AppliedMigration,
+    Direction,
+    Migration,
+    Plan,
+    Service,
+    State,
+    Step,
+)
 from dataops.othertools import mirror
 from dataops.planning.checks import check, refuse_lossy, refuse_same_database
-from dataops.planning.recovery import refuse_interrupted
+from dataops.planning.recovery import first_step, refuse_half_done
 from dataops.text import counted, near
 
 
@@ -29,17 +40,24 @@ def plan_apply(states: Sequence[State], *, to: Migration | None = None, steps: i
     planned: list[Step] = []
     for state in states:
         check(state)
-        refuse_interrupted(state)
+        half = first_step(state, Direction.APPLY)
         wanted: Iterable[Migration] = state.pending
         if to is not None:
             limit = state.service.position[to.id]
             wanted = [m for m in state.pending if state.service.position[m.id] <= limit]
+            if half is not None and state.service.position[half.migration.id] > limit:
+                refuse_half_done(state)
         if state.service.mirror:
             wanted = list(wanted)
             for migration in (*mirror.rows_missing(state), *wanted):
                 mirror.row_for(state.service, migration)
-        planned += [Step(state.service.name, migration, Direction.APPLY) for migration in wanted]
+        planned += _with_half_done(half, [Step(state.service.name, one, Direction.APPLY) for one in wanted])
     return Plan(Direction.APPLY, tuple(planned[:steps]), tuple(states))
+
+
+def _with_half_done(half: Step | None, steps: Sequence[Step]) -> list[Step]:
+    """The steps of one service, of which the half-done one comes first."""
+    return [*([half] if half else []), *(step for step in steps if half is None or step.migration != half.migration)]
 
 
 def to_complete(plan: Plan) -> tuple[str, ...]:
@@ -72,19 +90,22 @@ def plan_rollback(
         except DatabaseAhead as error:
             error.hint = "roll back with the newer code: only that knows how to undo what is newest here"
             raise
-        refuse_interrupted(state)
+    half = {state.service.name: first_step(state, Direction.ROLLBACK) for state in states}
+    taken_back = [state.last.run for state in states if state.last and _is_taken_back(half[state.service.name])]
     if to is not None or to_base:
         limit = states[0].service.position[to.id] if to is not None else -1
         chosen = {state.service.name: state.applied[limit + 1 :] for state in states}
     elif steps is not None:
-        chosen = _newest_steps(states, steps)
+        chosen = _newest_steps(states, max(0, steps - len(taken_back)))
+    elif run is None and taken_back:
+        chosen = _of_run(states, max(taken_back), may_be_none=True)
     else:
         chosen = _of_run(states, run)
-    planned = [
-        Step(state.service.name, state.service.by_id[applied.id], Direction.ROLLBACK)
-        for state in reversed(states)
-        for applied in reversed(chosen.get(state.service.name, ()))
-    ]
+    planned = []
+    for state in reversed(states):
+        name = state.service.name
+        undone = [Step(name, state.service.by_id[one.id], Direction.ROLLBACK) for one in reversed(chosen.get(name, ()))]
+        planned += _with_half_done(half[name], undone)
     for state in states:
         refuse_lossy(state, chosen.get(state.service.name, ()))
     stuck = [step for step in planned if not step.migration.reversible]
@@ -113,16 +134,21 @@ def confirm(plan: Plan, state: State) -> tuple[Step, ...]:
     if plan.saved and state.applied_ids != before.applied_ids:
         raise StalePlan(_changed(before, state), service=name)
     check(state)
-    refuse_interrupted(state, locked=True)
+    half = first_step(state, plan.direction, locked=True)
     if plan.direction is Direction.APPLY:
-        left = tuple(step for step in steps if step.migration.id not in state.applied_ids)
-        expected = [migration.id for migration in state.pending[: len(left)]]
+        left = [step for step in steps if step.migration.id not in state.applied_ids]
+        expected = [migration.id for migration in state.pending]
     else:
-        left = tuple(step for step in steps if step.migration.id in state.applied_ids)
-        expected = [applied.id for applied in reversed(state.applied[len(state.applied) - len(left) :])]
-    if [step.migration.id for step in left] != expected:
+        left = [step for step in steps if step.migration.id in state.applied_ids]
+        expected = [applied.id for applied in reversed(state.applied)]
+    if half is not None:
+        if half.migration not in [step.migration for step in steps]:
+            refuse_half_done(state, locked=True)
+        left = _with_half_done(half, left)
+        expected = [half.migration.id, *(id_ for id_ in expected if id_ != half.migration.id)]
+    if [step.migration.id for step in left] != expected[: len(left)]:
         raise StalePlan(_changed(before, state), service=name, hint="another run changed it meanwhile: plan again")
-    return left
+    return tuple(left)
 
 
 def summary(plan: Plan) -> str:
@@ -138,11 +164,18 @@ def summary(plan: Plan) -> str:
 def flags(step: Step) -> list[str]:
     """What a person has to know about a step before agreeing to it."""
     migration = step.migration
-    found = ["transactional" if migration.atomic else "not transactional"]
+    found = [_HALF[step.half]] if step.half else []
+    found.append("transactional" if migration.atomic else "not transactional")
     if not migration.atomic:
         found.append("repeatable" if migration.repeatable else "not repeatable")
     found.append("reversible" if migration.reversible else f"IRREVERSIBLE: {migration.facts.irreversible_because}")
     return found
+
+
+_HALF = {
+    HALF_DONE: "HALF DONE by an earlier run, which it goes on with",
+    ENDS_HALF_DONE: "HALF DONE the other way by an earlier run, which is taken back first",
+}
 
 
 def order(services: Sequence[Service]) -> list[Service]:
@@ -191,8 +224,17 @@ def _applied_at(applied: AppliedMigration) -> float:
     return applied.at.timestamp() if applied.at else 0.0
 
 
-def _of_run(states: Sequence[State], run: str | None) -> dict[str, tuple[AppliedMigration, ...]]:
-    """What a run applied and what is still there, by service; without a run, of the newest one."""
+def _is_taken_back(half: Step | None) -> bool:
+    return half is not None and half.half == ENDS_HALF_DONE
+
+
+def _of_run(
+    states: Sequence[State], run: str | None, *, may_be_none: bool = False
+) -> dict[str, tuple[AppliedMigration, ...]]:
+    """What a run applied and what is still there, by service; without a run, of the newest one.
+
+    `may_be_none`: it is no error when nothing of the run is there.
+    """
     ours = [a for state in states for a in state.applied if a.run and a.at and not a.adopted]
     if run is None:
         if not ours:
@@ -204,6 +246,8 @@ def _of_run(states: Sequence[State], run: str | None) -> dict[str, tuple[Applied
             return {}
         run = max(ours, key=lambda applied: (_applied_at(applied), applied.run or "")).run
     elif run not in {applied.run for applied in ours}:
+        if may_be_none:
+            return {}
         known = dict.fromkeys(applied.run for applied in ours if applied.run)
         raise UsageError(
             f"nothing that run {run} applied is still there", hint=f"{near(run, known)}; see dataops history"

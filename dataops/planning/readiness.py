@@ -15,7 +15,7 @@ def problem(state: State) -> DataopsError | None:
         return watch.watch(state).problem
     try:
         checks.check(state)
-        recovery.refuse_interrupted(state)
+        recovery.refuse_half_done(state)
     except DataopsError as error:
         return error
     return None

@@ -1,61 +1,128 @@
 """What the newest journal entry means for the next run. Pure.
 
-A process may die between any two commands. Each step is journalled as started before it changes anything, and the
-native record is written last. From these two, and from what the migration promises about itself, `recover` tells
-whether the next run may go on, or has to stop and ask a person.
+A process may die between any two commands, and a step may fail between any two. Each step is journalled as started
+before it changes anything, and the native record is written last. From these two, and from what the migration promises
+about itself, `recover` tells how the next run goes on. A step that is half done comes first, in whatever direction the
+next run goes: until it is brought to an end, nothing else of its service runs.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dataops.errors import InterruptedStep
-from dataops.model import NOT_ONE_TRANSACTION, Direction, Entry, JournalEvent, State
+from dataops.model import (
+    ENDS_HALF_DONE,
+    HALF_DONE,
+    Direction,
+    Entry,
+    JournalEvent,
+    Migration,
+    State,
+    Step,
+)
 
 
 class Recovery(enum.Enum):
-    """Whether the next run may go on, or the newest step was interrupted and a person has to decide."""
+    """How the next run goes on after the newest journal entry."""
 
-    GO_ON = "go on"
-    INTERRUPTED = "interrupted"
+    GO_ON = "nothing is half done"
+    AGAIN = "run the half-done step again, then go on"
+    TAKE_BACK = "run the half-done step the other way, then go on"
+    END_FIRST = "refuse: the half-done step has to be ended in its own direction first"
+    DECIDE = "refuse: a person has to decide"
 
 
-def recover(last: Entry | None, *, reached: bool, atomic: bool, repeatable: bool) -> Recovery:
-    """The recovery table: what the newest journal entry means, for each kind of migration.
+def recover(
+    entry: Entry | None,
+    *,
+    reached: bool,
+    atomic: bool,
+    repeatable: bool,
+    both_ways: bool,
+    direction: Direction | None = None,
+) -> Recovery:
+    """The recovery table: what the newest journal entry means, for each kind of migration and each next run.
 
-    | newest entry         | native record    | migration  | the next run                                        |
-    |----------------------|------------------|------------|-----------------------------------------------------|
-    | none, or with an end | any              | any        | goes on                                             |
-    | started              | shows the step   | any        | goes on: the record is written last, so it is done  |
-    | started              | does not show it | atomic     | goes on: the server has undone the step             |
-    | started              | does not show it | repeatable | goes on, and runs the step again                    |
-    | started              | does not show it | neither    | stops: a person has to look                         |
+    | newest entry          | native record    | migration             | next run   | what it does               |
+    |-----------------------|------------------|-----------------------|------------|----------------------------|
+    | none, or with an end  | any              | any                   | any        | goes on                    |
+    | started, or half done | shows the step   | any                   | any        | goes on: it is done        |
+    | started               | does not show it | atomic                | any        | goes on: it is undone      |
+    | started, or half done | does not show it | repeatable            | same way   | runs it again, goes on     |
+    | started, or half done | does not show it | repeatable, both ways | other way  | takes it back, goes on     |
+    | started, or half done | does not show it | repeatable            | any other  | stops: end it its own way  |
+    | started, or half done | does not show it | neither               | any        | stops: a person has to look |
 
-    `reached` says that the native record shows what the step was to bring about. A step whose newest entry has the
-    reason NOT_ONE_TRANSACTION is not atomic, whatever its file says.
+    The record is written last, so a step that it shows is done; and the server undoes a step that is atomic.
+    *Half done* is a *failed* entry whose reason says so. `reached` says that the native record shows what the step was
+    to bring about; for an entry with the reason ENDS_HALF_DONE, that is no sign of its end. `both_ways` says that the
+    step may be stopped anywhere in one direction and then be run in the other. `direction` is that of the next run;
+    None means work that is neither an apply nor a rollback.
     """
-    if last is None or last.event is not JournalEvent.STARTED:
+    if entry is None or not entry.is_open:
         return Recovery.GO_ON
-    return Recovery.GO_ON if reached or atomic or repeatable else Recovery.INTERRUPTED
+    if reached and entry.reason != ENDS_HALF_DONE:
+        return Recovery.GO_ON
+    if atomic and not entry.reason:
+        return Recovery.GO_ON
+    if not repeatable:
+        return Recovery.DECIDE
+    if direction is entry.direction:
+        return Recovery.AGAIN
+    return Recovery.TAKE_BACK if both_ways and direction is not None else Recovery.END_FIRST
 
 
-def interrupted(state: State, *, locked: bool = False) -> Entry | None:
-    """The entry of a step that died half-way, where the next run must not go on; otherwise None.
+@dataclass(frozen=True)
+class HalfStep:
+    """A step that is half done, and how a run in some direction goes on."""
 
-    `locked` says that we hold the lock. Without it, a step that somebody is running right now is not interrupted.
+    entry: Entry
+    migration: Migration | None
+    recovery: Recovery
+
+    @property
+    def ended_by(self) -> str:
+        """The command that brings it to an end: resolve, or that of its own direction."""
+        return "resolve" if self.recovery is Recovery.DECIDE else self.entry.direction.value
+
+
+def half_step(state: State, direction: Direction | None = None, *, locked: bool = False) -> HalfStep | None:
+    """The step that a run died in, or that failed half-way, if a run in that direction finds it so; otherwise None.
+
+    `locked` says that we hold the lock. Without it, a step that somebody is running right now is not half done.
     """
     last = state.last
-    if last is None or last.event is not JournalEvent.STARTED or (state.holder is not None and not locked):
+    if last is None or not last.is_open:
+        return None
+    if last.event is JournalEvent.STARTED and state.holder is not None and not locked:
         return None
     migration = state.service.by_id.get(last.migration)
+    unedited = migration is not None and last.checksum in ("", migration.checksum)
     recovery = recover(
         last,
         reached=_reached(state, last),
-        atomic=migration is not None and migration.atomic and last.reason != NOT_ONE_TRANSACTION,
+        atomic=migration is not None and migration.atomic,
         repeatable=migration is not None and migration.repeatable,
+        both_ways=migration is not None and migration.reversible and migration.both_ways and unedited,
+        direction=direction,
     )
-    return last if recovery is Recovery.INTERRUPTED else None
+    return None if recovery is Recovery.GO_ON else HalfStep(last, migration, recovery)
+
+
+def first_step(state: State, direction: Direction, *, locked: bool = False) -> Step | None:
+    """The step with which a run in this direction has to begin, because it is half done; None when there is none.
+
+    Raises InterruptedStep when a run in this direction cannot bring it to an end.
+    """
+    half = half_step(state, direction, locked=locked)
+    if half is None:
+        return None
+    if half.migration is None or half.recovery not in (Recovery.AGAIN, Recovery.TAKE_BACK):
+        raise _refusal(state, half)
+    shown = (half.migration.id in _known(state)) is (direction is Direction.APPLY)
+    return Step(state.service.name, half.migration, direction, ENDS_HALF_DONE if shown else HALF_DONE)
 
 
 def missing_end(state: State) -> Entry | None:
@@ -64,34 +131,81 @@ def missing_end(state: State) -> Entry | None:
     Whether the step succeeded is decided by the native record. Only for a caller that holds the lock.
     """
     last = state.last
-    if last is None or last.event is not JournalEvent.STARTED:
+    if last is None or not last.is_open:
         return None
-    if _reached(state, last):
-        return replace(last, event=JournalEvent.SUCCEEDED, reason="found done in the native record after a crash")
-    return replace(last, event=JournalEvent.FAILED, error="the process died before the end; not recorded as done")
+    if _reached(state, last) and last.reason != ENDS_HALF_DONE:
+        return replace(
+            last, event=JournalEvent.SUCCEEDED, error="", reason="found done in the native record after a crash"
+        )
+    if last.event is JournalEvent.FAILED:
+        return None
+    half = half_step(state, locked=True)
+    reason = "" if half is None else ENDS_HALF_DONE if last.reason == ENDS_HALF_DONE else HALF_DONE
+    died = "the process died before the end; not recorded as done"
+    return replace(last, event=JournalEvent.FAILED, error=died, reason=reason)
+
+
+def _known(state: State) -> frozenset[str]:
+    return state.applied_ids | set(state.unknown)
 
 
 def _reached(state: State, entry: Entry) -> bool:
-    known = state.applied_ids | set(state.unknown)
-    return (entry.migration in known) is (entry.direction is Direction.APPLY)
+    return (entry.migration in _known(state)) is (entry.direction is Direction.APPLY)
 
 
-def refuse_interrupted(state: State, *, locked: bool = False, except_of: str | None = None) -> None:
-    """Raise InterruptedStep, with the two commands that a person has to choose from.
+def refuse_half_done(state: State, *, locked: bool = False, except_of: str | None = None) -> None:
+    """Raise InterruptedStep while a step is half done, whatever could end it. Not for a step of `except_of`."""
+    half = half_step(state, locked=locked)
+    if half is not None and half.entry.migration != except_of:
+        raise _refusal(state, half)
 
-    It is not raised for a step of the migration `except_of`.
-    """
-    entry = interrupted(state, locked=locked)
-    if entry is None or entry.migration == except_of:
-        return
+
+def _refusal(state: State, half: HalfStep) -> InterruptedStep:
+    """What happened, and the commands that bring the half-done step to an end."""
+    entry = half.entry
     name = f"{state.service.name}/{entry.migration}"
-    started = f" at {entry.at:%Y-%m-%d %H:%M:%S} UTC" if entry.at else ""
-    raise InterruptedStep(
-        f"{entry.direction.value} of {entry.migration} was started{started} by {entry.actor}@{entry.host} "
-        f"(run {entry.run}) and never ended; nobody knows how far it came",
+    at = f" at {entry.at:%Y-%m-%d %H:%M:%S} UTC" if entry.at else ""
+    by = f"by {entry.actor}@{entry.host} (run {entry.run})"
+    if entry.event is JournalEvent.STARTED:
+        what = f"{entry.direction.value} of {entry.migration} was started{at} {by} and never ended"
+    else:
+        what = f"{entry.direction.value} of {entry.migration} {by} ended half-way{at}"
+    if half.recovery is Recovery.DECIDE:
+        what += "; nobody knows how far it came"
+        hint = f"look at the database, then say which: {decisions(name)}"
+    else:
+        what += "; nothing else is done before it is brought to an end"
+        hint = f"run it again: {_again(state, entry)}"
+    return InterruptedStep(
+        what,
         service=state.service.name,
         migration=entry.migration,
-        hint="look at the database, then say which: "
-        f'dataops resolve {name} --applied --reason "..."  or  dataops resolve {name} --not-applied --reason "..."; '
-        "docs/operations.md#an-interrupted-step",
+        hint=f"{hint}; docs/operations.md#an-interrupted-step",
     )
+
+
+def decisions(step: str) -> str:
+    """The two commands between which a person decides about a half-done step: SERVICE/MIGRATION."""
+    return "  or  ".join(f'dataops resolve {step} {answer} --reason "..."' for answer in ("--applied", "--not-applied"))
+
+
+def _again(state: State, entry: Entry) -> str:
+    """The command that runs a half-done step again, in its own direction, and nothing after it."""
+    service = state.service.name
+    if entry.direction is Direction.APPLY:
+        return f"dataops apply --to {service}/{entry.migration}"
+    position = state.service.position.get(entry.migration, 0)
+    before = state.service.migrations[position - 1].id if position else "base"
+    return f"dataops rollback --to {service}/{before}"
+
+
+__all__ = [
+    "HalfStep",
+    "Recovery",
+    "decisions",
+    "first_step",
+    "half_step",
+    "missing_end",
+    "recover",
+    "refuse_half_done",
+]

@@ -31,7 +31,7 @@ def survey(state: State, wanted: str | None) -> Adoption | None:
 
     `wanted` names the tool. Raises UsageError, HistoryError, DatabaseAhead, InterruptedStep.
     """
-    recovery.refuse_interrupted(state)
+    recovery.refuse_half_done(state)
     if state.unknown:
         raise DatabaseAhead(
             f"the database is ahead of this code: it has {state.unknown[-1]}, which no file here describes",
@@ -49,7 +49,7 @@ def refuse_baseline(state: State, to: Migration) -> None:
     Raises InterruptedStep too.
     """
     service = state.service
-    recovery.refuse_interrupted(state)
+    recovery.refuse_half_done(state)
     if state.applied or state.unknown:
         newest = state.unknown[-1] if state.unknown else state.applied[-1].id
         raise HistoryError(
@@ -110,7 +110,7 @@ def take_over(
     service, record = database.service, adoption.record
 
     def examine_again(state: State) -> Adoption:
-        recovery.refuse_interrupted(state, locked=True)
+        recovery.refuse_half_done(state, locked=True)
         return examine.examine(state, examine.choose(state, record.tool))
 
     with hold_lock(database, author, emit=emit, stop=stop) as locked:

@@ -15,11 +15,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from dataops import backends
-from dataops.backends import Database, Locked, Mirrors, PartlyCommitted, RolledBack, connect
+from dataops.backends import Database, HalfDone, Locked, Mirrors, RolledBack, connect
 from dataops.backends.loading import load_module, place_of, traceback_from
 from dataops.backends.locking import begin_under_lock
 from dataops.durations import Stopwatch
-from dataops.errors import DataopsError, LockLost, MigrationFailed, Stopped, Unreachable
+from dataops.errors import DataopsError, InterruptedStep, LockLost, MigrationFailed, Stopped, Unreachable
 from dataops.events import (
     Emit,
     LockTaken,
@@ -33,9 +33,23 @@ from dataops.events import (
     StepStarted,
     StillRunning,
 )
-from dataops.model import Author, Details, Direction, Entry, Failure, JournalEvent, Plan, Result, Service, State, Step
+from dataops.model import (
+    HALF_DONE,
+    Author,
+    Details,
+    Direction,
+    Entry,
+    Failure,
+    JournalEvent,
+    Plan,
+    Result,
+    Service,
+    State,
+    Step,
+)
 from dataops.othertools.mirror import rows_missing
 from dataops.planning import planner
+from dataops.planning.recovery import decisions
 from dataops.progress import reporting
 from dataops.redaction import redact
 from dataops.run import retry
@@ -157,7 +171,7 @@ class _Execution:
                 load_module(service, step.migration)  # a file that cannot be imported stops the run before it begins
             return state, left
 
-        state, left = begin_under_lock(locked, examine)
+        state, left = begin_under_lock(locked, examine, goes_on=True)
         if service.mirror:
             assert isinstance(locked, Mirrors)  # the configuration allows `mirror` only where there is such a tool
             locked.complete_mirror(rows_missing(state))
@@ -209,14 +223,15 @@ class _Execution:
             locked.check()
             self._run_step(locked, step)
         except Stopped as error:
-            self._note_failure(locked, step, stopwatch, error.message)
+            self._note_failure(locked, step, stopwatch, error.message, step.half)
             self._emit(StepFailed(step.service, step, stopwatch.seconds, error.message, Details(sent=locked.sent())))
             return False
         except BaseException as error:  # noqa: BLE001  whatever a file raises: signals come to the main thread only
             self._failed.set()
             text = _text_of(error, locked.database)
             details = _details(locked, step, error)
-            noted = self._note_failure(locked, step, stopwatch, text)
+            half = step.half or (HALF_DONE if isinstance(error, HalfDone) else "")
+            noted = self._note_failure(locked, step, stopwatch, text, half)
             explained = _explained(step, error, text, details) if noted else _journal_out_of_reach(step, error, text)
             self._failures.append(Failure(step.service, step, explained, applied_before, details))
             self._emit(StepFailed(step.service, step, stopwatch.seconds, text, details))
@@ -224,7 +239,7 @@ class _Execution:
         return True
 
     def _run_step(self, locked: Locked, step: Step) -> None:
-        locked.write(self._author.entry(step.migration, step.direction, JournalEvent.STARTED))
+        locked.write(self._author.entry(step.migration, step.direction, JournalEvent.STARTED, reason=step.half))
         self._emit(StepStarted(step.service, step))
         running = self._running[step.service] = _Running(step)
 
@@ -264,13 +279,13 @@ class _Execution:
         if self._stop():
             raise Stopped("stopped before it was tried again", service=step.service)
 
-    def _note_failure(self, locked: Locked, step: Step, stopwatch: Stopwatch, text: str) -> bool:
+    def _note_failure(self, locked: Locked, step: Step, stopwatch: Stopwatch, text: str, half: str) -> bool:
         """Write the failure into the journal. Returns False when that is not possible."""
-        seconds = stopwatch.seconds
+        failed = self._author.entry(
+            step.migration, step.direction, JournalEvent.FAILED, seconds=stopwatch.seconds, error=text, reason=half
+        )
         try:
-            locked.write(
-                self._author.entry(step.migration, step.direction, JournalEvent.FAILED, seconds=seconds, error=text)
-            )
+            locked.write(failed)
         except (LockLost, Unreachable):
             return False
         return True
@@ -328,19 +343,21 @@ def _explained(step: Step, error: BaseException, text: str, details: Details) ->
     if isinstance(cause, DataopsError):
         cause.service = cause.service or step.service
         return cause
-    done = "applied" if step.direction is Direction.APPLY else "rolled back"
-    if isinstance(error, RolledBack):
-        left = f"The change was rolled back. {step.migration.id} is as it was before."
-    elif isinstance(error, PartlyCommitted):
-        left = f"Part of it is committed and stays; {step.migration.id} counts as not {done}."
+    id_ = step.migration.id
+    hint = "mend the cause and run again"
+    if step.half or isinstance(error, HalfDone):
+        done = "is committed" if step.migration.kind.transactional else "is done"
+        left = f"Part of it {done} and stays; {id_} is half done, and has to be brought to an end before all else."
+        if not step.migration.repeatable:
+            hint = f"look at the database, then say which: {decisions(step.id)}; docs/operations.md#an-interrupted-step"
+    elif isinstance(error, RolledBack):
+        left = f"The change was rolled back. {id_} is as it was before."
     else:
-        left = f"What {step.migration.id} did before the error stays; it counts as not {done}."
+        left = f"It had changed nothing; {id_} is as it was before."
     lines = [f"{step.direction.value} {step.migration.id} failed", text, f"at {details.place}", str(details.sent), left]
-    failed = MigrationFailed(
-        "\n  ".join(lines),
-        service=step.service,
-        migration=step.migration.id,
-        hint="mend the cause and run again",
+    cut_off = isinstance(error, HalfDone) and error.cut_off and not step.migration.repeatable
+    failed = (InterruptedStep if cut_off else MigrationFailed)(
+        "\n  ".join(lines), service=step.service, migration=id_, hint=hint
     )
     failed.__cause__ = cause
     return failed

@@ -131,7 +131,7 @@ def status_of(name: str, state: State | DataopsError, problem: DataopsError | No
         return {"service": name, "reachable": False, **error(state)}
     if state.service.observe:
         return _watched(state)
-    entry = recovery.interrupted(state)
+    half = recovery.half_step(state)
     return {
         **_database(state),
         "reachable": True,
@@ -139,7 +139,7 @@ def status_of(name: str, state: State | DataopsError, problem: DataopsError | No
         "applied": len(state.applied),
         "pending": [migration.id for migration in state.pending],
         "ahead": list(state.unknown),
-        "interrupted": entry_of(name, entry) if entry else None,
+        "interrupted": {**entry_of(name, half.entry), "ended_by": half.ended_by} if half else None,
         "last": entry_of(name, state.last) if state.last else None,
         "locked_by": str(state.holder) if state.holder else None,
         "problem": error(problem)["error"] if problem else None,

@@ -43,7 +43,7 @@ METRICS = tuple(
         ("reachable", "gauge", True, "Whether the database answered"),
         ("applied_migrations", "gauge", True, "Migrations that are applied"),
         ("pending_migrations", "gauge", True, "Migrations of this code that are not applied"),
-        ("interrupted", "gauge", True, "Whether a step was interrupted and needs dataops resolve"),
+        ("interrupted", "gauge", True, "Whether a step is half done, and has to be brought to an end first"),
         ("ahead", "gauge", True, "Whether the database has migrations that this code does not know"),
         ("locked", "gauge", True, "Whether somebody held the migration lock"),
         ("checked_timestamp_seconds", "gauge", False, "When the service was last looked at"),
@@ -146,7 +146,7 @@ class Collector:
             return
         say("applied_migrations", len(state.applied) + len(state.unknown))
         say("pending_migrations", len(state.pending))
-        say("interrupted", recovery.interrupted(state) is not None)
+        say("interrupted", recovery.half_step(state) is not None)
         say("ahead", state.ahead)
         say("locked", state.holder is not None)
         times = [applied.at for applied in state.applied]

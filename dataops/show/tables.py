@@ -72,9 +72,10 @@ def _condition(state: State, problem: DataopsError | None) -> str:
         for record in state.tool_records
         if record.tool == state.service.mirror and (behind := drift.find_drift(state, record).behind)
     ]
-    entry = recovery.interrupted(state)
-    if entry:
-        words.append(f"interrupted: {entry.direction.value} {entry.migration}")
+    half = recovery.half_step(state)
+    if half:
+        what = "interrupted" if half.ended_by == "resolve" else "half done"
+        words.append(f"{what}: {half.entry.direction.value} {half.entry.migration}")
     elif problem and not state.ahead:
         words.append(problem.message)
     elif state.last and state.last.event is JournalEvent.FAILED and state.pending:

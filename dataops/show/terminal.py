@@ -262,6 +262,7 @@ def _service_lines(state: State, steps: Sequence[Step], direction: Direction, *,
     if state.holder:
         lines.append((f"  locked now by {state.holder}", "yellow"))
     if verbose:
+        lines += [(f"  note: {note}", "yellow") for note in state.notes]
         lines += [(f"    {applied.id}{_when(applied.at)}", "dim") for applied in state.applied]
     return lines
 

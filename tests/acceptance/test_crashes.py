@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from dataops.dev import mongodb_server, postgres_server
-from tests.projects import Project, ended
+from tests.projects import Project, ended, pause
 from tests.servers import POSTGRES_MAJOR, Cli
 
 
@@ -177,7 +177,7 @@ def test_a_paused_holder_that_wakes_up_cannot_write_into_the_next_ones_run(two: 
     two.file("bank", "003", "here('middle', db)\ndb.late.insert_one({})", head="repeatable = True")
     with two.running("apply", "--yes", "--service", "bank") as first:
         two.reached("middle")
-        first.send_signal(signal.SIGSTOP)
+        pause(first)
         two.go("middle")
         assert two("apply", "--yes", "--lock-timeout", "20s").code == 0
         first.send_signal(signal.SIGCONT)

@@ -390,7 +390,10 @@ def test_an_at_sign_elsewhere_is_fine(tmp_path: Path, given: str) -> None:
             {"MONGODB_CON": "mongodb://u:p%40@a:1,b:2/g?replicaSet=rs0&tls=true&tlsCAFile=/etc/ca.pem"},
             "mongodb://u:p%40@a:1,b:2/g?replicaSet=rs0&tls=true&tlsCAFile=/etc/ca.pem",
         ),
-        ({"MONGODB_CON": "mongodb+srv://u:p@cluster.example"}, "mongodb+srv://u:p@cluster.example/galoy"),
+        (
+            {"MONGODB_CON": "mongodb+srv://u:p@cluster.example"},
+            "mongodb+srv://u:p@cluster.example/galoy?authSource=admin",
+        ),
         ({"MONGODB_CON": "mongodb://%2Ftmp%2Fmongodb.sock/g"}, "mongodb://%2Ftmp%2Fmongodb.sock/g"),
         ({"MONGODB_CON": "mongodb://db/g", "MONGODB_ADDRESS": "elsewhere"}, "mongodb://db/g"),
         ({"MONGODB_ADDRESS": "db"}, "mongodb://db/galoy"),
@@ -401,7 +404,7 @@ def test_an_at_sign_elsewhere_is_fine(tmp_path: Path, given: str) -> None:
         ({"MONGODB_ADDRESS": "mongodb://db/?replicaSet=rs0"}, "mongodb://db/galoy?replicaSet=rs0"),
         (
             {"MONGODB_ADDRESS": "a,b", "MONGODB_USER": "u", "MONGODB_PASSWORD": "p"},
-            "mongodb://u:p@a,b/galoy",
+            "mongodb://u:p@a,b/galoy?authSource=admin",
         ),
         (
             {"MONGODB_ADDRESS": "mongodb://db/x?tls=true", "MONGODB_USER": "u", "MONGODB_PASSWORD": "p"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,17 @@ from dataops.errors import (
     UsageError,
 )
 from dataops.kinds import MONGODB, POSTGRESQL, Kind
-from dataops.model import Ahead, Direction, Identity, JournalEvent, Plan, State
+from dataops.model import (
+    ENDS_HALF_DONE,
+    HALF_DONE,
+    NOT_ONE_TRANSACTION,
+    Ahead,
+    Direction,
+    Identity,
+    JournalEvent,
+    Plan,
+    State,
+)
 from dataops.planning import checks, planfile, planner, recovery
 from dataops.planning.recovery import Recovery
 from dataops.planning.target import find_target
@@ -50,7 +61,11 @@ def refused(by: type[DataopsError], what: Callable[[], object]) -> DataopsError:
 @pytest.mark.parametrize("reached", [True, False], ids=["recorded", "not recorded"])
 def test_a_step_that_has_an_end_is_no_interruption(last: JournalEvent | None, kind: str, reached: bool) -> None:
     found = recovery.recover(
-        entry("a", last) if last else None, reached=reached, atomic=kind == "atomic", repeatable=kind == "repeatable"
+        entry("a", last) if last else None,
+        reached=reached,
+        atomic=kind == "atomic",
+        repeatable=kind == "repeatable",
+        both_ways=False,
     )
     assert found is Recovery.GO_ON
 
@@ -58,7 +73,8 @@ def test_a_step_that_has_an_end_is_no_interruption(last: JournalEvent | None, ki
 def recovered(picture: str, *, kind: Kind = POSTGRESQL, direction: Direction = APPLY, id_: str = "b") -> Recovery:
     """Of a run that said *started* for `id_` and nothing after it."""
     now = state(picture, kind=kind, last=entry(id_, STARTED, direction))
-    return Recovery.GO_ON if recovery.interrupted(now, locked=True) is None else Recovery.INTERRUPTED
+    half = recovery.half_step(now, direction, locked=True)
+    return Recovery.GO_ON if half is None else half.recovery
 
 
 def test_crash_in_an_atomic_step_that_is_recorded_goes_on() -> None:
@@ -79,8 +95,8 @@ def test_crash_in_a_step_that_is_neither_but_recorded_goes_on() -> None:
 
 def test_crash_in_a_step_that_is_neither_and_not_recorded_is_an_interruption() -> None:
     """a* -- b~ -- c   apply b: started. Nobody knows how far it came."""
-    assert recovered("a* -- b~ -- c") is Recovery.INTERRUPTED
-    assert recovered("a* -- b -- c", kind=MONGODB) is Recovery.INTERRUPTED
+    assert recovered("a* -- b~ -- c") is Recovery.DECIDE
+    assert recovered("a* -- b -- c", kind=MONGODB) is Recovery.DECIDE
 
 
 def test_crash_in_a_repeatable_step_that_is_recorded_goes_on() -> None:
@@ -90,20 +106,68 @@ def test_crash_in_a_repeatable_step_that_is_recorded_goes_on() -> None:
 
 def test_crash_in_a_repeatable_step_that_is_not_recorded_goes_on() -> None:
     """a* -- b+ -- c   apply b: started. It is run again."""
-    assert recovered("a* -- b+ -- c", kind=MONGODB) is Recovery.GO_ON
+    assert recovered("a* -- b+ -- c", kind=MONGODB) is Recovery.AGAIN
 
 
 def test_crash_in_a_rollback_is_judged_by_whether_the_record_is_gone() -> None:
     """a* -- b~   rollback b: started (gone)    a* -- b~*   rollback b: started (still there)"""
     assert recovered("a* -- b~", direction=ROLLBACK) is Recovery.GO_ON
-    assert recovered("a* -- b~*", direction=ROLLBACK) is Recovery.INTERRUPTED
+    assert recovered("a* -- b~*", direction=ROLLBACK) is Recovery.DECIDE
     assert recovered("a* -- b*", direction=ROLLBACK) is Recovery.GO_ON
-    assert recovered("a* -- b+*", direction=ROLLBACK, kind=MONGODB) is Recovery.GO_ON
+    assert recovered("a* -- b+*", direction=ROLLBACK, kind=MONGODB) is Recovery.AGAIN
+
+
+CELLS = [
+    # newest entry         shown  atomic repeatable both   same way           other way            other work
+    ("started",            True,  False, False, False, Recovery.GO_ON,    Recovery.GO_ON,     Recovery.GO_ON),
+    ("half done",          True,  False, False, False, Recovery.GO_ON,    Recovery.GO_ON,     Recovery.GO_ON),
+    ("started",            False, True,  False, False, Recovery.GO_ON,    Recovery.GO_ON,     Recovery.GO_ON),
+    ("started, marked",    False, True,  False, False, Recovery.DECIDE,   Recovery.DECIDE,    Recovery.DECIDE),
+    ("half done",          False, True,  False, False, Recovery.DECIDE,   Recovery.DECIDE,    Recovery.DECIDE),
+    ("started",            False, False, False, False, Recovery.DECIDE,   Recovery.DECIDE,    Recovery.DECIDE),
+    ("half done",          False, False, False, False, Recovery.DECIDE,   Recovery.DECIDE,    Recovery.DECIDE),
+    ("started",            False, False, False, True,  Recovery.DECIDE,   Recovery.DECIDE,    Recovery.DECIDE),
+    ("started",            False, False, True,  False, Recovery.AGAIN,    Recovery.END_FIRST, Recovery.END_FIRST),
+    ("half done",          False, False, True,  False, Recovery.AGAIN,    Recovery.END_FIRST, Recovery.END_FIRST),
+    ("started",            False, False, True,  True,  Recovery.AGAIN,    Recovery.TAKE_BACK, Recovery.END_FIRST),
+    ("half done",          False, False, True,  True,  Recovery.AGAIN,    Recovery.TAKE_BACK, Recovery.END_FIRST),
+    ("started, to end it", True,  False, True,  True,  Recovery.AGAIN,    Recovery.TAKE_BACK, Recovery.END_FIRST),
+    ("failed, to end it",  True,  False, True,  True,  Recovery.AGAIN,    Recovery.TAKE_BACK, Recovery.END_FIRST),
+    ("failed, to end it",  False, False, True,  True,  Recovery.AGAIN,    Recovery.TAKE_BACK, Recovery.END_FIRST),
+    ("failed",             False, False, False, False, Recovery.GO_ON,    Recovery.GO_ON,     Recovery.GO_ON),
+    ("succeeded",          False, False, False, False, Recovery.GO_ON,    Recovery.GO_ON,     Recovery.GO_ON),
+    ("none",               False, False, False, False, Recovery.GO_ON,    Recovery.GO_ON,     Recovery.GO_ON),
+]  # fmt: skip
+"""Every cell of the recovery table."""
+NEWEST = {
+    "none": None,
+    "succeeded": (SUCCEEDED, ""),
+    "failed": (FAILED, ""),
+    "started": (STARTED, ""),
+    "started, marked": (STARTED, NOT_ONE_TRANSACTION),
+    "half done": (FAILED, HALF_DONE),
+    "started, to end it": (STARTED, ENDS_HALF_DONE),
+    "failed, to end it": (FAILED, ENDS_HALF_DONE),
+}
+
+
+@pytest.mark.parametrize("direction", [APPLY, ROLLBACK])
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_the_recovery_table(cell: tuple[Any, ...], direction: Direction) -> None:
+    name, reached, atomic, repeatable, both_ways, same, other, work = cell
+    newest = NEWEST[name]
+    last = None if newest is None else replace(entry("b", newest[0], direction), reason=newest[1])
+    opposite = ROLLBACK if direction is APPLY else APPLY
+    for then, expected in ((direction, same), (opposite, other), (None, work)):
+        found = recovery.recover(
+            last, reached=reached, atomic=atomic, repeatable=repeatable, both_ways=both_ways, direction=then
+        )
+        assert found is expected
 
 
 def test_crash_in_a_step_whose_file_is_missing_is_an_interruption_unless_recorded() -> None:
     """a* -- (b)   apply b: started    a* -- (b)*   apply b: started"""
-    assert recovered("a* -- (b)") is Recovery.INTERRUPTED
+    assert recovered("a* -- (b)") is Recovery.DECIDE
     assert recovered("a* -- (b)*") is Recovery.GO_ON
 
 
@@ -111,13 +175,15 @@ def test_a_step_that_somebody_is_running_now_is_not_an_interruption_except_under
     """a* -- b~   apply b: started, and the lock is held"""
     last = entry("b", STARTED)
     now = state("a* -- b~", last=last, holder=HOLDER)
-    assert recovery.interrupted(now) is None
-    assert recovery.interrupted(now, locked=True) == last
+    assert recovery.half_step(now) is None
+    half = recovery.half_step(now, locked=True)
+    assert half is not None
+    assert half.entry == last
 
 
 def test_an_interruption_names_the_two_commands_to_choose_from() -> None:
     """a* -- b~   apply b: started"""
-    error = refused(InterruptedStep, lambda: recovery.refuse_interrupted(state("a* -- b~", last=entry("b", STARTED))))
+    error = refused(InterruptedStep, lambda: recovery.refuse_half_done(state("a* -- b~", last=entry("b", STARTED))))
     assert (error.service, error.migration, error.exit_code) == ("voucher", "b", ExitCode.INTERRUPTED)
     for answer in ("--applied", "--not-applied"):
         assert f"dataops resolve voucher/b {answer} --reason" in error.hint
@@ -128,7 +194,7 @@ def test_an_interruption_names_the_two_commands_to_choose_from() -> None:
 def test_a_broken_file_of_a_started_step_is_named_rather_than_a_traceback() -> None:
     """a* -- b   apply b: started, and b does not parse any more"""
     now = edited(state("a* -- b", last=entry("b", STARTED)), "b", b"def upgrade(:\n")
-    assert "b.py:1" in refused(BrokenFile, lambda: recovery.refuse_interrupted(now)).message
+    assert "b.py:1" in refused(BrokenFile, lambda: recovery.refuse_half_done(now)).message
 
 
 # --- what a crash left out of the journal

@@ -185,7 +185,7 @@ def test_the_status_of_a_service() -> None:
         "applied": 1,
         "pending": ["b", "c"],
         "ahead": [],
-        "interrupted": ENTRY,
+        "interrupted": {**ENTRY, "ended_by": "resolve"},
         "last": ENTRY,
         "locked_by": None,
         "problem": {"kind": "DatabaseAhead", "message": "no", "hint": "h", "service": "voucher", "migration": "b"},

@@ -74,7 +74,7 @@ def test_a_command_that_is_not_on_a_collection_is_not_told() -> None:
         reply = {"ok": 1}  # noqa: RUF012
 
     heard: list[Statement] = []
-    listener = Listener("api", Tally("documents", str))
+    listener = Listener("api", Tally("documents", str), lambda: None)
     with listening(heard.append):
         listener.started(Event())  # type: ignore[arg-type]
         listener.succeeded(Event())  # type: ignore[arg-type]

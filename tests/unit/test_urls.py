@@ -14,7 +14,9 @@ from dataops.kinds import MONGODB, POSTGRESQL
     [
         ("mongodb://db", "mongodb://db/shop"),
         ("mongodb://db/", "mongodb://db/shop"),
-        ("mongodb://u:p@a:1,b:2?tls=true", "mongodb://u:p@a:1,b:2/shop?tls=true"),
+        ("mongodb://u:p@a:1,b:2?tls=true", "mongodb://u:p@a:1,b:2/shop?tls=true&authSource=admin"),
+        ("mongodb://u:p@db?authSource=x", "mongodb://u:p@db/shop?authSource=x"),
+        ("mongodb://u@db?authMechanism=MONGODB-X509", "mongodb://u@db/shop?authMechanism=MONGODB-X509"),
         ("mongodb://u:p%40@db/other", "mongodb://u:p%40@db/other"),
     ],
 )

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from bson.errors import BSONError
@@ -23,14 +24,26 @@ from pymongo.errors import (
 from pymongo.read_preferences import ReadPreference
 from pymongo.uri_parser import parse_uri
 
+from dataops import urls
 from dataops.errors import ConfigError, DataopsError, PermissionDenied, Refused, Unreachable
 from dataops.model import Service
 from dataops.redaction import message_of, redact
 
 warnings.filterwarnings("ignore", module="pymongo")  # about the options in a URL: the wrong ones are errors here
 
+_NOT_OURS = {
+    "w": "a write that nobody acknowledges may fail unseen",
+    "socketTimeoutMS": "the server would go on with a command that we have given up",
+    "timeoutMS": "the server would go on with a command that we have given up",
+    "readPreference": "what was just written has to be seen",
+    "readPreferenceTags": "what was just written has to be seen",
+    "maxStalenessSeconds": "what was just written has to be seen",
+}
+"""Options of a MongoDB URL that are not for migrations, each with the reason; `w` only where it is 0."""
+
 _UNAUTHORIZED = 13
 _AUTHENTICATION_FAILED = {11, 18, 8000}  # an unknown user; a wrong password; either of them on Atlas
+_NO_PRIMARY = re.compile("No primary available|No replica set members match selector .Primary")
 _DIFFERENT_CASE = 13297  # a database whose name differs in capitals only
 _WRITE_CONCERN = {64, 79, 100}  # not met in time; a name that the set does not know; more members than there are
 _ANSWER_SECONDS = 10.0  # for a server that is connected and does not answer a short question, beside `timeouts.connect`
@@ -52,20 +65,30 @@ class Server:
         name = self.service.url.split("?")[0].rsplit("/", 1)[-1]
         return f"{','.join(nodes)}/{name}" if nodes else f"{self.service.url.split('@')[-1].split('?')[0]}"
 
+    @cached_property
+    def overridden(self) -> tuple[str, ...]:
+        """What the URL says and we do not do, because it is meant for an application and would harm a migration."""
+        given = urls.options_of(self.service.url)
+        return tuple(
+            f"{name}={redact(given[name.lower()])} in the URL is not used: {why}"
+            for name, why in _NOT_OURS.items()
+            if name.lower() in given and (name != "w" or given["w"].strip() == "0")
+        )
+
     def client(self, name: str, **settings: Any) -> MongoClient[Document]:
         """A new client, which the caller has to close. `name` is its appName. It connects when it is first used.
 
-        Raises ConfigError, and Unreachable when a host name cannot be looked up.
+        It waits for acknowledgements and reads from the primary, whatever the URL says. Raises ConfigError, and
+        Unreachable when a host name cannot be looked up.
         """
         connect = round(self.service.timeouts.connect * 1000)
-        given = self.service.url.lower()
+        url = urls.without_options(self.service.url, {text.partition("=")[0].lower() for text in self.overridden})
+        given = urls.options_of(url)
         defaults = {"serverSelectionTimeoutMS": connect, "connectTimeoutMS": connect, "w": "majority"}
-        options: dict[str, Any] = {key: value for key, value in defaults.items() if f"{key.lower()}=" not in given}
+        options: dict[str, Any] = {key: value for key, value in defaults.items() if key.lower() not in given}
         try:
             self._refuse_wrong_options()
-            return MongoClient(
-                self.service.url, appname=name[:128], connect=False, **{"tz_aware": True, **options, **settings}
-            )
+            return MongoClient(url, appname=name[:128], connect=False, **{"tz_aware": True, **options, **settings})
         except (InvalidURI, ConfigurationError, ValueError) as error:
             raise self._explained(error) from None
 
@@ -92,6 +115,9 @@ class Server:
         if isinstance(error, ServerSelectionTimeoutError):
             kind, text = Unreachable, f"cannot connect to {self.address}: {message_of(error).split(', Timeout:')[0]}"
             hint = "is the server up and the address right? --wait 60s waits for a server that is starting"
+            if _NO_PRIMARY.search(str(error)):
+                text = f"the replica set at {self.address} has no primary: has it lost its majority?"
+                hint = "start its other members; run again when one of them is the primary"
         elif isinstance(error, ConnectionFailure):
             kind, hint = Unreachable, "run again when the server is well"
         elif isinstance(error, WriteConcernError) or (

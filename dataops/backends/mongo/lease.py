@@ -1,10 +1,11 @@
 """The MongoDB lock: one document with a lease, and writes that the lease guards.
 
-There is no session lock in MongoDB, so a holder that dies has to be outlived: its lease ends by the *server's* clock.
-A holder that only sleeps (a paused process, a cut network) has to notice by itself: it counts from before each
-heartbeat was sent, on its own clock, and from then on believes nothing. And should it wake up and write all the
-same, its token is no longer the newest: `Lease.write` is one server-side command that writes only while the lock
-document still carries this token and has not ended.
+There is no session lock in MongoDB, so a holder that dies has to be outlived. The lease ends by the *server's* clock,
+or when a waiter has seen no heartbeat for as long as the lease lasts, by the waiter's own clock: the server's may be
+set back. A holder that only sleeps (a paused process, a cut network) has to notice by itself. It counts from before
+each heartbeat was sent, on its own clock, and from then on sends nothing: `refuse_late` is asked before every command
+of a migration. Every holder has a token of its own. `Lease.write` is one server-side command that writes only while the
+lock document still has this token.
 """
 
 from __future__ import annotations
@@ -17,22 +18,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bson import ObjectId
-from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import AutoReconnect, DuplicateKeyError, PyMongoError
+from pymongo.errors import AutoReconnect, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
 from dataops.errors import LockLost
 from dataops.model import Author, Holder
-from dataops.redaction import redact
+from dataops.redaction import message_of, redact
 
 LOCK = "dataops_lock"
 _ID = "migrations"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _TRIES = 5
+_INTERRUPTED = 11601
+_TOO_LATE = "no heartbeat reached the server in time"
 
 Document = dict[str, Any]
 Write = tuple[str, Mapping[str, Any], str | None]
@@ -42,6 +44,14 @@ Write = tuple[str, Mapping[str, Any], str | None]
 def clock() -> float:
     """Seconds on a clock that never goes back. Where the system offers it, the clock runs while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+class LeaseOver(BaseException):
+    """A command after the end of the lease. It is not sent.
+
+    It is raised inside of the driver, by a listener. Of what listeners raise, the driver passes on only what is not an
+    Exception.
+    """
 
 
 def holder(db: Database[Document]) -> Holder | None:
@@ -72,13 +82,37 @@ class Lease:
         self._why_lost = ""
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._heartbeat: tuple[Any, Any] = (None, None)  # the last one of the present holder, and
+        self._seen_at = 0.0  # when it was seen first
+        self.dead = ""
+
+    @property
+    def seconds(self) -> float:
+        """How long the lease lasts after each heartbeat."""
+        return self._seconds
+
+    @property
+    def taken(self) -> bool:
+        """Whether the lease was ours at any time."""
+        return self._token > 0
 
     @property
     def why_lost(self) -> str:
         return self._why_lost
 
     def take(self, author: Author) -> bool:
-        """Try once to take the lease. False when somebody else holds it."""
+        """Try once to take the lease. False when somebody else holds it.
+
+        Afterwards, `dead` is the run that had the lease before and did not give it back; "" when it was given back.
+        """
+        try:
+            return self._take(author)
+        except OperationFailure as error:
+            if error.code == _INTERRUPTED:  # somebody ends operations by hand, or ends those of a dead run
+                return False
+            raise
+
+    def _take(self, author: Author) -> bool:
         locks = self._db[LOCK]
         with suppress(DuplicateKeyError):  # another run created the document in the same moment
             locks.update_one({"_id": _ID}, {"$setOnInsert": {"token": 0, "expires_at": _LONG_AGO}}, upsert=True)
@@ -89,21 +123,40 @@ class Lease:
             "who": {"$literal": f"{author.actor}@{author.host}"},
             "acquired_at": "$$NOW",
             "expires_at": self._until(),
+            "lease": self._seconds,
         }
         free = {"_id": _ID, "$expr": {"$lte": ["$expires_at", "$$NOW"]}}
-        found = locks.find_one_and_update(free, [{"$set": mine}], return_document=ReturnDocument.AFTER)
+        found = locks.find_one_and_update(free, [{"$set": mine}])
+        if found is None and self._holder_is_silent(locks):
+            token, expires_at = self._heartbeat
+            silent = {"_id": _ID, "token": token, "expires_at": expires_at}
+            found = locks.find_one_and_update(silent, [{"$set": mine}])
         if found is None:
             return False
-        self._token = found["token"]
+        self._token = found["token"] + 1
+        self.dead = "" if found["expires_at"] == _LONG_AGO else str(found.get("run", ""))
         self._valid_until = sent + self._seconds
         self._thread = threading.Thread(target=self._keep, name="dataops-lease", daemon=True)
         self._thread.start()
         return True
 
+    def _holder_is_silent(self, locks: Collection[Document]) -> bool:
+        """Whether the holder has sent no heartbeat for longer than its lease, by our own clock."""
+        found = locks.find_one({"_id": _ID}) or {}
+        heartbeat = (found.get("token"), found.get("expires_at"))
+        if heartbeat != self._heartbeat:
+            self._heartbeat, self._seen_at = heartbeat, clock()
+        return clock() - self._seen_at > max(self._seconds, float(found.get("lease") or 0.0))
+
+    def refuse_late(self) -> None:
+        """Raise LeaseOver once the lease is, or may be, over. For every thread, and between two steps of the driver."""
+        if self._why_lost or clock() >= self._valid_until:
+            raise LeaseOver(f"the migration lock was lost: {self._why_lost or _TOO_LATE}")
+
     def check(self) -> None:
         """Raise LockLost once the lease is, or may be, over."""
         if not self._why_lost and clock() >= self._valid_until:
-            self._lose("no heartbeat reached the server in time")
+            self._lose(_TOO_LATE)
         if self._why_lost:
             raise LockLost(f"the migration lock was lost: {self._why_lost}")
 
@@ -117,7 +170,7 @@ class Lease:
         document = {"_id": ObjectId(), **document}
         content: dict[str, Any] = {"$literal": document}
         pipeline: list[dict[str, Any]] = [
-            {"$match": {"_id": _ID, "token": self._token, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}},
+            {"$match": {"_id": _ID, "token": self._token}},
             {"$replaceWith": {"$mergeObjects": [content, {at: "$$NOW"} if at else {}]}},
             {"$merge": {"into": collection, "on": "_id", "whenMatched": "merge", "whenNotMatched": "insert"}},
         ]
@@ -147,7 +200,7 @@ class Lease:
             return False
 
         def body(session: ClientSession) -> bool:
-            mine = {"_id": _ID, "token": self._token, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+            mine = {"_id": _ID, "token": self._token}
             beat = [{"$set": {"expires_at": self._until()}}]
             if self._db[LOCK].update_one(mine, beat, session=session).matched_count == 0:
                 return False
@@ -168,12 +221,15 @@ class Lease:
         self._written += 1
         return (self._token << 20) + self._written  # room for a million entries of one holder
 
-    def release(self) -> None:
-        """Give the lease back if it is still ours. Raises no error of the server, because the lease ends by itself."""
+    def release(self, *, give_back: bool = True) -> None:
+        """Give the lease back if it is still ours; otherwise, and without `give_back`, it ends by itself.
+
+        Raises no error of the server.
+        """
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        if not self._why_lost:
+        if give_back and not self._why_lost:
             mine = {"_id": _ID, "token": self._token}
             try:
                 self._db[LOCK].update_one(mine, {"$set": {"expires_at": _LONG_AGO}})
@@ -192,18 +248,19 @@ class Lease:
                 found = self._beat(self._db[LOCK])
             except PyMongoError as error:
                 if clock() >= self._valid_until:
-                    self._lose(f"no heartbeat reached the server: {type(error).__name__}")
+                    self._lose(f"no heartbeat reached the server: {message_of(error).split(', Timeout:')[0]}")
                     return
                 pause = min(1.0, self._seconds / 10)
                 continue
             if found is None:
-                self._lose("another run took it, or the heartbeat came too late")
+                self._lose("another run took it")
                 return
             self._valid_until = sent + self._seconds
             pause = self._seconds / 3
 
     def _beat(self, locks: Collection[Document]) -> Document | None:
-        mine = {"_id": _ID, "token": self._token, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+        # Not by the server's clock, which may have been set forward: while the token is ours, nobody took the lease.
+        mine = {"_id": _ID, "token": self._token}
         return locks.find_one_and_update(mine, [{"$set": {"expires_at": self._until()}}])
 
     def _lose(self, why: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
@@ -26,16 +26,26 @@ _READS = {
 """
 
 
-class Listener(CommandListener):
-    """Counts and reports commands by their names and collections alone, because they contain people's data."""
+_ENDS = {"aborttransaction", "endsessions", "hello", "ismaster", "killcursors"}
+"""Commands with which the driver ends what it has begun. They are never refused."""
 
-    def __init__(self, service: str, tally: Tally) -> None:
+
+class Listener(CommandListener):
+    """Counts and reports commands by their names and collections alone, because they contain people's data.
+
+    `refuse` is called before each command is sent, and may raise to refuse it: see dataops.backends.mongo.lease.
+    """
+
+    def __init__(self, service: str, tally: Tally, refuse: Callable[[], None]) -> None:
         self._service = service
         self._tally = tally
+        self._refuse = refuse
         self._running: dict[int, tuple[str, int]] = {}
 
     def started(self, event: CommandStartedEvent) -> None:
         name, command = event.command_name, event.command
+        if name.lower() not in _ENDS:
+            self._refuse()
         collection = command.get("collection" if name == "getMore" else name)
         writes = _may_write(name, command)
         if not isinstance(collection, str):

@@ -13,19 +13,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
-from pymongo import MongoClient
 from pymongo.database import Database as MongoDB
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
-from dataops.backends import Waiting
+from dataops.backends import HalfDone, Waiting
 from dataops.backends.journal import to_fields
 from dataops.backends.loading import function_of, load_module
 from dataops.backends.locking import wait_for
 from dataops.backends.mongo import lease, othertools
 from dataops.backends.mongo.connection import Document, database_of, error_text
 from dataops.backends.mongo.listener import Listener
+from dataops.backends.mongo.operations import Operation, Operations, app_name
 from dataops.backends.mongo.state import JOURNAL, RECORD
-from dataops.errors import LockLost, StalePlan, Unreachable
+from dataops.errors import LockLost, LockNotObtained, StalePlan, Stopped, Unreachable
 from dataops.model import Adopted, Author, Direction, Entry, Migration, Sent, State, Step
 from dataops.othertools.mirror import row_for
 from dataops.redaction import redact
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dataops.backends.mongo import MongoDatabase
 
 _POLL_SECONDS = 0.3
+_GRACE_SECONDS = 5.0  # for an operation that was told to end
 
 
 @contextmanager
@@ -46,14 +47,13 @@ def lock(
     """See dataops.backends.Database.lock."""
     server, service = database.server, database.service
     seconds = service.timeouts.lease
-    tally = Tally("documents", redact)
-    # Dates come without a time zone, as pymongo-migrate gives them to the same files.
-    work = server.client(f"dataops/{author.run}", tz_aware=False, event_listeners=[Listener(service.name, tally)])
     # A call of the lease's client must not hang for longer than a lease lasts.
-    keeper = server.client("dataops/lease", socketTimeoutMS=round(seconds * 1000 / 3))
-    with closing(work), closing(keeper):
+    keeper = server.client("dataops-lease", socketTimeoutMS=round(seconds * 1000 / 3))
+    with closing(keeper):
         locks = database_of(keeper)
-        its_lease = lease.Lease(locks, seconds, lost=partial(_abort, database, work))
+        its_lease = lease.Lease(locks, seconds, lost=lambda: locked.abort())
+        locked = MongoLocked(database, its_lease, author)
+        ended = True
         try:
             with server.explaining():
                 wait_for(
@@ -65,41 +65,74 @@ def lock(
                     stop=stop,
                     poll_seconds=_POLL_SECONDS,
                 )
+                locked.end_what_others_left(timeout, stop)
                 locks[JOURNAL].create_index("seq", name="seq", unique=True)
-            yield MongoLocked(database, its_lease, work, tally)
+            yield locked
         finally:
-            its_lease.release()
-
-
-def _abort(database: MongoDatabase, work: MongoClient[Document]) -> None:
-    with suppress(PyMongoError):  # best effort: closing the client is what certainly stops the migration
-        db = database.asking()
-        for operation in _operations(db):
-            db.client.admin.command("killOp", op=operation["opid"])
-    work.close()
-
-
-def _operations(db: MongoDB[Document]) -> list[Document]:
-    """The operations that the server does for our clients in this database just now."""
-    ours: list[Document] = [{"$currentOp": {"allUsers": False}}, {"$match": {"appName": {"$regex": "^dataops/"}}}]
-    with suppress(OperationFailure):  # this user may not list operations
-        return [op for op in db.client.admin.aggregate(ours) if str(op.get("ns", "")).startswith(f"{db.name}.")]
-    return []
+            if its_lease.taken:
+                ended = locked.end_own_operations() == []
+            locked.close()
+            its_lease.release(give_back=ended)
 
 
 class MongoLocked:
     """See dataops.backends.Locked for the promises."""
 
-    def __init__(
-        self, database: MongoDatabase, its_lease: lease.Lease, work: MongoClient[Document], tally: Tally
-    ) -> None:
+    def __init__(self, database: MongoDatabase, its_lease: lease.Lease, author: Author) -> None:
+        """Makes the client that migrates. `close` has to be called."""
         self.database = database
         self.notes: tuple[str, ...] = ()
         self._service = database.service
         self._explaining = database.server.explaining
         self._lease = its_lease
-        self._work = work
-        self._tally = tally
+        self._run = author.run
+        self._tally = Tally("documents", redact)
+        listener = Listener(self._service.name, self._tally, its_lease.refuse_late)
+        name = app_name(author.run, database.asking().name)
+        # Dates come without a time zone, as pymongo-migrate gives them to the same files.
+        self._work = database.server.client(name, tz_aware=False, event_listeners=[listener])
+
+    def close(self) -> None:
+        """Close the client that migrates."""
+        self._work.close()
+
+    def end_what_others_left(self, seconds: float, stop: Callable[[], bool]) -> None:
+        """End and await what the server still does for runs that have lost the lease, which is ours now.
+
+        Raises LockNotObtained when something is left after `seconds`, and Stopped.
+        """
+
+        def go_on() -> None:
+            self.check()
+            if stop():
+                raise Stopped("stopped while waiting for the operations of another run", service=self._service.name)
+
+        operations = Operations(self.database.asking())
+        silent_at = lease.clock() + self._lease.seconds
+        while True:
+            left = operations.end(lambda run: run != self._run, seconds=max(seconds, _GRACE_SECONDS), allowed=go_on)
+            if left:
+                raise LockNotObtained(
+                    f"the server is still busy with {left[0]}",
+                    service=self._service.name,
+                    hint="wait until it has ended; docs/operations.md#what-a-dead-run-has-left",
+                )
+            # A run that lost the lease and still has connections may send one more command, until it notices by its own
+            # clock, which may take as long as the lease lasts.
+            if not self._lease.dead or lease.clock() > silent_at or not operations.connected(self._lease.dead):
+                return
+            go_on()
+            time.sleep(_POLL_SECONDS)
+
+    def end_own_operations(self) -> list[Operation] | None:
+        """End what the server still does for this run, and return what cannot be ended; None when nobody can know."""
+        try:
+            operations = Operations(self.database.asking())
+            return operations.end(
+                lambda run: run == self._run, seconds=max(self._service.timeouts.lock, _GRACE_SECONDS)
+            )
+        except PyMongoError:
+            return None
 
     def read(self) -> State:
         return self.database.read()
@@ -125,19 +158,28 @@ class MongoLocked:
     def run(self, step: Step, end: Callable[[], Entry]) -> Entry:
         migrate = function_of(load_module(self._service, step.migration), step)
         self.check()
-        with self._explaining():
-            db = database_of(self._work)
-            self._await_index_builds(db)
+        migrated = False
         with self._tally.counting():
             try:
-                migrate(db)
+                migrate(database_of(self._work))
+                migrated = True
+                return self._record(step, end)
             except BaseException as error:
-                if self._lease.why_lost:
-                    raise LockLost(
-                        f"the migration lock was lost: {self._lease.why_lost}", service=self._service.name
-                    ) from error
+                self._end_failed_step(error)
+                if migrated or self._tally.sent().writes:
+                    cut_off = isinstance(error, ConnectionFailure)
+                    raise HalfDone(error, error_text(error), cut_off=cut_off) from error
                 raise
-            return self._record(step, end)
+
+    def _end_failed_step(self, error: BaseException) -> None:
+        """End what the server still does for a step that has failed. Raises LockLost."""
+        left = self.end_own_operations()
+        try:
+            self.check()
+        except LockLost as lost:
+            raise lost from error
+        if left:
+            error.add_note(f"the server is still busy with {left[0]}")
 
     def sent(self) -> Sent:
         return self._tally.sent()
@@ -188,13 +230,9 @@ class MongoLocked:
         self.write(entry)
 
     def abort(self) -> None:
-        _abort(self.database, self._work)
-
-    def _await_index_builds(self, db: MongoDB[Document]) -> None:
-        """Wait until no index is being built for us: the server finishes a build although its client has died."""
-        while any(operation.get("command", {}).get("createIndexes") for operation in _operations(db)):
-            self.check()
-            time.sleep(0.5)
+        with suppress(PyMongoError):  # best effort: closing the client is what certainly stops the migration
+            Operations(self.database.asking()).end(lambda run: run == self._run, seconds=0)
+        self.close()
 
     def _record_natively(self, id_: str, *, applied: bool) -> None:
         """Write the fields that pymongo-migrate would write, `name` and `applied`, and no other."""

@@ -37,6 +37,7 @@ def read(db: Database[Document], server: Server) -> State:
         journal,
         holder=holder,
         tool_records=othertools.read(db, {str(collection["name"]) for collection in collections}),
+        notes=server.overridden,
     )
 
 

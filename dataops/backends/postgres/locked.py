@@ -17,7 +17,7 @@ import psycopg.sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
-from dataops.backends import Database, PartlyCommitted, RolledBack, Waiting
+from dataops.backends import Database, HalfDone, RolledBack, Waiting
 from dataops.backends.journal import to_fields
 from dataops.backends.locking import wait_for
 from dataops.backends.postgres import othertools, sql, state, tables
@@ -27,6 +27,7 @@ from dataops.backends.postgres.tables import OurTables
 from dataops.backends.postgres.transaction import StepTransaction
 from dataops.errors import ConfigError, LockLost, MigrationFailed, Unreachable
 from dataops.model import (
+    ENDS_HALF_DONE,
     NOT_ONE_TRANSACTION,
     Adopted,
     Author,
@@ -175,6 +176,8 @@ class PostgresLocked:
     def run(self, step: Step, end: Callable[[], Entry]) -> Entry:
         connection = self.idle_connection()
         self._session.clean(self._timeouts(step))
+        if step.half == ENDS_HALF_DONE:
+            self._take_back_record(connection, step)
         invalid = self._invalid_indexes(connection)
         mark = replace(end(), event=JournalEvent.STARTED, seconds=None, reason=NOT_ONE_TRANSACTION)
         self._transaction = transaction = StepTransaction(
@@ -199,6 +202,14 @@ class PostgresLocked:
             finally:
                 transaction.close()
         return written[-1]
+
+    def _take_back_record(self, connection: WatchedConnection, step: Step) -> None:
+        """Let the record show the opposite of a step, because Alembic runs a step only from the revision before it."""
+        from dataops.backends.postgres import runner
+
+        applied = step.direction is Direction.ROLLBACK
+        with connection.transaction():
+            runner.stamp(connection, step.migration.id if applied else step.migration.parent)
 
     def sent(self) -> Sent:
         return self._tally.sent()
@@ -396,7 +407,7 @@ class PostgresLocked:
         if not isinstance(error, MigrationFailed):
             for name in sorted(self._invalid_indexes(connection) - invalid):
                 error.add_note(f"it left the invalid index {name}: drop it before the next try")
-        return PartlyCommitted(error, error_text(error))
+        return HalfDone(error, error_text(error))
 
     def _refuse_lost(self, connection: WatchedConnection) -> str | None:
         """Raise LockLost when the session does not hold the lock any more: a file may release all locks.

@@ -1,0 +1,217 @@
+"""A step that is half done comes first, in whatever direction the next run goes: every cell of the recovery table.
+
+Each case has a step of one kind, which is stopped half-way in one direction, by a kill or by an error, and then a run
+in one direction. Either that run ends the half-done step and goes on, and the data is as if nothing had happened, or it
+is refused (6) with the command that ends the step.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import psycopg
+import pytest
+from pymongo.database import Database
+
+from tests.projects import Project, until
+
+UP, DOWN = "apply", "rollback"
+
+STOP = """
+import pathlib
+
+def stop(name, *db):
+    # Half-way: stay here for a kill, or fail, as the test has asked for.
+    if pathlib.Path("fail").exists() and not {looking}:
+        raise ValueError("half-way")
+    here(name, *db)
+"""
+
+MONGO = {
+    "neither": (
+        "db.c.update_many({}, {'$inc': {'a': 1}})\nstop('up', db)\ndb.c.update_many({}, {'$inc': {'b': 1}})",
+        "db.c.update_many({}, {'$inc': {'b': -1}})\nstop('down', db)\ndb.c.update_many({}, {'$inc': {'a': -1}})",
+    ),
+    "repeatable": (
+        "db.c.update_many({}, {'$set': {'a': 1}})\nstop('up', db)\ndb.c.update_many({}, {'$set': {'b': 1}})",
+        "db.c.update_many({}, {'$set': {'b': 0}})\nstop('down', db)\ndb.c.update_many({}, {'$set': {'a': 0}})",
+    ),
+    "both ways": (
+        """
+        with applying(db, "002") as stash:
+            stash.keep("c", {"a": 0}, ["a"])
+            stash.keep("c", {"b": 0}, ["b"], label="b")
+            db.c.update_many({"a": 0}, {"$set": {"a": 1}})
+            stop("up", db)
+            db.c.update_many({"b": 0}, {"$set": {"b": 1}})
+        """,
+        """
+        with undoing(db, "002") as stash:
+            stash.restore("c", {"a": 1})
+            stop("down", db)
+            stash.restore("c", {"b": 1}, label="b")
+        """,
+    ),
+}
+BLOCK = "with op.get_context().autocommit_block():\n    {}\n    stop('{}')\n    {}"
+POSTGRES = {
+    "neither": (
+        BLOCK.format("op.execute('UPDATE c SET a = a + 1')", "up", "op.execute('UPDATE c SET b = b + 1')"),
+        BLOCK.format("op.execute('UPDATE c SET b = b - 1')", "down", "op.execute('UPDATE c SET a = a - 1')"),
+    ),
+    "repeatable": (
+        BLOCK.format("op.execute('UPDATE c SET a = 1')", "up", "op.execute('UPDATE c SET b = 1')"),
+        BLOCK.format("op.execute('UPDATE c SET b = 0')", "down", "op.execute('UPDATE c SET a = 0')"),
+    ),
+}
+CASES = [
+    (service, promise, half, how, then)
+    for service, files in (("bank", MONGO), ("shop", POSTGRES))
+    for promise in files
+    for half in (UP, DOWN)
+    for how in ("killed", "failed")
+    for then in (UP, DOWN)
+]
+
+
+@pytest.fixture
+def small(project: Project, pg_url: str, mongo_url: str) -> Project:
+    """A PostgreSQL `shop` and a MongoDB `bank`, each with a first migration that makes three rows."""
+    project.add("shop", pg_url)
+    project.add("bank", mongo_url, timeouts={"lease": "2s"})
+    up = "op.execute('CREATE TABLE c (a int, b int)')\nop.execute('INSERT INTO c VALUES (0, 0), (0, 0), (0, 0)')"
+    project.file("shop", "001", up, "op.execute('DROP TABLE c')")
+    project.file("bank", "001", "db.c.insert_many([{'a': 0, 'b': 0} for _ in range(3)])", "db.c.drop()")
+    assert project("apply", "--yes").code == 0
+    return project
+
+
+def values(service: str, pg: psycopg.Connection[Any], db: Database[dict[str, Any]]) -> set[tuple[int, int]]:
+    """The different values of a and b that are there now."""
+    if service == "shop":
+        return set(pg.execute("SELECT a, b FROM c").fetchall())
+    return {(found["a"], found["b"]) for found in db.c.find()}
+
+
+def add_step(project: Project, service: str, promise: str) -> None:
+    """The second migration: it sets a and then b, and can be stopped between the two, in both directions."""
+    up, down = (POSTGRES if service == "shop" else MONGO)[promise]
+    looking = "op.get_context().as_sql" if service == "shop" else "db[0].client.address[0].endswith('.sock')"
+    head = STOP.replace("{looking}", looking)
+    head += "" if promise == "neither" else "\nrepeatable = True\n"
+    head += "\nfrom dataops.stash.mongo import applying, undoing\n" if promise == "both ways" else ""
+    project.file(service, "002", up, down, head=head)
+
+
+def command(direction: str, service: str) -> list[str]:
+    return [direction, "--yes", "--service", service, *(["--steps", "1"] if direction == DOWN else [])]
+
+
+def stop_half_way(project: Project, service: str, half: str, how: str) -> None:
+    mark = project.folder / "fail"
+    if how == "failed":
+        mark.touch()
+        assert project(*command(half, service)).code == 1
+        mark.unlink()
+    else:
+        name = "up" if half == UP else "down"
+        with project.running(*command(half, service)) as process:
+            project.reached(name)
+            process.kill()
+            process.wait()
+    for name in ("up", "down"):
+        project.go(name)
+
+
+@pytest.mark.parametrize(("service", "promise", "half", "how", "then"), CASES)
+def test_a_half_done_step_comes_first(
+    small: Project,
+    pg: psycopg.Connection[Any],
+    mongo_db: Database[dict[str, Any]],
+    service: str,
+    promise: str,
+    half: str,
+    how: str,
+    then: str,
+) -> None:
+    add_step(small, service, promise)
+    if half == DOWN:
+        small.go("up")
+        assert small(*command(UP, service)).code == 0
+        (small.folder / "up").unlink()
+        (small.folder / "up.go").unlink()
+    stop_half_way(small, service, half, how)
+    between = values(service, pg, mongo_db)
+    assert between == {(1, 0)} if not (promise == "both ways" and half == DOWN) else {(0, 1)}
+
+    word = "interrupted" if promise == "neither" else "half done"
+    until(lambda: f"{word}: {half} 002" in small("status").stdout, 30)  # a MongoDB lease has to end first
+    if then == half:  # everything that looks tells it, and nothing but the end of this step is done
+        assert small("status", "--check").code == 6
+        assert small("wait", "--timeout", "1s", "--service", service).code == 6
+        assert small("stash", "prune", "--yes", f"{service}/002").code in (6, 64)
+
+    goes_on = promise == "both ways" or (promise == "repeatable" and half == then)
+    answer = small(*command(then, service))
+    if not goes_on:
+        assert answer.code == 6, answer.stderr
+        assert values(service, pg, mongo_db) == between
+        ends = re.search(r"hint: .*?(dataops (?:resolve|apply|rollback) [^;]*?)(?:  or  |;)", answer.stderr)
+        assert ends is not None, answer.stderr
+        if promise == "neither":
+            set_back(service, pg, mongo_db)
+            words = ["resolve", f"{service}/002", "--not-applied", "--reason", "set back by hand"]
+            assert small(*words).code == 0
+        else:
+            assert small(*ends[1].split()[1:], "--yes").code == 0
+        small(*command(then, service))
+    else:
+        assert answer.code == 0, answer.stderr
+        assert "HALF DONE" in answer.stderr
+    assert small("status", "--service", service, "--json").json["services"][0]["interrupted"] is None
+
+    # However it went on, it ends as if nothing had happened.
+    assert small("apply", "--yes", "--service", service).code == 0
+    assert values(service, pg, mongo_db) == {(1, 1)}
+    assert small("status", "--check", "--service", service).code == 0
+    assert small("rollback", "--yes", "--steps", "1", "--service", service).code == 0
+    assert values(service, pg, mongo_db) == {(0, 0)}
+
+
+def set_back(service: str, pg: psycopg.Connection[Any], db: Database[dict[str, Any]]) -> None:
+    """What a person does before saying that the step is not applied."""
+    if service == "shop":
+        pg.execute("UPDATE c SET a = 0, b = 0")
+    else:
+        db.c.update_many({}, {"$set": {"a": 0, "b": 0}})
+
+
+def test_a_step_that_fails_before_its_first_write_is_not_half_done(small: Project) -> None:
+    small.file("bank", "002", "db.c.find_one()\nraise ValueError('at once')")
+    answer = small("apply", "--yes", "--service", "bank")
+    assert answer.code == 1
+    assert "changed nothing" in answer.stderr
+    small.file("bank", "002", "db.c.update_many({}, {'$inc': {'a': 1}})", parent="001")
+    assert small("apply", "--yes", "--service", "bank").code == 0
+
+
+def test_a_failure_says_what_was_sent_and_how_to_go_on(small: Project) -> None:
+    small.file("bank", "002", "db.c.update_many({}, {'$inc': {'n': 1}})\nraise ValueError('half-way')")
+    answer = small("apply", "--yes", "--service", "bank")
+    assert answer.code == 1
+    assert "update c" in answer.stderr
+    assert "1 write" in answer.stderr
+    assert "dataops resolve bank/002 --applied" in answer.stderr
+    assert "dataops resolve bank/002 --not-applied" in answer.stderr
+    assert small("apply", "--yes", "--service", "bank").code == 6
+
+
+def test_nothing_else_of_the_service_runs_before_the_half_done_step(small: Project) -> None:
+    """`apply --to` of an older one, and `rollback` under a half-done step of which the record knows nothing."""
+    add_step(small, "bank", "repeatable")
+    stop_half_way(small, "bank", UP, "failed")
+    assert small("apply", "--yes", "--to", "bank/001").code == 6
+    assert small("rollback", "--yes", "--to", "bank/base").code == 6
+    assert small("plan").code == 0
+    assert "HALF DONE" in small("plan").stderr + small("plan").stdout
