@@ -24,7 +24,7 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
 from dataops import config
-from dataops.backends import StepFailed
+from dataops.backends import HalfDone, StepFailed
 from dataops.backends.locking import begin_under_lock
 from dataops.backends.postgres import PostgresDatabase
 from dataops.backends.postgres.connection import as_dbapi
@@ -32,7 +32,7 @@ from dataops.backends.postgres.locked import PostgresLocked
 from dataops.backends.postgres.tables import JOURNAL_NAME, OWN_SCHEMA, RECORD_NAME, Table
 from dataops.durations import Stopwatch
 from dataops.errors import DataopsError
-from dataops.model import Author, Direction, Entry, JournalEvent, Service, State, Step
+from dataops.model import HALF_DONE, Author, Direction, Entry, JournalEvent, Service, State, Step
 from dataops.planning import checks
 from dataops.redaction import traceback_of
 from dataops.stash.postgres import SCHEMA_PREFIX
@@ -136,15 +136,16 @@ def _run(locked: PostgresLocked, service: Service, author: Author, revision: Any
     step = Step(service.name, service.by_id[id_], Direction.APPLY if revision.is_upgrade else Direction.ROLLBACK)
     stopwatch = Stopwatch()
 
-    def entry(event: JournalEvent, error: str = "") -> Entry:
-        return author.entry(step.migration, step.direction, event, seconds=stopwatch.seconds, error=error)
+    def entry(event: JournalEvent, error: str = "", reason: str = "") -> Entry:
+        seconds = stopwatch.seconds
+        return author.entry(step.migration, step.direction, event, seconds=seconds, error=error, reason=reason)
 
     locked.write(author.entry(step.migration, step.direction, JournalEvent.STARTED))
     try:
         locked.run(step, lambda: entry(JournalEvent.SUCCEEDED))
         return
     except StepFailed as failed:
-        locked.write(entry(JournalEvent.FAILED, failed.text))
+        locked.write(entry(JournalEvent.FAILED, failed.text, HALF_DONE if isinstance(failed, HalfDone) else ""))
         sys.stderr.write(visible(traceback_of(failed.cause)))  # Alembic would print it with the secrets in it
         raise CommandError(f"{step.direction.value} {id_} failed: {visible(failed.text)}") from None
 

@@ -209,7 +209,7 @@ class PostgresLocked:
 
         applied = step.direction is Direction.ROLLBACK
         with connection.transaction():
-            runner.stamp(connection, step.migration.id if applied else step.migration.parent)
+            runner.stamp(connection, self.ours, step.migration.id if applied else step.migration.parent)
 
     def sent(self) -> Sent:
         return self._tally.sent()
