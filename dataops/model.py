@@ -248,6 +248,7 @@ class AppliedMigration:
     """A migration that the native record has, with what the journal knows about it; None where it knows nothing.
 
     `adopted` names the tool that applied it, if that was not us. Then nothing that it deleted is in the stash.
+    `author` is who started the run, as `person@machine`.
     """
 
     id: str
@@ -256,6 +257,7 @@ class AppliedMigration:
     raw_checksum: str | None = None
     run: str | None = None
     adopted: str = ""
+    author: str = ""
 
 
 @dataclass(frozen=True)

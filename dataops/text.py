@@ -26,6 +26,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def ago(seconds: float) -> str:
+    """How long ago something was, in its largest unit: `3 minutes ago`. Clocks differ: less than 0 counts as 0."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            return f"{counted(int(seconds // length), unit)} ago"
+    return f"{counted(max(0, int(seconds)), 'second')} ago"
+
+
 def near(wanted: str, names: Iterable[str]) -> str:
     """A hint for an unknown name: the names that look like `wanted`, or else the last five of `names`."""
     import difflib  # only needed when something is wrong

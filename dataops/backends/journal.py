@@ -95,7 +95,8 @@ class Journal:
         if entry is None or entry.direction is not Direction.APPLY:
             return AppliedMigration(id_, at)
         tool = adopted_from(entry.reason) if entry.event is JournalEvent.ADOPTED else ""
-        return AppliedMigration(id_, entry.at, entry.checksum or None, entry.raw_checksum or None, entry.run, tool)
+        checksums = (entry.checksum or None, entry.raw_checksum or None)
+        return AppliedMigration(id_, entry.at, *checksums, entry.run, tool, f"{entry.actor}@{entry.host}")
 
 
 @dataclass(frozen=True)

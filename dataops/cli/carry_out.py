@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from dataops.cli import termination
 from dataops.cli.options import RunOptions
@@ -10,7 +11,7 @@ from dataops.cli.plan_from_options import render
 from dataops.cli.session import Session, consent
 from dataops.errors import DataopsError, ExitCode, Stopped
 from dataops.model import Direction, Plan, Rendering, Result
-from dataops.planning import planner
+from dataops.planning import planner, runs
 from dataops.run.executor import execute
 from dataops.run.stop import StopSignal
 from dataops.show import json, terminal
@@ -32,7 +33,7 @@ def carry_out(session: Session, plan: Plan, stop: StopSignal, options: RunOption
     if completes:
         session.console.say(f"The record of the other tool is completed in {', '.join(completes)}.")
     if (plan.steps or completes) and not options.yes:
-        _ask(plan)
+        _ask(session, plan)
     if plan.steps or completes:
         with session.running_files():
             result = execute(
@@ -50,9 +51,19 @@ def carry_out(session: Session, plan: Plan, stop: StopSignal, options: RunOption
     return code
 
 
-def _ask(plan: Plan) -> None:
-    verb = "Apply" if plan.direction is Direction.APPLY else "Roll back"
-    consent(f"{verb} {counted(len(plan.steps), 'migration')}?")
+def _ask(session: Session, plan: Plan) -> None:
+    number = counted(len(plan.steps), "migration")
+    if plan.direction is Direction.APPLY:
+        consent(f"Apply {number}?")
+        return
+    addresses = [state.identity.address for state in plan.states if plan.of(state.service.name)]
+    where = f"environment {session.environment}" if session.environment else ", ".join(addresses)
+    undone = runs.undone_by(plan)
+    told = [f"run {run.told(datetime.now(UTC))}" for run in undone]
+    others = len(plan.steps) - sum(run.steps for run in undone)
+    if others:
+        told.append(f"{counted(others, 'migration')} that no run of dataops applied")
+    consent(f"Roll back {number} in {where}: {', '.join(told)}?")
 
 
 def _say(session: Session, result: Result, renderings: Mapping[str, Rendering], code: ExitCode) -> None:

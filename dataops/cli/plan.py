@@ -20,7 +20,7 @@ from dataops.show.reports import PlanReport
 @click.option("--to", metavar="REV", help="Stop at this migration: an id, its beginning, or SERVICE/ID.")
 @click.option("--steps", type=click.IntRange(min=1), help="Plan at most this number of steps in all.")
 @click.option("--direction", type=click.Choice(["apply", "rollback"]), default="apply", show_default=True)
-@click.option("--run", "run_id", metavar="ID", help="With --direction rollback: undo this run.")
+@click.option("--run", "run_ids", multiple=True, metavar="ID", help="With --direction rollback: undo this run.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for dataops apply FILE.")
 @click.option(
     "--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to do, 4 when a step of it will fail."
@@ -31,7 +31,7 @@ def plan_command(
     to: str | None,
     steps: int | None,
     direction: str,
-    run_id: str | None,
+    run_ids: tuple[str, ...],
     out: Path | None,
     detailed_exitcode: bool,
     form: str,
@@ -54,9 +54,9 @@ def plan_command(
     services = config.services
     try:
         if direction == Direction.ROLLBACK.value:
-            planned = plan_rollback(services, session, run=run_id, to=to, steps=steps)
+            planned = plan_rollback(services, session, run_ids=run_ids, to=to, steps=steps)
         else:
-            only_with(run_id, "--run", "--direction rollback")
+            only_with(run_ids, "--run", "--direction rollback")
             planned = plan_apply(services, session, to=to, steps=steps)
         renderings = render(planned, session, everything=form != "table" or detailed_exitcode)
     except DataopsError as error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from dataops.backends import opened
 from dataops.cli.session import Session
 from dataops.errors import HistoryError, UsageError
-from dataops.model import Direction, Migration, Plan, Rendering, Service, State, Step
-from dataops.planning import planner
+from dataops.model import Direction, Entry, Migration, Plan, Rendering, Service, State, Step
+from dataops.planning import planner, runs
 from dataops.planning.target import find_migration, find_target
 from dataops.run.reading import read_all, side_by_side
 from dataops.run.stop import StopSignal
@@ -36,17 +37,32 @@ def plan_apply(
 
 
 def plan_rollback(
-    services: Sequence[Service], session: Session, *, run: str | None, to: str | None, steps: int | None
+    services: Sequence[Service], session: Session, *, run_ids: Sequence[str], to: str | None, steps: int | None
 ) -> Plan:
     """Read the services and plan what to undo there: the newest run, unless one of the options says how far."""
-    if sum(given is not None for given in (run, to, steps)) > 1:
+    if sum(given is not None for given in (run_ids or None, to, steps)) > 1:
         raise UsageError("--run, --to and --steps exclude each other", hint="say how far in one way")
     target: Migration | None = None
     if to is not None:
         service, target = find_target(services, to)
         services = [service]
     states = read_all(services, emit=session.sink())
-    return planner.plan_rollback(states, run=run, to=target, to_base=to is not None and target is None, steps=steps)
+    of_runs = None if to is not None or steps is not None else _wanted(states, session, run_ids)
+    return planner.plan_rollback(
+        states, of_runs=of_runs, to=target, to_base=to is not None and target is None, steps=steps
+    )
+
+
+def _wanted(states: Sequence[State], session: Session, run_ids: Sequence[str]) -> runs.Wanted:
+    """The runs that a person named, beside what the journals say about all runs."""
+
+    def read(state: State) -> tuple[Entry, ...]:
+        with opened(state.service) as backend:
+            return backend.history(None)
+
+    journals = zip((state.service.name for state in states), side_by_side(read, states), strict=True)
+    options = "".join(f" --service {name}" for name in session.selected)
+    return runs.Wanted(datetime.now(UTC), tuple(run_ids), dict(journals), options)
 
 
 def render(plan: Plan, session: Session, *, everything: bool = False) -> dict[str, Rendering]:

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from dataops.cli.carry_out import carry_out
 from dataops.cli.options import RunOptions, run_options
 from dataops.cli.plan_from_options import plan_rollback
-from dataops.cli.session import Session, command
+from dataops.cli.session import Session, command, has_terminal
 from dataops.cli.signals import signals
 from dataops.cli.telemetry import telemetry
-from dataops.errors import ExitCode
+from dataops.errors import ExitCode, UsageError
+from dataops.model import Plan
+from dataops.planning import runs
 
 
 @command("rollback")
 @click.option(
-    "--run", "run_id", metavar="ID", help="Undo this run, on every service that it touched; see dataops history."
+    "--run",
+    "run_ids",
+    multiple=True,
+    metavar="ID",
+    help="Undo this run, on every service that it touched; may be repeated. See dataops history.",
 )
 @click.option("--to", metavar="REV", help="Undo everything after this migration. SERVICE/base undoes everything.")
 @click.option("--steps", type=click.IntRange(min=1), help="Undo this number of migrations, newest first.")
 @run_options
 def rollback_command(
     session: Session,
-    run_id: str | None,
+    run_ids: tuple[str, ...],
     to: str | None,
     steps: int | None,
     options: RunOptions,
@@ -32,6 +40,7 @@ def rollback_command(
 ) -> ExitCode:
     """Undo the newest run, on every service it touched, newest step first.
 
+    Without a terminal, --run, --to or --steps has to say how far, so that a repeated command undoes nothing more.
     Before anything is undone, dataops checks that every step can be undone and that no file was edited.
 
     \b
@@ -42,5 +51,16 @@ def rollback_command(
     """
     with signals(session) as stop, telemetry(session, "rollback", metrics_file) as observed:
         services = observed.services = session.config().services
-        plan = plan_rollback(services, session, run=run_id, to=to, steps=steps)
+        plan = plan_rollback(services, session, run_ids=run_ids, to=to, steps=steps)
+        if not run_ids and to is None and steps is None and not has_terminal():
+            _refuse_to_guess(plan)
         return carry_out(session, plan, stop, options)
+
+
+def _refuse_to_guess(plan: Plan) -> NoReturn:
+    """Raise UsageError: a job that is repeated would undo the newest run each time, and so one after the other."""
+    newest = ", ".join(run.told(datetime.now(UTC)) for run in runs.undone_by(plan)) or "none"
+    raise UsageError(
+        f"nothing says how far to roll back, and there is no terminal to ask; the newest run is {newest}",
+        hint="nothing was rolled back; say --run ID, --to REV or --steps N",
+    )

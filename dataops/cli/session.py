@@ -287,9 +287,14 @@ def main_group() -> None:
     """
 
 
+def has_terminal() -> bool:
+    """Whether there is a person to ask."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def consent(question: str) -> None:
     """Ask a person. Raises UsageError where there is no terminal, and Stopped where the answer is no."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not has_terminal():
         raise UsageError(
             "there is no terminal to ask for consent; nothing was done",
             hint="look at the plan, then: --yes, or save it with dataops plan --out FILE and apply that",

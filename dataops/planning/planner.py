@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from dataops.errors import Blocked, DatabaseAhead, OutOfOrder, StalePlan, UsageError
+from dataops.errors import Blocked, DatabaseAhead, StalePlan
 from dataops.model import (
     ENDS_HALF_DONE,
     HALF_DONE,
@@ -23,9 +23,10 @@ from dataops.model import (
     Step,
 )
 from dataops.othertools import mirror
+from dataops.planning import runs
 from dataops.planning.checks import check, refuse_lossy, refuse_same_database
 from dataops.planning.recovery import first_step, refuse_half_done
-from dataops.text import counted, near
+from dataops.text import counted
 
 
 def plan_apply(states: Sequence[State], *, to: Migration | None = None, steps: int | None = None) -> Plan:
@@ -70,17 +71,16 @@ def to_complete(plan: Plan) -> tuple[str, ...]:
 def plan_rollback(
     states: Sequence[State],
     *,
-    run: str | None = None,
+    of_runs: runs.Wanted | None = None,
     to: Migration | None = None,
     to_base: bool = False,
     steps: int | None = None,
 ) -> Plan:
     """Plan to undo migrations, newest first. Every file is unedited and every step is reversible, or it is refused.
 
-    At most one argument says how far: `run` means the steps of a run on all services; `to` is the migration that stays
-    as the newest one, and `to_base` undoes all (for both, there is only one service); `steps` is a number of
-    migrations, the newest over all services. Without any, the newest run is undone. Raises HistoryError, DatabaseAhead,
-    InterruptedStep, Blocked and UsageError.
+    One argument says how far: `of_runs` means the steps of runs on all services; `to` is the migration that stays as
+    the newest one, and `to_base` undoes all (for both, there is only one service); `steps` is a number of migrations,
+    the newest over all services. Raises HistoryError, DatabaseAhead, InterruptedStep, Blocked and UsageError.
     """
     states = _ordered(states)
     refuse_same_database(states)
@@ -94,18 +94,24 @@ def plan_rollback(
     taken_back = [state.last.run for state in states if state.last and _is_taken_back(half[state.service.name])]
     if to is not None or to_base:
         limit = states[0].service.position[to.id] if to is not None else -1
+        for state in states:
+            step = half[state.service.name]
+            if step is not None and state.service.position[step.migration.id] <= limit:
+                refuse_half_done(state)
         chosen = {state.service.name: state.applied[limit + 1 :] for state in states}
     elif steps is not None:
         chosen = _newest_steps(states, max(0, steps - len(taken_back)))
-    elif run is None and taken_back:
-        chosen = _of_run(states, max(taken_back), may_be_none=True)
+    elif of_runs is not None and not of_runs.ids and taken_back:
+        stand = {run.id for run in runs.standing(states)} & set(taken_back)
+        chosen = runs.chosen(states, replace(of_runs, ids=tuple(stand))) if stand else {}
     else:
-        chosen = _of_run(states, run)
+        assert of_runs is not None
+        chosen = runs.chosen(states, of_runs)
     planned = []
     for state in reversed(states):
         name = state.service.name
         undone = [Step(name, state.service.by_id[one.id], Direction.ROLLBACK) for one in reversed(chosen.get(name, ()))]
-        planned += _with_half_done(half[name], undone)
+        planned += _with_half_done(half[name] if undone or _means(of_runs, state) else None, undone)
     for state in states:
         refuse_lossy(state, chosen.get(state.service.name, ()))
     stuck = [step for step in planned if not step.migration.reversible]
@@ -141,6 +147,7 @@ def confirm(plan: Plan, state: State) -> tuple[Step, ...]:
     else:
         left = [step for step in steps if step.migration.id in state.applied_ids]
         expected = [applied.id for applied in reversed(state.applied)]
+        _refuse_applied_again(before, state, left)
     if half is not None:
         if half.migration not in [step.migration for step in steps]:
             refuse_half_done(state, locked=True)
@@ -228,46 +235,24 @@ def _is_taken_back(half: Step | None) -> bool:
     return half is not None and half.half == ENDS_HALF_DONE
 
 
-def _of_run(
-    states: Sequence[State], run: str | None, *, may_be_none: bool = False
-) -> dict[str, tuple[AppliedMigration, ...]]:
-    """What a run applied and what is still there, by service; without a run, of the newest one.
+def _means(of_runs: runs.Wanted | None, state: State) -> bool:
+    """Whether a rollback means the half-done step of this service, although nothing else of the service is undone."""
+    if of_runs is None or not of_runs.ids:
+        return True
+    return state.last is not None and any(state.last.run.startswith(id_) for id_ in of_runs.ids)
 
-    `may_be_none`: it is no error when nothing of the run is there.
-    """
-    ours = [a for state in states for a in state.applied if a.run and a.at and not a.adopted]
-    if run is None:
-        if not ours:
-            if any(state.applied for state in states):
-                raise UsageError(
-                    "no run of dataops has applied anything that is still there: another tool did",
-                    hint="say how far: --to REV or --steps N",
-                )
-            return {}
-        run = max(ours, key=lambda applied: (_applied_at(applied), applied.run or "")).run
-    elif run not in {applied.run for applied in ours}:
-        if may_be_none:
-            return {}
-        known = dict.fromkeys(applied.run for applied in ours if applied.run)
-        raise UsageError(
-            f"nothing that run {run} applied is still there", hint=f"{near(run, known)}; see dataops history"
-        )
-    chosen: dict[str, tuple[AppliedMigration, ...]] = {}
-    for state in states:
-        mine = [at for at, applied in enumerate(state.applied) if applied.run == run and not applied.adopted]
-        if not mine:
-            continue
-        tail = state.applied[mine[0] :]
-        foreign = next((applied for applied in tail if applied.run != run), None)
-        if foreign is not None:
-            raise OutOfOrder(
-                f"{foreign.id} (run {foreign.run or 'unknown'}) stands on what run {run} applied",
-                service=state.service.name,
-                migration=foreign.id,
-                hint=f"roll that back first, or say how far: --to {foreign.id} --service {state.service.name}",
+
+def _refuse_applied_again(before: State, now: State, left: Sequence[Step]) -> None:
+    """Raise StalePlan for a migration that was rolled back meanwhile and applied again by a run that nobody chose."""
+    runs_before = {applied.id: applied.run for applied in before.applied}
+    ids = {step.migration.id for step in left}
+    for applied in now.applied:
+        if applied.id in ids and applied.run != runs_before.get(applied.id):
+            raise StalePlan(
+                f"{applied.id} was rolled back meanwhile, and applied again by run {applied.run or 'unknown'}",
+                service=now.service.name,
+                migration=applied.id,
             )
-        chosen[state.service.name] = tail
-    return chosen
 
 
 def _changed(before: State, now: State) -> str:

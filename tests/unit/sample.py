@@ -28,6 +28,7 @@ from dataops.model import (
     State,
     Step,
 )
+from dataops.planning.runs import Wanted
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 AUTHOR = Author(run="run-2", actor="ann", host="pod-1", version="0.1.0")
@@ -105,7 +106,9 @@ def state(
         at = NOW + timedelta(minutes=minute + len(applied))
         known = made.by_id[id_]
         applied.append(
-            AppliedMigration(id_, at, known.checksum, known.raw_checksum, run) if run else AppliedMigration(id_)
+            AppliedMigration(id_, at, known.checksum, known.raw_checksum, run, author="ann@pod")
+            if run
+            else AppliedMigration(id_)
         )
     return State(
         service=made,
@@ -122,6 +125,19 @@ def state(
 def entry(id_: str, event: JournalEvent, direction: Direction = Direction.APPLY) -> Entry:
     """A line of the journal, written by somebody else."""
     return Entry("run-8", id_, direction, event, seq=7, at=NOW, actor="bob", host="pod-2", version="0.1.0")
+
+
+def wanted(*states: State, ids: tuple[str, ...] = (), more: Mapping[str, list[Entry]] | None = None) -> Wanted:
+    """What a rollback of runs knows: the entries of everything that is applied, and then `more`, by service."""
+    journals: dict[str, list[Entry]] = {}
+    for of in states:
+        journals[of.service.name] = [
+            Entry(one.run, one.id, Direction.APPLY, JournalEvent.SUCCEEDED, seq=at, at=one.at, actor="ann", host="pod")
+            for at, one in enumerate(of.applied)
+            if one.run and not one.adopted
+        ]
+        journals[of.service.name] += (more or {}).get(of.service.name, [])
+    return Wanted(NOW + timedelta(hours=3), ids, journals)
 
 
 def steps(plan: Plan) -> list[str]:

@@ -91,7 +91,9 @@ class Runs:
         for one in self.services:
             with opened(one) as database:
                 states.append(database.read())
-        return planner.plan_apply(states) if direction is Direction.APPLY else planner.plan_rollback(states, **how)
+        if direction is Direction.APPLY:
+            return planner.plan_apply(states)
+        return planner.plan_rollback(states, **(how or {"steps": 99}))
 
     def __call__(self, plan: Plan | None = None, **how: Any) -> Result:
         return execute(plan or self.plan(), AUTHOR, emit=self.heard.append, stop=self.stop, **how)

@@ -32,7 +32,7 @@ from dataops.othertools import drift, examine, match, mirror, watch
 from dataops.othertools.examine import Adoption, Finding
 from dataops.planning import planner
 from dataops.toolrecords import Alias, Outcome, ToolAliases, ToolRecord, ToolRow
-from tests.unit.sample import NOW, service, state
+from tests.unit.sample import NOW, service, state, wanted
 
 HALF, FAILED = Outcome.HALF_DONE, Outcome.FAILED
 
@@ -524,7 +524,7 @@ KEEPING = b"    [op.execute(s) for s in stash.put_values_aside('b', 'links', 'no
 def test_an_adoption_is_no_run_that_a_bare_rollback_would_undo() -> None:
     refused_by = beside("a* -- b*", adopted="knex")
     with pytest.raises(UsageError, match="another tool did"):
-        planner.plan_rollback([refused_by])
+        planner.plan_rollback([refused_by], of_runs=wanted(refused_by))
 
 
 # --- observing

@@ -30,6 +30,7 @@ from dataops.model import (
     NOT_ONE_TRANSACTION,
     Ahead,
     Direction,
+    Entry,
     Identity,
     JournalEvent,
     Plan,
@@ -38,7 +39,7 @@ from dataops.model import (
 from dataops.planning import checks, planfile, planner, recovery
 from dataops.planning.recovery import Recovery
 from dataops.planning.target import find_target
-from tests.unit.sample import HOLDER, NOW, edited, entry, service, state, step, steps
+from tests.unit.sample import HOLDER, NOW, edited, entry, service, state, step, steps, wanted
 
 APPLY, ROLLBACK = Direction.APPLY, Direction.ROLLBACK
 STARTED, SUCCEEDED, FAILED = JournalEvent.STARTED, JournalEvent.SUCCEEDED, JournalEvent.FAILED
@@ -448,43 +449,50 @@ def test_rollback_undoes_the_newest_run_on_every_service_it_touched_newest_first
     api = state("a* -- b* -- c* -- d", name="api", runs={"b": "run-2", "c": "run-2"})
     voucher = state("x* -- y*", name="voucher", runs={"y": "run-2"}, minute=10)
     expected = (step(voucher, "y", ROLLBACK), step(api, "c", ROLLBACK), step(api, "b", ROLLBACK))
-    assert planner.plan_rollback([api, voucher]) == Plan(ROLLBACK, expected, (api, voucher))
+    assert planner.plan_rollback([api, voucher], of_runs=wanted(api, voucher)) == Plan(
+        ROLLBACK, expected, (api, voucher)
+    )
 
 
 def test_rollback_undoes_a_named_run() -> None:
     """api: a*    voucher: x* -- y*    (x and y by run-1, a by run-2)"""
     states = [state("a*", name="api", runs={"a": "run-2"}, minute=9), state("x* -- y*", name="voucher")]
-    assert steps(planner.plan_rollback(states, run="run-2")) == ["api/a"]
-    assert steps(planner.plan_rollback(states, run="run-1")) == ["voucher/y", "voucher/x"]
+    assert steps(planner.plan_rollback(states, of_runs=wanted(*states, ids=("run-2",)))) == ["api/a"]
+    assert steps(planner.plan_rollback(states, of_runs=wanted(*states, ids=("run-1",)))) == ["voucher/y", "voucher/x"]
 
 
 def test_rollback_of_services_that_depend_on_each_other_starts_with_the_dependent_one() -> None:
     """api (after voucher): a*    voucher: x*"""
     states = [state("a*", name="api", depends_on=("voucher",)), state("x*", name="voucher")]
-    assert steps(planner.plan_rollback(states)) == ["api/a", "voucher/x"]
+    assert steps(planner.plan_rollback(states, of_runs=wanted(*states))) == ["api/a", "voucher/x"]
 
 
 def test_rollback_refuses_a_run_that_another_one_stands_on_and_names_it() -> None:
     """a* -- b*   (a by run-1, b by run-2)"""
-    error = refused(OutOfOrder, lambda: planner.plan_rollback([state("a* -- b*", runs={"b": "run-2"})], run="run-1"))
+    now = state("a* -- b*", runs={"b": "run-2"})
+    error = refused(OutOfOrder, lambda: planner.plan_rollback([now], of_runs=wanted(now, ids=("run-1",))))
+    assert error.hint.endswith("too: dataops rollback --run run-2 --run run-1")
     assert error.migration == "b"
     assert "run-2" in error.message
 
 
 def test_rollback_refuses_a_run_that_left_nothing_with_near_names() -> None:
-    error = refused(UsageError, lambda: planner.plan_rollback([state("a*")], run="run-11"))
+    now = state("a*")
+    error = refused(UsageError, lambda: planner.plan_rollback([now], of_runs=wanted(now, ids=("run-11",))))
     assert "did you mean run-1?" in error.hint
 
 
 def test_rollback_of_the_newest_run_refuses_where_no_run_is_known() -> None:
     """a* -- b*   both by another tool"""
     now = state("a* -- b*", runs={"a": None, "b": None})
-    assert "--to REV or --steps N" in refused(UsageError, lambda: planner.plan_rollback([now])).hint
+    assert (
+        "--to REV or --steps N" in refused(UsageError, lambda: planner.plan_rollback([now], of_runs=wanted(now))).hint
+    )
 
 
 def test_rollback_of_nothing_is_an_empty_plan() -> None:
     states = [state("a -- b", name="api"), state("", name="voucher")]
-    assert planner.plan_rollback(states) == Plan(ROLLBACK, (), tuple(states))
+    assert planner.plan_rollback(states, of_runs=wanted(*states)) == Plan(ROLLBACK, (), tuple(states))
 
 
 def test_rollback_by_steps_takes_the_newest_over_all_services() -> None:
@@ -522,7 +530,7 @@ def test_rollback_needs_no_journal_where_it_is_told_how_far() -> None:
 def test_rollback_with_an_irreversible_step_undoes_nothing_at_all() -> None:
     """a* -- b!* -- c*"""
     now = state("a* -- b!* -- c*")
-    error = refused(Blocked, lambda: planner.plan_rollback([now]))
+    error = refused(Blocked, lambda: planner.plan_rollback([now], of_runs=wanted(now)))
     assert (error.service, error.migration, error.exit_code) == ("voucher", "b", ExitCode.BLOCKED)
     assert error.message == "1 of 3 steps cannot be undone: voucher/b: b throws things away"
     assert steps(planner.plan_rollback([now], to=now.service.by_id["b"])) == ["voucher/c"]
@@ -530,7 +538,7 @@ def test_rollback_with_an_irreversible_step_undoes_nothing_at_all() -> None:
 
 def test_rollback_refuses_what_was_edited_after_apply() -> None:
     now = edited(state("a* -- b*"), "b", b"x = 1\n")
-    refused(EditedAfterApply, lambda: planner.plan_rollback([now]))
+    refused(EditedAfterApply, lambda: planner.plan_rollback([now], of_runs=wanted(now)))
 
 
 def test_rollback_refuses_a_file_that_does_not_parse_also_where_another_tool_applied_it() -> None:
@@ -540,21 +548,121 @@ def test_rollback_refuses_a_file_that_does_not_parse_also_where_another_tool_app
 
 def test_rollback_refuses_a_database_that_is_ahead_even_where_applying_may_go_on() -> None:
     """a* -- (b)*   b stands on a, and nobody here can undo it"""
-    error = refused(DatabaseAhead, lambda: planner.plan_rollback([state("a* -- (b)*", ahead=Ahead.ALLOW)]))
+    now = state("a* -- (b)*", ahead=Ahead.ALLOW)
+    error = refused(DatabaseAhead, lambda: planner.plan_rollback([now], of_runs=wanted(now)))
     assert "allow" not in error.hint  # it would not help here
 
 
 def test_rollback_of_the_newest_run_never_means_an_adoption() -> None:
     adopted = state("a* -- b*")
     adopted = replace(adopted, applied=tuple(replace(one, adopted="sqlx", run="run-1") for one in adopted.applied))
-    refused(UsageError, lambda: planner.plan_rollback([adopted]))
-    refused(UsageError, lambda: planner.plan_rollback([adopted], run="run-1"))
+    refused(UsageError, lambda: planner.plan_rollback([adopted], of_runs=wanted(adopted)))
+    refused(UsageError, lambda: planner.plan_rollback([adopted], of_runs=wanted(adopted, ids=("run-1",))))
     assert [step.migration.id for step in planner.plan_rollback([adopted], steps=1).steps] == ["b"]
 
 
 def test_rollback_refuses_after_an_interruption() -> None:
     now = state("a* -- b~", last=entry("b", STARTED))
-    refused(InterruptedStep, lambda: planner.plan_rollback([now]))
+    refused(InterruptedStep, lambda: planner.plan_rollback([now], of_runs=wanted(now)))
+
+
+def test_after_a_rollback_the_newest_run_has_to_be_named() -> None:
+    """a* -- b* -- c   (a by run-1, b by run-2; c was rolled back last)"""
+    now = state("a* -- b* -- c", runs={"b": "run-2"})
+    undone = replace(entry("c", SUCCEEDED, ROLLBACK), at=NOW + timedelta(hours=1))
+    error = refused(Blocked, lambda: planner.plan_rollback([now], of_runs=wanted(now, more={"voucher": [undone]})))
+    assert error.exit_code is ExitCode.BLOCKED
+    assert "the rollback of voucher/c by run run-8 (bob@pod-2, 2 hours ago)" in error.message
+    assert "run-2 (ann@pod, 2 hours ago, 1 migration of voucher), run-1 (ann@pod, 3 hours ago" in error.message
+    assert error.hint.endswith("dataops rollback --run run-2")
+
+
+@pytest.mark.parametrize("event", [STARTED, FAILED])
+def test_a_rollback_that_did_not_end_goes_on_with_the_same_run(event: JournalEvent) -> None:
+    """a* -- b* -- c* -- d   (a by run-1, b and c by run-2; d is undone, c was begun)"""
+    now = state("a* -- b* -- c* -- d", runs={"b": "run-2", "c": "run-2"})
+    begun = replace(entry("c", event, ROLLBACK), at=NOW + timedelta(hours=1))
+    plan = planner.plan_rollback([now], of_runs=wanted(now, more={"voucher": [begun]}))
+    assert steps(plan) == ["voucher/c", "voucher/b"]
+
+
+@pytest.mark.parametrize("event", [JournalEvent.RESOLVED, JournalEvent.ADOPTED])
+def test_a_decision_or_an_adoption_is_no_run_to_undo(event: JournalEvent) -> None:
+    now = state("a* -- b*")
+    decided = replace(entry("b", event), at=NOW + timedelta(hours=1))
+    refused(Blocked, lambda: planner.plan_rollback([now], of_runs=wanted(now, more={"voucher": [decided]})))
+
+
+def test_pruning_does_not_hide_the_newest_run() -> None:
+    now = state("a* -- b*", runs={"b": "run-2"})
+    pruned = replace(entry("a", JournalEvent.PRUNED), at=NOW + timedelta(hours=1))
+    plan = planner.plan_rollback([now], of_runs=wanted(now, more={"voucher": [pruned]}))
+    assert steps(plan) == ["voucher/b"]
+
+
+def test_a_run_that_failed_at_its_first_step_left_nothing_and_the_one_before_it_stays() -> None:
+    now = state("a* -- b")
+    failed = replace(entry("b", FAILED), at=NOW + timedelta(hours=1))
+    error = refused(Blocked, lambda: planner.plan_rollback([now], of_runs=wanted(now, more={"voucher": [failed]})))
+    assert "run-1" in error.message
+
+
+def test_a_run_that_is_undone_or_has_failed_leaves_nothing_to_do() -> None:
+    """a* -- b   (a by run-1; b was applied and undone, and then failed in run-8)"""
+    now = state("a* -- b")
+    gone = [entry("b", SUCCEEDED), entry("b", SUCCEEDED, ROLLBACK)]
+    for more in (gone, [entry("b", FAILED)]):
+        for written in ("run-8", "run-8"[:5]):
+            of_runs = wanted(now, ids=(written,), more={"voucher": more})
+            assert steps(planner.plan_rollback([now], of_runs=of_runs)) == []
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [[entry("b", SUCCEEDED, ROLLBACK)], [entry("b", JournalEvent.ADOPTED)], [entry("a", JournalEvent.PRUNED)]],
+)
+def test_a_run_that_never_applied_anything_cannot_be_undone(entries: list[Entry]) -> None:
+    now = state("a* -- b")
+    of_runs = wanted(now, ids=("run-8",), more={"voucher": entries})
+    assert "has applied nothing" in refused(UsageError, lambda: planner.plan_rollback([now], of_runs=of_runs)).message
+
+
+def test_the_beginning_of_a_runs_id_has_to_be_unique() -> None:
+    now = state("a* -- b*", runs={"b": "run-2"})
+    error = refused(UsageError, lambda: planner.plan_rollback([now], of_runs=wanted(now, ids=("run",))))
+    assert "could be any of run-1, run-2" in error.message
+
+
+def test_what_a_run_began_and_a_person_decided_is_not_undone_in_silence() -> None:
+    """a* -- b*   (b was begun by run-8, and recorded as applied by the decision run-9)"""
+    now = state("a* -- b*", runs={"b": "run-9"})
+    of_runs = wanted(now, ids=("run-8",), more={"voucher": [entry("b", STARTED)]})
+    assert refused(Blocked, lambda: planner.plan_rollback([now], of_runs=of_runs)).hint.endswith("--run run-9")
+
+
+def test_the_command_of_the_refusal_undoes_all_that_stands_on_the_run() -> None:
+    """api: a* -- b*    voucher: x* -- y* -- z*    (a, x by run-1; b, y by run-2; z by run-3)"""
+    api = state("a* -- b*", name="api", runs={"b": "run-2"})
+    voucher = state("x* -- y* -- z*", runs={"y": "run-2", "z": "run-3"})
+    both = [api, voucher]
+    error = refused(OutOfOrder, lambda: planner.plan_rollback(both, of_runs=wanted(*both, ids=("run-1",))))
+    command = "dataops rollback --run run-3 --run run-2 --run run-1"
+    assert error.hint.endswith(command)
+    named = tuple(command.split(" --run ")[1:])
+    assert len(planner.plan_rollback(both, of_runs=wanted(*both, ids=named)).steps) == 5
+
+
+def test_what_another_tool_applied_on_top_needs_another_command() -> None:
+    now = state("a* -- b*", runs={"b": None})
+    error = refused(OutOfOrder, lambda: planner.plan_rollback([now], of_runs=wanted(now, ids=("run-1",))))
+    assert "--to and --service voucher" in error.hint
+
+
+def test_confirm_refuses_to_undo_what_another_run_has_applied_again() -> None:
+    """a* -- b*   planned: b of run-2; meanwhile b was rolled back, and applied again by run-3"""
+    planned = planner.plan_rollback([state("a* -- b*", runs={"b": "run-2"})], steps=1)
+    error = refused(StalePlan, lambda: planner.confirm(planned, state("a* -- b*", runs={"b": "run-3"})))
+    assert "applied again by run run-3" in error.message
 
 
 # --- the same plan, seen again under the lock
@@ -697,13 +805,13 @@ def test_the_fingerprint_changes_with_what_a_plan_relies_on() -> None:
     ("plan", "line"),
     [
         (planner.plan_apply([state("a*")]), "Plan: nothing to apply"),
-        (planner.plan_rollback([state("a")]), "Plan: nothing to roll back"),
+        (planner.plan_rollback([state("a")], steps=1), "Plan: nothing to roll back"),
         (planner.plan_apply([state("a")]), "Plan: 1 to apply in 1 service"),
         (
             planner.plan_apply([state("a -- b!", name="api"), state("c", name="voucher")]),
             "Plan: 3 to apply in 2 services (1 irreversible)",
         ),
-        (planner.plan_rollback([state("a* -- b*")]), "Plan: 2 to roll back in 1 service"),
+        (planner.plan_rollback([state("a* -- b*")], steps=2), "Plan: 2 to roll back in 1 service"),
     ],
 )
 def test_the_summary_is_one_line(plan: Plan, line: str) -> None:
