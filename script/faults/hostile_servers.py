@@ -46,7 +46,7 @@ COMMANDS = {
     "wait": ["wait", "--timeout", "2s"],
     "stash": ["stash", "list"],
     "apply": ["apply", "--yes"],
-    "rollback": ["rollback", "--yes"],
+    "rollback": ["rollback", "--yes", "--to", "base"],
 }
 QUESTIONS = {"status": 9, "plan": 12, "history": 4, "wait": 9, "stash": 4, "apply": 60, "rollback": 60}
 SQLSTATES = """

@@ -157,7 +157,8 @@ def test_an_adopted_database_is_ours_and_the_other_record_is_as_it_was(it: Legac
     assert it("apply", "--yes").code == 0
     assert it.old.raw() == theirs
     assert it.status()["foreign"][0]["behind"] == [C]
-    assert it("rollback", "--yes").code == 0  # the newest run: not the adoption
+    run = it("history", "--json").json["entries"][0]["run"]
+    assert it("rollback", "--yes", "--run", run).code == 0  # not the adoption
     assert (it.status()["revision"], it.old.raw()) == (B, theirs)
 
 
@@ -1006,5 +1007,6 @@ def test_a_blink_that_is_behind_goes_on_from_there_in_both_records_and_back(
     assert after["voucher"][-1] == ("20250210133521_add_amount_in_sats.mjs",)
     assert after["api"][-1] == "20240424133833-add-account-id-to-invoices.ts"
     assert blink("status", "--check").code == 0
-    assert blink("rollback", "--yes").code == 0
+    run = blink("history", "--json").json["entries"][0]["run"]
+    assert blink("rollback", "--yes", "--run", run).code == 0
     assert blink.records() == before

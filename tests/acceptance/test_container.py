@@ -157,7 +157,7 @@ def test_a_plan_without_a_step_needs_no_backup_and_a_rollback_does(two: Project,
     asked = ["--yes", "--require-backup-marker", str(tmp_path / "none")]
     assert two("apply", "--yes").code == 0
     assert two("apply", *asked).code == 0
-    assert two("rollback", *asked).code == 7
+    assert two("rollback", "--steps", "1", *asked).code == 7
     assert two("apply", "--backup-max-age", "1h").code == 64
 
 
@@ -211,7 +211,7 @@ def test_a_user_without_a_name_and_a_home_can_do_everything(two: Project) -> Non
             assert done.returncode == 0, (command, done.stderr)
 
         run("apply", "--yes")
-        run("rollback", "--yes", HOME="/nonexistent")
+        run("rollback", "--yes", "--steps", "4", HOME="/nonexistent")
         run("plan", HOME="/proc")
         run("history", "--log-format", "json", HOME="/proc")
         assert sorted(path.name for path in folder.iterdir()) == ["bank", "dataops.toml", "shop"]

@@ -73,7 +73,7 @@ def test_pruning_is_journalled_and_no_run_of_its_own(two: Project, mongo_db: Dat
     assert (entries[0]["event"], entries[0]["migration"]) == ("pruned", "003")
     applied = two("plan", "--json", "--service", "bank").json["services"][0]["applied"]
     assert {one["migration"]: one["run"] for one in applied}["003"] == newest
-    refused = two("rollback", "--yes")
+    refused = two("rollback", "--yes", "--run", newest)
     assert (refused.code, "003" in refused.stderr, "pruned" in refused.stderr) == (7, True, True)
     assert two("rollback", "--yes", "--to", "bank/003").code == 0
     assert two("status", "--check").code == 2

@@ -48,7 +48,7 @@ def test_a_service_in_between_with_nothing_to_do_passes_the_order_on(three: Proj
         assert ended(process).code == 0
     entries = three("history", "--json").json["entries"]
     assert [e["service"] for e in entries if e["event"] == "succeeded"] == ["a", "c"]
-    assert three("rollback", "--yes").code == 0
+    assert three("rollback", "--yes", "--steps", "2").code == 0
     entries = three("history", "--json").json["entries"]
     assert [e["service"] for e in entries if (e["event"], e["direction"]) == ("succeeded", "rollback")] == ["c", "a"]
 
@@ -67,7 +67,7 @@ def test_locks_are_taken_in_one_order_whatever_was_chosen(three: Project) -> Non
     for service in ("a", "b", "c"):
         three.table(service, "1")
     orders = []
-    for command in (["apply"], ["rollback"], ["apply", "--service", "c", "--service", "b"], ["apply"]):
+    for command in (["apply"], ["rollback", "--steps", "3"], ["apply", "--service", "c", "--service", "b"], ["apply"]):
         answer = three(*command, "--yes", "--log-format", "json")
         assert answer.code == 0
         lines = [json.loads(line) for line in answer.stderr.splitlines()]

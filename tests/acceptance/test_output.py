@@ -43,7 +43,7 @@ def test_a_pipe_gets_plain_lines_and_a_terminal_gets_colours(two: Project) -> No
             assert terminal.ended() == 0
         assert ESCAPE in terminal.raw
         assert "shop" in terminal.text
-    for command in (["rollback", "--yes"], ["plan"], ["status"]):
+    for command in (["rollback", "--yes", "--steps", "4"], ["plan"], ["status"]):
         answer = two(*command)
         assert ESCAPE not in answer.stdout + answer.stderr
         assert answer.code == 0
@@ -55,7 +55,7 @@ def test_no_color_is_honoured(two: Project, command: list[str]) -> None:
         terminal.ended()
     assert COLOUR.search(terminal.raw)
     if command[0] == "apply":
-        assert two("rollback", "--yes").code == 0
+        assert two("rollback", "--yes", "--steps", "4").code == 0
     with Terminal(two, *command, env={"NO_COLOR": "1"}) as terminal:
         terminal.ended()
     assert COLOUR.search(terminal.raw) is None

@@ -60,7 +60,8 @@ def test_no_password_reaches_anything(planted: tuple[Project, str]) -> None:
     said: list[Answer] = []
     for command in (
         ["status"], ["plan", "-v"], ["plan", "--json"], ["plan", "--out", "saved.plan"], ["apply", "--yes", "--json"],
-        ["history"], ["history", "--json"], ["status", "--json"], ["rollback", "--yes", "--log-format", "json"],
+        ["history"], ["history", "--json"], ["status", "--json"],
+        ["rollback", "--yes", "--steps", "9", "--log-format", "json"],
         ["apply", "--yes", "--log-format", "json"], ["stash", "list"], ["wait", "--timeout", "1s"],
     ):  # fmt: skip
         answer = project(*command)

@@ -116,7 +116,9 @@ def test_a_step_that_fails_by_itself_after_the_first_signal_is_a_failure(two: Pr
         assert ended(process).code == 1
 
 
-@pytest.mark.parametrize("command", [["apply", "--yes"], ["rollback", "--yes"], ["resolve", "shop/002", "--applied"]])
+@pytest.mark.parametrize(
+    "command", [["apply", "--yes"], ["rollback", "--yes", "--steps", "4"], ["resolve", "shop/002", "--applied"]]
+)
 def test_a_signal_while_waiting_for_the_lock_ends_the_wait(two: Project, command: list[str]) -> None:
     assert two("apply", "--yes").code == 0
     two.file("shop", "003", "here('x')", "here('x')")

@@ -62,7 +62,7 @@ def test_a_run_leaves_its_metrics_in_a_file(two: Project, tmp_path: Path) -> Non
     assert found["run_timestamp_seconds"]["apply"] >= found["last_success_timestamp_seconds"]["shop"]
     assert "failures_total" not in found
 
-    assert two("rollback", "--yes", "--metrics-file", str(path)).code == 0
+    assert two("rollback", "--yes", "--steps", "6", "--metrics-file", str(path)).code == 0
     found = metrics(path)
     assert found["pending_migrations"] == {"shop": 3, "bank": 3}
     assert found["migrated_items_total"] == {"shop rows": 7, "bank documents": 5}
