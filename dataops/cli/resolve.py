@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import click
 
-from dataops.backends import opened
+from dataops.backends import Database, opened
 from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
 from dataops.errors import ExitCode, UsageError
-from dataops.model import Direction, Step
-from dataops.planning.target import find_migration
+from dataops.planning.target import find_migration, find_recorded
 from dataops.redaction import redact
 from dataops.run.under_lock import resolve
 
@@ -20,6 +19,8 @@ from dataops.run.under_lock import resolve
 @click.option("--reason", required=True, help="Why you say so; it is recorded.")
 def resolve_command(session: Session, step: str, applied: bool | None, reason: str) -> None:
     """Decide an interrupted step, or a record that another tool changed. The answer is recorded in the journal.
+
+    Nothing else can be decided: what is applied is undone by rollback, and what is pending is run by apply.
 
     \b
     Example:
@@ -33,14 +34,29 @@ def resolve_command(session: Session, step: str, applied: bool | None, reason: s
     if not slash:
         raise UsageError(f"{step} is not SERVICE/REV", hint="for example shop/20231103084227")
     service = session.config(selected=[name]).services[0]
-    _, migration = find_migration([service], f"{name}/{rest}", not_base=f"{rest} is not a migration")
     with signals(session) as stop, opened(service) as backend:
-        decided = Step(name, migration, Direction.APPLY if applied else Direction.ROLLBACK)
-        resolve(
-            backend, session.author, decided, applied=applied, reason=redact(reason), emit=session.sink(), stop=stop
+        id_ = _find(backend, step, rest)
+        decision = resolve(
+            backend, session.author, id_, applied=applied, reason=redact(reason), emit=session.sink(), stop=stop
         )
     answer = "applied" if applied else "not applied"
     if session.as_json:
-        session.answer({"run": session.author.run, "step": decided.id, "applied": applied}, ExitCode.OK)
-    else:
-        session.console.data([(f"{decided.id} is recorded as {answer}", "")])
+        replaced = list(decision.replaced)
+        told = {"run": session.author.run, "step": f"{name}/{id_}", "applied": applied, "replaced": replaced}
+        session.answer(told, ExitCode.OK)
+        return
+    already = " already" if decision.recorded else ""
+    session.console.data([(f"{name}/{id_} is recorded as {answer}{already}", "")])
+    if decision.replaced:
+        session.console.data([(f"It replaces {', '.join(decision.replaced)}, recorded as not applied", "")])
+
+
+def _find(backend: Database, step: str, rest: str) -> str:
+    """The migration that is meant. Its file may be missing here; then the record or the journal has to know it."""
+    try:
+        return find_migration([backend.service], step, not_base=f"{rest} is not a migration")[1].id
+    except UsageError:
+        found = find_recorded(backend.read(), rest)
+        if found is None:
+            raise
+        return found

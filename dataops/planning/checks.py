@@ -15,11 +15,9 @@ from dataops.errors import (
     EditedAfterApply,
     HistoryError,
     OutOfOrder,
-    UsageError,
 )
 from dataops.model import Ahead, AppliedMigration, Migration, Service, State
 from dataops.othertools import drift
-from dataops.planning.recovery import refuse_half_done
 
 
 def check(state: State) -> None:
@@ -44,8 +42,9 @@ def _refuse_ahead(state: State) -> None:
             f"{newest} is applied but has no file here, while {state.pending[0].id} is pending",
             service=service.name,
             migration=newest,
-            hint="the file was removed, or this code and the database come from different branches: "
-            "use the code that knows both",
+            hint="the file was removed, or this code and the database come from different branches: use the code that "
+            f"knows both; or, if {state.pending[0].id} replaces what has no file, and the database has all that it "
+            f'makes: dataops resolve {service.name}/{state.pending[0].id} --applied --reason "..."',
         )
     if service.ahead is Ahead.REFUSE:
         more = f" and {len(state.unknown) - 1} more" if len(state.unknown) > 1 else ""
@@ -90,33 +89,6 @@ def checksum_of(service: Service, migration: Migration) -> str:
     except BrokenFile as error:
         error.service = service.name
         raise
-
-
-def check_resolvable(state: State, migration: Migration, *, applied: bool) -> None:
-    """Refuse an answer that would change the record anywhere but at its end.
-
-    Raises UsageError with the migration that has to come first. While a step is half done, only that one can be
-    resolved: for another, raises InterruptedStep.
-    """
-    refuse_half_done(state, locked=True, except_of=migration.id)
-    at = state.service.position[migration.id]
-    ids = state.applied_ids
-    if applied:
-        missing = [m.id for m in state.service.migrations[:at] if m.id not in ids]
-        if missing:
-            raise UsageError(
-                f"{missing[0]} comes before {migration.id} and is not applied",
-                service=state.service.name,
-                hint="resolve or apply that one first",
-            )
-    else:
-        above = [m.id for m in state.service.migrations[at + 1 :] if m.id in ids]
-        if above:
-            raise UsageError(
-                f"{above[-1]} is applied after {migration.id}",
-                service=state.service.name,
-                hint="roll back or resolve that one first",
-            )
 
 
 def refuse_same_database(states: Sequence[State]) -> None:

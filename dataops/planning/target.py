@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dataops.errors import UsageError
-from dataops.model import Migration, Service
+from dataops.model import Migration, Service, State
 from dataops.redaction import redact
 from dataops.text import near
 
@@ -50,6 +50,14 @@ def _find(services: Sequence[Service], wanted: str, *, named: bool = False) -> t
     raise UsageError(f"{wanted} could be any of {', '.join(ids)}", service=of, hint="write more of the id")
 
 
+def find_recorded(state: State, wanted: str) -> str | None:
+    """The id that the record or the journal has, without a file here, and that is meant; None if there is none."""
+    last = [state.last.migration] if state.last is not None else []
+    ids = [id_ for id_ in dict.fromkeys((*state.unknown, *state.claims, *last)) if id_ not in state.service.by_id]
+    hits = [id_ for id_ in ids if id_ == wanted] or [id_ for id_ in ids if wanted and id_.startswith(wanted)]
+    return hits[0] if len(hits) == 1 else None
+
+
 def find_migration(
     services: Sequence[Service], wanted: str, *, not_base: str, hint: str = ""
 ) -> tuple[Service, Migration]:
@@ -60,4 +68,4 @@ def find_migration(
     return service, migration
 
 
-__all__ = ["BASE", "find_migration", "find_target"]
+__all__ = ["BASE", "find_migration", "find_recorded", "find_target"]

@@ -55,8 +55,7 @@ def refuse_baseline(state: State, to: Migration) -> None:
         raise HistoryError(
             f"this database has a record already: {newest} is applied",
             service=service.name,
-            hint=f"a baseline is for a database without one; to correct one migration: "
-            f"dataops resolve {service.name}/{to.id} --applied",
+            hint=f"a baseline is for a database without one; to go on: dataops apply --to {service.name}/{to.id}",
         )
     for record in state.tool_records:
         if record.tool not in service.coexist and match.by_migration(service, record)[0]:

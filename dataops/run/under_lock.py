@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataops.backends import Database, Locked
 from dataops.backends.locking import begin_under_lock
 from dataops.events import Emit, LockAwaited, Warned
-from dataops.model import Author, Direction, Entry, JournalEvent, State, Step
-from dataops.planning import checks
+from dataops.model import Author, Direction, Entry, JournalEvent, State
+from dataops.planning.decisions import Decision, decide
 from dataops.run.stop import StopSignal
 
 
@@ -40,16 +40,29 @@ def hold_lock(
 
 
 def resolve(
-    database: Database, author: Author, step: Step, *, applied: bool, reason: str, emit: Emit, stop: StopSignal
-) -> None:
-    """Record under the lock what a person decided about a step. Raises UsageError when the record would get a gap."""
+    database: Database, author: Author, id_: str, *, applied: bool, reason: str, emit: Emit, stop: StopSignal
+) -> Decision:
+    """Record under the lock what a person decided about a migration, whose file may be missing.
+
+    Raises UsageError when nothing about it is undecided, or when the record would get a gap.
+    """
+
+    def examine(state: State) -> tuple[State, Decision]:
+        return state, decide(state, id_, applied=applied, history=database.history(None))
+
+    def entry(id_: str, direction: Direction, reason: str) -> Entry:
+        return _entry(state, author, id_, direction, JournalEvent.RESOLVED, reason)
+
     with hold_lock(database, author, emit=emit, stop=stop) as locked:
-        id_ = step.migration.id
-        begin_under_lock(
-            locked, lambda state: checks.check_resolvable(state, step.migration, applied=applied), resolving=id_
-        )
-        direction = Direction.APPLY if applied else Direction.ROLLBACK
-        locked.resolve(author.entry(step.migration, direction, JournalEvent.RESOLVED, reason=reason), applied=applied)
+        state, decision = begin_under_lock(locked, examine, resolving=id_)
+        # Most important first: after a crash, the same command does the rest.
+        if not decision.recorded:
+            direction = Direction.APPLY if applied else Direction.ROLLBACK
+            locked.resolve(entry(id_, direction, reason), applied=applied)
+        for other in decision.replaced:
+            locked.check()
+            locked.resolve(entry(other, Direction.ROLLBACK, f"replaced by {id_}: {reason}"), applied=False)
+        return decision
 
 
 def prune(database: Database, author: Author, migrations: Sequence[str], *, emit: Emit, stop: StopSignal) -> None:
@@ -61,23 +74,25 @@ def prune(database: Database, author: Author, migrations: Sequence[str], *, emit
         state = begin_under_lock(locked, lambda state: state)
         for id_ in migrations:
             locked.check()
-            locked.prune(id_, _pruned(state, author, id_))
+            direction = Direction.APPLY if id_ in state.applied_ids else Direction.ROLLBACK
+            entry = _entry(state, author, id_, direction, JournalEvent.PRUNED, "what it had put aside was pruned")
+            locked.prune(id_, entry)
 
 
-def _pruned(state: State, author: Author, id_: str) -> Entry:
-    """The journal entry for a migration whose stash is pruned. Its file may be missing by now."""
+def _entry(state: State, author: Author, id_: str, direction: Direction, event: JournalEvent, reason: str) -> Entry:
+    """A journal entry for a migration whose file may be missing by now."""
     migration = state.service.by_id.get(id_)
     return Entry(
         run=author.run,
         migration=id_,
-        direction=Direction.APPLY if id_ in state.applied_ids else Direction.ROLLBACK,
-        event=JournalEvent.PRUNED,
+        direction=direction,
+        event=event,
         actor=author.actor,
         host=author.host,
         version=author.version,
         checksum=migration.checksum if migration else "",
         raw_checksum=migration.raw_checksum if migration else "",
-        reason="what it had put aside was pruned",
+        reason=reason,
     )
 
 

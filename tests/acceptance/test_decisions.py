@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 from pymongo.database import Database
 
 from tests.projects import Project
+from tests.servers import Answer
 
 
 @pytest.fixture
@@ -107,6 +109,94 @@ def test_a_record_keeps_its_order(two: Project, service: str) -> None:
     assert two("apply", "--yes").code == 0
     assert two("resolve", f"{service}/001", "--not-applied", "--reason", "r").code == 64
     assert two("resolve", f"{service}/002", "--not-applied", "--reason", " ").code == 64
-    assert two("resolve", f"{service}/002", "--not-applied", "--reason", "r").code == 0
-    assert two("resolve", f"{service}/002", "--applied", "--reason", "r").code == 0
+    assert two("status", "--check").code == 0
+
+
+def hinted(answer: Answer) -> list[str]:
+    """The arguments of the first command in a hint, with a reason."""
+    hint = answer.stderr.split("hint: ")[1]
+    return hint[hint.index("dataops ") :].replace('"..."', "r").split("; ")[0].split()[1:]
+
+
+@pytest.mark.parametrize("service", ["shop", "bank"])
+def test_what_is_not_undecided_leads_to_rollback_or_apply(two: Project, service: str) -> None:
+    assert two("apply", "--yes").code == 0
+    refused = two("resolve", f"{service}/002", "--not-applied", "--reason", "r")
+    assert (refused.code, "nothing about it is undecided" in refused.stderr) == (64, True)
+    assert two(*hinted(refused), "--yes").code == 0
+    assert two("status", "--check", "--service", service).code == 2
+    refused = two("resolve", f"{service}/002", "--applied", "--reason", "r")
+    assert refused.code == 64
+    assert two(*hinted(refused), "--yes").code == 0
+    assert two("status", "--check").code == 0
+    assert "resolved" not in two("history", "--json").stdout
+
+
+@pytest.mark.parametrize("answer", ["--applied", "--not-applied"])
+def test_the_same_answer_twice_is_recorded_once(interrupted: Project, answer: str) -> None:
+    said = [interrupted("resolve", "bank/003", answer, "--reason", "r") for _ in range(3)]
+    assert [one.code for one in said] == [0, 0, 0]
+    assert ["already" in one.stdout for one in said] == [False, True, True]
+    assert interrupted("resolve", "bank/003", "--json", answer, "--reason", "r").json["replaced"] == []
+    other = "--applied" if answer == "--not-applied" else "--not-applied"
+    assert interrupted("resolve", "bank/003", other, "--reason", "r").code == 64
+    entries = interrupted("history", "--json", "--service", "bank").json["entries"]
+    assert [entry["event"] for entry in entries].count("resolved") == 1
+    assert interrupted("apply", "--yes").code == 0
+
+
+def test_an_interrupted_step_whose_file_is_gone_can_be_decided(interrupted: Project) -> None:
+    interrupted.path("bank", "003").unlink()
+    refused = interrupted("apply", "--yes")
+    assert refused.code == 6
+    assert interrupted("resolve", "bank/003", "--applied", "--reason", "r").code == 64  # nobody knows what it is
+    assert interrupted("resolve", "bank/003", "--not-applied", "--reason", "r").code == 0
+    assert interrupted("status", "--check").code == 0
+
+
+def test_a_gap_is_closed_by_its_hint(two: Project, mongo_db: Database[dict[str, Any]]) -> None:
+    assert two("apply", "--yes").code == 0
+    mongo_db.pymongo_migrate.delete_one({"name": "001"})
+    mongo_db.dataops_journal.delete_many({"migration": "001"})
+    refused = two("apply", "--yes")
+    assert (refused.code, hinted(refused)[:3]) == (4, ["resolve", "bank/001", "--applied"])
+    assert two(*hinted(refused)).code == 0
+    assert two("status", "--check").code == 0
+
+
+@pytest.mark.parametrize("service", ["shop", "bank"])
+def test_files_that_were_squashed_into_one_are_replaced_by_the_hint(two: Project, service: str) -> None:
+    """001*, 002* -> s001, which makes the same tables; then 003."""
+    assert two("apply", "--yes").code == 0
+    two.path(service, "001").unlink()
+    two.path(service, "002").unlink()
+    two.file(service, "s001", "raise RuntimeError('it must not run')", parent=None)
+    refused = two("apply", "--yes")
+    assert (refused.code, "s001 replaces what has no file" in refused.stderr) == (4, True)
+    command = hinted(refused)
+    assert command == ["resolve", f"{service}/s001", "--applied", "--reason", "r"]
+    said = two(*command)
+    assert (said.code, "replaces 001, 002" in said.stdout) == (0, True)
+    assert two("status", "--check").code == 0
+    again = two(*command)
+    assert (again.code, "already" in again.stdout) == (0, True)
+    two.table(service, "003")
+    assert two("apply", "--yes").code == 0
+    assert two("rollback", "--yes", "--steps", "1").code == 0
+    assert two("status", "--check").code == 2
+
+
+def test_what_an_older_version_has_resolved_half_way_is_mended_by_the_hints(
+    two: Project, pg: psycopg.Connection[Any]
+) -> None:
+    """001*, 002* -> s001, which is in the record, while the journal still has the two others."""
+    assert two("apply", "--yes").code == 0
+    two.path("shop", "001").unlink()
+    two.path("shop", "002").unlink()
+    two.file("shop", "s001", parent=None)
+    pg.execute("UPDATE alembic_version SET version_num = 's001'")
+    for gone in ("001", "002"):
+        refused = two("apply", "--yes")
+        assert (refused.code, hinted(refused)[1:3]) == (4, [f"shop/{gone}", "--not-applied"])
+        assert two(*hinted(refused)).code == 0
     assert two("status", "--check").code == 0

@@ -37,6 +37,7 @@ from dataops.model import (
     State,
 )
 from dataops.planning import checks, planfile, planner, recovery
+from dataops.planning.decisions import Decision, decide
 from dataops.planning.recovery import Recovery
 from dataops.planning.target import find_target
 from tests.unit.sample import HOLDER, NOW, edited, entry, service, state, step, steps, wanted
@@ -766,11 +767,69 @@ def test_a_record_grows_and_shrinks_only_at_its_end(
     picture: str, id_: str, applied: bool, in_the_way: str | None
 ) -> None:
     now = state(picture)
+    now = replace(now, claims={id_: id_ not in now.applied_ids})  # journal and record disagree
     if in_the_way is None:
-        checks.check_resolvable(now, now.service.by_id[id_], applied=applied)
+        decide(now, id_, applied=applied, history=())
     else:
-        error = refused(UsageError, lambda: checks.check_resolvable(now, now.service.by_id[id_], applied=applied))
+        error = refused(UsageError, lambda: decide(now, id_, applied=applied, history=()))
         assert error.message.startswith(f"{in_the_way} ")
+
+
+@pytest.mark.parametrize(
+    ("picture", "id_", "applied", "says", "leads_to"),
+    [
+        ("a* -- b* -- c", "b", False, "b is applied", "dataops rollback --to voucher/a"),
+        ("a* -- b", "a", False, "a is applied", "dataops rollback --to voucher/base"),
+        ("a* -- b* -- c", "b", True, "b is applied", "dataops rollback --to voucher/a"),
+        ("a* -- b", "b", True, "b is not applied", "dataops apply --to voucher/b"),
+        ("a* -- b", "b", False, "b is not applied", "dataops apply --to voucher/b"),
+        ("a* -- b* -- (c)*", "c", False, "c is applied", "only code that has its file"),
+        ("a* -- b -- c*", "a", False, "a is applied", "dataops rollback --to voucher/base"),
+    ],
+)
+def test_what_is_not_undecided_cannot_be_decided(
+    picture: str, id_: str, applied: bool, says: str, leads_to: str
+) -> None:
+    error = refused(UsageError, lambda: decide(state(picture), id_, applied=applied, history=()))
+    assert error.message.startswith(says)
+    assert leads_to in error.hint
+
+
+@pytest.mark.parametrize(("id_", "applied"), [("b", True), ("c", False)])
+def test_a_gap_in_the_record_is_closed_from_below_or_from_above(id_: str, applied: bool) -> None:
+    """a* -- b -- c*"""
+    assert decide(state("a* -- b -- c*"), id_, applied=applied, history=()) == Decision()
+
+
+def test_the_same_answer_again_is_recorded_already_unless_something_happened_since() -> None:
+    """a* -- b*   (b was resolved as applied)"""
+    now, resolved = state("a* -- b*"), entry("b", JournalEvent.RESOLVED)
+    assert decide(now, "b", applied=True, history=(resolved,)) == Decision(recorded=True)
+    refused(UsageError, lambda: decide(now, "b", applied=False, history=(resolved,)))
+    refused(UsageError, lambda: decide(now, "b", applied=True, history=(entry("b", SUCCEEDED), resolved)))
+
+
+def test_what_is_only_in_the_journal_is_decided_as_the_record_says() -> None:
+    """a* -- b   (the journal says that x is applied, which has no file)"""
+    now = replace(state("a* -- b"), claims={"a": True, "x": True})
+    assert decide(now, "x", applied=False, history=()) == Decision()
+    assert "no file" in refused(UsageError, lambda: decide(now, "x", applied=True, history=())).message
+
+
+def test_a_squashed_file_takes_the_place_of_those_that_are_gone() -> None:
+    """(x)* -- (y)* -- a -- b"""
+    now = state("(x)* -- (y)* -- a -- b")
+    assert decide(now, "a", applied=True, history=()) == Decision(replaced=("x", "y"))
+    refused(UsageError, lambda: decide(now, "b", applied=True, history=()))
+    refused(UsageError, lambda: decide(now, "a", applied=False, history=()))
+
+
+def test_a_replacement_that_a_crash_cut_off_is_brought_to_its_end_and_nothing_newer_goes() -> None:
+    """(x)* -- a* -- (z)*   (a was resolved as applied after x, and newer code has applied z since)"""
+    now = state("(x)* -- a* -- (z)*")
+    history = (replace(entry("z", SUCCEEDED), seq=9), replace(entry("a", JournalEvent.RESOLVED), seq=8))
+    decided = decide(now, "a", applied=True, history=(*history, replace(entry("x", SUCCEEDED), seq=2)))
+    assert decided == Decision(recorded=True, replaced=("x",))
 
 
 # --- the fingerprint of a saved plan, and its last line

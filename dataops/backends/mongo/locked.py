@@ -200,7 +200,8 @@ class MongoLocked:
         return entry
 
     def resolve(self, entry: Entry, *, applied: bool) -> None:
-        if (entry.migration in self.read().applied_ids) is not applied:
+        now = self.read()
+        if (entry.migration in now.applied_ids or entry.migration in now.unknown) is not applied:
             self._record_natively(entry.migration, applied=applied)
         self.write(entry)
 

@@ -217,11 +217,11 @@ class PostgresLocked:
     def resolve(self, entry: Entry, *, applied: bool) -> None:
         from dataops.backends.postgres import runner
 
-        migration = self._service.by_id[entry.migration]
-        differs = (migration.id in self.read().applied_ids) is not applied
+        migration = self._service.by_id.get(entry.migration)  # one without a file is not in the record, or is its head
+        differs = (entry.migration in self.read().applied_ids) is not applied
         connection = self.idle_connection()
         with connection.transaction():
-            if differs:
+            if migration is not None and differs:
                 runner.stamp(connection, self.ours, migration.id if applied else migration.parent)
             self.ours.execute(connection, sql.WRITE, to_fields(entry))
 
