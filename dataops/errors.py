@@ -6,7 +6,8 @@ DataopsError
 ├── HistoryError           4  the files, or the files against the database, do not make one history
 │   ├── BrokenFile            a file that cannot be read as a migration
 │   ├── EditedAfterApply      a file whose code is not the code that was applied
-│   └── OutOfOrder            a gap: something older is pending, or a file is missing
+│   ├── OutOfOrder            a gap: something older is pending, or a file is missing
+│   └── NotEmpty              nothing says what was applied to a database that is not empty
 ├── LockNotObtained        3  somebody else is migrating, for longer than we may wait
 ├── WaitTimedOut           3  `dataops wait` waited for too long
 ├── LockLost               3  somebody else has our lock, or may have it
@@ -135,6 +136,10 @@ class EditedAfterApply(HistoryError):
 
 class OutOfOrder(HistoryError):
     """The applied migrations are not the first ones of the history."""
+
+
+class NotEmpty(HistoryError):
+    """The database is not empty, and nothing says what was applied to it."""
 
 
 class LockNotObtained(DataopsError):

@@ -132,7 +132,8 @@ class Service:
     `observe` names the tool that migrates the database instead of us: then there are no files of ours, nothing is ever
     written there, and `expect` is the migration to wait for. `mirror` names the tool whose record is to have all that
     we do. `coexist` are tools whose record in this database is about something else. `ignore` are tables and other
-    objects that the application makes, so that they count as no difference. `aliases` is what adopt.toml says, by tool.
+    objects that the application makes, so that they count as no difference. With `onto_existing`, the first apply may
+    find a database that is not empty. `aliases` is what adopt.toml says, by tool.
     """
 
     name: str
@@ -151,6 +152,7 @@ class Service:
     mirror: str = ""
     coexist: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    onto_existing: bool = False
     aliases: Mapping[str, ToolAliases] = field(default_factory=dict, repr=False, hash=False)
 
     @cached_property
@@ -313,6 +315,8 @@ class State:
     whose newest entry ended well: True for applied, False for rolled back. The native record is the truth, so a claim
     that differs from it is a reason to stop. `tool_records` are the records of other tools in the same database.
     `notes` are for a person who wants to see everything.
+    `unexplained` are the tables and other objects, or collections, that a first apply finds: record and journal are
+    empty, and neither an extension nor the configuration explains them.
     """
 
     service: Service
@@ -325,6 +329,7 @@ class State:
     claims: Mapping[str, bool] = field(default_factory=dict)
     tool_records: tuple[ToolRecord, ...] = ()
     notes: tuple[str, ...] = ()
+    unexplained: tuple[str, ...] = ()
 
     @cached_property
     def applied_ids(self) -> frozenset[str]:

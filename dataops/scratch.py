@@ -97,7 +97,9 @@ class Scratch:
         with _dropped(named, name) if named else ExitStack():
             url = self._create(service, named, name)
             redact.learn(url)
-            yield replace(service, url=url, mirror="", coexist=(), depends_on=(), session_pooler=False)
+            yield replace(
+                service, url=url, mirror="", coexist=(), depends_on=(), session_pooler=False, onto_existing=True
+            )
 
     def migrate(self, service: Service, to: Migration | None) -> None:
         """Apply every migration up to `to` (None: none), as `apply` does. Raises MigrationFailed, Stopped."""

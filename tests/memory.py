@@ -179,7 +179,15 @@ class MemoryDatabase:
             record = NativeRecord(applied, unknown, dict(server.record))
             address = self.service.url.partition("://")[2]
             identity = Identity(server="memory", database=address, address=address)
-            return state_of(self.service, identity, "memory 1", record, journal, holder=server.holder)
+            return state_of(
+                self.service,
+                identity,
+                "memory 1",
+                record,
+                journal,
+                holder=server.holder,
+                look_around=lambda: list(server.data),
+            )
 
     def render(self, step: Step, sandbox: Sandbox) -> Rendering:
         commands: list[str] = []

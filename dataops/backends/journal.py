@@ -122,8 +122,15 @@ def state_of(
     holder: Holder | None,
     tool_records: Iterable[ToolRecord] = (),
     notes: tuple[str, ...] = (),
+    look_around: Callable[[], Iterable[str]] = tuple,
 ) -> State:
-    """The state of a database. The native record says what is applied, and the journal adds what it knows."""
+    """The state of a database. The native record says what is applied, and the journal adds what it knows.
+
+    `look_around` names everything that is in the database, except what belongs to the server, to an extension, or to a
+    migration tool. It is only called before the first apply, while record and journal say nothing.
+    """
+    nothing_said = not record.applied and not record.unknown and journal.last is None
+    ignored = tuple(f"{name}." for name in service.ignore)
     return State(
         service=service,
         identity=identity,
@@ -135,6 +142,9 @@ def state_of(
         claims=journal.claims(),
         tool_records=tuple(tool_records),
         notes=notes,
+        unexplained=tuple(name for name in look_around() if not f"{name}.".startswith(ignored))
+        if nothing_said and service.migrations and not service.onto_existing
+        else (),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dataops.cli.carry_out import carry_out
-from dataops.cli.options import RunOptions, duration, only_with, run_options
+from dataops.cli.options import RunOptions, duration, only_with, onto_existing_option, run_options
 from dataops.cli.plan_from_options import plan_apply
 from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
@@ -26,6 +26,7 @@ from dataops.run.reading import read_all
 @click.option(
     "--wait", "wait_seconds", callback=duration, metavar="60s", help="Wait this long for servers that do not answer."
 )
+@onto_existing_option
 @run_options
 def apply_command(
     session: Session,
@@ -33,6 +34,7 @@ def apply_command(
     to: str | None,
     steps: int | None,
     wait_seconds: float | None,
+    onto_existing: bool,
     options: RunOptions,
     metrics_file: Path | None,
 ) -> ExitCode:
@@ -46,7 +48,12 @@ def apply_command(
     """
     with signals(session) as stop, telemetry(session, "apply", metrics_file) as observed:
         if planned is not None:
-            for given, name in ((to, "--to"), (steps, "--steps"), (session.selected, "--service")):
+            for given, name in (
+                (to, "--to"),
+                (steps, "--steps"),
+                (session.selected, "--service"),
+                (onto_existing, "--onto-existing"),
+            ):
                 only_with(given, name, "no PLANFILE: a saved plan says already what to do")
             saved = planfile.load(planned)
             services = observed.services = _services_of(saved, session)
@@ -54,7 +61,15 @@ def apply_command(
             plan = planfile.verify(saved, states)
         else:
             services = observed.services = session.config().services
-            plan = plan_apply(services, session, to=to, steps=steps, wait_seconds=wait_seconds or 0, stop=stop)
+            plan = plan_apply(
+                services,
+                session,
+                to=to,
+                steps=steps,
+                onto_existing=onto_existing,
+                wait_seconds=wait_seconds or 0,
+                stop=stop,
+            )
         return carry_out(session, plan, stop, replace(options, yes=options.yes or planned is not None))
 
 

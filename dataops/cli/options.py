@@ -63,6 +63,15 @@ def reported(answer: str) -> Callable[[click.decorators.FC], click.decorators.FC
     return decorate
 
 
+def onto_existing_option(function: click.decorators.FC) -> click.decorators.FC:
+    """The option with which a first apply goes onto a database that is not empty."""
+    return click.option(
+        "--onto-existing",
+        is_flag=True,
+        help="The first apply is meant for a database that is not empty, although nothing says what was applied there.",
+    )(function)
+
+
 def metrics_option(function: click.decorators.FC) -> click.decorators.FC:
     """The option that names the file for metrics."""
     return click.option(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dataops.cli.options import only_with, reported
+from dataops.cli.options import only_with, onto_existing_option, reported
 from dataops.cli.plan_from_options import plan_apply, plan_rollback, render
 from dataops.cli.session import Session, checkout, command
 from dataops.errors import DataopsError, ExitCode
@@ -25,6 +25,7 @@ from dataops.show.reports import PlanReport
 @click.option(
     "--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to do, 4 when a step of it will fail."
 )
+@onto_existing_option
 @reported("plan")
 def plan_command(
     session: Session,
@@ -34,6 +35,7 @@ def plan_command(
     run_ids: tuple[str, ...],
     out: Path | None,
     detailed_exitcode: bool,
+    onto_existing: bool,
     form: str,
     report_path: Path | None,
 ) -> ExitCode:
@@ -54,10 +56,11 @@ def plan_command(
     services = config.services
     try:
         if direction == Direction.ROLLBACK.value:
+            only_with(onto_existing, "--onto-existing", "--direction apply")
             planned = plan_rollback(services, session, run_ids=run_ids, to=to, steps=steps)
         else:
             only_with(run_ids, "--run", "--direction rollback")
-            planned = plan_apply(services, session, to=to, steps=steps)
+            planned = plan_apply(services, session, to=to, steps=steps, onto_existing=onto_existing)
         renderings = render(planned, session, everything=form != "table" or detailed_exitcode)
     except DataopsError as error:
         if form in writers("refusal"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from dataops.backends import opened
@@ -22,10 +23,16 @@ def plan_apply(
     *,
     to: str | None,
     steps: int | None,
+    onto_existing: bool,
     wait_seconds: float = 0.0,
     stop: StopSignal | None = None,
 ) -> Plan:
-    """Read the services and plan what is pending there, up to `to` where it is given."""
+    """Read the services and plan what is pending there, up to `to` where it is given.
+
+    `onto_existing` says that it is meant if a database is not empty before its first apply.
+    """
+    if onto_existing:
+        services = [replace(service, onto_existing=True) for service in services]
     target: Migration | None = None
     if to is not None:
         service, target = find_migration(

@@ -117,6 +117,7 @@ def _service(settings: ServiceSettings, url: str, *, with_files: bool) -> Servic
         mirror=_mirrored(settings, known_as),
         coexist=settings.coexist,
         ignore=settings.ignore,
+        onto_existing=settings.onto_existing,
         aliases=known_as,
     )
 

@@ -32,6 +32,7 @@ SERVICE_KEYS = {
     "coexist",
     "beside",
     "ignore",
+    "onto_existing",
     *_URL_KEYS,
 }
 """What the paragraph of a service may say. `beside` is the older spelling of `coexist`."""
@@ -63,6 +64,7 @@ class ServiceSettings:
     mirror: tuple[str, ...] = ()
     coexist: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    onto_existing: bool = False
     observe: str = ""
     expect: str = ""
     url_env: str = ""
@@ -145,6 +147,7 @@ def _settings(base: Path, name: str, table: toml.Table, before: tuple[str, ...])
         mirror=_mirror(table, kind),
         coexist=_coexist(table),
         ignore=table.texts("ignore", "list of names", 'for example ignore = ["sessions"]'),
+        onto_existing=table.flag("onto_existing"),
         url_env=_variable(table, "url_env"),
         env_prefix=_variable(table, "env_prefix"),
         database=table.optional_text("database"),

@@ -77,6 +77,13 @@ class Table:
             raise ConfigError(f"{self.where}: {key} has to be a {refusal}", hint=hint)
         return tuple(value)
 
+    def flag(self, key: str) -> bool:
+        """True or false; false where it is missing. Raises ConfigError for anything else."""
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            raise ConfigError(f"{self.where}: {key} has to be true or false", hint=f"write {key} = true; {self.manual}")
+        return value
+
     def one_of(self, key: str, allowed: Collection[str], default: object = None) -> str:
         """A value that has to be one of these. Raises ConfigError, naming all of them."""
         return one_of(allowed, self.values.get(key, default), f"{self.where}: {key}")

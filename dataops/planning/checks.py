@@ -5,6 +5,7 @@ Each function raises an error, or returns because everything is as it should be.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from dataops.errors import (
@@ -14,10 +15,14 @@ from dataops.errors import (
     DatabaseAhead,
     EditedAfterApply,
     HistoryError,
+    NotEmpty,
     OutOfOrder,
 )
 from dataops.model import Ahead, AppliedMigration, Migration, Service, State
 from dataops.othertools import drift
+
+_SHOWN = 5
+_LIKE_A_RECORD = re.compile(r"migrat|change_?log|schema_(version|history|info)|evolution|db_version", re.IGNORECASE)
 
 
 def check(state: State) -> None:
@@ -26,11 +31,31 @@ def check(state: State) -> None:
     Raises HistoryError and DatabaseAhead; because of another tool's record also InterruptedStep and PermissionDenied.
     """
     drift.refuse_moved_on(state)
+    _refuse_not_empty(state)
     _refuse_ahead(state)
     _refuse_gap(state)
     _refuse_disagreement(state)
     for applied in state.applied:
         refuse_edited(state.service, applied)
+
+
+def _refuse_not_empty(state: State) -> None:
+    """The first apply looks around: history that runs over somebody's tables may do anything to them."""
+    found = state.unexplained
+    if not found or state.service.onto_existing:
+        return
+    name = state.service.name
+    records = [one for one in found if _LIKE_A_RECORD.search(one.rpartition(".")[2])]
+    shown = list(dict.fromkeys((*records[:_SHOWN], *found[:_SHOWN])))[:_SHOWN]
+    more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
+    like = f"; {records[0]} looks like the record of another tool" if records else ""
+    raise NotEmpty(
+        f"the database is not empty, and nothing says what was applied here: it has {', '.join(shown)}{more}{like}",
+        service=name,
+        hint=f"if another tool has migrated it: dataops adopt --service {name}; if it is as our history makes it: "
+        f"dataops baseline {name} --to REV; if our history is meant to run onto it: apply with --onto-existing, or set "
+        f"onto_existing = true under [services.{name}]; docs/operations.md#the-first-apply",
+    )
 
 
 def _refuse_ahead(state: State) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,7 @@ def verify(saved: SavedPlan, states: Sequence[State]) -> Plan:
     changes = [change for state in states for change in _changes(saved.services[state.service.name], state)]
     if changes:
         raise StalePlan(f"{saved.path} is stale: " + "; ".join(changes))
+    states = [_as_planned(state, saved.services[state.service.name]) for state in states]
     checks.refuse_same_database(states)
     by_name = {state.service.name: state for state in states}
     steps = tuple(
@@ -108,7 +109,15 @@ def _service(state: State) -> dict[str, Any]:
         "applied": [applied.id for applied in state.applied],
         "files": {m.id: checks.checksum_of(state.service, m) for m in state.service.migrations},
         "fingerprint": fingerprint(state),
+        "onto_existing": state.service.onto_existing,
     }
+
+
+def _as_planned(state: State, saved: dict[str, Any]) -> State:
+    """The state for a plan with --onto-existing, which is saved with it."""
+    if not saved.get("onto_existing"):
+        return state
+    return replace(state, service=replace(state.service, onto_existing=True))
 
 
 def _changes(saved: dict[str, Any], state: State) -> list[str]:

@@ -64,8 +64,12 @@ def copy_shell(source: Database[Document], target: Database[Document], *, unique
 
 def collections(db: Database[Document]) -> list[Mapping[str, Any]]:
     """The collections and views of the application, as the server lists them, sorted by name."""
-    found = sorted(db.list_collections(), key=lambda info: str(info["name"]))
-    return [i for i in found if not str(i["name"]).startswith(_NOT_OURS) and i["name"] not in othertools.COLLECTIONS]
+    return [info for info in sorted(db.list_collections(), key=lambda i: str(i["name"])) if is_counted(info["name"])]
+
+
+def is_counted(name: str) -> bool:
+    """Whether a collection or view belongs to the application, by its name."""
+    return not name.startswith(_NOT_OURS) and name not in othertools.COLLECTIONS
 
 
 def _objects(db: Database[Document], info: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
@@ -119,4 +123,4 @@ def _chosen(collation: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in collation.items() if key != "version" and value != _COLLATION.get(key)}
 
 
-__all__ = ["collections", "copy_shell", "read"]
+__all__ = ["collections", "copy_shell", "is_counted", "read"]

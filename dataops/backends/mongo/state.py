@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pymongo.database import Database
@@ -38,7 +39,17 @@ def read(db: Database[Document], server: Server) -> State:
         holder=holder,
         tool_records=othertools.read(db, {str(collection["name"]) for collection in collections}),
         notes=server.overridden,
+        look_around=partial(_names, db, collections),
     )
+
+
+def _names(db: Database[Document], collections: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The collections of the application. None count if the record says of some migration that it is not applied."""
+    from dataops.backends.mongo import catalogue  # not needed once something is applied
+
+    if db[RECORD].find_one({}, {"_id": 1}):
+        return []
+    return sorted(redact(str(info["name"])) for info in collections if catalogue.is_counted(str(info["name"])))
 
 
 def history(db: Database[Document], limit: int | None) -> tuple[Entry, ...]:

@@ -298,6 +298,34 @@ _DETAILS = {
 }
 
 
+_NAMES = f"""
+SELECT {SCHEMA} || c.relname AS name, 1 AS rank
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'S') AND NOT c.relispartition
+   AND NOT EXISTS (SELECT FROM pg_depend o WHERE o.classid = 'pg_class'::regclass AND o.objid = c.oid
+                      AND c.relkind = 'S' AND o.deptype IN ('a', 'i'))
+   AND {TABLES} AND {no_extension("pg_class", "c.oid")}
+UNION ALL
+SELECT {_FUNCTION}, 2
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+ WHERE {_SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+UNION ALL
+SELECT {SCHEMA} || y.typname, 3
+  FROM pg_type y JOIN pg_namespace n ON n.oid = y.typnamespace
+ WHERE y.typtype IN ('d', 'e', 'r') AND {_SCHEMAS} AND {no_extension("pg_type", "y.oid")}
+ ORDER BY rank, name
+"""
+
+
+def names(connection: psycopg.Connection[Any]) -> list[str]:
+    """Everything that has a name of its own, in one question: tables, views and sequences, then functions, then types.
+
+    A sequence of a column is left out, and so are a partition and the row type of a table.
+    """
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        return [str(name) for name, _ in cursor.execute(_NAMES.encode(), LEFT_OUT)]
+
+
 def read(connection: psycopg.Connection[Any]) -> Catalogue:
     """Read the whole catalogue in the caller's transaction. Changes the search_path of that transaction."""
     connection.execute(SEARCH_PATH)
@@ -321,4 +349,4 @@ def _unqualified(query: str) -> str:
     return re.sub(rf"(?<![\w.\"']){re.escape(names.pop())}\.(?=[\w\"*])", "", query)
 
 
-__all__ = ["LEFT_OUT", "SCHEMA", "SEARCH_PATH", "TABLES", "no_extension", "read"]
+__all__ = ["LEFT_OUT", "SCHEMA", "SEARCH_PATH", "TABLES", "names", "no_extension", "read"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 
 import psycopg
 from psycopg.rows import DictRow
@@ -42,7 +43,14 @@ def read(connection: WatchedConnection, server: Server, ours: OurTables | None =
         journal,
         holder=lock_holder(connection),
         tool_records=othertools.read(connection),
+        look_around=partial(_names, connection),
     )
+
+
+def _names(connection: Connection) -> list[str]:
+    from dataops.backends.postgres import catalogue  # not needed once something is applied
+
+    return [redact(name) for name in catalogue.names(connection)]
 
 
 def _system(connection: Connection, about: DictRow, address: str) -> str:
