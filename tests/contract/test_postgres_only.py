@@ -17,6 +17,7 @@ import pytest
 
 from dataops.errors import ConfigError, MigrationFailed
 from dataops.events import Event, StepRetried
+from dataops.model import Direction, JournalEvent
 from dataops.planning import planner
 from dataops.run.executor import execute
 from dataops.run.stop import StopSignal
@@ -229,6 +230,8 @@ def test_a_record_that_does_not_take_what_ran_is_noticed(trial: Trial) -> None:
         connection.execute(
             "CREATE TRIGGER swallow BEFORE INSERT ON alembic_version FOR EACH ROW EXECUTE FUNCTION swallow()"
         )
+    with held(database) as locked:  # the function is a reason to ask before the first apply
+        locked.write(AUTHOR.entry(trial.step("001").migration, Direction.APPLY, JournalEvent.FAILED))
     plan = planner.plan_apply([database.read()], steps=1)
     result = execute(plan, AUTHOR, emit=lambda event: None, stop=StopSignal())
     (failure,) = result.failures

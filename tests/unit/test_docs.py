@@ -70,7 +70,7 @@ def options(command: click.Command) -> set[str]:
     return found
 
 
-SHARED = options(LEAVES["dataops plan"]) & options(LEAVES["dataops apply"]) - {"--to", "--steps"}
+SHARED = options(LEAVES["dataops plan"]) & options(LEAVES["dataops apply"]) - {"--to", "--steps", "--onto-existing"}
 
 
 @pytest.mark.parametrize("path", LEAVES)

@@ -82,6 +82,7 @@ def test_every_error_has_its_exit_code() -> None:
         "BrokenFile": "INVALID",
         "EditedAfterApply": "INVALID",
         "OutOfOrder": "INVALID",
+        "NotEmpty": "INVALID",
         "LockNotObtained": "LOCKED",
         "WaitTimedOut": "LOCKED",
         "LockLost": "LOCKED",

@@ -78,6 +78,7 @@ def test_the_format_is_what_docs_json_says(tmp_path: Path) -> None:
                 "applied": ["m"],
                 "files": {one.id: one.checksum for one in API.service.migrations},
                 "fingerprint": planfile.fingerprint(API),
+                "onto_existing": False,
             },
             "voucher": {
                 "identity": {
@@ -89,6 +90,7 @@ def test_the_format_is_what_docs_json_says(tmp_path: Path) -> None:
                 "applied": ["a"],
                 "files": {one.id: one.checksum for one in VOUCHER.service.migrations},
                 "fingerprint": planfile.fingerprint(VOUCHER),
+                "onto_existing": False,
             },
         },
         "steps": [["api", "n"], ["voucher", "b"], ["voucher", "c"]],
