@@ -51,6 +51,7 @@ STASH = "from dataops.stash.mongo import ABSENT, applying, undoing"
 def test_pruning_waits_until_an_interrupted_step_is_decided(two: Project, mongo_db: Database[dict[str, Any]]) -> None:
     """What a step put aside before it died is what a person needs; and the entry of pruning must not hide it."""
     mongo_db.things.insert_one({"_id": 1, "a": 5})
+    two.configure(bank={"onto_existing": True})
     two.file("bank", "003", STASHING.format("003") + "here('x', db)", UNSTASHING.format("003"), head=STASH)
     with two.running("apply", "--yes") as process:
         two.reached("x")
@@ -65,7 +66,7 @@ def test_pruning_waits_until_an_interrupted_step_is_decided(two: Project, mongo_
 def test_pruning_is_journalled_and_no_run_of_its_own(two: Project, mongo_db: Database[dict[str, Any]]) -> None:
     """001, 002 in one run; 003 (which puts something aside), 004 in the newest: still what rollback means."""
     mongo_db.things.insert_one({"_id": 1, "a": 5})
-    assert two("apply", "--yes").code == 0
+    assert two("apply", "--yes", "--onto-existing").code == 0
     two.file("bank", "003", STASHING.format("003"), UNSTASHING.format("003"), head=STASH)
     two.table("bank", "004")
     newest = two("apply", "--yes", "--json").json["run"]
