@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dataops.errors import UsageError
 from dataops.model import Direction, Entry, JournalEvent, Migration, State
-from dataops.planning.recovery import interrupted, refuse_interrupted
+from dataops.planning.recovery import half_step, refuse_half_done
 from dataops.planning.target import BASE
 
 
@@ -25,14 +25,13 @@ class Decision:
 def decide(state: State, id_: str, *, applied: bool, history: Sequence[Entry]) -> Decision:
     """What the answer of a person means for the record. `history` is the whole journal, newest entry first.
 
-    Undecided are a step that was interrupted, a migration about which journal and record disagree, one before which or
+    Undecided are a step that is half done, a migration about which journal and record disagree, one before which or
     after which the record has a gap, and, while the record has migrations without a file, one that may replace them.
     Raises UsageError for everything else, and where the record would not be a beginning of the history; and
-    InterruptedStep while another step is interrupted.
+    InterruptedStep while another step is half done.
     """
-    step = interrupted(state, locked=True)
-    if step is not None and step.migration != id_:
-        refuse_interrupted(state, locked=True)
+    refuse_half_done(state, locked=True, except_of=id_)
+    step = half_step(state, locked=True)
     migration = state.service.by_id.get(id_)
     recorded = id_ in state.applied_ids or id_ in state.unknown
     replaces = applied and not recorded and migration is not None and bool(state.unknown)
