@@ -140,16 +140,18 @@ def _with_auth_source(parts: _Parts) -> _Parts:
     return replace(parts, options="&".join(filter(None, [parts.options, source])))
 
 
-def from_parts(scheme: str, address: str, user: str, password: str) -> str:
+def from_parts(scheme: str, address: str, user: str, password: str, database: str) -> str:
     """A URL from an address, which may be a URL itself, and from a user and a password in any characters.
 
-    Credentials in the address count more than the user and the password.
+    Credentials in the address count more than the user and the password. These belong to `database`, unless the address
+    names another one.
     """
     url = address if "://" in address else f"{scheme}://{address}"
     parts = _Parts.of(url)
     if not user or parts.credentials:
         return url
-    return str(replace(parts, credentials=f"{quote_plus(user)}:{quote_plus(password)}"))
+    credentials = f"{quote_plus(user)}:{quote_plus(password)}"
+    return str(replace(parts, credentials=credentials, database=parts.database or quote_plus(database)))
 
 
 __all__ = ["beside", "check", "from_parts", "names_database", "options_of", "with_database", "without_options"]

@@ -78,7 +78,7 @@ def _in_parts(service: ServiceSettings, environ: Mapping[str, str]) -> str:
     if bool(user) != bool(password):
         missing = f"{prefix}_PASSWORD" if user else f"{prefix}_USER"
         raise ConfigError(f"{missing} is not set", hint=f"{prefix}_USER and {prefix}_PASSWORD go together")
-    url = urls.from_parts(scheme, address, user, password)
+    url = urls.from_parts(scheme, address, user, password, database)
     return _complete(service, url, f"{prefix}_ADDRESS", database, also)
 
 

@@ -404,7 +404,7 @@ def test_an_at_sign_elsewhere_is_fine(tmp_path: Path, given: str) -> None:
         ({"MONGODB_ADDRESS": "mongodb://db/?replicaSet=rs0"}, "mongodb://db/galoy?replicaSet=rs0"),
         (
             {"MONGODB_ADDRESS": "a,b", "MONGODB_USER": "u", "MONGODB_PASSWORD": "p"},
-            "mongodb://u:p@a,b/galoy?authSource=admin",
+            "mongodb://u:p@a,b/galoy",
         ),
         (
             {"MONGODB_ADDRESS": "mongodb://db/x?tls=true", "MONGODB_USER": "u", "MONGODB_PASSWORD": "p"},

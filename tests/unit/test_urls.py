@@ -43,10 +43,13 @@ def test_another_database_beside_it_is_for_the_same_user(url: str, expected: str
 
 
 def test_a_user_and_a_password_are_put_into_an_address_that_has_none() -> None:
-    assert urls.from_parts("mongodb", "a,b:2", "", "") == "mongodb://a,b:2"
-    assert urls.from_parts("mongodb", "a,b:2", "me", "p@ss") == "mongodb://me:p%40ss@a,b:2/"
-    assert urls.from_parts("mongodb", "mongodb://db/shop?tls=true", "me", "x") == "mongodb://me:x@db/shop?tls=true"
-    assert urls.from_parts("mongodb", "mongodb://you:y@db/shop", "me", "x") == "mongodb://you:y@db/shop"
+    assert urls.from_parts("mongodb", "a,b:2", "", "", "shop") == "mongodb://a,b:2"
+    assert urls.from_parts("mongodb", "a,b:2", "me", "p@ss", "shop") == "mongodb://me:p%40ss@a,b:2/shop"
+    assert (
+        urls.from_parts("mongodb", "mongodb://db/shop?tls=true", "me", "x", "other")
+        == "mongodb://me:x@db/shop?tls=true"
+    )
+    assert urls.from_parts("mongodb", "mongodb://you:y@db/shop", "me", "x", "other") == "mongodb://you:y@db/shop"
 
 
 def test_a_url_of_another_kind_of_database_is_refused_and_not_shown() -> None:
