@@ -9,7 +9,7 @@ import pytest
 
 from dataops import errors
 from dataops.errors import DataopsError, ExitCode
-from dataops.stash.mongo import StashPruned
+from dataops.stash.mongo import StashPruned, StashRefused
 
 
 def family(of: type[DataopsError] = DataopsError) -> list[type[DataopsError]]:
@@ -17,7 +17,7 @@ def family(of: type[DataopsError] = DataopsError) -> list[type[DataopsError]]:
 
 
 EVERY = family()
-assert StashPruned in EVERY  # lives where it is raised
+assert {StashPruned, StashRefused} <= set(EVERY)  # lives where it is raised
 
 
 @pytest.mark.parametrize("error", EVERY, ids=lambda error: error.__name__)
@@ -101,4 +101,5 @@ def test_every_error_has_its_exit_code() -> None:
         "Bug": "FAILED",
         "Stopped": "STOPPED",
         "StashPruned": "BLOCKED",
+        "StashRefused": "BLOCKED",
     }

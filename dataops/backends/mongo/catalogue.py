@@ -56,7 +56,7 @@ def copy_shell(source: Database[Document], target: Database[Document], *, unique
         indexes = [  # "simple" means none; otherwise an index would inherit the collation of its collection
             {"collation": {"locale": "simple"}} | {key: index[key] for key in index if key not in left_out}
             for index in source[info["name"]].list_indexes()
-            if index["name"] != "_id_"
+            if index["name"] != "_id_" and not index.get("clustered")  # which the options of its collection make
         ]
         if indexes:
             target.command({"createIndexes": info["name"], "indexes": indexes})

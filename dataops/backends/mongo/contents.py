@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import bson
 from bson import ObjectId, json_util
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
@@ -23,6 +23,7 @@ from dataops.contents import EACH, Contents, TableDigest
 Document = dict[str, Any]
 
 _MODULUS = 1 << 64
+_EVERY_DATE: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
 # How many bytes a value of each BSON type has (https://bsonspec.org). A value of a type in _COUNTED begins with its
@@ -86,7 +87,7 @@ def _shown(id_: bytes) -> str:
     if not id_:
         return ""
     body = id_[:1] + b"\0" + id_[1:] + b"\0"
-    value = bson.decode((len(body) + 4).to_bytes(4, "little") + body)[""]
+    value = bson.decode((len(body) + 4).to_bytes(4, "little") + body, codec_options=_EVERY_DATE)[""]
     if isinstance(value, ObjectId):
         return str(value)
     plain = type(value) in (int, float, str)

@@ -59,6 +59,10 @@ The promises:
 6. *Pruned is not empty.* After `prune` the notebook stays as a tombstone and `undoing` refuses, until the
    next apply.
 
+7. *Refused before.* What could not be given back raises StashRefused before the collection is changed, and in the
+   plan: views, time series, documents with the `_id` null, and others that `refusals` knows. Collections may have a
+   default collation or be clustered, and `_id`s any type; what was kept is compared exactly, whatever the collation.
+
 No transactions: it works on a standalone server. The order of fields in restored documents may differ.
 """
 
@@ -71,6 +75,7 @@ from typing import TYPE_CHECKING, Any
 from dataops.stash.mongo.entries import list_kept, prune
 from dataops.stash.mongo.halves import undivided
 from dataops.stash.mongo.notebook import StashPruned
+from dataops.stash.mongo.refusals import StashRefused
 from dataops.stash.mongo.stash import ABSENT, ANY, WRITTEN, Stash, batches
 
 if TYPE_CHECKING:
@@ -110,6 +115,7 @@ __all__ = [
     "WRITTEN",
     "Stash",
     "StashPruned",
+    "StashRefused",
     "applying",
     "batches",
     "list_kept",

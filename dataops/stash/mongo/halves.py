@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
-if TYPE_CHECKING:
-    from pymongo.database import Database
+from dataops.stash.mongo.refusals import Refusals
 
 Document = dict[str, Any]
 
@@ -20,6 +19,11 @@ HALVED = 1000
 """A collection with at least so many documents is worked on in two halves."""
 
 _whole: ContextVar[bool] = ContextVar("whole", default=False)
+
+
+def is_planning() -> bool:
+    """Whether the migration is only followed, for a plan."""
+    return _whole.get()
 
 
 @contextmanager
@@ -36,10 +40,8 @@ def undivided() -> Iterator[None]:
 _ONE_BY_ONE = {"$match", "$project", "$set", "$unset", "$replaceWith", "$lookup", "$unwind"}
 
 
-class Changes:
+class Changes(Refusals):
     """Changes of many documents, for which the server needs one command, or two for a big collection."""
-
-    db: Database[Document]
 
     def update(self, collection: str, match: Document, update: Document | list[Document]) -> None:
         """`update_many`. Big collections are worked on in two halves, see `_halves`."""
@@ -58,14 +60,20 @@ class Changes:
 
         `matched` is the `whenMatched` of $merge. "merge" takes a fifth to two fifths less time than a pipeline there,
         so compute in `pipeline` what you can. Big sources are worked on in two halves, see `_halves`.
+
+        Raises StashRefused before it changes anything.
         """
+        self.require_addressable(into)
+        self.require_ids(into, source, pipeline)
         self._in_halves(source, pipeline, merge_into(into, matched, "discard"))
 
     def copy(self, source: str, pipeline: Sequence[Document], into: str) -> None:
         """Run `pipeline` on `source`, and insert what it yields, except where a document with that `_id` exists.
 
-        Big sources are worked on in two halves, see `_halves`.
+        Big sources are worked on in two halves, see `_halves`. Raises StashRefused before it changes anything.
         """
+        self.require_addressable(into, inserts=True)
+        self.require_ids(into, source, pipeline)
         try:
             self._in_halves(source, pipeline, merge_into(into, "fail", "insert"))
         except DuplicateKeyError:  # some exist, as after a stop: look at each, which takes twice the time
@@ -110,4 +118,6 @@ class Changes:
 
 def merge_into(into: str, matched: Any, not_matched: str) -> Document:
     """The stage that writes what a pipeline yields into a collection, by `_id`."""
-    return {"$merge": {"into": into, "on": "_id", "whenMatched": matched, "whenNotMatched": not_matched}}
+    # Without "on", which means _id too. With it the server looks for an index on _id of the collation with which the
+    # pipeline runs: clustered collections have no such index, and one with a default collation has another.
+    return {"$merge": {"into": into, "whenMatched": matched, "whenNotMatched": not_matched}}

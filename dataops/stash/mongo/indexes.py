@@ -26,7 +26,7 @@ class Indexes(Notebook):
         self.created(collection)
         found = self._indexes(collection)
         self._keep_index(collection, index, found)
-        wanted = {"key": dict(key), "name": index, **options}
+        wanted = {"key": dict(key), "name": index, **self._inherited(collection), **options}
         if index in found:
             if _same(found[index], wanted):
                 return
@@ -60,8 +60,14 @@ class Indexes(Notebook):
         the end of the scope (after a stop, at the end of the next one). Does nothing if there is no such collection.
         """
         found = self._indexes(collection)
-        plain = {"v", "key", "name", "ns", "unique", "background"}
-        if not found or any(next(iter(i["key"])) == field and not set(i) - plain for i in found.values()):
+        plain = {"v", "key", "name", "ns", "unique", "background", "clustered"}
+        inherited = self._inherited(collection)
+
+        def is_enough(index: Document) -> bool:
+            options = {key: value for key, value in index.items() if key not in plain}
+            return next(iter(index["key"])) == field and options == inherited
+
+        if not found or any(map(is_enough, found.values())):
             return
         name = f"dataops_lookup_{field}"
         self.note(f"lookup:{collection}:{field}", {"collection": collection, "name": name})
@@ -79,7 +85,14 @@ class Indexes(Notebook):
         self.note(f"index:{collection}:{index}", {"collection": collection, "name": index, "was": found.get(index)})
 
     def _indexes(self, collection: str) -> dict[str, Document]:
-        return {str(index["name"]): dict(index) for index in self.db[collection].list_indexes()}
+        # "simple" means no collation, and has to be said: an index would inherit the collation of its collection
+        simple: Document = {"collation": {"locale": "simple"}} if self._inherited(collection) else {}
+        return {str(index["name"]): {**simple, **index} for index in self.db[collection].list_indexes()}
+
+    def _inherited(self, collection: str) -> Document:
+        """The options that an index of `collection` gets if its definition does not say otherwise."""
+        collation = self.collation(collection)
+        return {"collation": collation} if collation else {}
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

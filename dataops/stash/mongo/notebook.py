@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bson.codec_options import DatetimeConversion
+
 from dataops.errors import Blocked
+from dataops.stash.mongo.refusals import Refusals
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -14,17 +17,23 @@ Document = dict[str, Any]
 PREFIX = "dataops_stash_"
 
 
+def readable(db: Database[Document]) -> Database[Document]:
+    """The same database, in which dates that are no `datetime` of Python (after the year 9999) can be read too."""
+    options = db.codec_options.with_options(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+    return db.with_options(codec_options=options)
+
+
 class StashPruned(Blocked):
     """What this migration had put aside was pruned: it cannot be rolled back."""
 
     default_hint = "restore a backup, or leave the migration applied"
 
 
-class Notebook:
+class Notebook(Refusals):
     """What one migration has written down in one database, and the names of its stash collections."""
 
     def __init__(self, db: Database[Document], migration: str) -> None:
-        self.db = db
+        self.db = readable(db)
         self.migration = migration
         self.notebook = PREFIX + migration.split("-", 1)[0]
         mine = (self.notebook, self.notebook + ".")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import bson
+from pymongo.errors import BulkWriteError
+
 from dataops.progress import track
-from dataops.stash.mongo.halves import Changes, merge_into
+from dataops.stash.mongo.halves import Changes, is_planning, merge_into
 from dataops.stash.mongo.indexes import Indexes
-from dataops.stash.mongo.notebook import Document
+from dataops.stash.mongo.notebook import Document, readable
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -24,6 +27,9 @@ ANY: Expression = object()
 WRITTEN: Expression = object()
 """For `restore`: the migration wrote what the stash has under `set`; give the former value back while that is
 still there (equal as MongoDB compares: 1 and 1.0 are equal)."""
+
+
+_DUPLICATE_KEY = 11000
 
 
 class Stash(Indexes, Changes):
@@ -44,7 +50,12 @@ class Stash(Indexes, Changes):
         """Put aside top-level `fields` (None: the whole document) of every document that matches.
 
         Use `latest` only if `match` is never met by a document that the migration has already changed.
+        Raises StashRefused for what could not be given back.
         """
+        if fields is None:
+            self.require_addressable(collection, inserts=True)
+            if is_planning():  # in a real run the server says so, before anything is changed, without another pass
+                self.require_small(collection, match)
         was: Expression = "$$ROOT" if fields is None else {field: f"${field}" for field in fields}
         stages: list[Document] = [{"$match": match}, {"$project": {"was": was}}]
         self.plan(collection, stages, label=label, latest=latest, once=once)
@@ -58,11 +69,15 @@ class Stash(Indexes, Changes):
         kept = self.name(collection, label)
         if kept not in self._present:
             return
+        collated = self.collation(collection) is not None
+        equal = _equal_whatever_the_collation if collated else _equal
         back: Document = {}
         for field, value in left.items():
             now = f"$$new.set.{field}" if value is WRITTEN else value
             was = f"$$new.was.{field}"  # a missing value makes $set remove the field
-            back[field] = was if value is ANY else {"$cond": [{"$eq": [f"${field}", now]}, was, f"${field}"]}
+            back[field] = was if value is ANY else {"$cond": [equal(f"${field}", now), was, f"${field}"]}
+            if collated:  # the document now may be a new one, whose _id is equal only by the collation
+                back[field] = {"$cond": [equal("$_id", "$$new._id"), back[field], f"${field}"]}
         self.merge(kept, [], collection, [{"$set": back}])
 
     def restore_documents(self, collection: str, *, label: str = "") -> None:
@@ -90,10 +105,13 @@ class Stash(Indexes, Changes):
         comes only once. Nothing else is changed: call `write` or `insert` then. See promises 1 and 2 for a second run.
         If the source does not exist, nothing is kept, not even an empty stash collection. Say `whole` if the
         pipeline needs most of the source: it is then read in the order on disk and not through an index.
+        Raises StashRefused for what could not be given back.
         """
         source = source or collection
         if source not in self._names():
             return
+        self.require_addressable(collection)
+        self.require_ids(collection, source, pipeline)
         kept = self._open(collection, label)
         if kept in self._present:
             if once:
@@ -101,7 +119,8 @@ class Stash(Indexes, Changes):
             end = merge_into(kept, "replace" if latest else "keepExisting", "insert")
         else:
             end = {"$out": kept}
-        self._aggregate(source, [*pipeline, end], {"$natural": 1} if whole else None)
+        with self.explaining_size(collection):
+            self._aggregate(source, [*pipeline, end], {"$natural": 1} if whole else None)
         self._present.add(kept)
 
     def add(self, collection: str, documents: Sequence[Document], *, label: str = "") -> None:
@@ -111,13 +130,16 @@ class Stash(Indexes, Changes):
         """
         if not documents:
             return
+        self.require_addressable(collection)
+        if any(document["_id"] is None for document in documents):
+            raise self.null_id(collection)
         kept = self.db[self._open(collection, label)]
-        known: set[Any] = set()
-        if kept.name in self._found:
-            wanted = [document["_id"] for document in documents]
-            known = {found["_id"] for found in kept.find({"_id": {"$in": wanted}}, {"_id": 1})}
-        if fresh := [document for document in documents if document["_id"] not in known]:
-            kept.insert_many(fresh, ordered=False)
+        try:
+            kept.insert_many(documents, ordered=False)
+        except BulkWriteError as error:  # the server says which are there: Python cannot compare every _id
+            codes = {refused["code"] for refused in error.details["writeErrors"]}
+            if kept.name not in self._found or codes != {_DUPLICATE_KEY}:
+                raise
         self._present.add(kept.name)
 
     def write(self, collection: str, *, label: str = "") -> None:
@@ -142,8 +164,13 @@ class Stash(Indexes, Changes):
         kept = self.name(collection, label)
         if kept not in self._present:
             return
+        collated = self.collation(collection) is not None
         for batch in track(batches(self.db, kept, {}, [])):
-            mine = {"_id": {"$in": [document["_id"] for document in batch]}}
+            mine: Document = {"_id": {"$in": [document["_id"] for document in batch]}}
+            if collated:  # another document may have an _id that is equal only by the collation
+                ours = {bson.encode(document) for document in batch}
+                there = self.db[collection].find(mine, {"_id": 1})
+                mine = {"_id": {"$in": [document["_id"] for document in there if bson.encode(document) in ours]}}
             self.db[collection].delete_many({"$and": [mine, only]} if only else mine)
 
     # ---- collections
@@ -157,6 +184,7 @@ class Stash(Indexes, Changes):
         """Drop `collection`, by moving it into the stash with all its documents, indexes and options."""
         if collection not in self._names():
             return
+        self.require_addressable(collection)
         kept = self._open(collection, "")
         if kept in self._present:  # a second run, and the application has made it anew
             self.copy(collection, [], kept)
@@ -177,6 +205,19 @@ class Stash(Indexes, Changes):
             self._present.discard(kept)
 
 
+def _equal(one: Expression, other: Expression) -> Document:
+    return {"$eq": [one, other]}
+
+
+def _equal_whatever_the_collation(one: Expression, other: Expression) -> Document:
+    """Like `_equal`, for a collection in which "a" may be equal to "A"."""
+    # The command writes by the collation of the collection, and $eq compares by it. The hash is that of the bytes, with
+    # numbers of every type alike; two numbers may have one hash, and $eq tells them apart.
+    hashes = [{"$toHashedIndexKey": "$$one"}, {"$toHashedIndexKey": "$$other"}]
+    both = {"$and": [{"$eq": ["$$one", "$$other"]}, {"$eq": hashes}]}
+    return {"$let": {"vars": {"one": one, "other": other}, "in": both}}
+
+
 def batches(
     db: Database[Document],
     collection: str,
@@ -190,7 +231,8 @@ def batches(
     `dataops.progress.track`.
     """
     wanted = {"_id": 1, **dict.fromkeys(fields, 1)}
-    cursor = db[collection].find(match, wanted, sort=[("_id", 1)], hint="_id_", batch_size=size)
+    # the hint is no name, since the index on _id of a clustered collection may have any
+    cursor = readable(db)[collection].find(match, wanted, sort=[("_id", 1)], hint=[("_id", 1)], batch_size=size)
     batch: list[Document] = []
     with cursor:
         for document in cursor:

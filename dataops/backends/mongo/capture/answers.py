@@ -124,7 +124,7 @@ class Answers:
             fields = (
                 "isWritablePrimary", "maxBsonObjectSize", "maxMessageSizeBytes", "maxWriteBatchSize", "localTime",
                 "logicalSessionTimeoutMinutes", "minWireVersion", "maxWireVersion", "readOnly", "setName", "hosts",
-                "me",
+                "me", "msg",
             )  # fmt: skip
             self._hello = {key: real[key] for key in fields if key in real}
         # A client sends writes only to a primary. So we are one, even if the real server is a secondary.
