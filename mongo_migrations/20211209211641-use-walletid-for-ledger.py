@@ -2,8 +2,9 @@
 
 1. Users whose `walletPublicId` is text: `walletId` becomes the same.
 2. For each user with a wallet id, ledger entries (`medici_transactions`) whose `account_path` has the user's `_id`
-   as text anywhere: account_path becomes ["Liabilities", walletId], accounts "Liabilities:" + walletId. What they
-   said before goes to account_path_old_userid and accounts_old_userid, each only if it is not there yet.
+   (an ObjectId, a text or a number) as text anywhere: account_path becomes ["Liabilities", walletId], accounts
+   "Liabilities:" + walletId. What they said before goes to account_path_old_userid and accounts_old_userid, each only
+   if it is not there yet.
 3. The other entries with "Liabilities" in their path and without such a backup get it too, and keep their path.
 4. Invoices (`invoiceusers`) whose `uid` is such a user's `_id` as text: `walletId` becomes the user's.
 
@@ -46,7 +47,7 @@ TO_NAME = {
 }
 # every user with a wallet id, and how other collections name that user
 OWNERS: list[dict[str, Any]] = [
-    {"$match": {"walletId": {"$type": "string", "$ne": ""}, "_id": {"$type": ["objectId", "string"]}}},
+    {"$match": {"walletId": {"$type": "string", "$ne": ""}, "_id": {"$type": ["objectId", "string", "number"]}}},
     {"$project": {"walletId": 1, "text": {"$toString": "$_id"}}},
 ]
 

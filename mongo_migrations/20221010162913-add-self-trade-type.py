@@ -4,7 +4,8 @@ Candidates are the journals of the ledger (`medici_transactions`) with an entry 
 onchain_on_us (the entry with the lowest `_id` decides which, if there are several). Of all entries of such a journal
 those count whose `accounts` is exactly "Liabilities:" and the id of a wallet, unless that wallet belongs to a user
 with the role dealer, funder or bankowner. If exactly two count, in different currencies, and their wallets belong to
-the same account, then the journal is a trade with oneself, and in all its entries, of any type,
+the same account, then the journal is a trade with oneself, and in all its entries, of any type (an entry without a
+currency is in a currency of its own),
 
     type_old  becomes the former type
     type      becomes self_trade, ln_self_trade or onchain_self_trade
@@ -54,7 +55,7 @@ def downgrade(db: Database[dict[str, Any]]) -> None:
 def self_trades(internal: list[Any]) -> list[dict[str, Any]]:
     parts = {"$split": [{"$cond": [{"$eq": [{"$type": "$$this.accounts"}, "string"]}, "$$this.accounts", ""]}, ":"]}
     two = {"$and": [{"$eq": [{"$size": parts}, 2]}, {"$eq": [{"$first": parts}, "Liabilities"]}]}
-    leg = {"currency": "$$this.currency", "wallet": {"$cond": [two, {"$last": parts}, None]}}
+    leg = {"currency": {"$ifNull": ["$$this.currency", None]}, "wallet": {"$cond": [two, {"$last": parts}, None]}}
     owner = {
         "$first": {"$filter": {"input": "$wallets", "as": "wallet", "cond": {"$eq": ["$$wallet.id", "$$this.wallet"]}}}
     }

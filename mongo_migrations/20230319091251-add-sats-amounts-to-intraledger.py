@@ -20,7 +20,8 @@ EUR by USD); fee, usd and feeUsd come from the entry with the lowest _id, not fr
 what was written, not by type, so that entries of other types lose the values too; and it runs (the original
 calls a method that its driver lost, and was recorded as applied without doing anything). An entry without a
 _journal is left alone; the original took all of these together and wrote the same amounts to every entry
-without a journal.
+without a journal. Where an amount that counts (debit,
+fee, usd, feeUsd) is a list or no number, all entries of that journal are left as they are (the original wrote NaN).
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ FIELDS = (
     "displayCurrency",
     "satsAmountMigration",
 )
+NAN = float("nan")
+NUMBERS = ("int", "long", "double", "decimal")
+FINITE = {"$gt": float("-inf"), "$lt": float("inf")}
 
 
 def upgrade(db: Database[dict[str, Any]]) -> None:
@@ -85,20 +89,23 @@ def amounts() -> list[dict[str, Any]]:
             "$group": {
                 "_id": "$_journal",
                 "debit": {"$max": {"$cond": [ours, number("$debit"), None]}},
+                "lowest": {"$min": {"$cond": [ours, number("$debit"), None]}},  # NaN, if one is no number
                 "first": {"$min": {"$cond": [ours, first, None]}},
                 "entry": {"$push": {"_id": "$_id", "was": was}},
             }
         },
         {"$match": {"first": {"$ne": None}, "_id": {"$not": {"$type": "array"}}}},
-        {"$project": {"entry": 1, "set": values}},
+        {"$project": {"entry": 1, "lowest": 1, "set": values}},
+        {"$match": dict.fromkeys(("lowest", "set.satsAmount", "set.centsAmount", "set.centsFee"), FINITE)},
         {"$unwind": "$entry"},
         {"$project": {"_id": "$entry._id", "was": "$entry.was", "set": 1}},
     ]
 
 
 def number(value: str) -> dict[str, Any]:
-    """As a double; nothing, or what is no number, counts as 0."""
-    return {"$convert": {"input": value, "to": "double", "onError": 0.0, "onNull": 0.0}}
+    """As a double. Nothing counts as 0, and what is no number (a date could be converted, too) is NaN."""
+    as_double = {"$convert": {"input": value, "to": "double", "onError": NAN, "onNull": 0.0}}
+    return {"$cond": [{"$in": [{"$type": value}, ["missing", "null", "string", *NUMBERS]]}, as_double, NAN]}
 
 
 def rounded(value: dict[str, Any]) -> dict[str, Any]:

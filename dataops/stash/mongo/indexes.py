@@ -21,17 +21,23 @@ class Indexes(Notebook):
     def create_index(self, collection: str, index: str, key: Mapping[str, Any], **options: Any) -> None:
         """Create the index and wait for it. An index of that name with another definition is kept and dropped first.
 
-        The collection is noted as by `created`: creating an index creates the collection.
+        If there is one with this definition under another name, nothing is done. The collection is noted as by
+        `created`: creating an index creates the collection.
         """
         self.created(collection)
         found = self._indexes(collection)
         self._keep_index(collection, index, found)
         wanted = {"key": dict(key), "name": index, **self._inherited(collection), **options}
+        if any(_same({**one, "name": index}, wanted) for one in found.values()):
+            return
         if index in found:
-            if _same(found[index], wanted):
-                return
             self.db[collection].drop_index(index)
         self.db.command("createIndexes", collection, indexes=[wanted])
+
+    def kept_index(self, collection: str, index: str) -> Document | None:
+        """The definition that an index had before `drop_index` or `create_index`; None if it was not there."""
+        kept = self.noted(_note_of(collection, index))
+        return None if kept is None else kept["was"]
 
     def restore_indexes(self) -> None:
         """Make each index that `drop_index` or `create_index` changed what it was: absent, or as it was defined.
@@ -82,7 +88,7 @@ class Indexes(Notebook):
             self.db[self.notebook].delete_one({"_id": note["_id"]})
 
     def _keep_index(self, collection: str, index: str, found: Mapping[str, Document]) -> None:
-        self.note(f"index:{collection}:{index}", {"collection": collection, "name": index, "was": found.get(index)})
+        self.note(_note_of(collection, index), {"collection": collection, "name": index, "was": found.get(index)})
 
     def _indexes(self, collection: str) -> dict[str, Document]:
         # "simple" means no collation, and has to be said: an index would inherit the collation of its collection
@@ -93,6 +99,10 @@ class Indexes(Notebook):
         """The options that an index of `collection` gets if its definition does not say otherwise."""
         collation = self.collation(collection)
         return {"collation": collation} if collation else {}
+
+
+def _note_of(collection: str, index: str) -> str:
+    return f"index:{collection}:{index}"
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

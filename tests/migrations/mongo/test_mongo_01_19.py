@@ -8,10 +8,11 @@ import uuid
 from typing import Any
 
 import pytest
-from bson import Int64, ObjectId
+from bson import Decimal128, Int64, ObjectId
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from dataops.stash.mongo import StashRefused
 from tests.migrations.mongo.history import Document, Snapshot, file, state
 
 LEDGER = "medici_transactions"
@@ -109,6 +110,28 @@ def test_03_the_ledger_names_wallets_and_remembers_users(empty: Database[Documen
     assert column(empty, "invoiceusers", "walletId") == ["w", ..., ...]
 
 
+@pytest.mark.parametrize(
+    ("number", "text"), [(5, "5"), (Int64(5_000_000_000), "5000000000"), (7.0, "7"), (Decimal128("12"), "12")]
+)
+def test_03_users_whose_id_is_a_number_are_booked_by_that_number(
+    empty: Database[Document], number: Any, text: str
+) -> None:
+    fill(empty, "users", {"_id": number, "walletPublicId": "w"})
+    entry = {"_id": 1, "account_path": ["Liabilities", text], "accounts": f"Liabilities:{text}"}
+    fill(empty, LEDGER, entry)
+    fill(empty, "invoiceusers", {"uid": text}, {"uid": text + "0"})
+    before = state(empty)
+    file(3).upgrade(empty)
+    assert column(empty, LEDGER, "accounts") == ["Liabilities:w"]
+    assert column(empty, LEDGER, "accounts_old_userid") == [entry["accounts"]]
+    assert column(empty, "invoiceusers", "walletId") == ["w", ...]
+    file(3).downgrade(empty)
+    now = state(empty)
+    assert {name: now[name]["documents"] for name in (LEDGER, "invoiceusers")} == {
+        name: before[name]["documents"] for name in (LEDGER, "invoiceusers")
+    }
+
+
 def test_03_rollback_leaves_new_entries_alone(empty: Database[Document]) -> None:
     owner = ObjectId()
     path = ["Liabilities", str(owner)]
@@ -153,6 +176,42 @@ def test_04_rollback_loses_no_address_and_no_wallet_of_the_application(empty: Da
 
 
 # #6 add-default-currency-walletinvoices
+
+
+@pytest.mark.parametrize("clash", ["two new users", "a new user and one of before", "the same id again"])
+def test_05_rollback_refuses_before_it_changes_anything_where_the_index_cannot_be_built(
+    empty: Database[Document], clash: str
+) -> None:
+    """walletId_1 was unique and not sparse: of all users one may be without a walletId."""
+    users: list[Document] = [{"walletId": "w"}, {"walletId": "v"} if clash == "two new users" else {"onchain": []}]
+    fill(empty, "users", *users)
+    empty["users"].create_index("walletId", unique=True)
+    file(5).upgrade(empty)
+    new: list[Document] = [{"_id": 11, "walletId": "w"}] if clash == "the same id again" else [{"_id": 11}]
+    fill(empty, "users", *new, *([{"_id": 12}] if clash == "two new users" else []))
+    before = state(empty)
+    with pytest.raises(StashRefused, match="walletId_1 was unique and not sparse"):
+        file(5).downgrade(empty)
+    assert state(empty) == before
+    for document in new:
+        empty["users"].delete_one({"_id": document["_id"]})
+    file(5).downgrade(empty)
+    assert empty["users"].index_information()["walletId_1"]["unique"] is True
+    assert {document["_id"] for document in docs(empty, "users")} == {1, 2} | (
+        {12} if clash == "two new users" else set()
+    )
+
+
+@pytest.mark.parametrize("options", [{"unique": True, "sparse": True}, {}], ids=["unique and sparse", "neither"])
+def test_05_rollback_builds_an_index_that_allows_users_without(empty: Database[Document], options: Document) -> None:
+    fill(empty, "users", {"walletId": "w"})
+    empty["users"].create_index("walletId", **options)
+    index = empty["users"].index_information()["walletId_1"]
+    file(5).upgrade(empty)
+    fill(empty, "users", {"_id": 11}, {"_id": 12})
+    file(5).downgrade(empty)
+    assert column(empty, "users", "walletId") == ["w", ..., ...]
+    assert empty["users"].index_information()["walletId_1"] == index
 
 
 def test_06_invoices_in_dollars_stay_in_dollars(empty: Database[Document]) -> None:
@@ -475,6 +534,19 @@ def test_14_what_is_a_trade_with_oneself(empty: Database[Document], kind: str, l
     changed = wanted != kind
     assert column(empty, LEDGER, "type") == [wanted] * len(accounts) + [wanted if changed else "fee"]
     assert column(empty, LEDGER, "type_old") == [kind if changed else ...] * len(accounts) + ["fee" if changed else ...]
+
+
+def test_14_a_leg_without_a_currency_is_in_a_currency_of_its_own(empty: Database[Document]) -> None:
+    fill(empty, "wallets", {"id": "a", "_accountId": "ann"}, {"id": "b", "_accountId": "ann"})
+    for journal, currency in ((1, ...), (2, None), (3, "BTC"), (4, "USD")):
+        one = {"_id": 2 * journal, "type": "on_us", "_journal": journal, "accounts": "Liabilities:a", "currency": "USD"}
+        other = {**one, "_id": 2 * journal + 1, "accounts": "Liabilities:b", "currency": currency}
+        fill(empty, LEDGER, one, other)
+    before = state(empty)
+    file(14).upgrade(empty)
+    assert column(empty, LEDGER, "type") == ["self_trade"] * 6 + ["on_us"] * 2
+    file(14).downgrade(empty)
+    assert state(empty) == before
 
 
 def test_14_entries_without_a_journal_belong_to_none(empty: Database[Document]) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from bson import ObjectId
+from bson import Decimal128, ObjectId
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
@@ -82,7 +82,7 @@ def test_amounts_are_those_of_the_facts(db: Database[Document], number: int, kin
         ({"debit": 100.5, "fee": 0}, 101, 0),
         ({"debit": 2.5, "fee": None, "usd": 0.005, "feeUsd": 0}, 3, 1),
         ({"debit": -2.5, "fee": 0, "usd": -0.025, "feeUsd": 0}, -2, -2),
-        ({"debit": "1010", "fee": "10", "usd": "1.235", "feeUsd": "none"}, 1000, 124),
+        ({"debit": "1010", "fee": "10", "usd": "1.235", "feeUsd": "0"}, 1000, 124),
         ({"debit": 5_000_000_000, "fee": 1, "usd": 30_000_000.0}, 4_999_999_999, 3_000_000_000),
         ({}, 0, 0),
     ],
@@ -95,6 +95,25 @@ def test_amounts_are_rounded_half_upwards_and_nothing_counts_as_zero(
     found = one(db, "medici_transactions", 0)
     assert (found["satsAmount"], found["centsAmount"], found["displayAmount"]) == (sats, cents, cents)
     assert found["satsFee"] == entry.get("fee")
+
+
+@group_of
+@pytest.mark.parametrize("field", ["debit", "fee", "usd", "feeUsd"])
+@pytest.mark.parametrize(
+    "amount", [[1], [], "none", "", {"n": 1}, float("nan"), float("inf"), Decimal128("NaN"), WHEN, True], ids=repr
+)
+def test_entries_with_an_amount_that_is_no_number_are_left_as_they_are(
+    db: Database[Document], number: int, kind: str, key: str, field: str, amount: Any
+) -> None:
+    values = {"debit": 1010, "fee": 10, "usd": 1.235, "feeUsd": 0.015}
+    odd = entries(key, values | {field: amount}, values, {"type": "fee"}, kind=kind)
+    good = [document | {"_id": 10 + document["_id"]} for document in entries(key, values, kind=kind)]
+    if key == "hash":
+        good[0]["hash"] = "another hash"
+    db["medici_transactions"].insert_many([*odd, *good])
+    file(number).upgrade(db)
+    amounts = [entry.get("satsAmount") for entry in all_of(db, "medici_transactions")]
+    assert amounts == [None, None, None, 1000]
 
 
 @group_of
@@ -517,5 +536,30 @@ def test_the_old_indexes_of_the_ledger_come_back_with_their_options(db: Database
         ],
     }
     assert "sparse" not in ledger.index_information()["book_1_accounts_1_datetime_-1"]
+    file(37).downgrade(db)
+    assert ledger.index_information() == before
+
+
+def test_an_index_with_the_wanted_key_under_another_name_is_what_was_wanted(db: Database[Document]) -> None:
+    ledger = db["medici_transactions"]
+    ledger.create_index([("book", 1), ("accounts", 1), ("datetime", -1)], name="by hand")
+    before = ledger.index_information()
+    for _ in range(2):
+        file(37).upgrade(db)
+        assert set(ledger.index_information()) == {
+            "_id_",
+            "by hand",
+            "book_1_account_path.0_1_account_path.1_1_account_path.2_1_datetime_-1",
+        }
+    file(37).downgrade(db)
+    assert ledger.index_information() == before
+
+
+def test_an_index_with_the_wanted_key_and_other_options_is_not_what_was_wanted(db: Database[Document]) -> None:
+    ledger = db["medici_transactions"]
+    ledger.create_index([("book", 1), ("accounts", 1), ("datetime", -1)], name="by hand", sparse=True)
+    before = ledger.index_information()
+    file(37).upgrade(db)
+    assert {"by hand", "book_1_accounts_1_datetime_-1"} < set(ledger.index_information())
     file(37).downgrade(db)
     assert ledger.index_information() == before
