@@ -330,7 +330,7 @@ def mongodb_server(
     """A new MongoDB, which is gone after the block.
 
     A replica set has one member, and it has transactions, while a standalone has none. With `auth` it asks for a
-    password, and `url()` is that of an administrator. `options` are more options of mongod.
+    password, and `url()` is that of an administrator. `options` are more options of mongod, or others than ours.
     """
     with owned_mongodb(major, replica_set, auth, options) as (server, _):
         yield server
@@ -345,7 +345,9 @@ def owned_mongodb(
     folder = _scratch()
     data = folder / "data"
     data.mkdir()
-    command = [str(program.path), f"--dbpath={data}", f"--port={supervisor.PORT}", *MONGODB_OPTIONS, *options]
+    given = {option.partition("=")[0] for option in options}  # mongod refuses to be told twice
+    ours = [option for option in MONGODB_OPTIONS if option.partition("=")[0] not in given]
+    command = [str(program.path), f"--dbpath={data}", f"--port={supervisor.PORT}", *ours, *options]
     if replica_set:
         command.append(f"--replSet={REPLICA_SET}")
     if auth:

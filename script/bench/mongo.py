@@ -1,26 +1,32 @@
 """How fast the MongoDB history is, migration by migration, beside a floor measured in the same run.
 
-    .venv/bin/python script/bench/mongo.py [--accounts 1000 10000 100000] [--url mongodb://localhost:27017/]
+    .venv/bin/python script/bench/mongo.py [--accounts 1000 10000 100000] [--runs 5] [--data /mnt/disk]
 
 For every number of accounts: fills a database with that many (ten ledger entries, three invoices and one and a half
 lightning payments each), applies the 38 migrations, stash included, rolls all of them back, and drops the database.
 Beside each migration stands its floor: the time of one `updateMany` that sets one field in the documents that it
 changes, inserts or indexes, just before (for inserted ones: after) the migration. Peak memory is that of this
-process, which is the client. Without --url it starts a MongoDB of its own. Machines differ and are noisy: read the
-ratios.
+process, which is the client. Machines differ and are noisy: read the ratios, and with --runs the medians.
+
+Without --url it starts a MongoDB of its own: a replica set of one, with the cache and the oplog of a production server
+(--cache, --oplog), and its data in --data. The first lines say on what the data lies: a disk, or memory, is half of the
+answer.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from statistics import median
 from types import ModuleType
 from typing import Any
 
@@ -133,7 +139,36 @@ def line(name: str, documents: int, seconds: float, lowest: float, memory: float
     return f"{name[:44]:44} {documents:>10,} {seconds:9.3f} {rate:>10} {lowest:9.3f} {times:>6} {memory:8.0f}"
 
 
-def bench(db: Database[Document], accounts: int) -> None:
+def about(client: MongoClient[Document]) -> Iterator[str]:
+    """What the server says of itself, and on what its data lies, as far as this machine knows."""
+    admin = client.admin
+    hello, status = admin.command("hello"), admin.command("serverStatus")
+    folder = admin.command("getCmdLineOpts")["parsed"].get("storage", {}).get("dbPath", "an unknown folder")
+    cache = status["wiredTiger"]["cache"]["maximum bytes configured"] / (1 << 30)
+    oplog = "no oplog"
+    if "setName" in hello:
+        [size] = client["local"]["oplog.rs"].aggregate([{"$collStats": {"storageStats": {}}}])
+        oplog = f"an oplog of {size['storageStats']['maxSize'] / (1 << 30):.2f} GB"
+    kind = f"replica set {hello['setName']}" if "setName" in hello else "standalone"
+    yield f"MongoDB {status['version']}, {kind}, a cache of {cache:.2f} GB, {oplog}"
+    yield f"data in {folder}, which is {filesystem(Path(folder))}"
+    yield f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+
+
+def filesystem(folder: Path) -> str:
+    """The file system that holds the folder, such as `ext4 on /dev/vda1`; memory is said to be memory."""
+    try:
+        mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        real = folder.resolve(strict=True)
+    except OSError:
+        return "not on this machine, or not Linux"
+    above = [mount for mount in mounts if real.is_relative_to(mount[4].replace("\\040", " "))]
+    *_, kind, source, _ = max(above, key=lambda mount: len(mount[4]))
+    return f"memory ({kind})" if kind in ("tmpfs", "ramfs") else f"{kind} on {source}"
+
+
+def bench(db: Database[Document], accounts: int) -> tuple[float, float, float]:
+    """One round, printed line by line. Returns the seconds of all migrations, of all floors and of the way back."""
     db.client.drop_database(db.name)
     seconds = timed(lambda: seed(db, accounts))
     documents = sum(db[name].estimated_document_count() for name in db.list_collection_names())
@@ -159,26 +194,45 @@ def bench(db: Database[Document], accounts: int) -> None:
     slowest = ", ".join(f"{name} {seconds:.1f} s" for seconds, name in sorted(back, reverse=True)[:3])
     print(f"rolled back in {seconds:.1f} s, peak {peak():.0f} MB; slowest: {slowest}", flush=True)
     db.client.drop_database(db.name)
+    return sum(times), sum(floors), seconds
 
 
 @contextmanager
-def server(url: str | None) -> Iterator[str]:
+def server(url: str | None, data: Path | None, cache: float, oplog: int) -> Iterator[str]:
     if url:
         yield url
-    else:
-        with mongodb_server() as own:
-            yield own.url()
+        return
+    if data:
+        tempfile.tempdir = str(data)
+    options = (f"--wiredTigerCacheSizeGB={cache}", f"--oplogSize={oplog}")
+    with mongodb_server(replica_set=True, options=options) as own:
+        yield own.url()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--accounts", type=int, nargs="+", default=[1_000, 10_000, 100_000], metavar="N")
     parser.add_argument("--url", help=f"an existing server; its database {DATABASE} is dropped")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="where the data of our own server lies")
+    parser.add_argument("--cache", type=float, default=2, metavar="GB", help="the cache of our own server (2)")
+    parser.add_argument("--oplog", type=int, default=2048, metavar="MB", help="the oplog of our own server (2048)")
+    parser.add_argument("--runs", type=int, default=1, metavar="N", help="do all of it so many times, for medians (1)")
     arguments = parser.parse_args()
     client: MongoClient[Document]
-    with server(arguments.url) as url, MongoClient(url) as client:
+    with (
+        server(arguments.url, arguments.data, arguments.cache, arguments.oplog) as url,
+        MongoClient(url) as client,
+    ):
+        print(*about(client), sep="\n", flush=True)
         for accounts in arguments.accounts:
-            bench(client[DATABASE], accounts)
+            rounds = [bench(client[DATABASE], accounts) for _ in range(arguments.runs)]
+            up, lowest, back = map(median, zip(*rounds, strict=True))
+            times = median(one / floor for one, floor, _ in rounds)
+            print(
+                f"\nmedian of {len(rounds)} at {accounts:,} accounts: {up:.1f} s, floors {lowest:.1f} s, "
+                f"{times:.1f} times; rolled back in {back:.1f} s; load {os.getloadavg()[0]:.1f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
