@@ -54,10 +54,13 @@ class Refusals:
         """Raise StashRefused if `pipeline`, run on `source`, yields an `_id` of null for `collection`.
 
         `$merge` refuses that `_id` in the middle of its work. The pipeline is only run if one of the two collections
-        has such a document, which takes no time to see.
+        has such a document, which an index answers at once.
         """
         null: Document = {"_id": None}
-        if any(self.db[name].find_one(null, {"_id": 1}) is not None for name in {collection, source}):
+        indexed = {collection, source}
+        if source != collection and self.description(source).get("type") != "collection":
+            indexed = {collection}  # a time series has no index on _id, and a view may compute it
+        if any(self.db[name].find_one(null, {"_id": 1}) is not None for name in indexed):
             for _ in self.db[source].aggregate([*pipeline, {"$match": null}, {"$limit": 1}], allowDiskUse=True):
                 raise self.null_id(collection)
 

@@ -216,7 +216,7 @@ def test_what_cannot_be_given_back_is_refused_before_it_is_changed(
     with pytest.raises(StashRefused, match=f"{NAME}: c .*c was not changed"), applying(real, NAME) as stash:
         CALLS[call](stash)
     assert {name: what for name, what in everything(real).items() if not name.startswith("dataops")} == before
-    with undoing(real, NAME) as stash:  # whatever it had begun to put aside
+    with undoing(real, NAME):  # whatever it had begun to put aside
         pass
     assert everything(real) == before
 
@@ -275,6 +275,24 @@ def test_a_view_and_a_time_series_may_be_read_from(real: Database[Document]) -> 
     with undoing(real, NAME) as stash:
         stash.restore("under", {"f": WRITTEN})
     assert real["under"].find_one() == {"_id": 1, "f": 1}
+
+
+@pytest.mark.parametrize("change", ["write", "insert"])
+def test_an_id_of_null_that_was_planned_is_refused_before_anything_is_written(
+    real: Database[Document], change: str
+) -> None:
+    """Also where no document has it: a pipeline can make it up."""
+    real["from"].insert_many([{"_id": 1, "to": 1}, {"_id": 2}])
+    real["c"].insert_one({"_id": 1})
+    before = everything(real)
+    ids = {"$project": {"_id": {"$ifNull": ["$to", None]}, "set": {"f": {"$literal": 2}}}}
+    with applying(real, NAME) as stash:
+        stash.plan("c", [ids], "from")
+        with pytest.raises(StashRefused, match="c has a document with the _id null"):
+            getattr(stash, change)("c")
+    with undoing(real, NAME):
+        pass
+    assert everything(real) == before
 
 
 def test_an_index_without_a_collation_comes_back_without_one(real: Database[Document]) -> None:
