@@ -119,6 +119,7 @@ def _look(request: dict[str, Any], part: types.ModuleType, fence: Fence, pipe: _
         except DataopsError as error:
             if isinstance(error, BrokenFile) and task is None:
                 return _broken(error, migration)
+            error.service = error.service or service.name  # a refusal of the stash does not know of which service it is
             return _refused(error)
         except BaseException as error:  # noqa: BLE001  a file may raise anything, and only the file raises here
             if task is None:
