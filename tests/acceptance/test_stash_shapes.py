@@ -41,7 +41,7 @@ def db(request: pytest.FixtureRequest) -> Database[Document]:
 def docs(project: Project, db: Database[Document]) -> Project:
     """A service whose only file removes a field."""
     host, port = db.client.address or ("", 0)
-    project.add("docs", f"mongodb://{host}:{port}/{db.name}")
+    project.add("docs", f"mongodb://{host}:{port}/{db.name}", onto_existing=True)
     project.file("docs", "001", UP, DOWN, head=HEAD)
     return project
 
