@@ -289,7 +289,7 @@ def test_two_services_that_share_a_database_by_schema_have_a_journal_each(
     ]  # fmt: skip
     for mine in projects:
         assert events(mine) == [("001", "started"), ("001", "succeeded")]
-    done(projects[0], "rollback", "--yes")
+    done(projects[0], "rollback", "--yes", "--steps", "1")
     assert len(events(projects[0])) == 4
     assert len(events(projects[1])) == 2
     assert projects[1]("status", "--check").code == 0

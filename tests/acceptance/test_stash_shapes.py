@@ -111,7 +111,7 @@ def test_there_and_back(docs: Project, db: Database[Document], options: Document
         assert docs("plan").code == 0
         assert docs("apply", "--yes").code == 0
         assert db["c"].count_documents({"f": {"$exists": True}}) == 0
-        assert docs("rollback", "--yes").code == 0
+        assert docs("rollback", "--yes", "--steps", "1").code == 0
         assert raw(db) == before
     proof = docs("prove")
     assert proof.code == 0, proof.stderr
