@@ -3,10 +3,10 @@
     .venv/bin/python script/faults/interrupted_runs.py [--seed 1] [--runs 100] [--kind mongodb] [--case N]
 
 A history of six steps, of every kind: atomic, repeatable, repeatable both ways, neither. Each step changes two rows,
-one after the other. A run over it is killed, stopped for longer than its lease and woken up, cut off from its server, or
-told twice to stop, at a moment that the seed chooses. Then comes another apply or rollback, which may be interrupted
-too. At last, all is brought to the head and back to the beginning, with the commands that the refusals name. A step
-that a person has to decide is looked at, set back and resolved. A run is wrong when
+one after the other. A run over it is killed, stopped for longer than its lease and woken up, cut off from its
+server, or told twice to stop, at a moment that the seed chooses. Then comes another apply or rollback, which may be
+interrupted too. At last, all is brought to the head and back to the beginning, with the commands that the refusals
+name. A step that a person has to decide is looked at, set back and resolved. A run is wrong when
 
 - a command is called a bug, ends with a code that is not documented, or does not end;
 - in the end a step was not done exactly once, at the head or at the beginning.
