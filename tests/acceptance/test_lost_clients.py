@@ -16,7 +16,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from dataops.dev import MongoServer
+from dataops.dev import MongoServer, mongodb_server
 from tests.projects import Project, ended, pause, until
 from tests.proxies import Fault, proxied
 from tests.servers import fresh_mongo
@@ -252,3 +252,14 @@ def test_a_waiter_whose_request_is_interrupted_waits_on(bank: Project) -> None:
             answer = ended(waiter, 60)
         assert proxy.struck.is_set()
         assert (answer.code, answer.stderr if answer.code else "") == (0, "")
+
+
+def test_a_set_without_a_primary_says_that(project: Project) -> None:
+    with mongodb_server(replica_set=True) as server, MongoClient[dict[str, Any]](server.url("admin")) as client:
+        project.add("bank", server.url("trial"), timeouts={"connect": "1s"})
+        project.file("bank", "001", "db.c.insert_one({})", "db.c.drop()")
+        client.admin.command("replSetStepDown", 120, force=True)
+        for command in (["status"], ["plan"], ["apply", "--yes"]):
+            answer = project(*command)
+            assert answer.code == 10
+            assert "has no primary" in answer.stderr
