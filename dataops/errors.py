@@ -66,7 +66,7 @@ _MEANINGS = {
     ExitCode.LOCKED: "the lock was not obtained in time, or was lost; or the wait was too long",
     ExitCode.INVALID: "the history or the configuration is not valid",
     ExitCode.STALE: "the saved plan is stale",
-    ExitCode.INTERRUPTED: "an interrupted step needs dataops resolve",
+    ExitCode.INTERRUPTED: "a step is half done, and has to be brought to an end first",
     ExitCode.BLOCKED: "blocked by a policy",
     ExitCode.DRIFT: "the database is not what it should be",
     ExitCode.AHEAD: "the database is ahead of this code",
