@@ -19,7 +19,7 @@ Connection = psycopg.Connection[Any]
 @pytest.fixture
 def shop(project: Project, pg_url: str) -> Project:
     """A service whose first file makes a table `base`."""
-    project.add("shop", pg_url, timeouts={"table_lock": "300ms"})
+    project.add("shop", pg_url, timeouts={"table_lock": "300ms"}, onto_existing=True)
     project.file("shop", "001", "op.execute('CREATE TABLE base (id int)')", "op.execute('DROP TABLE base')")
     return project
 

@@ -110,7 +110,7 @@ def test_an_apply_that_gets_no_answer_ends_at_the_second_signal(pair: Project) -
 
 
 def test_an_event_trigger_that_refuses_our_tables(project: Project, pg: psycopg.Connection[Any], pg_url: str) -> None:
-    project.add("shop", pg_url)
+    project.add("shop", pg_url, onto_existing=True)
     project.table("shop", "001")
     refuse = "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no DDL here'; END $$"
     pg.execute(refuse.encode())

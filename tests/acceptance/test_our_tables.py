@@ -30,7 +30,7 @@ Connection = psycopg.Connection[Any]
 @pytest.fixture
 def shop(project: Project, pg_url: str) -> Project:
     """A service with one file, which makes a table `base`."""
-    project.add("shop", pg_url, timeouts={"table_lock": "300ms"})
+    project.add("shop", pg_url, timeouts={"table_lock": "300ms"}, onto_existing=True)
     project.file("shop", "001", "op.execute('CREATE TABLE base (id int)')", "op.execute('DROP TABLE base')")
     return project
 
@@ -116,7 +116,6 @@ def test_the_journal_has_a_schema_of_its_own_and_the_record_stays(shop: Project,
 WRITES = {
     "apply": ["apply", "--yes"],
     "rollback": ["rollback", "--yes", "--to", "base"],
-    "resolve": ["resolve", "shop/002", "--applied", "--reason", "by hand"],
 }
 
 
@@ -276,7 +275,8 @@ def test_two_services_that_share_a_database_by_schema_have_a_journal_each(
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         mine = Project(tmp_path / name)
-        mine.add("shop", f"{pg_url}{'&' if '?' in pg_url else '?'}options=-csearch_path%3D{name}")
+        url = f"{pg_url}{'&' if '?' in pg_url else '?'}options=-csearch_path%3D{name}"
+        mine.add("shop", url, onto_existing=True)
         mine.table("shop", "001")
         projects.append(mine)
     for mine in projects:
@@ -322,7 +322,7 @@ def test_a_record_whose_schema_is_renamed_between_two_runs_keeps_its_journal(
 ) -> None:
     pg.execute("CREATE SCHEMA app")
     pg.execute(f"ALTER DATABASE {pg.info.dbname} SET search_path = app".encode())
-    project.add("shop", pg_url)
+    project.add("shop", pg_url, onto_existing=True)
     project.table("shop", "001")
     done(project, "apply", "--yes")
     if legacy:
@@ -395,9 +395,10 @@ def test_whatever_a_file_does_to_the_search_path_there_is_one_record(
         assert (answer.code, answer.stderr if answer.code else "") == (0, "")
         assert heads(pg) == [expected]
     done(shop, "rollback", "--yes", "--steps", "1")
-    done(shop, "resolve", "shop/002", "--not-applied", "--reason", "test")
+    assert heads(pg) == ["002"]
+    assert alembic(shop, "stamp", "001").code == 0
     assert heads(pg) == ["001"]
-    done(shop, "resolve", "shop/002", "--applied", "--reason", "test")
+    assert alembic(shop, "stamp", "002").code == 0
     assert heads(pg) == ["002"]
     assert alembic(shop, "current").stdout.split()[0] == "002"
     assert alembic(shop, "stamp", "003").code == 0
@@ -421,14 +422,14 @@ def test_names_are_quoted(project: Project, pg: Connection, pg_url: str) -> None
     schema = 'We "sell" 100%s'
     pg.execute(f"CREATE SCHEMA {sql.quoted(schema)}".encode())
     pg.execute(f"ALTER DATABASE {pg.info.dbname} SET search_path = {sql.quoted(schema)}".encode())
-    project.add("shop", pg_url)
+    project.add("shop", pg_url, onto_existing=True)
     project.table("shop", "001")
     project.table("shop", "002")
     done(project, "apply", "--yes", "--steps", "1")
     pg.execute(f"ALTER DATABASE {pg.info.dbname} RESET search_path".encode())
     done(project, "apply", "--yes")
     done(project, "rollback", "--yes", "--steps", "1")
-    done(project, "resolve", "shop/002", "--applied", "--reason", "test")
+    done(project, "apply", "--yes")
     query = (
         "SELECT nspname FROM pg_namespace n JOIN pg_class c ON relnamespace = n.oid WHERE relname = 'alembic_version'"
     )
@@ -441,7 +442,7 @@ def test_two_records_of_one_history_outside_of_the_search_path_are_refused(
     separator = "&" if "?" in pg_url else "?"
     for name in ("one", "two"):
         pg.execute(f"CREATE SCHEMA {name}".encode())
-        project.add("shop", f"{pg_url}{separator}options=-csearch_path%3D{name}")
+        project.add("shop", f"{pg_url}{separator}options=-csearch_path%3D{name}", onto_existing=True)
         if name == "one":
             project.table("shop", "001")
         done(project, "apply", "--yes")
@@ -461,10 +462,10 @@ def test_another_application_with_the_same_ids_begins_a_history_of_its_own(
     pg.execute("CREATE SCHEMA other")
     separator = "&" if "?" in pg_url else "?"
     (tmp_path / "o").mkdir()
-    other = Project(tmp_path / "o").add("shop", f"{pg_url}{separator}options=-csearch_path%3Dother")
+    other = Project(tmp_path / "o").add("shop", f"{pg_url}{separator}options=-csearch_path%3Dother", onto_existing=True)
     other.table("shop", "001", "theirs")
     done(other, "apply", "--yes")
-    project.add("shop", pg_url)
+    project.add("shop", pg_url, onto_existing=True)
     project.table("shop", "001", "mine")
     done(project, "apply", "--yes")
     assert where(pg, "mine", "theirs") == ["other.theirs", "public.mine"]
@@ -478,7 +479,7 @@ def test_tables_and_views_that_are_called_as_the_servers_do_not_answer_instead_o
         pg.execute(f"CREATE TABLE app.{name} ({column})".encode())
     pg.execute("CREATE FUNCTION app.to_regclass(text) RETURNS regclass LANGUAGE sql AS 'SELECT NULL::regclass'")
     pg.execute(f"ALTER DATABASE {pg.info.dbname} SET search_path = app, pg_catalog".encode())
-    project.add("shop", pg_url)
+    project.add("shop", pg_url, onto_existing=True)
     project.table("shop", "001")
     project.file("shop", "002", "op.execute('CREATE TEMP TABLE pg_locks (locktype text)')")
     done(project, "apply", "--yes")

@@ -164,7 +164,7 @@ def test_the_recorder_lets_no_kind_of_write_through(two: Project, mongo_url: str
         client.get_default_database().stash_entries.insert_many([{"_id": number} for number in range(5)])
     before = _mongo_snapshot(mongo_url)
 
-    answer = two("plan", "--service", "bank", "--json")
+    answer = two("plan", "--service", "bank", "--json", "--onto-existing")
 
     steps = answer.json["services"][0]["steps"]
     commands = " ".join(steps[-1]["commands"])
@@ -183,6 +183,6 @@ def test_the_recorder_reads_no_more_than_a_sample(two: Project, mongo_url: str) 
     )
     with MongoClient[dict[str, Any]](mongo_url) as client:
         client.get_default_database().many.insert_many([{"_id": number} for number in range(10_000)])
-    step = two("plan", "--service", "bank", "--json").json["services"][0]["steps"][-1]
+    step = two("plan", "--service", "bank", "--json", "--onto-existing").json["services"][0]["steps"][-1]
     assert 0 < len(step["commands"]) <= 300
     assert any("limited to samples" in note for note in step["notes"])

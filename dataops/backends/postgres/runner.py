@@ -90,7 +90,7 @@ class Runner:
 _CHANGES = ("INSERT", "UPDATE", "DELETE", "MERGE")
 _READS = re.compile(
     r"""
-    (?: \s | --[^\n]*\n | /\*(?:[^*]|\*(?!/))*+\*/ )*+
+    (?: \s | --[^\n]*\n | /\*[^*]*\*+(?:[^/*][^*]*\*+)*/ )*  # not possessive: Python 3.11 has bugs there before 3.11.5
     (?: BEGIN | CLOSE | COMMIT | DECLARE | FETCH | LISTEN | RELEASE | RESET | ROLLBACK | SAVEPOINT | SET | SHOW | START
       | (?:SELECT | TABLE | VALUES) \b (?! .* \bINTO\b )
       | WITH \b (?! .* \b(?:INSERT|UPDATE|DELETE|MERGE|INTO)\b )
