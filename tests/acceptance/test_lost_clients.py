@@ -27,7 +27,7 @@ add_one = [{"$set": {"n": {"$add": ["$n", 1]}, "busy": busy}}]
 db.client.admin.command("ping")
 db.c.update_many({}, add_one)
 """
-VERY_SLOW = SLOW.replace("4000", "40000")
+VERY_SLOW = SLOW.replace("4000", "400000")
 COUNT = 2000
 
 
@@ -52,7 +52,7 @@ def operations(db: Database[dict[str, Any]]) -> list[str]:
     return [str(one.get("op")) for one in found if not {"hello", "isMaster"} & set(one.get("command", {}))]
 
 
-def under_way(db: Database[dict[str, Any]], least: int = 100) -> None:
+def under_way(db: Database[dict[str, Any]], least: int = 10) -> None:
     """Wait until the update is in the middle of its work."""
     until(lambda: counters(db)[1] >= least, 60, what="the update has begun")
     assert counters(db)[0] > 0, "the update was too fast for this test"
