@@ -340,27 +340,40 @@ def _details(locked: Locked, step: Step, error: BaseException) -> Details:
 def _explained(step: Step, error: BaseException, text: str, details: Details) -> DataopsError:
     """Our error for a failed step. It says what is left of the step in the database."""
     cause = error.cause if isinstance(error, backends.StepFailed) else error
+    left, decision = _what_is_left(step, error)
     if isinstance(cause, DataopsError):
         cause.service = cause.service or step.service
+        if decision:
+            cause.message += f"\n  {left}"
+            cause.hint = f"{cause.hint}; then: {decision}"
         return cause
-    id_ = step.migration.id
-    hint = "mend the cause and run again"
-    if step.half or isinstance(error, HalfDone):
-        done = "is committed" if step.migration.kind.transactional else "is done"
-        left = f"Part of it {done} and stays; {id_} is half done, and has to be brought to an end before all else."
-        if not step.migration.repeatable:
-            hint = f"look at the database, then say which: {decisions(step.id)}; docs/operations.md#an-interrupted-step"
-    elif isinstance(error, RolledBack):
-        left = f"The change was rolled back. {id_} is as it was before."
-    else:
-        left = f"It had changed nothing; {id_} is as it was before."
     lines = [f"{step.direction.value} {step.migration.id} failed", text, f"at {details.place}", str(details.sent), left]
     cut_off = isinstance(error, HalfDone) and error.cut_off and not step.migration.repeatable
     failed = (InterruptedStep if cut_off else MigrationFailed)(
-        "\n  ".join(lines), service=step.service, migration=id_, hint=hint
+        "\n  ".join(lines),
+        service=step.service,
+        migration=step.migration.id,
+        hint=decision or "mend the cause and run again",
     )
     failed.__cause__ = cause
     return failed
+
+
+def _what_is_left(step: Step, error: BaseException) -> tuple[str, str]:
+    """What is left of a failed step in the database, and what a person has to decide; "" when it is nothing."""
+    id_ = step.migration.id
+    if step.half or isinstance(error, HalfDone):
+        done = "is committed" if step.migration.kind.transactional else "is done"
+        left = f"Part of it {done} and stays; {id_} is half done, and has to be brought to an end before all else."
+        if step.migration.repeatable:
+            return left, ""
+        return (
+            left,
+            f"look at the database, then say which: {decisions(step.id)}; docs/operations.md#an-interrupted-step",
+        )
+    if isinstance(error, RolledBack):
+        return f"The change was rolled back. {id_} is as it was before.", ""
+    return f"It had changed nothing; {id_} is as it was before.", ""
 
 
 def _journal_out_of_reach(step: Step, error: BaseException, text: str) -> DataopsError:

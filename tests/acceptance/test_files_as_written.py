@@ -245,6 +245,57 @@ def test_a_file_that_rolls_its_own_transaction_back_fails(shop: Project, pg: Con
     assert shop("status", "--json").json["services"][0]["pending"] == ["002"]
 
 
+LATER_ROLLBACKS = {
+    "in SQL": "op.execute('ROLLBACK')",
+    "in one text": "op.execute('CREATE TABLE v (); ABORT')",
+    "by the bind": "op.get_bind().rollback()",
+    "by the bind's transaction": "op.get_bind().get_transaction().rollback()",
+    "by the driver": "op.get_bind().connection.rollback()",
+    "after an error": (
+        "try:\n    op.execute('SELECT 1 / 0')\nexcept Exception:\n    op.get_bind().connection.driver_connection.rollback()"
+    ),
+    "a commit of what failed": (
+        "try:\n    op.execute('SELECT 1 / 0')\nexcept Exception:\n    op.get_bind().connection.driver_connection.commit()"
+    ),
+}
+
+
+@pytest.mark.parametrize("way", LATER_ROLLBACKS.values(), ids=LATER_ROLLBACKS)
+def test_a_file_that_commits_and_rolls_back_what_came_after_fails(shop: Project, pg: Connection, way: str) -> None:
+    """Else it would be recorded as applied, with the second half of its work gone."""
+    shop.file(
+        "shop", "002", f"op.execute('CREATE TABLE t ()')\nop.execute('COMMIT')\nop.execute('CREATE TABLE u ()')\n{way}"
+    )
+    answer = shop("apply", "--yes")
+    assert answer.code == 1, answer.stderr
+    assert "rolled back its own transaction" in answer.stderr
+    assert "part of it is committed" in answer.stderr.lower()
+    assert tables(pg) == {"t"}
+    assert shop("apply", "--yes").code == 6
+
+
+READERS = {
+    "by the driver": "op.execute('COMMIT')\nop.execute('SELECT 1')\nop.get_bind().connection.rollback()",
+    "by a session": (
+        "import sqlalchemy as sa\nfrom sqlalchemy.orm import Session\nop.execute('COMMIT')\n"
+        "with Session(op.get_bind()) as reader:\n    reader.execute(sa.text('SELECT 1'))"
+    ),
+    "a savepoint": (
+        "op.execute('SAVEPOINT s')\nop.execute('CREATE TABLE u ()')\nop.execute('ROLLBACK TO SAVEPOINT s')\n"
+        "op.execute('COMMIT')\nop.execute('SAVEPOINT s')\nop.execute('ROLLBACK TO SAVEPOINT s')"
+    ),
+}
+
+
+@pytest.mark.parametrize("way", READERS.values(), ids=READERS)
+def test_a_rollback_that_takes_nothing_away_is_no_failure(shop: Project, pg: Connection, way: str) -> None:
+    shop.file("shop", "002", f"op.execute('CREATE TABLE t ()')\n{way}")
+    answer = shop("apply", "--yes")
+    assert answer.code == 0, answer.stderr
+    assert tables(pg) == {"t"}
+    assert shop("status", "--check").code == 0
+
+
 # --- a file that gives our lock away
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from psycopg import conninfo
@@ -53,20 +53,42 @@ class SearchPath:
 _IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 
-class WatchedConnection(psycopg.Connection[DictRow]):
-    """A connection that counts how often something may have been committed on it.
+class _WatchedCursor(psycopg.Cursor[DictRow]):
+    """A cursor that tells its connection of a ROLLBACK in the text that it sends."""
 
-    All commits go through `wait`: a COMMIT in the text of a file, psycopg's own `commit()`, and every statement in
-    autocommit. Only psycopg's `rollback()` certainly commits nothing. While `stays_open` is True, `close()` does
+    def execute(self, *args: Any, **more: Any) -> Self:
+        connection = self.connection
+        assert isinstance(connection, WatchedConnection)
+        before = connection.commits, connection.rollbacks
+        super().execute(*args, **more)
+        if connection.commits != before[0] and connection.rollbacks == before[1]:
+            answers = {self.statusmessage}
+            while self.nextset():  # a text of several statements
+                answers.add(self.statusmessage)
+            connection.rollbacks += "ROLLBACK" in answers
+        return self
+
+
+class WatchedConnection(psycopg.Connection[DictRow]):
+    """A connection that counts how often something may have been committed on it, and how often it was rolled back.
+
+    All commits and rollbacks go through `wait`: one in the text of a file, psycopg's own methods, and every statement
+    in autocommit, which may commit. Only psycopg's `rollback()` certainly commits nothing; it does not count as a
+    rollback where the server says that the transaction has written nothing. While `stays_open` is True, `close()` does
     nothing: SQLAlchemy's pool closes every connection that it gets back, and one of them holds our lock.
     """
 
     commits = 0
+    rollbacks = 0
     stays_open = False
     answer_within: float | None = None
     """Seconds in which the server has to answer each question; None means no limit, as for the SQL of a migration."""
     _rolls_back = False
     _path: SearchPath | None = None
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.cursor_factory = _WatchedCursor
 
     def shielded(self) -> SearchPath:
         """Set the search_path for our own questions, and return what it was. It is read once for a connection."""
@@ -90,6 +112,7 @@ class WatchedConnection(psycopg.Connection[DictRow]):
         now_idle = self.pgconn.transaction_status == TransactionStatus.IDLE
         if now_idle and not self._rolls_back and (before in _IN_TRANSACTION or self.autocommit):
             self.commits += 1
+            self.rollbacks += before == TransactionStatus.INERROR  # the server answers its COMMIT with ROLLBACK
         return answer
 
     def _limited(self, exchange: Generator[Any, Any, Any], seconds: float) -> Generator[Any, Any, Any]:
@@ -110,11 +133,19 @@ class WatchedConnection(psycopg.Connection[DictRow]):
             return end.value
 
     def rollback(self) -> None:
+        status = self.pgconn.transaction_status
+        if status == TransactionStatus.INERROR or (status == TransactionStatus.INTRANS and self._has_written()):
+            self.rollbacks += 1
         self._rolls_back = True
         try:
             super().rollback()
         finally:
             self._rolls_back = False
+
+    def _has_written(self) -> bool:
+        with self.cursor(row_factory=tuple_row) as cursor:
+            row = cursor.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL").fetchone()
+        return row == (True,)
 
     def close(self) -> None:
         if not self.stays_open:
@@ -197,7 +228,6 @@ class Server:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.shielded()
             yield connection
-            connection.rollback()
         except psycopg.errors.LockNotAvailable as error:
             with suppress(psycopg.Error):  # then the first error has to do
                 raise self._held(connection) from error

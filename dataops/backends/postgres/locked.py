@@ -348,9 +348,9 @@ class PostgresLocked:
         """
         self._session.end_file(self._timeouts(step), self.ours.path.shield)
         self._transaction.end_file(self._refuse_lost(self._connection))
-        if not self._transaction.is_one_transaction and self._transaction.was_rolled_back():
+        if self._transaction.has_lost_work():
             raise MigrationFailed(
-                f"{step.migration.id} rolled back its own transaction: what it did before that is gone",
+                f"{step.migration.id} rolled back its own transaction: what it did in it is gone",
                 service=self._service.name,
                 migration=step.migration.id,
                 hint="do not ROLLBACK in a migration; use a SAVEPOINT for what may fail",

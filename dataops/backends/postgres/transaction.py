@@ -36,11 +36,13 @@ class StepTransaction:
         self._id = ""
         self.is_one_transaction = False
         self._commits = connection.commits
+        self._rollbacks = connection.rollbacks
 
     def begin(self) -> None:
         """Remember the id of the transaction, and write the mark in it. If it is rolled back, the mark is gone too."""
         self._id = self._ask("SELECT pg_current_xact_id()::text AS answer")
         self._commits = self._connection.commits
+        self._rollbacks = self._connection.rollbacks
         self._write_mark(self._connection)
 
     def add(self, other: WatchedConnection) -> None:
@@ -55,6 +57,15 @@ class StepTransaction:
     def was_rolled_back(self) -> bool:
         """Whether the server has rolled back the transaction of `begin`. The file may have begun another one since."""
         return not self._id or self._ask("SELECT pg_xact_status(%s::xid8) AS answer", self._id) == "aborted"
+
+    def has_lost_work(self) -> bool:
+        """Whether a transaction with work of the file was rolled back: that of `begin`, or one that the file began.
+
+        Called after `end_file`. What the file rolled back on other connections, it began there by itself.
+        """
+        if self._connection.rollbacks != self._rollbacks:
+            return True
+        return not self.is_one_transaction and self.was_rolled_back()
 
     def may_have_committed(self) -> bool:
         """Whether something may have been committed since `begin`, on any connection of the step. Sends nothing."""
