@@ -79,6 +79,11 @@ class Proxy:
         for one in sockets:
             _close(one)
 
+    def begin(self, fault: Fault) -> None:
+        """From now on, break the exchanges that this fault is for."""
+        with self._lock:
+            self._fault = fault
+
     def _accept(self) -> None:
         while True:
             try:

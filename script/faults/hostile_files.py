@@ -1,6 +1,6 @@
 """A campaign of hostile files: migrations made of random pieces, each of which may commit, fail, exit or kill the run.
 
-    .venv/bin/python script/faults/hostile_files.py [--seed 1] [--runs 200] [--kind postgresql] [--case N]
+    .venv/bin/python script/faults/hostile_files.py [--seed 1] [--cases 200] [--minutes 10] [--kind KIND] [--case N]
 
 Each file is put together by the seed: writes in the step's transaction, commits in SQL and on the bind, second
 connections, autocommit blocks, savepoints, transactions, settings, output of child processes; and an end: it returns,
@@ -17,14 +17,10 @@ At the end there is a table: how the files ended, and what was told.
 
 from __future__ import annotations
 
-import argparse
 import collections
 import json
 import random
-import shutil
-import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 from collections.abc import Callable
@@ -33,15 +29,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from campaign import Note, main, wrong_with
 from pymongo import MongoClient
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from dataops.dev import mongodb_server, postgres_server  # noqa: E402
-from dataops.errors import ExitCode  # noqa: E402
-from tests.projects import Project  # noqa: E402
-from tests.servers import Answer, fresh_mongo, fresh_postgres  # noqa: E402
+from dataops.errors import ExitCode
+from tests.projects import Project
+from tests.servers import Answer
 
 Rows = collections.Counter[int]
 
@@ -151,11 +144,11 @@ class Case:
         return "\n".join([*parts, ends[self.end]])
 
 
-def cases(seed: int, runs: int, kinds: list[str]) -> list[Case]:
+def cases(seed: int, count: int, kinds: list[str]) -> list[Case]:
     """The files of a seed."""
     chance = random.Random(seed)
     made = []
-    for number in range(runs):
+    for number in range(count):
         kind = chance.choice(kinds)
         known, ends = (POSTGRES, ENDS | PG_ENDS) if kind == "postgresql" else (MONGO, ENDS | MONGO_ENDS)
         pieces = tuple(chance.choices(list(known), k=chance.randint(0, 4)))
@@ -172,8 +165,14 @@ def rows_of(kind: str, url: str) -> Rows:
         return Rows(found["row"] for found in client.get_default_database().log.find({"row": {"$gte": 0}}))
 
 
-def run(case: Case, folder: Path, url: str) -> tuple[str, str]:
-    """What was told of the step, and what is wrong with that; "" if nothing is."""
+def run(case: Case, folder: Path, url: str, note: Note) -> str:
+    """Run a case; returns what is wrong with what was told of the step, "" if nothing is."""
+    told, wrong = _told(case, folder, url)
+    note((case.kind, case.end), told or "nothing")
+    return wrong
+
+
+def _told(case: Case, folder: Path, url: str) -> tuple[str, str]:
     project = Project(folder)
     project.add("shop", url, timeouts={"connect": "2s", "lock": "10s", "lease": "2s"})
     if case.kind == "postgresql":
@@ -190,10 +189,7 @@ def run(case: Case, folder: Path, url: str) -> tuple[str, str]:
     told, half = "", False
     before: Rows = Rows()
     for attempt in (1, 2):
-        try:
-            answer = project("apply", "--yes", "--json", timeout=60)
-        except subprocess.TimeoutExpired:
-            return told, f"run {attempt} does not end"
+        answer = project("apply", "--yes", "--json", timeout=60)
         there = rows()
         if wrong := _wrong(case, answer):
             return told, wrong
@@ -206,7 +202,7 @@ def run(case: Case, folder: Path, url: str) -> tuple[str, str]:
             return told, f"status does not answer: {status}"
         applied, half = status["applied"] == 2, status["interrupted"] is not None
         told = "applied" if applied else "half done" if half else "failed"
-        if applied and there != every and case.end != "ROLLBACK":  # with which the file takes back its own last rows
+        if applied and there != every:
             return told, f"it is applied, with {there} instead of {every}"
         if not applied and not half and there:
             return told, f"nothing is half done, and there is {there}"
@@ -228,10 +224,8 @@ def _status(project: Project) -> dict[str, Any]:
 def _wrong(case: Case, answer: Answer) -> str:
     if case.end == "kill" and answer.code == -9:
         return ""
-    if "bug in dataops" in answer.stderr:
-        return f"it is called a bug:\n{answer.stderr}"
-    if answer.code not in {int(code) for code in ExitCode}:
-        return f"the code {answer.code} is not documented:\n{answer.stderr}"
+    if wrong := wrong_with(answer):
+        return wrong
     try:
         json.loads(answer.stdout)
     except ValueError:
@@ -239,35 +233,5 @@ def _wrong(case: Case, answer: Answer) -> str:
     return ""
 
 
-def main() -> int:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--runs", type=int, default=200)
-    options.add_argument("--kind", choices=["postgresql", "mongodb"])
-    options.add_argument("--case", type=int)
-    given = options.parse_args()
-    kinds = [given.kind] if given.kind else ["postgresql", "mongodb"]
-    chosen = [one for one in cases(given.seed, given.runs, kinds) if given.case in (None, one.number)]
-    ended: dict[tuple[str, str], collections.Counter[str]] = collections.defaultdict(collections.Counter)
-    wrong = 0
-    with postgres_server() as postgres, mongodb_server(replica_set=True) as mongo:
-        for case in chosen:
-            folder = Path(tempfile.mkdtemp(prefix="dataops-faults-"))
-            try:
-                with fresh_postgres(postgres) if case.kind == "postgresql" else fresh_mongo(mongo) as url:
-                    told, problem = run(case, folder, url)
-            finally:
-                shutil.rmtree(folder)
-            ended[case.kind, case.end][told or "nothing"] += 1
-            if problem:
-                wrong += 1
-                print(f"WRONG {case}\n  {problem}".replace("\n", "\n  "), flush=True)
-    print(f"\n{'kind':<11}{'the file ends':<22}what was told: how often")
-    for (kind, end), told_ in sorted(ended.items()):
-        print(f"{kind:<11}{end:<22}" + ", ".join(f"{what}: {n}" for what, n in sorted(told_.items())))
-    print(f"\nseed {given.seed}: {len(chosen)} files, {wrong} wrong")
-    return 1 if wrong else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, ("kind", "the file ends", "what was told"), cases, run, ("postgresql", "mongodb")))

@@ -1,43 +1,32 @@
 """A campaign of hostile servers: every question that a command asks is cut, truncated, delayed or refused once.
 
-    .venv/bin/python script/faults/hostile_servers.py [--seed 1] [--runs 300] [--case N]
-                                                      [--kind postgresql] [--command apply]
+    .venv/bin/python script/faults/hostile_servers.py [--seed 1] [--cases 300] [--minutes 10] [--kind KIND] [--case N]
 
 Each run starts a command against a real server behind a proxy (`tests/proxies.py`) that breaks one exchange, which the
 seed chooses together with the way and the code of the error. A run is wrong when the command calls it a bug, shows a
 traceback, ends with a code that is not documented or does not end; and when, after it, the same command without the
 proxy does not come to the end with every step done exactly once. A step that was interrupted (exit 6) is resolved as a
-person would do it, by looking. At the end there is a table: commands and ways to break, and how they ended. `--case`
-repeats one run of the same seed.
+person would do it, by looking. At the end there is a table: commands and ways to break, and how they ended.
 """
 
 from __future__ import annotations
 
-import argparse
-import collections
 import random
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from campaign import Note, main, wrong_with
 from pymongo import MongoClient
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from dataops.dev import MongoServer, PostgresServer, mongodb_server, postgres_server  # noqa: E402
-from dataops.errors import ExitCode  # noqa: E402
-from tests.projects import Project  # noqa: E402
-from tests.proxies import KINDS, Fault, proxied  # noqa: E402
-from tests.servers import Answer, fresh_mongo, fresh_postgres  # noqa: E402
+from dataops.errors import ExitCode
+from tests.projects import Project
+from tests.proxies import KINDS, Fault, proxied
+from tests.servers import Answer
 
 COMMANDS = {
     "status": ["status"],
@@ -76,21 +65,18 @@ class Case:
         return f"case {self.number}: {self.kind} {self.command}, question {self.fault.at}: {broken}"
 
 
-def cases(seed: int, runs: int, kinds: list[str], commands: list[str]) -> Iterator[Case]:
-    """The runs of a seed. Half of them are refusals, because there are many codes."""
-    chance = random.Random(seed)
-    for number in range(runs):
-        kind, command = chance.choice(kinds), chance.choice(commands)
+def cases(seed: int, count: int, kinds: list[str]) -> list[Case]:
+    """The cases of a seed. Half of them are refusals, because there are many codes."""
+    return list(_cases(random.Random(seed), count, kinds))
+
+
+def _cases(chance: random.Random, count: int, kinds: list[str]) -> Iterator[Case]:
+    for number in range(count):
+        kind, command = chance.choice(kinds), chance.choice(list(COMMANDS))
         how = chance.choice([*KINDS, *["refuse"] * len(KINDS)])
         code = chance.choice((SQLSTATES if kind == "postgresql" else MONGO_CODES).split()) if how == "refuse" else ""
         concern = kind == "mongodb" and bool(code) and chance.random() < 0.15
         yield Case(number, kind, command, Fault(how, chance.randint(1, QUESTIONS[command]), code, concern))
-
-
-@contextmanager
-def database(kind: str, postgres: PostgresServer, mongo: MongoServer) -> Iterator[str]:
-    with fresh_postgres(postgres) if kind == "postgresql" else fresh_mongo(mongo) as url:
-        yield url
 
 
 def project(folder: Path, kind: str, url: str) -> Project:
@@ -118,34 +104,22 @@ def log_of(kind: str, url: str) -> list[int]:
         return sorted(document["step"] for document in client.get_default_database().log.find())
 
 
-def run(case: Case, folder: Path, url: str) -> tuple[int, str]:
-    """The exit code of the run, and what is wrong with it; "" if nothing is."""
+def run(case: Case, folder: Path, url: str, note: Note) -> str:
+    """Run a case; returns what is wrong, "" if nothing is."""
     shop = project(folder, case.kind, url)
     before = [] if case.command == "apply" else ["--steps", "1"] if case.command != "rollback" else None
     if before != []:
         ready = shop("apply", "--yes", *(before or []))
         if ready.code != 0:
-            return ready.code, f"the preparation failed: {ready.stderr}"
+            return f"the preparation failed: {ready.stderr}"
     with proxied(url, case.fault) as (through, _):
-        try:
-            answer = shop(*COMMANDS[case.command], env=dict.fromkeys(shop.env, through), timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            return -1, f"it does not end within {SECONDS:g} s"
-    wrong = _wrong(answer)
-    if wrong:
-        return answer.code, wrong
+        answer = shop(*COMMANDS[case.command], env=dict.fromkeys(shop.env, through), timeout=SECONDS)
+    note((case.kind, case.command, case.fault.kind), str(answer.code))
+    wrong = wrong_with(answer)
+    if not wrong and answer.code and ("error: " not in answer.stderr or "hint: " not in answer.stderr):
+        wrong = f"no error, or no hint:\n{answer.stderr}"
     want = [] if case.command == "rollback" else list(range(1, STEPS + 1))
-    return answer.code, _afterwards(shop, case, url, want, answer)
-
-
-def _wrong(answer: Answer) -> str:
-    if "bug in dataops" in answer.stderr or "Traceback" in answer.stderr:
-        return f"it is called a bug:\n{answer.stderr}"
-    if answer.code not in {int(code) for code in ExitCode}:
-        return f"the code {answer.code} is not documented:\n{answer.stderr}"
-    if answer.code and ("error: " not in answer.stderr or "hint: " not in answer.stderr):
-        return f"no error, or no hint:\n{answer.stderr}"
-    return ""
+    return wrong or _afterwards(shop, case, url, want, answer)
 
 
 def _afterwards(shop: Project, case: Case, url: str, want: list[int], first: Answer) -> str:
@@ -165,37 +139,5 @@ def _afterwards(shop: Project, case: Case, url: str, want: list[int], first: Ans
     return "" if found == want else f"the log says {found}, and should say {want}:\n{first.stderr}"
 
 
-def main() -> int:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--runs", type=int, default=300)
-    options.add_argument("--kind", choices=["postgresql", "mongodb"])
-    options.add_argument("--command", choices=list(COMMANDS))
-    options.add_argument("--case", type=int)
-    given = options.parse_args()
-    kinds = [given.kind] if given.kind else ["postgresql", "mongodb"]
-    commands = [given.command] if given.command else list(COMMANDS)
-    chosen = [one for one in cases(given.seed, given.runs, kinds, commands) if given.case in (None, one.number)]
-    ended: dict[tuple[str, str, str], collections.Counter[int]] = collections.defaultdict(collections.Counter)
-    wrong = 0
-    with postgres_server() as postgres, mongodb_server(replica_set=True) as mongo:
-        for case in chosen:
-            folder = Path(tempfile.mkdtemp(prefix="dataops-faults-"))
-            try:
-                with database(case.kind, postgres, mongo) as url:
-                    code, problem = run(case, folder, url)
-            finally:
-                shutil.rmtree(folder)
-            ended[case.kind, case.command, case.fault.kind][code] += 1
-            if problem:
-                wrong += 1
-                print(f"WRONG {case}\n  {problem}".replace("\n", "\n  "), flush=True)
-    print(f"\n{'kind':<11}{'command':<10}{'broken by':<12}exit code: how often")
-    for (kind, command, how), codes in sorted(ended.items()):
-        print(f"{kind:<11}{command:<10}{how:<12}" + ", ".join(f"{code}: {n}" for code, n in sorted(codes.items())))
-    print(f"\nseed {given.seed}: {len(chosen)} runs, {wrong} wrong")
-    return 1 if wrong else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, ("kind", "command", "broken by", "exit code"), cases, run, ("postgresql", "mongodb")))

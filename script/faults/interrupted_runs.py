@@ -1,12 +1,18 @@
 """A campaign of interrupted runs: a run is stopped at a random moment, and another command follows in any direction.
 
-    .venv/bin/python script/faults/interrupted_runs.py [--seed 1] [--runs 100] [--kind mongodb] [--case N]
+    .venv/bin/python script/faults/interrupted_runs.py [--seed 1] [--cases 100] [--minutes 10] [--kind KIND] [--case N]
 
 A history of six steps, of every kind: atomic, repeatable, repeatable both ways, neither. Each step changes two rows,
-one after the other. A run over it is killed, stopped for longer than its lease and woken up, cut off from its
-server, or told twice to stop, at a moment that the seed chooses. Then comes another apply or rollback, which may be
-interrupted too. At last, all is brought to the head and back to the beginning, with the commands that the refusals
-name. A step that a person has to decide is looked at, set back and resolved. A run is wrong when
+one after the other. A run over it is interrupted at a moment that the seed chooses:
+
+- it is killed, stopped for longer than its lease and woken up, or told twice to stop;
+- it is cut off from its server, or from then on one question after the other is answered with a time-out for a while;
+- it is killed, and the clock of the server, by which its lease ends, is set back or forward by an hour;
+- in a set of three, the primary steps down, or is frozen until another one is elected.
+
+Then comes another apply or rollback, which may be interrupted too. At last, all is brought to the head and back to the
+beginning, with the commands that the refusals name. A step that a person has to decide is looked at, set back and
+resolved. A run is wrong when
 
 - a command is called a bug, ends with a code that is not documented, or does not end;
 - in the end a step was not done exactly once, at the head or at the beginning.
@@ -16,38 +22,42 @@ At the end there is a table: how runs were interrupted, and with which codes the
 
 from __future__ import annotations
 
-import argparse
-import collections
+import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from campaign import Note, await_primary, main, wrong_with
 from pymongo import MongoClient
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from dataops.errors import ExitCode
+from tests.projects import Project, pause
+from tests.proxies import Fault, Proxy, proxied
+from tests.servers import Answer
 
-from dataops.dev import mongodb_server, postgres_server  # noqa: E402
-from dataops.errors import ExitCode  # noqa: E402
-from tests.projects import Project, pause  # noqa: E402
-from tests.proxies import proxied  # noqa: E402
-from tests.servers import Answer, fresh_mongo, fresh_postgres  # noqa: E402
-
-HOW = ("kill", "freeze", "cut", "two signals")
+HOW = {
+    "postgresql": ("kill", "freeze", "cut", "two signals", "time-out"),
+    "mongodb": ("kill", "freeze", "cut", "two signals", "time-out", "clock back", "clock forward"),
+    "set of three": ("step down", "frozen primary", "kill"),
+}
 LEASE = 2.0
 SECONDS = 120.0
 PROMISES = {
     "mongodb": ("neither", "repeatable", "both ways", "repeatable", "both ways", "neither"),
     "postgresql": ("atomic", "neither", "repeatable", "atomic", "repeatable", "neither"),
+}
+PROMISES["set of three"] = PROMISES["mongodb"]
+TIME_OUT = {
+    "postgresql": Fault("refuse", code="57014", times=5),
+    "mongodb": Fault("refuse", code="50", times=5),
 }
 STEPS = 6
 
@@ -75,15 +85,15 @@ class Case:
         return f"case {self.number}: {self.kind}, from {'the head' if self.at_head else 'the beginning'}: {each}"
 
 
-def cases(seed: int, runs: int, kinds: list[str]) -> list[Case]:
+def cases(seed: int, count: int, kinds: list[str]) -> list[Case]:
     """The cases of a seed."""
     chance = random.Random(seed)
     made = []
-    for number in range(runs):
+    for number in range(count):
         kind, at_head = chance.choice(kinds), chance.random() < 0.5
         first = "rollback" if at_head else "apply"
         commands = [first, *chance.choices(["apply", "rollback"], k=chance.randint(0, 2))]
-        each = [Interruption(command, chance.uniform(0.25, 3.0), chance.choice(HOW)) for command in commands]
+        each = [Interruption(command, chance.uniform(0.25, 3.0), chance.choice(HOW[kind])) for command in commands]
         made.append(Case(number, kind, at_head, tuple(each)))
     return made
 
@@ -92,7 +102,7 @@ def add_steps(project: Project, kind: str) -> None:
     """The history: step `at` changes the row `at` of two tables."""
     slow = "time.sleep(0.15)"
     for at, promise in enumerate(PROMISES[kind], start=1):
-        if kind == "mongodb":
+        if kind != "postgresql":
             operator, undo = ("$inc", -1) if promise == "neither" else ("$set", 0)
             up = [f"db.{name}.update_one({{'_id': {at}}}, {{'{operator}': {{'n': 1}}}})" for name in "ab"]
             down = [f"db.{name}.update_one({{'_id': {at}}}, {{'{operator}': {{'n': {undo}}}}})" for name in "ba"]
@@ -180,27 +190,67 @@ def command(name: str) -> list[str]:
     return ["apply", "--yes", "--onto-existing"] if name == "apply" else ["rollback", "--yes", "--to", "base"]
 
 
-def interrupt(project: Project, url: str, one: Interruption) -> Answer:
+def interrupt(project: Project, kind: str, url: str, one: Interruption) -> Answer:
     """Run a command and interrupt it."""
+    if kind == "set of three":  # its clients go by the addresses that the set tells them, past any proxy
+        return _interrupt(project, url, one, None)
     with proxied(url) as (through, proxy):
-        env = dict.fromkeys(project.env, through)
-        with project.running(*command(one.command), env=env) as process:
+        return _interrupt(project, through, one, proxy)
+
+
+def _interrupt(project: Project, url: str, one: Interruption, proxy: Proxy | None) -> Answer:
+    with project.running(*command(one.command), env=dict.fromkeys(project.env, url)) as process:
+        try:
+            process.wait(one.seconds)
+        except subprocess.TimeoutExpired:
+            _happen(one.how, process, url, proxy)
+        stdout, stderr = process.communicate(timeout=SECONDS)
+        return Answer(process.returncode, stdout, stderr)
+
+
+def _happen(how: str, process: subprocess.Popen[str], url: str, proxy: Proxy | None) -> None:
+    match how:
+        case "kill":
+            process.kill()
+        case "clock back" | "clock forward":
+            process.kill()
+            shift_lease(url, timedelta(hours=1 if how == "clock back" else -1))
+        case "freeze":
+            pause(process)
+            time.sleep(2 * LEASE)
+            process.send_signal(signal.SIGCONT)
+        case "cut":
+            assert proxy is not None
+            proxy.cut()
+        case "time-out":
+            assert proxy is not None
+            proxy.begin(TIME_OUT["mongodb" if url.startswith("mongodb") else "postgresql"])
+        case "two signals":
+            process.terminate()
+            process.terminate()
+        case "step down":
+            step_down()
+        case "frozen primary":
+            primary = await_primary()
+            os.kill(primary.pid, signal.SIGSTOP)
             try:
-                process.wait(one.seconds)
-            except subprocess.TimeoutExpired:
-                if one.how == "kill":
-                    process.kill()
-                elif one.how == "freeze":
-                    pause(process)
-                    time.sleep(2 * LEASE)
-                    process.send_signal(signal.SIGCONT)
-                elif one.how == "cut":
-                    proxy.cut()
-                else:
-                    process.terminate()
-                    process.terminate()
-            stdout, stderr = process.communicate(timeout=SECONDS)
-            return Answer(process.returncode, stdout, stderr)
+                await_primary(other_than=primary)
+            finally:
+                os.kill(primary.pid, signal.SIGCONT)
+
+
+def shift_lease(url: str, by: timedelta) -> None:
+    """Let the lease end so much later. A server's clock that is set back has the same effect."""
+    with MongoClient[dict[str, Any]](url) as client:
+        lock = client.get_default_database().dataops_lock
+        for held in lock.find():
+            lock.update_one({"_id": held["_id"]}, {"$set": {"expires_at": held["expires_at"] + by}})
+
+
+def step_down() -> None:
+    """Let the primary of the set of three give its place to another member."""
+    with MongoClient[dict[str, Any]](await_primary().url(), directConnection=True) as client:
+        client.admin.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=2, force=True)
 
 
 def finish(project: Project, data: Data, name: str) -> str:
@@ -230,15 +280,8 @@ def finish(project: Project, data: Data, name: str) -> str:
             return f"the refusal names no way:\n{answer.stderr}"
 
 
-def wrong_with(answer: Answer) -> str:
-    """What is wrong with an answer in itself."""
-    if "bug in dataops" in answer.stderr or "Traceback" in answer.stderr:
-        return f"it is called a bug:\n{answer.stderr}"
-    return "" if answer.code in {int(code) for code in ExitCode} else f"the code {answer.code} is not documented"
-
-
-def run(case: Case, folder: Path, url: str, ended: dict[tuple[str, str], collections.Counter[int]]) -> str:
-    """What is wrong with a case; "" if nothing is."""
+def run(case: Case, folder: Path, url: str, note: Note) -> str:
+    """Run a case; returns what is wrong, "" if nothing is."""
     project = Project(folder)
     project.add("shop", url, timeouts={"connect": "2s", "lock": "30s", "lease": f"{LEASE:g}s"}, onto_existing=True)
     add_steps(project, case.kind)
@@ -247,9 +290,9 @@ def run(case: Case, folder: Path, url: str, ended: dict[tuple[str, str], collect
     if case.at_head and (wrong := finish(project, data, "apply")):
         return f"the preparation failed: {wrong}"
     for one in case.interruptions:
-        answer = interrupt(project, url, one)
-        ended[case.kind, one.how][answer.code] += 1
-        if not (one.how == "kill" and answer.code == -9) and (wrong := wrong_with(answer)):
+        answer = interrupt(project, case.kind, url, one)
+        note((case.kind, one.how, one.command), str(answer.code))
+        if answer.code != -signal.SIGKILL and (wrong := wrong_with(answer)):
             return wrong
     for name, value in (("apply", 1), ("rollback", 0), ("apply", 1)):
         if wrong := finish(project, data, name):
@@ -261,36 +304,5 @@ def run(case: Case, folder: Path, url: str, ended: dict[tuple[str, str], collect
     return ""
 
 
-def main() -> int:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--runs", type=int, default=100)
-    options.add_argument("--kind", choices=list(PROMISES))
-    options.add_argument("--case", type=int)
-    given = options.parse_args()
-    kinds = [given.kind] if given.kind else list(PROMISES)
-    chosen = [one for one in cases(given.seed, given.runs, kinds) if given.case in (None, one.number)]
-    ended: dict[tuple[str, str], collections.Counter[int]] = collections.defaultdict(collections.Counter)
-    wrong = 0
-    with postgres_server() as postgres, mongodb_server(replica_set=True) as mongo:
-        for case in chosen:
-            folder = Path(tempfile.mkdtemp(prefix="dataops-faults-"))
-            try:
-                with fresh_postgres(postgres) if case.kind == "postgresql" else fresh_mongo(mongo) as url:
-                    problem = run(case, folder, url, ended)
-            except subprocess.TimeoutExpired as error:
-                problem = f"it does not end: {error}"
-            finally:
-                shutil.rmtree(folder)
-            if problem:
-                wrong += 1
-                print(f"WRONG {case}\n  {problem}".replace("\n", "\n  "), flush=True)
-    print(f"\n{'kind':<12}{'interrupted by':<16}exit code: how often")
-    for (kind, how), codes in sorted(ended.items()):
-        print(f"{kind:<12}{how:<16}" + ", ".join(f"{code}: {n}" for code, n in sorted(codes.items())))
-    print(f"\nseed {given.seed}: {len(chosen)} cases, {wrong} wrong")
-    return 1 if wrong else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, ("kind", "interrupted by", "command", "exit code"), cases, run, list(PROMISES)))
