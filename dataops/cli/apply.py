@@ -9,14 +9,13 @@ import click
 
 from dataops.cli.carry_out import carry_out
 from dataops.cli.options import RunOptions, duration, only_with, onto_existing_option, run_options
-from dataops.cli.plan_from_options import plan_apply
+from dataops.cli.plan_from_options import plan_apply, to_run
 from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
 from dataops.cli.telemetry import telemetry
 from dataops.errors import ExitCode, StalePlan
 from dataops.model import Service
 from dataops.planning import planfile
-from dataops.run.reading import read_all
 
 
 @command("apply")
@@ -47,6 +46,7 @@ def apply_command(
       dataops apply today.plan
     """
     with signals(session) as stop, telemetry(session, "apply", metrics_file) as observed:
+        read = to_run(session, stop, options, wait_seconds=wait_seconds or 0)
         if planned is not None:
             for given, name in (
                 (to, "--to"),
@@ -57,19 +57,10 @@ def apply_command(
                 only_with(given, name, "no PLANFILE: a saved plan says already what to do")
             saved = planfile.load(planned)
             services = observed.services = _services_of(saved, session)
-            states = read_all(services, emit=session.sink(), wait_seconds=wait_seconds or 0, stop=stop)
-            plan = planfile.verify(saved, states)
+            plan = planfile.verify(saved, read(services))
         else:
             services = observed.services = session.config().services
-            plan = plan_apply(
-                services,
-                session,
-                to=to,
-                steps=steps,
-                onto_existing=onto_existing,
-                wait_seconds=wait_seconds or 0,
-                stop=stop,
-            )
+            plan = plan_apply(services, read=read, to=to, steps=steps, onto_existing=onto_existing)
         return carry_out(session, plan, stop, replace(options, yes=options.yes or planned is not None))
 
 

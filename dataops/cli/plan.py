@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from dataops.cli.options import only_with, onto_existing_option, reported
-from dataops.cli.plan_from_options import plan_apply, plan_rollback, render
+from dataops.cli.plan_from_options import plan_apply, plan_rollback, render, to_look
 from dataops.cli.session import Session, checkout, command
 from dataops.errors import DataopsError, ExitCode
 from dataops.model import Direction
@@ -57,10 +57,10 @@ def plan_command(
     try:
         if direction == Direction.ROLLBACK.value:
             only_with(onto_existing, "--onto-existing", "--direction apply")
-            planned = plan_rollback(services, session, run_ids=run_ids, to=to, steps=steps)
+            planned = plan_rollback(services, session, read=to_look(session), run_ids=run_ids, to=to, steps=steps)
         else:
             only_with(run_ids, "--run", "--direction rollback")
-            planned = plan_apply(services, session, to=to, steps=steps, onto_existing=onto_existing)
+            planned = plan_apply(services, read=to_look(session), to=to, steps=steps, onto_existing=onto_existing)
         renderings = render(planned, session, everything=form != "table" or detailed_exitcode)
     except DataopsError as error:
         if form in writers("refusal"):

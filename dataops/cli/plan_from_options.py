@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from dataops.backends import opened
+from dataops.cli.options import RunOptions
 from dataops.cli.session import Session
 from dataops.errors import HistoryError, UsageError
 from dataops.model import Direction, Entry, Migration, Plan, Rendering, Service, State, Step
@@ -14,22 +15,45 @@ from dataops.planning import planner, runs
 from dataops.planning.target import find_migration, find_target
 from dataops.run.reading import read_all, side_by_side
 from dataops.run.stop import StopSignal
+from dataops.run.under_lock import read_at_rest
 from dataops.show import terminal
+
+Read = Callable[[Sequence[Service]], list[State]]
+"""Reads services, to look only, or to run something on them."""
+
+
+def to_look(session: Session) -> Read:
+    """Read them as they are."""
+    return lambda services: read_all(services, emit=session.sink())
+
+
+def to_run(session: Session, stop: StopSignal, options: RunOptions, *, wait_seconds: float = 0.0) -> Read:
+    """Wait for a step that another run is in the middle of, and for servers that do not answer yet."""
+
+    def read(services: Sequence[Service]) -> list[State]:
+        return read_at_rest(
+            services,
+            session.author,
+            emit=session.sink(),
+            stop=stop,
+            timeout=options.lock_timeout,
+            wait_seconds=wait_seconds,
+        )
+
+    return read
 
 
 def plan_apply(
     services: Sequence[Service],
-    session: Session,
     *,
+    read: Read,
     to: str | None,
     steps: int | None,
     onto_existing: bool,
-    wait_seconds: float = 0.0,
-    stop: StopSignal | None = None,
 ) -> Plan:
     """Read the services and plan what is pending there, up to `to` where it is given.
 
-    `onto_existing` says that it is meant if a database is not empty before its first apply.
+    `read` is how. `onto_existing` says that it is meant if a database is not empty before its first apply.
     """
     if onto_existing:
         services = [replace(service, onto_existing=True) for service in services]
@@ -39,12 +63,18 @@ def plan_apply(
             services, to, not_base="nothing is applied up to base", hint="to undo: dataops rollback --to base"
         )
         services = [service]
-    states = read_all(services, emit=session.sink(), wait_seconds=wait_seconds, stop=stop)
+    states = read(services)
     return planner.plan_apply(states, to=target, steps=steps)
 
 
 def plan_rollback(
-    services: Sequence[Service], session: Session, *, run_ids: Sequence[str], to: str | None, steps: int | None
+    services: Sequence[Service],
+    session: Session,
+    *,
+    read: Read,
+    run_ids: Sequence[str],
+    to: str | None,
+    steps: int | None,
 ) -> Plan:
     """Read the services and plan what to undo there: the newest run, unless one of the options says how far."""
     if sum(given is not None for given in (run_ids or None, to, steps)) > 1:
@@ -53,7 +83,7 @@ def plan_rollback(
     if to is not None:
         service, target = find_target(services, to)
         services = [service]
-    states = read_all(services, emit=session.sink())
+    states = read(services)
     of_runs = None if to is not None or steps is not None else _wanted(states, session, run_ids)
     return planner.plan_rollback(
         states, of_runs=of_runs, to=target, to_base=to is not None and target is None, steps=steps

@@ -10,7 +10,7 @@ import click
 
 from dataops.cli.carry_out import carry_out
 from dataops.cli.options import RunOptions, run_options
-from dataops.cli.plan_from_options import plan_rollback
+from dataops.cli.plan_from_options import plan_rollback, to_run
 from dataops.cli.session import Session, command, has_terminal
 from dataops.cli.signals import signals
 from dataops.cli.telemetry import telemetry
@@ -51,7 +51,8 @@ def rollback_command(
     """
     with signals(session) as stop, telemetry(session, "rollback", metrics_file) as observed:
         services = observed.services = session.config().services
-        plan = plan_rollback(services, session, run_ids=run_ids, to=to, steps=steps)
+        read = to_run(session, stop, options)
+        plan = plan_rollback(services, session, read=read, run_ids=run_ids, to=to, steps=steps)
         if not run_ids and to is None and steps is None and not has_terminal():
             _refuse_to_guess(plan)
         return carry_out(session, plan, stop, options)

@@ -22,8 +22,10 @@ def problem(state: State) -> DataopsError | None:
 
 
 def is_behind(state: State) -> bool:
-    """Whether something is still to be applied, by us or by the tool that we only observe."""
-    return bool(state.pending or (state.service.observe and watch.watch(state).waiting))
+    """Whether something is still to be applied, by us or by the tool that we only observe, or a step is running."""
+    if state.service.observe:
+        return bool(watch.watch(state).waiting)
+    return bool(state.pending or recovery.running_step(state))
 
 
 def waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsError | None:
@@ -44,4 +46,8 @@ def waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsErr
         raise found
     if found is None and state.pending:
         return WaitTimedOut(f"{counted(len(state.pending), 'migration')} pending", service=state.service.name)
+    running = recovery.running_step(state)
+    if found is None and running is not None:  # a rollback, of a step that the record still shows
+        what = f"{running.direction.value} of {running.migration} is running"
+        return WaitTimedOut(f"{what}, or its run has died: locked by {state.holder}", service=state.service.name)
     return found

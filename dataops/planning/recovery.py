@@ -88,6 +88,17 @@ class HalfStep:
         return "resolve" if self.recovery is Recovery.DECIDE else self.entry.direction.value
 
 
+def running_step(state: State) -> Entry | None:
+    """The entry of the step that another run is in the middle of; None when none is.
+
+    That run may have died already: as long as its lock is held, nobody can tell. Only for a caller without the lock.
+    """
+    last = state.last
+    if last is None or last.event is not JournalEvent.STARTED or state.holder is None:
+        return None
+    return last
+
+
 def half_step(state: State, direction: Direction | None = None, *, locked: bool = False) -> HalfStep | None:
     """The step that a run died in, or that failed half-way, if a run in that direction finds it so; otherwise None.
 
@@ -96,7 +107,7 @@ def half_step(state: State, direction: Direction | None = None, *, locked: bool 
     last = state.last
     if last is None or not last.is_open:
         return None
-    if last.event is JournalEvent.STARTED and state.holder is not None and not locked:
+    if not locked and running_step(state) is not None:
         return None
     migration = state.service.by_id.get(last.migration)
     unedited = migration is not None and last.checksum in ("", migration.checksum)
@@ -208,4 +219,5 @@ __all__ = [
     "missing_end",
     "recover",
     "refuse_half_done",
+    "running_step",
 ]

@@ -36,6 +36,10 @@ class StopSignal:
         """Say that from now on, work must only stop at safe points."""
         self._working = True
 
+    def end_work(self) -> None:
+        """Say that nothing is being done, so that the program may stop anywhere again."""
+        self._working = False
+
     def stop(self) -> None:
         """Ask the run to stop at the next safe point."""
         self._event.set()

@@ -1,15 +1,17 @@
-"""Work under the lock of one database that is not part of a plan: resolve and prune."""
+"""Work under the lock of one database that is not part of a plan: resolve, prune, and waiting for a running step."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from dataops.backends import Database, Locked
+from dataops.backends import Database, Locked, opened
 from dataops.backends.locking import begin_under_lock
 from dataops.events import Emit, LockAwaited, Warned
-from dataops.model import Author, Direction, Entry, JournalEvent, State
+from dataops.model import Author, Direction, Entry, JournalEvent, Service, State
+from dataops.planning import recovery
 from dataops.planning.decisions import Decision, decide
+from dataops.run.reading import read_all, side_by_side
 from dataops.run.stop import StopSignal
 
 
@@ -37,6 +39,37 @@ def hold_lock(
         for note in locked.notes:
             emit(Warned(service.name, message=f"{service.name}: {note}"))
         yield locked
+
+
+def read_at_rest(
+    services: Sequence[Service],
+    author: Author,
+    *,
+    emit: Emit,
+    stop: StopSignal,
+    timeout: float | None = None,
+    wait_seconds: float = 0.0,
+) -> list[State]:
+    """Read every service like `read_all`, for a run: where a step is running, wait for its end and read again.
+
+    Until then, the record does not show what the step does, and a run that has died looks like one that is at work.
+    Whoever gets the lock knows: either the step has ended, or it is half done. `timeout` is that of `hold_lock`, whose
+    errors are raised.
+    """
+
+    def at_rest(state: State) -> State:
+        while recovery.running_step(state) is not None:
+            with opened(state.service) as database:
+                with hold_lock(database, author, emit=emit, stop=stop, timeout=timeout):
+                    pass
+                state = database.read()
+        return state
+
+    states = read_all(services, emit=emit, wait_seconds=wait_seconds, stop=stop)
+    try:
+        return side_by_side(at_rest, states)
+    finally:
+        stop.end_work()
 
 
 def resolve(

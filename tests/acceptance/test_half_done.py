@@ -179,6 +179,32 @@ def test_a_half_done_step_comes_first(
     assert values(service, pg, mongo_db) == {(0, 0)}
 
 
+@pytest.mark.parametrize(
+    ("promise", "then", "code"),
+    [("neither", UP, 6), ("repeatable", UP, 6), ("both ways", UP, 0), ("repeatable", DOWN, 0)],
+)
+def test_a_run_waits_for_a_step_whose_run_may_have_died(
+    project: Project, mongo_url: str, mongo_db: Database[dict[str, Any]], promise: str, then: str, code: int
+) -> None:
+    """While the lease of a killed rollback lasts, the record still shows its step: an apply seems to have nothing to do."""
+    project.add("bank", mongo_url, timeouts={"lease": "8s"}, onto_existing=True)
+    project.file("bank", "001", "db.c.insert_one({'a': 0, 'b': 0})", "db.c.drop()")
+    add_step(project, "bank", promise)
+    project.go("up")
+    assert project(*command(UP, "bank")).code == 0
+    stop_half_way(project, "bank", DOWN, "killed")
+    looks = [project("status", "--check"), project("wait", "--timeout", "1ms", "--service", "bank")]
+    assert all(look.code != 0 for look in looks)
+    answer = project(*command(then, "bank"))
+    assert answer.code == code, answer.stderr
+    if code:
+        assert "rollback of 002 was started" in answer.stderr
+        return
+    value = 1 if then == UP else 0
+    assert [(found["a"], found["b"]) for found in mongo_db.c.find()] == [(value, value)]
+    assert project("status", "--json").json["services"][0]["interrupted"] is None
+
+
 def set_back(service: str, pg: psycopg.Connection[Any], db: Database[dict[str, Any]]) -> None:
     """What a person does before saying that the step is not applied."""
     if service == "shop":
