@@ -6,10 +6,11 @@ Nothing here does I/O. The words are those of the table in docs/architecture.md.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 from dataops import source
@@ -48,14 +49,21 @@ class Ahead(enum.Enum):
 class Migration:
     """One migration file. Its text is analysed only when somebody asks for a fact, and only once.
 
-    `parent` is the id of the migration before it, None for the first one.
+    `parents` are the ids of the migrations that it comes after: none for a first one, several for one that joins
+    branches. `needs` are others that have to be applied before it (Alembic's `depends_on`).
     """
 
     id: str
-    parent: str | None
+    parents: tuple[str, ...]
     path: Path
     kind: Kind
     text: bytes = field(repr=False)
+    needs: tuple[str, ...] = ()
+
+    @property
+    def parent(self) -> str | None:
+        """The first of its parents; None for a first migration."""
+        return self.parents[0] if self.parents else None
 
     @cached_property
     def raw_checksum(self) -> str:
@@ -159,6 +167,28 @@ class Service:
     def by_id(self) -> dict[str, Migration]:
         """The migrations by id."""
         return {migration.id: migration for migration in self.migrations}
+
+    @cached_property
+    def forked(self) -> bool:
+        """Whether the history has branches. Otherwise each migration comes after the one before it, and that is all."""
+        return any(m.needs or m.parents != (before.id,) for before, m in pairwise(self.migrations))
+
+    def heads(self, applied: Collection[str]) -> tuple[str, ...]:
+        """Those of these migrations after which none of them comes: what Alembic's record has when they are applied."""
+        before = {id_ for m in self.migrations if m.id in applied for id_ in (*m.parents, *m.needs)}
+        return tuple(m.id for m in self.migrations if m.id in applied and m.id not in before)
+
+    def up_to(self, heads: Collection[str]) -> tuple[Migration, ...]:
+        """These migrations and all that come before them, in the order of the history."""
+        if not self.forked:
+            return self.migrations[: 1 + max((self.position[head] for head in heads), default=-1)]
+        found, left = set[str](), list(heads)
+        while left:
+            id_ = left.pop()
+            if id_ not in found:
+                found.add(id_)
+                left += [*self.by_id[id_].parents, *self.by_id[id_].needs]
+        return tuple(m for m in self.migrations if m.id in found)
 
     @cached_property
     def position(self) -> dict[str, int]:

@@ -1,13 +1,15 @@
 """Migration files on disk: they are read, without being run, and put into one chain for each service.
 
-The order comes from the parents that files name, never from the numbers in their names: ids may mix 14 and 16 digits,
-and pymongo-migrate itself orders a diamond wrongly. So each service has one first migration, and each migration but the
-newest one has exactly one child. Anything else is an error that names the files.
+The order comes from the parents that files name, never from the numbers in their names: ids may mix 14 and 16 digits.
+A history may have had branches, as long as they were joined again: it has one newest migration. Branches come in
+Alembic's own order, one whole branch after the other. Anything else is an error that names the files.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from dataops import source
@@ -58,7 +60,7 @@ def is_migration(name: str) -> bool:
 
 
 def read(service: str, kind: Kind, path: Path) -> Migration:
-    """Read one file, and none of the others. Raises BrokenFile, and HistoryError for a file with several parents."""
+    """Read one file, and none of the others. Raises BrokenFile."""
     migration = _READERS[kind.format](service, kind, path)
     if on_one_line(migration.id) != migration.id:
         raise BrokenFile(
@@ -89,13 +91,18 @@ def _read_alembic(service: str, kind: Kind, path: Path) -> Migration:
     revision, parent = _identity(service, path, text, kind.format)
     if revision is None:
         raise BrokenFile(f"{path}: it does not say revision = ...", service=service, hint="see `dataops new --help`")
-    if not (parent is None or isinstance(parent, str)):
-        raise HistoryError(
-            f"{path}: down_revision names {len(parent) if isinstance(parent, tuple) else 'no'} parents",
+    parents = (parent,) if isinstance(parent, str) else () if parent is None else parent
+    if not isinstance(parents, list | tuple) or not all(isinstance(one, str) for one in parents):
+        raise BrokenFile(
+            f"{path}: down_revision has to name a migration, or several, or None",
             service=service,
-            hint="dataops keeps one chain per service: give each file exactly one parent",
+            hint="see the file before it",
         )
-    return Migration(id=revision, parent=parent, path=path, kind=kind, text=text)
+    try:
+        needs = source.needs(text)
+    except source.Unreadable as error:
+        raise broken(path, error, service) from error
+    return Migration(id=revision, parents=tuple(parents), path=path, kind=kind, text=text, needs=needs)
 
 
 def _read_mongo(service: str, kind: Kind, path: Path) -> Migration:
@@ -111,50 +118,113 @@ def _read_mongo(service: str, kind: Kind, path: Path) -> Migration:
         raise BrokenFile(
             f"{path}: dependencies has to be a list of names", service=service, hint="see the file before it"
         )
-    if len(parents) > 1:
-        raise HistoryError(
-            f"{path}: dependencies names {len(parents)} parents",
-            service=service,
-            hint="dataops keeps one chain per service: give each file exactly one parent",
-        )
-    return Migration(id=path.stem, parent=parents[0] if parents else None, path=path, kind=kind, text=text)
+    return Migration(id=path.stem, parents=tuple(parents), path=path, kind=kind, text=text)
 
 
 _READERS = {ALEMBIC: _read_alembic, PYMONGO_MIGRATE: _read_mongo}
 
 
 def _chain(service: str, found: dict[str, Migration]) -> tuple[Migration, ...]:
-    children: dict[str | None, list[Migration]] = {}
-    for migration in found.values():
-        if migration.parent is not None and migration.parent not in found:
-            raise HistoryError(
-                f"{migration.path.name}: its parent {migration.parent} does not exist",
-                service=service,
-                hint=near(migration.parent, [m for m in found if m != migration.id]),
-            )
-        children.setdefault(migration.parent, []).append(migration)
-    for parent, born in children.items():
-        if len(born) > 1:
-            names = " and ".join(sorted(m.path.name for m in born))
-            raise HistoryError(
-                f"two heads: {names} both come after {parent}" if parent else f"two first migrations: {names}",
-                service=service,
-                hint="let the newer one name the other as its parent",
-            )
-    chain: list[Migration] = []
-    here: str | None = None
-    while here in children:
-        chain.append(children[here][0])
-        here = chain[-1].id
-    if len(chain) < len(found):
-        reached = {migration.id for migration in chain}
+    """One order for all of them, in which each comes after its parents and after what it needs."""
+    found = {id_: _resolved(service, migration, found) for id_, migration in found.items()}
+    heads = _heads(found)
+    if len(heads) > 1:
+        parent, born = list(partings(found))[-1]  # the newest one, where files are named by time
+        names = " and ".join(sorted(m.path.name for m in born))
+        raise HistoryError(
+            f"two heads: {names} both come after {parent}" if parent else f"two first migrations: {names}",
+            service=service,
+            hint="let the newer one name the other as its parent",
+        )
+    order = _ordered(found, heads[0]) if heads else []
+    if len(order) < len(found):
+        reached = {migration.id for migration in order}
         left = sorted(m.path.name for m in found.values() if m.id not in reached)
         raise HistoryError(
             f"a cycle: {', '.join(left[:5])} never reach a first migration",
             service=service,
             hint="one of them has to name a parent that is not among them",
         )
-    return tuple(chain)
+    return tuple(order)
 
 
-__all__ = ["is_migration", "load", "paths", "place_of", "read"]
+def _resolved(service: str, migration: Migration, found: dict[str, Migration]) -> Migration:
+    """The migration with whole ids in `needs`. Raises HistoryError when a parent, or what it needs, does not exist."""
+    for parent in migration.parents:
+        if parent not in found:
+            raise HistoryError(
+                f"{migration.path.name}: its parent {parent} does not exist",
+                service=service,
+                hint=near(parent, [m for m in found if m != migration.id]),
+            )
+    if not migration.needs:
+        return migration
+    needs = []
+    for name in migration.needs:
+        meant = [name] if name in found else [id_ for id_ in found if id_.startswith(name)]
+        meant = meant or [m.id for m in found.values() if name in source.labels(m.text)]
+        if len(meant) != 1:
+            raise HistoryError(
+                f"{migration.path.name}: depends_on names {name}, which is "
+                + (f"the beginning of {len(meant)} migrations" if meant else "no migration"),
+                service=service,
+                hint=near(name, [m for m in found if m != migration.id]),
+            )
+        needs += meant
+    return replace(migration, needs=tuple(needs))
+
+
+def partings(found: Mapping[str, Migration]) -> Iterator[tuple[str | None, list[Migration]]]:
+    """Where branches part that are never joined again: a migration, None for the beginning, and what comes after it."""
+    heads = {head: _before(found, head) for head in _heads(found)}
+    children: dict[str | None, list[Migration]] = {}
+    if len(heads) < 2:
+        return
+    for migration in found.values():
+        for parent in migration.parents or (None,):
+            children.setdefault(parent, []).append(migration)
+    for parent, born in children.items():
+        if len({head for head, before in heads.items() for child in born if child.id in before}) > 1 and len(born) > 1:
+            yield parent, born
+
+
+def _heads(found: Mapping[str, Migration]) -> list[str]:
+    before = {id_ for migration in found.values() for id_ in (*migration.parents, *migration.needs)}
+    return [id_ for id_ in found if id_ not in before]
+
+
+def _before(found: Mapping[str, Migration], head: str) -> set[str]:
+    """A migration and all that come before it."""
+    reached, left = set[str](), [head]
+    while left:
+        id_ = left.pop()
+        if id_ in found and id_ not in reached:
+            reached.add(id_)
+            left += [*found[id_].parents, *found[id_].needs]
+    return reached
+
+
+def _ordered(found: dict[str, Migration], head: str) -> list[Migration]:
+    """All that lead to `head`, each after its parents: one branch as far as it goes, then the next, as Alembic does.
+
+    What is in a cycle is left out.
+    """
+    order: list[Migration] = []
+    entered, done = set[str](), set[str]()
+    left = [head]
+    while left:
+        id_ = left[-1]
+        if id_ not in entered:
+            entered.add(id_)
+            waiting = [one for one in (*found[id_].parents, *found[id_].needs) if one not in entered]
+            left += waiting  # the last one is visited first
+            if waiting:
+                continue
+        left.pop()
+        if id_ not in done and done.issuperset((*found[id_].parents, *found[id_].needs)):
+            done.add(id_)
+            order.append(found[id_])
+    return order
+
+
+__all__ = ["is_migration", "load", "partings", "paths", "place_of", "read"]

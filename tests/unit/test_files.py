@@ -63,7 +63,7 @@ def test_ids_with_more_digits_are_not_later(tmp_path: Path) -> None:
 
 def test_a_file_is_kept_as_it_is(tmp_path: Path) -> None:
     (one,) = chain.load("voucher", PG, folder(tmp_path, {"a_first.py": text("a", None, PG)}))
-    assert one == Migration("a", None, tmp_path / "versions" / "a_first.py", PG, text("a", None, PG).encode())
+    assert one == Migration("a", (), tmp_path / "versions" / "a_first.py", PG, text("a", None, PG).encode())
     assert one.title == "Do a."
 
 

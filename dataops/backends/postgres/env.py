@@ -111,7 +111,7 @@ def _do(database: PostgresDatabase, environment: EnvironmentContext) -> None:
         for note in locked.notes:
             sys.stderr.write(on_one_line(f"warning: {database.service.name}: {note}") + "\n")
         before = begin_under_lock(locked, _checked if _runs_files(environment) else _checked_to_stamp)
-        heads = tuple(applied.id for applied in before.applied[-1:])
+        heads = before.service.heads([applied.id for applied in before.applied])
         steps = list(environment.context_opts["fn"](heads, None)) if _runs_files(environment) else []
         if steps:
             for step in steps:

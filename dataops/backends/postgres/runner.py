@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
@@ -69,7 +69,7 @@ class Runner:
             environment = EnvironmentContext(
                 Config(),
                 cast(ScriptDirectory, None),  # Alembic would look for files in it, but `fn` gives it the steps
-                fn=lambda heads, context: [_revision_step(step, module)],
+                fn=lambda heads, context: [_revision_step(self._service, step, module)],
             )
             environment.configure(
                 connection=connection,
@@ -158,8 +158,8 @@ class _Listener:
             )
 
 
-def stamp(connection: psycopg.Connection[DictRow], ours: OurTables, revision: str | None) -> None:
-    """Set the record to `revision` in the caller's transaction. None means that nothing is applied."""
+def stamp(connection: psycopg.Connection[DictRow], ours: OurTables, heads: Sequence[str]) -> None:
+    """Set the record to these revisions in the caller's transaction. None means that nothing is applied."""
     constraint = quoted(f"{ours.record.name}_pkc").replace("%", "%%")
     ours.execute(
         connection,
@@ -167,8 +167,8 @@ def stamp(connection: psycopg.Connection[DictRow], ours: OurTables, revision: st
         f"(version_num varchar(32) NOT NULL, CONSTRAINT {constraint} PRIMARY KEY (version_num))",
     )
     ours.execute(connection, "DELETE FROM {record}")
-    if revision is not None:
-        ours.execute(connection, "INSERT INTO {record} (version_num) VALUES (%s)", [revision])
+    for head in heads:
+        ours.execute(connection, "INSERT INTO {record} (version_num) VALUES (%s)", [head])
 
 
 def _surround(
@@ -200,14 +200,23 @@ def own_proxies(module: types.ModuleType, operations: Operations, environment: E
             setattr(module, name, environment)
 
 
-def _revision_step(step: Step, module: types.ModuleType) -> RevisionStep:
-    """The step as Alembic wants it. Its map has only this file and its parent, so that no other file is read."""
+def _revision_step(service: Service, step: Step, module: types.ModuleType) -> RevisionStep:
+    """The step as Alembic wants it. Its map has this file and those before it, without reading any other file.
+
+    Where the history has no branches, the parent is enough.
+    """
     migration = step.migration
     if not hasattr(module, "downgrade"):  # Alembic reads this function even when it only upgrades
         module.downgrade = lambda: None  # type: ignore[attr-defined]
     revision = Script(module, migration.id, str(migration.path))
-    parents = [Revision(migration.parent, None)] if migration.parent else []
-    revisions = RevisionMap(lambda: [*parents, revision])
+    if service.forked:
+        others = [
+            Revision(one.id, one.parents or None, dependencies=one.needs or None)
+            for one in service.migrations[: service.position[migration.id]]
+        ]
+    else:
+        others = [Revision(migration.parent, None)] if migration.parent else []
+    revisions = RevisionMap(lambda: [*others, revision])
     revisions.get_revisions((migration.id,))
     return RevisionStep(revisions, revision, step.direction is Direction.APPLY)
 

@@ -107,7 +107,7 @@ def _look(request: dict[str, Any], part: types.ModuleType, fence: Fence, pipe: _
     path = Path(request["path"])
     kind = kinds.named(request["kind"])
     service = Service(request["service"], kind, "", path.parent)
-    migration = Migration(request["id"], None, path, kind, request["text"].encode("latin-1"))
+    migration = Migration(request["id"], (), path, kind, request["text"].encode("latin-1"))
     step = Step(service.name, migration, Direction(request["direction"]))
     task: Task | None = None
     with fence.around(path, request["arguments"].get("socket", "")), warnings.catch_warnings():
