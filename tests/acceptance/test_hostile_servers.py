@@ -241,6 +241,21 @@ def test_a_client_encoding_that_is_set_from_outside_changes_nothing(pair: Projec
     assert pair("status", "--check", env={"PGCLIENTENCODING": "LATIN1"}).code == 0
 
 
+@pytest.mark.parametrize("style", ["SQL, DMY", "German", "Postgres, MDY"])
+def test_a_database_with_a_date_style_of_its_own(pair: Project, pg: psycopg.Connection[Any], style: str) -> None:
+    """psycopg reads times in the style ISO only. A migration still sees the style that the database says."""
+    database = pg.execute("SELECT quote_ident(current_database()) AS name").fetchone()
+    assert database is not None
+    pg.execute(f"ALTER DATABASE {database[0]} SET datestyle = '{style}'".encode())
+    seen = f"assert op.get_bind().exec_driver_sql('SHOW datestyle').scalar().startswith({style!r})"
+    pair.file("shop", "003", seen, seen)
+    for command in (["status"], ["plan"], ["history"], ["apply", "--yes"], ["wait", "--timeout", "5s"], ["status"]):
+        answer = pair(*command, "--service", "shop")
+        assert (answer.code, "Traceback" in answer.stderr) == (0, False), answer.stderr
+    assert pair("rollback", "--yes", "--steps", "2", "--service", "shop").code == 0
+    assert pair("history", env={"PGDATESTYLE": "SQL, YMD"}).code == 0
+
+
 @pytest.mark.parametrize("library", ["alembic", "sqlalchemy", "pymongo", "psycopg"])
 def test_a_package_of_ones_own_that_is_called_as_a_library(pair: Project, library: str) -> None:
     """In the folder it changes nothing, also for `python -m dataops`; in PYTHONPATH it is told by its path."""
