@@ -77,6 +77,7 @@ def main() -> NoReturn:
     os._exit = _exits
     folder, environ = os.getcwd(), dict(os.environ)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a KeyboardInterrupt would look like an error of the file
     while True:
         try:
             request = pipe.receive()
