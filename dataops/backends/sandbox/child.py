@@ -86,7 +86,7 @@ def main() -> NoReturn:
         gc.disable()  # what is imported stays: to look through it again and again takes a tenth of the time
         try:
             part = importlib.import_module(request["part"])
-        except ImportError as error:
+        except Exception as error:
             if (problem := libraries.explained(error)) is None:
                 raise
             pipe.send({"end": _refused(problem)})
