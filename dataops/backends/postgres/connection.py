@@ -43,11 +43,13 @@ class SearchPath:
 
     @property
     def shield(self) -> str:
-        """SQL that sets the search_path for our own statements: as at connect, but nothing comes before pg_catalog.
+        """SQL that sets what our own statements need: a search_path as at connect, but with pg_catalog first.
 
         A table `pg_locks` or an operator in a schema of the application must not answer instead of the server's.
+        psycopg reads times in the DateStyle ISO only, and a database, a role or PGDATESTYLE may say another one.
         """
-        return f"SET search_path = {', '.join(map(sql.quoted, self.schemas)) or 'pg_catalog'}, pg_temp"
+        schemas = ", ".join(map(sql.quoted, self.schemas)) or "pg_catalog"
+        return f"SET datestyle = 'ISO'; SET search_path = {schemas}, pg_temp"
 
 
 _IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)

@@ -25,7 +25,7 @@ from alembic.script.revision import Revision, RevisionMap
 from psycopg.rows import DictRow
 from sqlalchemy import Engine, event
 
-from dataops.backends.loading import function_name, load_module
+from dataops.backends.loading import function_name, function_of, load_module
 from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.engine import Another, MigrationEngine
 from dataops.backends.postgres.sql import quoted
@@ -179,8 +179,7 @@ def _surround(
     around: AbstractContextManager[object],
 ) -> None:
     """Replace the file's function with one that calls `before` and `after` too, and migrates inside of `around`."""
-    name = function_name(step)
-    migrate = getattr(module, name)
+    migrate = function_of(module, step)
 
     def run() -> None:
         before()
@@ -188,7 +187,7 @@ def _surround(
             migrate()
         after()
 
-    setattr(module, name, run)
+    setattr(module, function_name(step), run)
 
 
 def own_proxies(module: types.ModuleType, operations: Operations, environment: EnvironmentContext) -> None:
