@@ -380,3 +380,80 @@ def test_a_file_that_raises_one_of_our_errors_shows_no_password(shop: Project, r
     assert answer.code != 0
     history = shop("history", "--json")
     assert password not in answer.stdout + answer.stderr + history.stdout
+
+
+# --- a file that reaches out by itself
+
+
+OUTSIDE = {
+    "psycopg": "with psycopg.connect(URL) as other:\n    other.execute('UPDATE one SET n = n + 1')",
+    "an engine of its own": (
+        "with sa.create_engine(op.get_bind().engine.url).begin() as other:\n"
+        "    other.execute(sa.text('UPDATE one SET n = n + 1'))"
+    ),
+    "asynchronous": (
+        "async def act():\n"
+        "    async with await psycopg.AsyncConnection.connect(URL) as other:\n"
+        "        await other.execute('UPDATE one SET n = n + 1')\n"
+        "asyncio.run(act())"
+    ),
+    "in a thread": (
+        "def act():\n    with psycopg.connect(URL) as other:\n        other.execute('UPDATE one SET n = n + 1')\n"
+        "thread = threading.Thread(target=act)\nthread.start()\nthread.join()"
+    ),
+    "a program": (
+        "script = 'import os, psycopg; c = psycopg.connect(os.environ[\"SHOP_URL\"], autocommit=True)'\n"
+        "subprocess.run([sys.executable, '-c', script + '; c.execute(\"UPDATE one SET n = n + 1\")'], check=True)"
+    ),
+    "dblink": (
+        "act = sa.text('SELECT dblink_exec(:url, :sql)')\n"
+        "op.execute(act.bindparams(url=URL, sql='UPDATE one SET n = n + 1'))"
+    ),
+}
+"""Commits of which the connection of the step sees nothing."""
+OUTSIDE_HEAD = "import asyncio, os, subprocess, sys, threading, psycopg, sqlalchemy as sa\n"
+
+
+@pytest.fixture
+def one(pg: Connection) -> None:
+    """A table with a number that says how often something was done."""
+    pg.execute("CREATE EXTENSION dblink; CREATE TABLE one (n int); INSERT INTO one VALUES (0)")
+
+
+@pytest.mark.usefixtures("one")
+@pytest.mark.parametrize("act", OUTSIDE.values(), ids=OUTSIDE)
+def test_what_reached_out_is_not_tried_again_and_not_called_rolled_back(
+    shop: Project, pg: Connection, act: str
+) -> None:
+    late = "op.execute(\"DO $$ BEGIN RAISE EXCEPTION 'late' USING ERRCODE = '55P03'; END $$\")"
+    shop.file("shop", "002", f"URL = os.environ['SHOP_URL']\n{act}\n{late}", head=OUTSIDE_HEAD)
+    answer = shop("apply", "--yes")
+    assert (answer.code, rows(pg, "SELECT n FROM one")) == (1, [(1,)]), answer.stderr
+    assert "002 is half done" in answer.stderr
+    assert "by itself: what it did there is not known" in answer.stderr
+    assert "rolled back, again" not in answer.stderr
+    assert shop("apply", "--yes").code == 6
+
+
+@pytest.mark.usefixtures("one")
+@pytest.mark.parametrize("act", OUTSIDE.values(), ids=OUTSIDE)
+def test_what_is_killed_after_it_reached_out_is_interrupted(shop: Project, pg: Connection, act: str) -> None:
+    shop.file("shop", "002", f"URL = os.environ['SHOP_URL']\n{act}\nhere('after')", head=OUTSIDE_HEAD)
+    with shop.running("apply", "--yes") as process:
+        shop.reached("after")
+        process.kill()
+        process.wait()
+    shop.go("after")
+    answer = shop("apply", "--yes")
+    assert (answer.code, rows(pg, "SELECT n FROM one")) == (6, [(1,)]), answer.stderr
+
+
+@pytest.mark.usefixtures("one")
+@pytest.mark.parametrize("act", OUTSIDE.values(), ids=OUTSIDE)
+def test_what_reached_out_and_succeeded_is_applied_once(shop: Project, pg: Connection, act: str) -> None:
+    shop.file("shop", "002", f"URL = os.environ['SHOP_URL']\n{act}\nop.execute('CREATE TABLE t ()')", head=OUTSIDE_HEAD)
+    for _ in range(2):
+        answer = shop("apply", "--yes")
+        assert answer.code == 0, answer.stderr
+    assert (rows(pg, "SELECT n FROM one"), "t" in tables(pg)) == ([(1,)], True)
+    assert shop("status", "--check").code == 0

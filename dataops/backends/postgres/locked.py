@@ -20,7 +20,7 @@ from psycopg.rows import DictRow, dict_row, tuple_row
 from dataops.backends import Database, HalfDone, RolledBack, Waiting
 from dataops.backends.journal import to_fields
 from dataops.backends.locking import wait_for
-from dataops.backends.postgres import othertools, sql, state, tables
+from dataops.backends.postgres import othertools, outside, sql, state, tables
 from dataops.backends.postgres.connection import Server, WatchedConnection, error_text
 from dataops.backends.postgres.session import Session, StepTimeouts
 from dataops.backends.postgres.tables import OurTables
@@ -194,9 +194,19 @@ class PostgresLocked:
         def record() -> None:
             written.append(self._record(step, end, invalid))
 
+        def reach_out(what: str) -> None:
+            transaction.reach_out(what, self._connect_beside)
+
         with self._tally.counting():
             try:
-                self._runner.run(step, before=before, after=partial(self._after_file, step), record=record)
+                with outside.watching(step.migration.path.parent, reach_out):
+                    self._runner.run(
+                        step,
+                        before=before,
+                        after=partial(self._after_file, step),
+                        record=record,
+                        reach_out=reach_out,
+                    )
             except BaseException as error:
                 raise self._what_is_left(step, error, invalid) from error
             finally:
@@ -282,10 +292,15 @@ class PostgresLocked:
 
     def _connect_another(self) -> WatchedConnection:
         """Another real connection for the migration's engine, with the timeouts of a step."""
-        connection = self._server.connect()
+        connection = self._connect_beside()
+        self._transaction.add(connection)
+        return connection
+
+    def _connect_beside(self) -> WatchedConnection:
+        with outside.by_ourselves():
+            connection = self._server.connect()
         timeouts = StepTimeouts(self._service.timeouts.table_lock, self._service.timeouts.statement)
         connection.execute("; ".join(timeouts.statements).encode())
-        self._transaction.add(connection)
         return connection
 
     @cached_property
@@ -402,6 +417,8 @@ class PostgresLocked:
             cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps what the driver raised
             sqlstate = (cause.sqlstate or "") if isinstance(cause, psycopg.Error) else ""
             return RolledBack(error, error_text(error), sqlstate)
+        if outside_of_it := self._transaction.outside:
+            error.add_note(f"{outside_of_it} by itself: what it did there is not known, and is not rolled back")
         # The file may have left a role that can neither see nor write our tables.
         self._session.clean(self._timeouts(step))
         if not isinstance(error, MigrationFailed):
@@ -434,7 +451,7 @@ class PostgresLocked:
         `before` are the indexes that were invalid when the step began. One of them counts too if the file names it:
         CREATE INDEX CONCURRENTLY IF NOT EXISTS does nothing when an earlier try left an invalid index of that name.
         """
-        if self._transaction.is_one_transaction:
+        if self._transaction.is_one_transaction and not self._transaction.may_have_committed():
             return  # an index can only become invalid where something is committed before it is complete
         text = step.migration.text.decode(errors="replace")
         found = self._invalid_indexes(self._connection)
