@@ -348,6 +348,62 @@ def test_one_run_of_two_steps_is_what_two_runs_of_one_step_are(shop: Project, pg
     assert len([row for row in together if row[0] == "lock"]) == 1
 
 
+# What a file can leave behind on our side of the connection: on psycopg's object, on SQLAlchemy's engine, in psycopg
+# itself.
+OBJECTS = """
+bind = op.get_bind()
+raw = bind.connection.driver_connection
+class Shouting(psycopg.types.string.TextLoader):
+    def load(self, data):
+        return "LEAK " + super().load(data)
+for adapters in (raw.adapters, psycopg.adapters):
+    for name in ("int4", "int8", "text", "varchar", "oid", "bool"):
+        adapters.register_loader(name, Shouting)
+raw.row_factory = psycopg.rows.dict_row
+raw.cursor_factory, raw.server_cursor_factory = psycopg.ClientCursor, psycopg.RawServerCursor
+raw.prepare_threshold, raw.prepared_max = 1, 1
+raw.add_notice_handler(print)
+raw.add_notify_handler(print)
+for target in (bind, bind.engine):
+    sa.event.listen(target, "before_cursor_execute", lambda *_: None)
+sa.event.listen(bind.engine, "connect", lambda *_: pathlib.Path("leak").touch())
+bind.engine.update_execution_options(leak=True)
+bind.execution_options(leak=True)
+op.get_context().opts["leak"] = True
+"""
+
+LOOK_AT_OBJECTS = """
+bind = op.get_bind()
+raw = bind.connection.driver_connection
+with bind.engine.connect() as other:
+    other = other.exec_driver_sql("SELECT 1, 'text', 2::int8").fetchall()
+pathlib.Path("seen").write_text(repr([
+    bind.exec_driver_sql("SELECT 1, 'text', 2::int8").fetchall(), other,
+    raw.row_factory.__name__, raw.cursor_factory.__name__, raw.server_cursor_factory.__name__,
+    raw.prepare_threshold, raw.prepared_max, len(raw._notice_handlers), len(raw._notify_handlers), raw.autocommit,
+    len(list(bind.dispatch.before_cursor_execute)), len(list(bind.engine.dispatch.before_cursor_execute)),
+    dict(bind.get_execution_options()), dict(bind.engine.get_execution_options()), op.get_context().opts.get("leak"),
+]))
+"""
+
+
+def test_what_a_file_leaves_on_the_clients_side_does_not_act_on_the_next_one(shop: Project) -> None:
+    """As above: two runs of one step, and one run of two."""
+    head = "import pathlib, psycopg, psycopg.types.string, sqlalchemy as sa"
+    shop.file("shop", "002", OBJECTS, "op.execute('SELECT 1')", head=head)
+    shop.file("shop", "003", LOOK_AT_OBJECTS, "op.execute('SELECT 1')", head=head)
+    seen = []
+    runs: list[list[list[str]]] = [[["--to", "002"], []], [[]]]
+    for commands in runs:
+        for arguments in commands:
+            answer = shop("apply", "--yes", *arguments)
+            assert (answer.code, answer.stderr if answer.code else "") == (0, "")
+            assert not (shop.folder / "leak").exists()
+        seen.append((shop.folder / "seen").read_text())
+        assert shop("rollback", "--yes", "--to", "001").code == 0
+    assert seen[0] == seen[1]
+
+
 def test_a_step_whose_settings_forbid_it_can_still_be_recorded(shop: Project, pg: Connection) -> None:
     """The reset comes before our own writes too: a role that may write nothing of ours, and a time-out of 1 ms."""
     reader = f"reader_{pg.info.dbname}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import conninfo
+from psycopg.adapt import AdaptersMap
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
@@ -50,6 +51,9 @@ class SearchPath:
         return f"SET search_path = {', '.join(map(sql.quoted, self.schemas)) or 'pg_catalog'}, pg_temp"
 
 
+_ADAPTERS = AdaptersMap(psycopg.adapters)
+"""psycopg's own, as they are before a migration file changes them for the whole process."""
+_PREPARED_MAX = 100  # psycopg's default
 _IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 
@@ -67,6 +71,44 @@ class WatchedConnection(psycopg.Connection[DictRow]):
     """Seconds in which the server has to answer each question; None means no limit, as for the SQL of a migration."""
     _rolls_back = False
     _path: SearchPath | None = None
+    _own_adapters: AdaptersMap | None = None
+    _handlers: tuple[tuple[Callable[[Any], None], Any], ...] = ()
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        if self._own_adapters is None:
+            self._own_adapters = AdaptersMap(_ADAPTERS)
+        return self._own_adapters
+
+    def add_notice_handler(self, callback: Callable[[psycopg.errors.Diagnostic], None]) -> None:
+        super().add_notice_handler(callback)
+        self._handlers += ((self.remove_notice_handler, callback),)
+
+    def add_notify_handler(self, callback: Callable[[psycopg.Notify], None]) -> None:
+        super().add_notify_handler(callback)
+        self._handlers += ((self.remove_notify_handler, callback),)
+
+    def as_at_connect(self) -> None:
+        """Take back what SQLAlchemy and a migration file have set on this object. Not inside a transaction."""
+        if not self.autocommit:
+            self.autocommit = True
+        self.isolation_level = self.read_only = self.deferrable = None
+        self.end_file()
+        self.row_factory = dict_row
+
+    def end_file(self) -> None:
+        """Take back what a migration file has set, but the state of its transaction. Rows are as SQLAlchemy needs them.
+
+        A type that the file reads in its own way would otherwise come to us in that way too.
+        """
+        as_tuples(self)
+        self.cursor_factory, self.server_cursor_factory = psycopg.Cursor, psycopg.ServerCursor
+        self.prepare_threshold, self.prepared_max = None, _PREPARED_MAX
+        self._own_adapters = None
+        for remove, handler in self._handlers:
+            with suppress(ValueError):  # the file has removed it already
+                remove(handler)
+        self._handlers = ()
 
     def shielded(self) -> SearchPath:
         """Set the search_path for our own questions, and return what it was. It is read once for a connection."""
@@ -273,8 +315,13 @@ def as_dbapi(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     """Make a connection as SQLAlchemy expects it: idle, not in autocommit, and with rows as tuples."""
     assert connection.info.transaction_status is TransactionStatus.IDLE
     connection.autocommit = False
-    connection.row_factory = tuple_row
+    as_tuples(connection)
     return connection
+
+
+def as_tuples(connection: psycopg.Connection[Any]) -> None:
+    """Rows as SQLAlchemy needs them. Our own questions say with each cursor that they want rows as dicts."""
+    connection.row_factory = tuple_row
 
 
 def error_text(error: BaseException) -> str:

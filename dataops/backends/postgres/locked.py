@@ -276,12 +276,8 @@ class PostgresLocked:
             raise LockLost("the connection was lost", service=self._service.name)
         if connection.info.transaction_status is not TransactionStatus.IDLE:
             connection.rollback()
-        if not connection.autocommit:
-            connection.autocommit = True
         connection.answer_within = _answer_within(self._server)
-        # A migration file may have set these on the connection.
-        connection.isolation_level = connection.read_only = connection.deferrable = None
-        connection.row_factory = dict_row
+        connection.as_at_connect()
         return connection
 
     @cached_property
@@ -361,6 +357,7 @@ class PostgresLocked:
 
         Raises LockLost, and MigrationFailed when the file rolled back its own transaction.
         """
+        self._connection.end_file()
         self._session.end_file(self._timeouts(step), self.ours.path.shield)
         self._transaction.end_file(self._refuse_lost(self._connection))
         if not self._transaction.is_one_transaction and self._transaction.was_rolled_back():
