@@ -141,11 +141,11 @@ def test_an_invalid_index_is_not_taken_for_a_good_one(trial: Trial) -> None:
 
 def test_an_index_that_is_left_invalid_on_a_second_connection_fails_the_step(trial: Trial) -> None:
     body = """
-other = op.get_bind().engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-try:
-    other.exec_driver_sql("CREATE UNIQUE INDEX CONCURRENTLY t_001_id ON t_001 (id)")
-except sqlalchemy.exc.IntegrityError:
-    pass
+with op.get_bind().engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
+    try:
+        other.exec_driver_sql("CREATE UNIQUE INDEX CONCURRENTLY t_001_id ON t_001 (id)")
+    except sqlalchemy.exc.IntegrityError:
+        pass
 """
     trial.project.file("it", "003", body, head="import sqlalchemy")
     database = trial.database()

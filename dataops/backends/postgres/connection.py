@@ -223,7 +223,7 @@ class Server:
             connection.read_only = True
         except psycopg.Error as error:
             connection.close()
-            raise self.explained(error) from error
+            raise self.explained(error, connection) from error
         return connection
 
     @contextmanager
@@ -240,22 +240,18 @@ class Server:
             connection.shielded()
             yield connection
             connection.rollback()
-        except psycopg.errors.LockNotAvailable as error:
-            with suppress(psycopg.Error):  # then the first error has to do
-                raise self._held(connection) from error
-            raise self.explained(error) from error
         except (psycopg.Error, UnicodeError) as error:
-            raise self.explained(error) from error
+            raise self.explained(error, connection) from error
         finally:
             connection.close()
 
     @contextmanager
-    def explaining(self) -> Iterator[None]:
+    def explaining(self, connection: WatchedConnection) -> Iterator[None]:
         """Raise our own errors for those of the driver."""
         try:
             yield
         except (psycopg.Error, UnicodeError) as error:
-            raise self.explained(error) from error
+            raise self.explained(error, connection) from error
 
     def _held(self, connection: psycopg.Connection[DictRow]) -> LockNotObtained:
         """Who holds one of our tables, so that it cannot even be read."""
@@ -270,8 +266,14 @@ class Server:
             hint="wait for that session to end its transaction, or end it: SELECT pg_terminate_backend(PROCESS)",
         )
 
-    def explained(self, error: psycopg.Error | UnicodeError) -> DataopsError:
-        """Our error for one that psycopg raised on an open connection. A UnicodeError is about a server's answer."""
+    def explained(self, error: psycopg.Error | UnicodeError, connection: WatchedConnection) -> DataopsError:
+        """Our error for one that psycopg raised on this connection. A UnicodeError is about a server's answer.
+
+        If somebody holds a table of ours, the server is asked who it is.
+        """
+        if isinstance(error, psycopg.errors.LockNotAvailable):
+            with suppress(psycopg.Error):  # then the first error has to do
+                return self._held(connection)
         if isinstance(error, _NO_RIGHTS):
             return PermissionDenied(
                 error_text(error),

@@ -80,7 +80,7 @@ def lock(
         ours, notes = tables.settle(connection, tables.find(connection, server.service), server.service)
         yield PostgresLocked(database, server, connection, session, ours, notes)
     except (psycopg.Error, UnicodeError) as error:
-        raise server.explained(error) from error
+        raise server.explained(error, connection) from error
     finally:
         connection.close()
 
@@ -147,7 +147,7 @@ class PostgresLocked:
 
     def read(self) -> State:
         connection = self.idle_connection()
-        with self._server.explaining(), connection.transaction():
+        with self._server.explaining(connection), connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             return state.read(connection, self._server, self.ours)
 
