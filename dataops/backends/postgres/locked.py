@@ -112,12 +112,13 @@ def _refuse_pooler(connection: psycopg.Connection[DictRow], server: Server) -> N
 
 @dataclass(frozen=True)
 class _Ours:
-    """What our tables are like at one moment of a step: record and journal by oid, and by what they hold.
+    """What our tables are like at one moment of a step: record and journal by oid, by shape, and by what they hold.
 
     `rows` are the revisions of the record, and how many entries the journal has; `newest` is the last of these.
     """
 
-    oids: tuple[int | None, int | None]
+    oids: tuple[int | None, ...] = (None, None)
+    shapes: tuple[str, ...] = ("", "")
     rows: tuple[object, ...] = ()
     newest: int = 0
 
@@ -142,7 +143,7 @@ class PostgresLocked:
         self._connection = connection
         self._session = session
         self._transaction = StepTransaction(connection, ours)
-        self._ours_before = _Ours((None, None))
+        self._ours_before = _Ours()
         self._tally = Tally("rows", without_values)
 
     def read(self) -> State:
@@ -187,7 +188,7 @@ class PostgresLocked:
 
         def before() -> None:
             self._hold_off_other_tool(step)
-            self._ours_before = self._our_rows(self._oids())
+            self._ours_before = self._our_rows(self._our_shapes())
             transaction.begin()
             connection.answer_within = None  # a migration may take as long as it takes
 
@@ -371,14 +372,12 @@ class PostgresLocked:
 
     def _refuse_changed(self, step: Step) -> None:
         """Raise MigrationFailed when the file has changed our tables, or other rows of them than it may."""
-        before, now = self._ours_before, _Ours(self._oids())
-        names = (str(self.ours.record), str(self.ours.journal))
-        changed = [name for name, was, is_ in zip(names, before.oids, now.oids, strict=True) if was != is_]
-        what = "dropped, moved or replaced"
+        before, now = self._ours_before, self._our_shapes()
+        what, changed = "dropped, moved or replaced", self._differing(before.oids, now.oids)
         if not changed:
-            now = self._our_rows(now.oids, before.newest)
-            what = "changed the rows of"
-            changed = [name for name, was, is_ in zip(names, before.rows, now.rows, strict=True) if was != is_]
+            what, changed = "altered", self._differing(before.shapes, now.shapes)
+        if not changed:
+            what, changed = "changed the rows of", self._differing(before.rows, self._our_rows(now, before.newest).rows)
         if changed:
             raise MigrationFailed(
                 f"{step.migration.id} {what} {' and '.join(changed)}, where dataops and Alembic record what is applied",
@@ -387,19 +386,23 @@ class PostgresLocked:
                 hint="take that statement out of the file; docs/operations.md#a-file-that-changes-our-tables",
             )
 
-    def _our_rows(self, oids: tuple[int | None, int | None], newest: int = _NEWEST) -> _Ours:
-        """The revisions in the record, and how many entries the journal has up to this one."""
-        cursor = self._connection.cursor(row_factory=dict_row)
-        row = self.ours.execute(cursor, sql.ROWS, {"newest": newest}).fetchone()
-        return _Ours(oids, (row["heads"], row["entries"]), row["newest"] or 0)
+    def _differing(self, before: Sequence[object], now: Sequence[object]) -> list[str]:
+        names = (str(self.ours.record), str(self.ours.journal))
+        return [name for name, was, is_ in zip(names, before, now, strict=True) if was != is_]
 
-    def _oids(self) -> tuple[int | None, int | None]:
-        """The oids of the record and of the journal, None for one that does not exist."""
+    def _our_shapes(self) -> _Ours:
+        """The oids of the record and of the journal, None for one that does not exist, and their shapes."""
         assert self.ours.journal is not None
         names = {"record": self.ours.record.sql, "journal": self.ours.journal.sql}
-        row = self._connection.cursor(row_factory=dict_row).execute(sql.OIDS, names).fetchone()
-        assert row is not None
-        return row["record"], row["journal"]
+        cursor = self._connection.cursor(row_factory=dict_row)
+        rows = cursor.execute(sql.SHAPES, {**names, "columns": sorted(tables.OUR_COLUMNS)}).fetchall()
+        return _Ours(tuple(row["oid"] for row in rows), tuple(row["shape"] for row in rows))
+
+    def _our_rows(self, shapes: _Ours, newest: int = _NEWEST) -> _Ours:
+        """Also the revisions in the record, and how many entries the journal has up to this one."""
+        cursor = self._connection.cursor(row_factory=dict_row)
+        row = self.ours.execute(cursor, sql.ROWS, {"newest": newest}).fetchone()
+        return replace(shapes, rows=(row["heads"], row["entries"]), newest=row["newest"] or 0)
 
     def _what_is_left(self, step: Step, error: BaseException, invalid: set[str]) -> Exception:
         """The error to raise for a failed step. It says what the server reports as left of the step."""
