@@ -10,19 +10,17 @@ What is refused ends the process at once. So a file cannot catch the refusal, go
 from __future__ import annotations
 
 import _posixsubprocess
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import os
 import resource
 import sys
 import threading
 import types
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dataops.backends.connecting import wrap_connecting
 from dataops.backends.loading import is_beside
 
 Ended = Callable[[str, str, int], NoReturn]
@@ -87,7 +85,7 @@ class Fence:
         for name, words in _UNSEEN.items():
             setattr(os, name, self._instead(words))
         _posixsubprocess.fork_exec = self._instead(_STARTS)  # multiprocessing calls it without an audit event
-        sys.meta_path.insert(0, _Replacing(self._instead("it connects to a database")))
+        wrap_connecting(lambda _: self._instead("it connects to a database"))
         # Libraries in C may write files without telling Python. Only Linux counts memory in a way that can be limited.
         limits = {resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
         if sys.platform == "linux":
@@ -216,34 +214,6 @@ def _hide(refuse: Callable[[str], None], folder: Callable[[], Path]) -> set[str]
 
     os.environ.__class__ = Environ
     return hidden
-
-
-_CONNECTING = {"psycopg.generators": "connect", "psycopg2": "_connect", "MySQLdb": "connect", "pyodbc": "connect"}
-"""Functions of libraries that connect in C, by their modules."""
-
-
-class _Replacing(importlib.abc.MetaPathFinder):
-    """Replaces these functions when their modules are imported."""
-
-    def __init__(self, instead: Callable[..., Any]) -> None:
-        self._instead = instead
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name not in _CONNECTING:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec is None or spec.loader is None:
-            return spec
-        run = spec.loader.exec_module
-
-        def exec_module(module: types.ModuleType) -> None:
-            run(module)
-            setattr(module, _CONNECTING[name], self._instead)
-
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
 
 
 __all__ = ["Fence"]
