@@ -256,10 +256,12 @@ LATER_ROLLBACKS = {
     "by the bind's transaction": "op.get_bind().get_transaction().rollback()",
     "by the driver": "op.get_bind().connection.rollback()",
     "after an error": (
-        "try:\n    op.execute('SELECT 1 / 0')\nexcept Exception:\n    op.get_bind().connection.driver_connection.rollback()"
+        "try:\n    op.execute('SELECT 1 / 0')\nexcept Exception:\n"
+        "    op.get_bind().connection.driver_connection.rollback()"
     ),
     "a commit of what failed": (
-        "try:\n    op.execute('SELECT 1 / 0')\nexcept Exception:\n    op.get_bind().connection.driver_connection.commit()"
+        "try:\n    op.execute('SELECT 1 / 0')\nexcept Exception:\n"
+        "    op.get_bind().connection.driver_connection.commit()"
     ),
 }
 
