@@ -45,7 +45,7 @@ def message_of(error: BaseException) -> str:
     """The message of an exception, without secrets. It also works for an exception whose `__str__` raises."""
     try:
         return redact(str(error))
-    except Exception as problem:  # noqa: BLE001  a migration may raise any class, with any __str__
+    except BaseException as problem:  # noqa: BLE001  a migration may raise any class, with any __str__
         return f"no text, because its __str__ raised {type(problem).__name__}"
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import re
+import sys
 import traceback
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from dataops.errors import BrokenFile
+from dataops.errors import BrokenFile, DataopsError
 from dataops.model import Direction, Migration, Service, Step
 from dataops.redaction import describe, redact
 from dataops.text import shortened
@@ -18,13 +21,22 @@ _FRAMES = 10_000
 _LONGEST = 20_000  # characters of a traceback
 
 
+class Undescribable(Exception):
+    """Stands for an error of a file that cannot be described: its class raises when it is looked at."""
+
+
+class NotRun(Exception):
+    """The function of a file is a coroutine or a generator, so that calling it runs nothing of it."""
+
+
 def load_module(service: Service, migration: Migration) -> types.ModuleType:
     """Run the top level of a file. Raises BrokenFile when that fails, or when `upgrade` or `downgrade` is missing."""
     module = types.ModuleType(re.sub(r"\W", "_", migration.path.stem))
     module.__file__ = str(migration.path)
     try:
         # dont_inherit: otherwise the __future__ imports of this module would apply to the migration file too.
-        exec(compile(migration.text, str(migration.path), "exec", dont_inherit=True), module.__dict__)
+        code = compile(migration.text, str(migration.path), "exec", dont_inherit=True)
+        _called(exec, code, module.__dict__)
     except (Exception, SystemExit) as error:
         raise not_loaded(service, migration, error) from error
     for name in ("upgrade", "downgrade"):
@@ -44,9 +56,67 @@ def not_loaded(service: Service, migration: Migration, error: BaseException) -> 
     )
 
 
-def function_of(module: types.ModuleType, step: Step) -> Any:
-    """The function of a loaded file that does the step."""
-    return getattr(module, function_name(step))
+def function_of(module: types.ModuleType, step: Step) -> Callable[..., None]:
+    """The function of a loaded file that does the step.
+
+    It raises NotRun when it has run nothing, and Undescribable for an error that nothing could be said about. It
+    returns only in the process in which it was called.
+    """
+    name = function_name(step)
+    function = getattr(module, name)
+
+    def perform(*arguments: Any) -> None:
+        result = _called(function, *arguments)
+        if inspect.iscoroutine(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+            if not inspect.isasyncgen(result):
+                result.close()  # otherwise Python warns later that nobody has awaited it
+            raise NotRun(f"{name}() returned a {type(result).__name__}, so that nothing of it was run")
+
+    return perform
+
+
+def _called(code: Callable[..., Any], *arguments: Any) -> Any:
+    """Run code of a migration file, whatever it raises and however many processes it makes.
+
+    A child process that it has forked and that comes to the end of the code ends here. It would go on with our work
+    otherwise, on the connections of its parent.
+    """
+    ours = os.getpid()
+    try:
+        result = code(*arguments)
+    except BaseException as error:
+        if os.getpid() != ours:
+            _end_child(error)
+        if (problem := _problem_with(error)) is None:
+            raise
+        text = f"{type(error).__name__}, which cannot be described: that raised {type(problem).__name__}"
+        stand_in = Undescribable(text).with_traceback(sys.exc_info()[2])
+    else:
+        if os.getpid() != ours:
+            os._exit(0)
+        return result
+    raise stand_in  # here, where Python does not remember the other error as its context
+
+
+def _end_child(error: BaseException) -> NoReturn:
+    """End a child process as Python ends a process whose main program has raised this error."""
+    if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
+        os._exit((error.code or 0) & 0xFF)
+    os.write(2, "".join(traceback.format_exception(error)).encode(errors="backslashreplace"))
+    os._exit(1)
+
+
+def _problem_with(error: BaseException) -> BaseException | None:
+    """What is raised when an error is looked at as we look at it later: its class may do anything then."""
+    try:
+        traceback.TracebackException.from_exception(error, limit=1)
+        isinstance(error, DataopsError)  # asks for __class__
+        "".join(map(str, getattr(error, "__notes__", ())))
+        for name in ("orig", "statement", "diag", "details"):  # of SQLAlchemy, psycopg and pymongo
+            getattr(error, name, None)
+    except BaseException as problem:  # noqa: BLE001  an exception of a file may raise anything
+        return problem
+    return None
 
 
 def function_name(step: Step) -> str:
@@ -96,21 +166,24 @@ def _line_of(error: BaseException, migration: Migration) -> str:
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
     """The exceptions in a group, and in the groups in it, and then the group itself."""
-    if isinstance(error, BaseExceptionGroup):
-        for one in error.exceptions:
-            yield from _leaves(one)
-    yield error
+    left = [(error, False)]
+    while left:  # no recursion: see _trim
+        one, opened = left.pop()
+        if opened or not isinstance(one, BaseExceptionGroup):
+            yield one
+        else:
+            left += [(one, True), *((inner, False) for inner in reversed(one.exceptions))]
 
 
-def _trim(whole: traceback.TracebackException | None, migration: Migration) -> None:
+def _trim(whole: traceback.TracebackException, migration: Migration) -> None:
     """Take our own calls off the beginning, of the error and of those that led to it or are in it."""
-    if whole is None:
-        return
-    files = [bool(_file_of_migration(frame.filename, migration)) for frame in whole.stack]
-    if True in files:
-        del whole.stack[: files.index(True)]
-    for other in (whole.__cause__, whole.__context__, *(whole.exceptions or ())):
-        _trim(other, migration)
+    left = [whole]
+    while left:  # no recursion: a loop that chains each error to the one before may have made thousands
+        one = left.pop()
+        files = [bool(_file_of_migration(frame.filename, migration)) for frame in one.stack]
+        if True in files:
+            del one.stack[: files.index(True)]
+        left += [other for other in (one.__cause__, one.__context__, *(one.exceptions or ())) if other is not None]
 
 
 def _file_of_migration(name: str, migration: Migration) -> str:
@@ -120,6 +193,8 @@ def _file_of_migration(name: str, migration: Migration) -> str:
 
 
 __all__ = [
+    "NotRun",
+    "Undescribable",
     "function_name",
     "function_of",
     "is_beside",

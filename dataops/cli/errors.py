@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -11,7 +12,7 @@ import click
 from dataops import libraries
 from dataops.cli import termination
 from dataops.cli.session import Invocation
-from dataops.errors import CannotWrite, DataopsError, ExitCode, Stopped, UsageError
+from dataops.errors import CannotWrite, ConfigError, DataopsError, ExitCode, Stopped, UsageError
 from dataops.redaction import message_of, redact
 from dataops.text import visible
 
@@ -26,6 +27,7 @@ class AtOnce(BaseException):
 def guarded(command: Callable[[], int | None], invocation: Invocation) -> int:
     """Run a command and return its exit code. Everything that it raises is shown, also a bug of dataops."""
     try:
+        _refuse_lost_folder()
         return int(command() or 0)
     except click.ClickException as error:
         _report_usage(error, invocation)
@@ -36,20 +38,25 @@ def guarded(command: Callable[[], int | None], invocation: Invocation) -> int:
     except DataopsError as error:
         invocation.report_error(error)
         return error.exit_code
-    except ImportError as error:
+    except OSError as error:
+        problem = unwritable(error)
+        invocation.report_error(problem)
+        return problem.exit_code
+    except BaseException as error:  # noqa: BLE001  a file may raise any class, and Python would print its secrets
         hidden = libraries.explained(error)
         if hidden is None:
             invocation.report_bug(error)
             return ExitCode.FAILED
         invocation.report_error(hidden)
         return hidden.exit_code
+
+
+def _refuse_lost_folder() -> None:
+    """Refuse a working directory that was removed: neither our files nor those of a migration can be found in it."""
+    try:
+        os.getcwd()
     except OSError as error:
-        problem = unwritable(error)
-        invocation.report_error(problem)
-        return problem.exit_code
-    except BaseException as error:  # noqa: BLE001  a file may raise any class, and Python would print its secrets
-        invocation.report_bug(error)
-        return ExitCode.FAILED
+        raise ConfigError("the working directory does not exist any more", hint="go to one that does") from error
 
 
 def _report_usage(error: click.ClickException, invocation: Invocation) -> None:

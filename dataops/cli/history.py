@@ -17,7 +17,11 @@ from dataops.show import json, tables
 @command("history")
 @click.option("--run", "run_id", metavar="ID", help="Show only this run.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Show at most this number of entries."
+    "--limit",
+    type=click.IntRange(1, 2**31 - 1),
+    default=50,
+    show_default=True,
+    help="Show at most this number of entries.",
 )
 def history_command(session: Session, run_id: str | None, limit: int) -> None:
     """Show what runs did, over all services, newest first.

@@ -49,8 +49,11 @@ def paths(service: str, kind: Kind, folder: Path) -> list[Path]:
             service=service,
             hint="correct `folder` in dataops.toml, or create the folder",
         )
-    with os.scandir(place) as entries:
-        names = sorted(entry.name for entry in entries if is_migration(entry.name))
+    try:
+        with os.scandir(place) as entries:
+            names = sorted(entry.name for entry in entries if is_migration(entry.name))
+    except OSError as error:
+        raise ConfigError(f"{place}: {error.strerror}", service=service, hint="make the folder readable") from error
     return [place / name for name in names]
 
 
@@ -80,6 +83,8 @@ def _identity(service: str, path: Path, text: bytes, written: FileFormat) -> tup
 
 def _read_bytes(service: str, path: Path) -> bytes:
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # to read a pipe would never end
+            raise BrokenFile(f"{path}: not a regular file", service=service, hint="take it out of the folder")
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:

@@ -52,7 +52,7 @@ def load(path: Path) -> SavedPlan:
         content = json.loads(path.read_text())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", hint="make one: dataops plan --out FILE") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not a plan file", hint="make one: dataops plan --out FILE") from error
     if not isinstance(content, dict) or "digest" not in content:
         raise UsageError(f"{path} is not a plan file", hint="make one: dataops plan --out FILE")

@@ -343,9 +343,9 @@ def _explained(step: Step, error: BaseException, text: str, details: Details) ->
     left, decision = _what_is_left(step, error)
     if isinstance(cause, DataopsError):
         cause.service = cause.service or step.service
-        if decision:
+        if isinstance(error, HalfDone | RolledBack):
             cause.message += f"\n  {left}"
-            cause.hint = f"{cause.hint}; then: {decision}"
+            cause.hint += f"; then: {decision}" if decision else ""
         return cause
     lines = [f"{step.direction.value} {step.migration.id} failed", text, f"at {details.place}", str(details.sent), left]
     cut_off = isinstance(error, HalfDone) and error.cut_off and not step.migration.repeatable

@@ -11,7 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from dataops.dev import postgres_server
 from tests.projects import Project
+from tests.servers import fresh_postgres
 
 Connection = psycopg.Connection[Any]
 
@@ -241,8 +243,10 @@ def test_a_file_that_rolls_its_own_transaction_back_fails(shop: Project, pg: Con
     answer = shop("apply", "--yes")
     assert answer.code == 1
     assert "rolled back its own transaction" in answer.stderr
+    assert "The change was rolled back" in answer.stderr
     assert tables(pg) == set()
-    assert shop("status", "--json").json["services"][0]["pending"] == ["002"]
+    status = shop("status", "--json").json["services"][0]
+    assert (status["pending"], status["interrupted"]) == (["002"], None)
 
 
 LATER_ROLLBACKS = {
@@ -252,10 +256,12 @@ LATER_ROLLBACKS = {
     "by the bind's transaction": "op.get_bind().get_transaction().rollback()",
     "by the driver": "op.get_bind().connection.rollback()",
     "after an error": (
-        "try:\n    op.execute('SELECT 1 / 0')\nexcept Exception:\n    op.get_bind().connection.driver_connection.rollback()"
+        "try:\n    op.execute('SELECT 1 / 0')\nexcept Exception:\n"
+        "    op.get_bind().connection.driver_connection.rollback()"
     ),
     "a commit of what failed": (
-        "try:\n    op.execute('SELECT 1 / 0')\nexcept Exception:\n    op.get_bind().connection.driver_connection.commit()"
+        "try:\n    op.execute('SELECT 1 / 0')\nexcept Exception:\n"
+        "    op.get_bind().connection.driver_connection.commit()"
     ),
 }
 
@@ -272,6 +278,19 @@ def test_a_file_that_commits_and_rolls_back_what_came_after_fails(shop: Project,
     assert "part of it is committed" in answer.stderr.lower()
     assert tables(pg) == {"t"}
     assert shop("apply", "--yes").code == 6
+
+
+def test_a_file_that_prepares_its_transaction_fails(project: Project) -> None:
+    """Else it would be recorded as applied, while what it did waits for somebody to commit it."""
+    with postgres_server(settings=["max_prepared_transactions=2"]) as server, fresh_postgres(server) as url:
+        project.add("shop", url)
+        project.file("shop", "001", "op.execute('CREATE TABLE t ()')\nop.execute(\"PREPARE TRANSACTION 'later'\")")
+        answer = project("apply", "--yes")
+        assert answer.code == 1, answer.stderr
+        assert "PREPARE TRANSACTION: what it did waits" in answer.stderr
+        assert project("apply", "--yes").code == 6
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("ROLLBACK PREPARED 'later'")
 
 
 READERS = {
@@ -399,6 +418,62 @@ def test_one_run_of_two_steps_is_what_two_runs_of_one_step_are(shop: Project, pg
     assert len([row for row in together if row[0] == "lock"]) == 1
 
 
+# What a file can leave behind on our side of the connection: on psycopg's object, on SQLAlchemy's engine, in psycopg
+# itself.
+OBJECTS = """
+bind = op.get_bind()
+raw = bind.connection.driver_connection
+class Shouting(psycopg.types.string.TextLoader):
+    def load(self, data):
+        return "LEAK " + super().load(data)
+for adapters in (raw.adapters, psycopg.adapters):
+    for name in ("int4", "int8", "text", "varchar", "oid", "bool"):
+        adapters.register_loader(name, Shouting)
+raw.row_factory = psycopg.rows.dict_row
+raw.cursor_factory, raw.server_cursor_factory = psycopg.ClientCursor, psycopg.RawServerCursor
+raw.prepare_threshold, raw.prepared_max = 1, 1
+raw.add_notice_handler(print)
+raw.add_notify_handler(print)
+for target in (bind, bind.engine):
+    sa.event.listen(target, "before_cursor_execute", lambda *_: None)
+sa.event.listen(bind.engine, "connect", lambda *_: pathlib.Path("leak").touch())
+bind.engine.update_execution_options(leak=True)
+bind.execution_options(leak=True)
+op.get_context().opts["leak"] = True
+"""
+
+LOOK_AT_OBJECTS = """
+bind = op.get_bind()
+raw = bind.connection.driver_connection
+with bind.engine.connect() as other:
+    other = other.exec_driver_sql("SELECT 1, 'text', 2::int8").fetchall()
+pathlib.Path("seen").write_text(repr([
+    bind.exec_driver_sql("SELECT 1, 'text', 2::int8").fetchall(), other,
+    raw.row_factory.__name__, raw.cursor_factory.__name__, raw.server_cursor_factory.__name__,
+    raw.prepare_threshold, raw.prepared_max, len(raw._notice_handlers), len(raw._notify_handlers), raw.autocommit,
+    len(list(bind.dispatch.before_cursor_execute)), len(list(bind.engine.dispatch.before_cursor_execute)),
+    dict(bind.get_execution_options()), dict(bind.engine.get_execution_options()), op.get_context().opts.get("leak"),
+]))
+"""
+
+
+def test_what_a_file_leaves_on_the_clients_side_does_not_act_on_the_next_one(shop: Project) -> None:
+    """As above: two runs of one step, and one run of two."""
+    head = "import pathlib, psycopg, psycopg.types.string, sqlalchemy as sa"
+    shop.file("shop", "002", OBJECTS, "op.execute('SELECT 1')", head=head)
+    shop.file("shop", "003", LOOK_AT_OBJECTS, "op.execute('SELECT 1')", head=head)
+    seen = []
+    runs: list[list[list[str]]] = [[["--to", "002"], []], [[]]]
+    for commands in runs:
+        for arguments in commands:
+            answer = shop("apply", "--yes", *arguments)
+            assert (answer.code, answer.stderr if answer.code else "") == (0, "")
+            assert not (shop.folder / "leak").exists()
+        seen.append((shop.folder / "seen").read_text())
+        assert shop("rollback", "--yes", "--to", "001").code == 0
+    assert seen[0] == seen[1]
+
+
 def test_a_step_whose_settings_forbid_it_can_still_be_recorded(shop: Project, pg: Connection) -> None:
     """The reset comes before our own writes too: a role that may write nothing of ours, and a time-out of 1 ms."""
     reader = f"reader_{pg.info.dbname}"
@@ -431,3 +506,80 @@ def test_a_file_that_raises_one_of_our_errors_shows_no_password(shop: Project, r
     assert answer.code != 0
     history = shop("history", "--json")
     assert password not in answer.stdout + answer.stderr + history.stdout
+
+
+# --- a file that reaches out by itself
+
+
+OUTSIDE = {
+    "psycopg": "with psycopg.connect(URL) as other:\n    other.execute('UPDATE one SET n = n + 1')",
+    "an engine of its own": (
+        "with sa.create_engine(op.get_bind().engine.url).begin() as other:\n"
+        "    other.execute(sa.text('UPDATE one SET n = n + 1'))"
+    ),
+    "asynchronous": (
+        "async def act():\n"
+        "    async with await psycopg.AsyncConnection.connect(URL) as other:\n"
+        "        await other.execute('UPDATE one SET n = n + 1')\n"
+        "asyncio.run(act())"
+    ),
+    "in a thread": (
+        "def act():\n    with psycopg.connect(URL) as other:\n        other.execute('UPDATE one SET n = n + 1')\n"
+        "thread = threading.Thread(target=act)\nthread.start()\nthread.join()"
+    ),
+    "a program": (
+        "script = 'import os, psycopg; c = psycopg.connect(os.environ[\"SHOP_URL\"], autocommit=True)'\n"
+        "subprocess.run([sys.executable, '-c', script + '; c.execute(\"UPDATE one SET n = n + 1\")'], check=True)"
+    ),
+    "dblink": (
+        "act = sa.text('SELECT dblink_exec(:url, :sql)')\n"
+        "op.execute(act.bindparams(url=URL, sql='UPDATE one SET n = n + 1'))"
+    ),
+}
+"""Commits of which the connection of the step sees nothing."""
+OUTSIDE_HEAD = "import asyncio, os, subprocess, sys, threading, psycopg, sqlalchemy as sa\n"
+
+
+@pytest.fixture
+def one(pg: Connection) -> None:
+    """A table with a number that says how often something was done."""
+    pg.execute("CREATE EXTENSION dblink; CREATE TABLE one (n int); INSERT INTO one VALUES (0)")
+
+
+@pytest.mark.usefixtures("one")
+@pytest.mark.parametrize("act", OUTSIDE.values(), ids=OUTSIDE)
+def test_what_reached_out_is_not_tried_again_and_not_called_rolled_back(
+    shop: Project, pg: Connection, act: str
+) -> None:
+    late = "op.execute(\"DO $$ BEGIN RAISE EXCEPTION 'late' USING ERRCODE = '55P03'; END $$\")"
+    shop.file("shop", "002", f"URL = os.environ['SHOP_URL']\n{act}\n{late}", head=OUTSIDE_HEAD)
+    answer = shop("apply", "--yes")
+    assert (answer.code, rows(pg, "SELECT n FROM one")) == (1, [(1,)]), answer.stderr
+    assert "002 is half done" in answer.stderr
+    assert "by itself: what it did there is not known" in answer.stderr
+    assert "rolled back, again" not in answer.stderr
+    assert shop("apply", "--yes").code == 6
+
+
+@pytest.mark.usefixtures("one")
+@pytest.mark.parametrize("act", OUTSIDE.values(), ids=OUTSIDE)
+def test_what_is_killed_after_it_reached_out_is_interrupted(shop: Project, pg: Connection, act: str) -> None:
+    shop.file("shop", "002", f"URL = os.environ['SHOP_URL']\n{act}\nhere('after')", head=OUTSIDE_HEAD)
+    with shop.running("apply", "--yes") as process:
+        shop.reached("after")
+        process.kill()
+        process.wait()
+    shop.go("after")
+    answer = shop("apply", "--yes")
+    assert (answer.code, rows(pg, "SELECT n FROM one")) == (6, [(1,)]), answer.stderr
+
+
+@pytest.mark.usefixtures("one")
+@pytest.mark.parametrize("act", OUTSIDE.values(), ids=OUTSIDE)
+def test_what_reached_out_and_succeeded_is_applied_once(shop: Project, pg: Connection, act: str) -> None:
+    shop.file("shop", "002", f"URL = os.environ['SHOP_URL']\n{act}\nop.execute('CREATE TABLE t ()')", head=OUTSIDE_HEAD)
+    for _ in range(2):
+        answer = shop("apply", "--yes")
+        assert answer.code == 0, answer.stderr
+    assert (rows(pg, "SELECT n FROM one"), "t" in tables(pg)) == ([(1,)], True)
+    assert shop("status", "--check").code == 0

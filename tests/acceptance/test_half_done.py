@@ -186,7 +186,7 @@ def test_a_half_done_step_comes_first(
 def test_a_run_waits_for_a_step_whose_run_may_have_died(
     project: Project, mongo_url: str, mongo_db: Database[dict[str, Any]], promise: str, then: str, code: int
 ) -> None:
-    """While the lease of a killed rollback lasts, the record still shows its step: an apply seems to have nothing to do."""
+    """As long as the lease of a killed rollback lasts, the record shows its step: nothing seems to be left to apply."""
     project.add("bank", mongo_url, timeouts={"lease": "8s"}, onto_existing=True)
     project.file("bank", "001", "db.c.insert_one({'a': 0, 'b': 0})", "db.c.drop()")
     add_step(project, "bank", promise)

@@ -135,6 +135,98 @@ def test_every_way_out_of_a_migration_is_a_failure_of_that_migration(two: Projec
     assert two("status", "--json", "--service", service).json["services"][0]["pending"] == ["003"]
 
 
+# Errors that run code of their own when they are looked at. Each of them left the step as interrupted; some made the
+# command end with 0 and without a word.
+ODD_ERRORS = {
+    "a text that exits": "class Odd(Exception):\n    def __str__(self): raise SystemExit(0)\nraise Odd",
+    "a text that interrupts": "class Odd(Exception):\n    def __str__(self): raise KeyboardInterrupt\nraise Odd",
+    "a text that ends the process": ("import os\nclass Odd(Exception):\n    def __str__(self): os._exit(0)\nraise Odd"),
+    "a cause that exits": (
+        "class Odd(Exception):\n    @property\n    def __cause__(self): raise SystemExit(0)\nraise Odd"
+    ),
+    "a class that exits": (
+        "class Odd(Exception):\n    @property\n    def __class__(self): raise SystemExit(0)\nraise Odd"
+    ),
+    "details that exit": (
+        "class Odd(Exception):\n    @property\n    def details(self): raise SystemExit(0)\nraise Odd"
+    ),
+    "notes that are none": "error = type('Odd', (ValueError,), {})()\nerror.__notes__ = 5\nraise error",
+    "a long chain": (
+        "error = None\n"
+        "for number in range(3000):\n"
+        "    after = ValueError('Odd')\n"
+        "    after.__cause__, error = error, after\n"
+        "raise error"
+    ),
+    "deep groups": (
+        "error = ValueError('x')\n"
+        "for _ in range(3000):\n"
+        "    error = type('Odd', (ExceptionGroup,), {})('Odd', [error])\n"
+        "raise error"
+    ),
+}
+
+
+@pytest.mark.parametrize("odd", ODD_ERRORS.values(), ids=ODD_ERRORS)
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_error_that_does_something_when_it_is_looked_at_is_a_failure_like_any_other(
+    two: Project, service: str, odd: str
+) -> None:
+    write = "op.execute('CREATE TABLE z ()')" if service == "shop" else "db.z.insert_one({'_id': 1})"
+    two.file(service, "003", f"{write}\n{odd}")
+    two.file(service, "004", head=odd)
+    assert two("plan", "--service", service).code == 4  # 004 cannot be imported
+    two.path(service, "004").unlink()
+    answer = two("apply", "--yes", "--service", service)
+    assert (answer.code, "Traceback" in answer.stderr) == (1, False)
+    assert "003 failed" in answer.stderr
+    assert "Odd" in answer.stderr
+    assert "at 003.py:" in answer.stderr
+    assert ("Part of it is done" if service == "bank" else "was rolled back") in answer.stderr
+    newest = two("history", "--json", "--limit", "1", "--service", service).json["entries"][0]
+    assert (newest["migration"], newest["event"]) == ("003", "failed")
+
+
+@pytest.mark.parametrize("keyword", ["async def", "def"])
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_function_of_which_nothing_is_run_has_failed(two: Project, service: str, keyword: str) -> None:
+    write = "op.execute('CREATE TABLE z ()')" if service == "shop" else "db.z.insert_one({'_id': 1})"
+    path = two.file(service, "003", write + ("\nyield" if keyword == "def" else ""))
+    path.write_text(path.read_text().replace("def upgrade(", f"{keyword} upgrade("))
+    kind = "generator" if keyword == "def" else "coroutine"
+    assert f"upgrade() returned a {kind}, so that nothing of it was run" in two("plan", "--service", service).stdout
+    assert two("plan", "--detailed-exitcode", "--service", service).code == 4
+    answer = two("apply", "--yes", "--service", service)
+    assert (answer.code, f"returned a {kind}" in answer.stderr) == (1, True)
+    assert two("status", "--json", "--service", service).json["services"][0]["pending"] == ["003"]
+
+
+@pytest.mark.parametrize(
+    ("child", "status"),
+    [("", 0), ("raise ValueError('of the child')", 1), ("raise SystemExit(7)", 7), ("os._exit(0)", 0)],
+    ids=["that returns", "that raises", "that exits", "that ends"],
+)
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_process_that_a_file_forks_does_not_go_on_with_our_work(
+    two: Project, service: str, child: str, status: int
+) -> None:
+    """The child has the same connections. One that came out of the file would commit and write into the journal."""
+    up = f"import os\nif (child := os.fork()) == 0:\n    {child or 'return'}\n"
+    two.file(service, "003", f"{up}assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == {status}")
+    answer = two("apply", "--yes", "--json", "--service", service)
+    assert (answer.code, answer.json["exit_code"]) == (0, 0)
+    assert ("of the child" in answer.stderr) is (status == 1)
+    entries = two("history", "--json", "--service", service).json["entries"]
+    assert [e["event"] for e in entries if e["migration"] == "003"] == ["succeeded", "started"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_process_that_a_file_forks_at_its_import_does_not_go_on_either(two: Project, service: str) -> None:
+    two.file(service, "003", head="import os\nif (child := os.fork()):\n    os.waitpid(child, 0)")
+    answer = two("apply", "--yes", "--json", "--service", service)
+    assert answer.json["exit_code"] == 0
+
+
 @pytest.mark.parametrize("service", ["shop", "bank"])
 def test_a_failure_says_where_in_the_file_also_in_a_helper(two: Project, service: str) -> None:
     head = "def helper():\n    raise KeyError('no')"

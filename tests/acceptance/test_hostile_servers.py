@@ -241,6 +241,53 @@ def test_a_client_encoding_that_is_set_from_outside_changes_nothing(pair: Projec
     assert pair("status", "--check", env={"PGCLIENTENCODING": "LATIN1"}).code == 0
 
 
+@pytest.mark.parametrize("style", ["SQL, DMY", "German", "Postgres, MDY"])
+def test_a_database_with_a_date_style_of_its_own(pair: Project, pg: psycopg.Connection[Any], style: str) -> None:
+    """psycopg reads times in the style ISO only. A migration still sees the style that the database says."""
+    database = pg.execute("SELECT quote_ident(current_database()) AS name").fetchone()
+    assert database is not None
+    pg.execute(f"ALTER DATABASE {database[0]} SET datestyle = '{style}'".encode())
+    seen = f"assert op.get_bind().exec_driver_sql('SHOW datestyle').scalar().startswith({style!r})"
+    pair.file("shop", "003", seen, seen)
+    for command in (["status"], ["plan"], ["history"], ["apply", "--yes"], ["wait", "--timeout", "5s"], ["status"]):
+        answer = pair(*command, "--service", "shop")
+        assert (answer.code, "Traceback" in answer.stderr) == (0, False), answer.stderr
+    assert pair("rollback", "--yes", "--steps", "2", "--service", "shop").code == 0
+    assert pair("history", env={"PGDATESTYLE": "SQL, YMD"}).code == 0
+
+
+def test_a_library_of_ones_own_that_cannot_be_imported(pair: Project) -> None:
+    for library in ("alembic", "sqlalchemy", "pymongo", "bson", "psycopg", "prometheus_client"):
+        own = pair.folder / f"for_{library}" / library
+        own.mkdir(parents=True)
+        (own / "__init__.py").write_text("raise RuntimeError('mine')")
+        command = ["status", "--metrics-file", "m.prom"] if library == "prometheus_client" else ["plan"]
+        answer = pair(*command, env={"PYTHONPATH": str(own.parent)})
+        no_bug(answer, 4)
+        assert f"{own}/__init__.py cannot be imported: RuntimeError: mine" in answer.stderr
+
+
+def test_files_that_are_no_files(pair: Project) -> None:
+    pipe = pair.path("shop", "003")
+    os.mkfifo(pipe)
+    answer = pair("plan")
+    no_bug(answer, 4)
+    assert f"{pipe}: not a regular file" in answer.stderr
+    deep = pair.folder / "deep.plan"
+    deep.write_text("[" * 100_000)
+    pipe.unlink()
+    answer = pair("apply", "deep.plan")
+    no_bug(answer, 64)
+    assert "deep.plan is not a plan file" in answer.stderr
+
+
+@pytest.mark.parametrize("limit", [2**31, 2**63, 10**30])
+def test_a_limit_that_no_database_can_count_to_is_a_wrong_option(pair: Project, limit: int) -> None:
+    for name in ("shop", "bank"):
+        answer = pair("history", "--service", name, "--limit", str(limit))
+        assert (answer.code, "Traceback" in answer.stderr) == (64, False)
+
+
 @pytest.mark.parametrize("library", ["alembic", "sqlalchemy", "pymongo", "psycopg"])
 def test_a_package_of_ones_own_that_is_called_as_a_library(pair: Project, library: str) -> None:
     """In the folder it changes nothing, also for `python -m dataops`; in PYTHONPATH it is told by its path."""

@@ -138,6 +138,28 @@ REACHES_OUT = {
         import ctypes
         ctypes.CDLL(None).system(b"touch seen")  # here
     """,
+    "C that Python has loaded": """
+        import ctypes
+        ctypes.pythonapi.system(b"touch seen")  # here
+    """,
+    "SQLite in memory, which can write files too": """
+        import sqlite3
+        memory = sqlite3.connect(":memory:")  # here
+        memory.execute("CREATE TABLE t (id int)")
+        memory.execute("VACUUM INTO 'seen'")
+    """,
+    "a copy of all variables": """
+        import os
+        url = os.environ.copy()["SHOP_URL"]  # here
+    """,
+    "all variables and one more": """
+        import os
+        url = {**os.environ, "X": "y"}["BANK_URL_CON"]  # here
+    """,
+    "all variables one by one": """
+        import os
+        url = next(value for name, value in os.environ.items() if name.endswith("_URL"))  # here
+    """,
 }
 
 
@@ -305,6 +327,7 @@ def _running_below(folder: Path) -> list[str]:
     [
         ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "Killed"),
         ("import ctypes\nctypes.string_at(0)", "Segmentation fault"),
+        ("import signal\nsignal.raise_signal(signal.SIGINT)", "Interrupt"),  # in a run, it is a signal to dataops
     ],
 )
 @pytest.mark.parametrize("service", SERVICES)

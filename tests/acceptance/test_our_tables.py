@@ -621,6 +621,47 @@ def test_rows_of_ours_that_a_file_changes_unseen_are_found_and_rolled_back(
     assert events(shop) == [("001", "started"), ("001", "succeeded"), ("002", "started"), ("002", "failed")]
 
 
+SHAPES = {
+    "a column of the journal has another name": "ALTER TABLE dataops_history.dataops_journal RENAME COLUMN at TO since",
+    "a column of the journal is gone": "ALTER TABLE dataops_history.dataops_journal DROP COLUMN reason",
+    "rows of the record are hidden": "ALTER TABLE public.alembic_version ENABLE ROW LEVEL SECURITY",
+    "rows of the journal are hidden": "ALTER TABLE dataops_history.dataops_journal ENABLE ROW LEVEL SECURITY",
+}
+
+
+@pytest.mark.parametrize("harm", SHAPES.values(), ids=SHAPES)
+def test_tables_of_ours_that_a_file_alters_unseen_are_found_and_rolled_back(
+    shop: Project, pg: Connection, harm: str
+) -> None:
+    """A journal without one of its columns is not found by the next run, which would say that nothing was ever done."""
+    done(shop, "apply", "--yes")
+    shop.file("shop", "002", f"op.get_bind().exec_driver_sql({harm[:3]!r} + {harm[3:]!r}) if time else None")
+    answer = shop("apply", "--yes")
+    assert (answer.code, "002 altered" in answer.stderr) == (1, True), answer.stderr
+    assert heads(pg) == ["001"]
+    assert events(shop) == [("001", "started"), ("001", "succeeded"), ("002", "started"), ("002", "failed")]
+
+
+@pytest.mark.parametrize("table", ["public.alembic_version", "dataops_history.dataops_journal"])
+def test_rows_that_the_server_hides_from_a_user_are_not_taken_for_none(
+    shop: Project, pg: Connection, table: str
+) -> None:
+    """Row-level security without a policy: a reader sees an empty table, and not an error."""
+    done(shop, "apply", "--yes")
+    pg.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY".encode())
+    grants = "GRANT SELECT ON public.alembic_version, dataops_history.dataops_journal TO {role}"
+    with role(pg, "looker", "GRANT USAGE ON SCHEMA dataops_history TO {role}", grants) as url:
+        shop.env["SHOP_URL"] = url
+        for command in (["status"], ["plan"], ["wait", "--timeout", "1s"], ["history"], ["apply", "--yes"]):
+            if command == ["history"] and "journal" not in table:
+                continue
+            answer = shop(*command)
+            assert answer.code == 10, (command, answer)
+            assert f"row-level security hides the rows of {table}" in answer.stderr
+        pg.execute(f"CREATE POLICY all_rows ON {table} FOR SELECT USING (true)".encode())
+        done(shop, "status", "--check")
+
+
 def test_a_group_that_owns_the_journal_can_use_it_after_one_of_its_members_moved_it(
     shop: Project, pg: Connection
 ) -> None:

@@ -130,12 +130,12 @@ def test_a_narrow_encoding_is_no_error(two: Project, encoding: str) -> None:
         assert "Traceback" not in done.stderr
 
 
-def test_a_working_directory_that_is_gone_is_told(two: Project) -> None:
+@pytest.mark.parametrize("command", ["status", "plan", "lint --no-squawk"])
+def test_a_working_directory_that_is_gone_is_told(two: Project, command: str) -> None:
     (two.folder / "gone").mkdir()
-    done = _shell(two, 'cd gone; rmdir "$PWD"; dataops status')
-    assert done.returncode in (4, 10)
-    assert "error: " in done.stderr
-    assert "Traceback" not in done.stderr
+    done = _shell(two, f'cd gone; rmdir "$PWD"; dataops {command} --config {two.folder}/dataops.toml')
+    assert (done.returncode, "Traceback" in done.stderr) == (4, False)
+    assert "error: the working directory does not exist any more" in done.stderr
 
 
 def test_a_bug_of_ours_is_told_as_one_in_every_format(two: Project, tmp_path: Path) -> None:

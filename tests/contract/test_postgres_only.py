@@ -139,6 +139,25 @@ def test_an_invalid_index_is_not_taken_for_a_good_one(trial: Trial) -> None:
             run(locked, trial.step("003"))
 
 
+def test_an_index_that_is_left_invalid_on_a_second_connection_fails_the_step(trial: Trial) -> None:
+    body = """
+with op.get_bind().engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
+    try:
+        other.exec_driver_sql("CREATE UNIQUE INDEX CONCURRENTLY t_001_id ON t_001 (id)")
+    except sqlalchemy.exc.IntegrityError:
+        pass
+"""
+    trial.project.file("it", "003", body, head="import sqlalchemy")
+    database = trial.database()
+    with held(database) as locked:
+        run(locked, trial.step("001"))
+        run(locked, trial.step("002"))
+        with psycopg.connect(trial.url, autocommit=True) as connection:
+            connection.execute("INSERT INTO t_001 VALUES (1), (1)")
+        with pytest.raises(MigrationFailed, match="t_001_id is invalid"):
+            run(locked, trial.step("003"))
+
+
 def test_a_step_outside_of_a_transaction_is_recorded_at_its_end(trial: Trial) -> None:
     trial.project.file("it", "003", CONCURRENTLY.format(unique=""))
     assert not trial.step("003").migration.atomic

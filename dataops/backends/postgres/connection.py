@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
 import psycopg
 from psycopg import conninfo
+from psycopg.adapt import AdaptersMap
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
@@ -43,13 +44,18 @@ class SearchPath:
 
     @property
     def shield(self) -> str:
-        """SQL that sets the search_path for our own statements: as at connect, but nothing comes before pg_catalog.
+        """SQL that sets what our own statements need: a search_path as at connect, but with pg_catalog first.
 
         A table `pg_locks` or an operator in a schema of the application must not answer instead of the server's.
+        psycopg reads times in the DateStyle ISO only, and a database, a role or PGDATESTYLE may say another one.
         """
-        return f"SET search_path = {', '.join(map(sql.quoted, self.schemas)) or 'pg_catalog'}, pg_temp"
+        schemas = ", ".join(map(sql.quoted, self.schemas)) or "pg_catalog"
+        return f"SET datestyle = 'ISO'; SET search_path = {schemas}, pg_temp"
 
 
+_ADAPTERS = AdaptersMap(psycopg.adapters)
+"""psycopg's own, as they are before a migration file changes them for the whole process."""
+_PREPARED_MAX = 100  # psycopg's default
 _IN_TRANSACTION = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 
@@ -61,11 +67,15 @@ class _WatchedCursor(psycopg.Cursor[DictRow]):
         assert isinstance(connection, WatchedConnection)
         before = connection.commits, connection.rollbacks
         super().execute(*args, **more)
-        if connection.commits != before[0] and connection.rollbacks == before[1]:
-            answers = {self.statusmessage}
+        if connection.commits != before[0]:
+            answers = [self.statusmessage]
             while self.nextset():  # a text of several statements
-                answers.add(self.statusmessage)
-            connection.rollbacks += "ROLLBACK" in answers
+                answers.append(self.statusmessage)
+            if connection.rollbacks == before[1]:
+                connection.rollbacks += "ROLLBACK" in answers
+            connection.prepared += "PREPARE TRANSACTION" in answers
+            if answers == ["ROLLBACK"]:
+                connection.commits = before[0]
         return self
 
 
@@ -80,11 +90,51 @@ class WatchedConnection(psycopg.Connection[DictRow]):
 
     commits = 0
     rollbacks = 0
+    prepared = 0
+    """How often a transaction was left to somebody else, by PREPARE TRANSACTION."""
     stays_open = False
     answer_within: float | None = None
     """Seconds in which the server has to answer each question; None means no limit, as for the SQL of a migration."""
     _rolls_back = False
     _path: SearchPath | None = None
+    _own_adapters: AdaptersMap | None = None
+    _handlers: tuple[tuple[Callable[[Any], None], Any], ...] = ()
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        if self._own_adapters is None:
+            self._own_adapters = AdaptersMap(_ADAPTERS)
+        return self._own_adapters
+
+    def add_notice_handler(self, callback: Callable[[psycopg.errors.Diagnostic], None]) -> None:
+        super().add_notice_handler(callback)
+        self._handlers += ((self.remove_notice_handler, callback),)
+
+    def add_notify_handler(self, callback: Callable[[psycopg.Notify], None]) -> None:
+        super().add_notify_handler(callback)
+        self._handlers += ((self.remove_notify_handler, callback),)
+
+    def as_at_connect(self) -> None:
+        """Take back what SQLAlchemy and a migration file have set on this object. Not inside a transaction."""
+        if not self.autocommit:
+            self.autocommit = True
+        self.isolation_level = self.read_only = self.deferrable = None
+        self.end_file()
+        self.row_factory = dict_row
+
+    def end_file(self) -> None:
+        """Take back what a migration file has set, but the state of its transaction. Rows are as SQLAlchemy needs them.
+
+        A type that the file reads in its own way would otherwise come to us in that way too.
+        """
+        as_tuples(self)
+        self.cursor_factory, self.server_cursor_factory = _WatchedCursor, psycopg.ServerCursor
+        self.prepare_threshold, self.prepared_max = None, _PREPARED_MAX
+        self._own_adapters = None
+        for remove, handler in self._handlers:
+            with suppress(ValueError):  # the file has removed it already
+                remove(handler)
+        self._handlers = ()
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -212,7 +262,7 @@ class Server:
             connection.read_only = True
         except psycopg.Error as error:
             connection.close()
-            raise self.explained(error) from error
+            raise self.explained(error, connection) from error
         return connection
 
     @contextmanager
@@ -228,22 +278,18 @@ class Server:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.shielded()
             yield connection
-        except psycopg.errors.LockNotAvailable as error:
-            with suppress(psycopg.Error):  # then the first error has to do
-                raise self._held(connection) from error
-            raise self.explained(error) from error
         except (psycopg.Error, UnicodeError) as error:
-            raise self.explained(error) from error
+            raise self.explained(error, connection) from error
         finally:
             connection.close()
 
     @contextmanager
-    def explaining(self) -> Iterator[None]:
+    def explaining(self, connection: WatchedConnection) -> Iterator[None]:
         """Raise our own errors for those of the driver."""
         try:
             yield
         except (psycopg.Error, UnicodeError) as error:
-            raise self.explained(error) from error
+            raise self.explained(error, connection) from error
 
     def _held(self, connection: psycopg.Connection[DictRow]) -> LockNotObtained:
         """Who holds one of our tables, so that it cannot even be read."""
@@ -258,8 +304,14 @@ class Server:
             hint="wait for that session to end its transaction, or end it: SELECT pg_terminate_backend(PROCESS)",
         )
 
-    def explained(self, error: psycopg.Error | UnicodeError) -> DataopsError:
-        """Our error for one that psycopg raised on an open connection. A UnicodeError is about a server's answer."""
+    def explained(self, error: psycopg.Error | UnicodeError, connection: WatchedConnection) -> DataopsError:
+        """Our error for one that psycopg raised on this connection. A UnicodeError is about a server's answer.
+
+        If somebody holds a table of ours, the server is asked who it is.
+        """
+        if isinstance(error, psycopg.errors.LockNotAvailable):
+            with suppress(psycopg.Error):  # then the first error has to do
+                return self._held(connection)
         if isinstance(error, _NO_RIGHTS):
             return PermissionDenied(
                 error_text(error),
@@ -303,8 +355,13 @@ def as_dbapi(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     """Make a connection as SQLAlchemy expects it: idle, not in autocommit, and with rows as tuples."""
     assert connection.info.transaction_status is TransactionStatus.IDLE
     connection.autocommit = False
-    connection.row_factory = tuple_row
+    as_tuples(connection)
     return connection
+
+
+def as_tuples(connection: psycopg.Connection[Any]) -> None:
+    """Rows as SQLAlchemy needs them. Our own questions say with each cursor that they want rows as dicts."""
+    connection.row_factory = tuple_row
 
 
 def error_text(error: BaseException) -> str:

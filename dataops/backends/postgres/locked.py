@@ -20,7 +20,7 @@ from psycopg.rows import DictRow, dict_row, tuple_row
 from dataops.backends import Database, HalfDone, RolledBack, Waiting
 from dataops.backends.journal import to_fields
 from dataops.backends.locking import wait_for
-from dataops.backends.postgres import othertools, sql, state, tables
+from dataops.backends.postgres import othertools, outside, sql, state, tables
 from dataops.backends.postgres.connection import Server, WatchedConnection, error_text
 from dataops.backends.postgres.session import Session, StepTimeouts
 from dataops.backends.postgres.tables import OurTables
@@ -80,7 +80,7 @@ def lock(
         ours, notes = tables.settle(connection, tables.find(connection, server.service), server.service)
         yield PostgresLocked(database, server, connection, session, ours, notes)
     except (psycopg.Error, UnicodeError) as error:
-        raise server.explained(error) from error
+        raise server.explained(error, connection) from error
     finally:
         connection.close()
 
@@ -112,12 +112,13 @@ def _refuse_pooler(connection: psycopg.Connection[DictRow], server: Server) -> N
 
 @dataclass(frozen=True)
 class _Ours:
-    """What our tables are like at one moment of a step: record and journal by oid, and by what they hold.
+    """What our tables are like at one moment of a step: record and journal by oid, by shape, and by what they hold.
 
     `rows` are the revisions of the record, and how many entries the journal has; `newest` is the last of these.
     """
 
-    oids: tuple[int | None, int | None]
+    oids: tuple[int | None, ...] = (None, None)
+    shapes: tuple[str, ...] = ("", "")
     rows: tuple[object, ...] = ()
     newest: int = 0
 
@@ -142,12 +143,12 @@ class PostgresLocked:
         self._connection = connection
         self._session = session
         self._transaction = StepTransaction(connection, ours)
-        self._ours_before = _Ours((None, None))
+        self._ours_before = _Ours()
         self._tally = Tally("rows", without_values)
 
     def read(self) -> State:
         connection = self.idle_connection()
-        with self._server.explaining(), connection.transaction():
+        with self._server.explaining(connection), connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             return state.read(connection, self._server, self.ours)
 
@@ -187,16 +188,26 @@ class PostgresLocked:
 
         def before() -> None:
             self._hold_off_other_tool(step)
-            self._ours_before = self._our_rows(self._oids())
+            self._ours_before = self._our_rows(self._our_shapes())
             transaction.begin()
             connection.answer_within = None  # a migration may take as long as it takes
 
         def record() -> None:
             written.append(self._record(step, end, invalid))
 
+        def reach_out(what: str) -> None:
+            transaction.reach_out(what, self._connect_beside)
+
         with self._tally.counting():
             try:
-                self._runner.run(step, before=before, after=partial(self._after_file, step), record=record)
+                with outside.watching(step.migration.path.parent, reach_out):
+                    self._runner.run(
+                        step,
+                        before=before,
+                        after=partial(self._after_file, step),
+                        record=record,
+                        reach_out=reach_out,
+                    )
             except BaseException as error:
                 raise self._what_is_left(step, error, invalid) from error
             finally:
@@ -266,12 +277,8 @@ class PostgresLocked:
             raise LockLost("the connection was lost", service=self._service.name)
         if connection.info.transaction_status is not TransactionStatus.IDLE:
             connection.rollback()
-        if not connection.autocommit:
-            connection.autocommit = True
         connection.answer_within = _answer_within(self._server)
-        # A migration file may have set these on the connection.
-        connection.isolation_level = connection.read_only = connection.deferrable = None
-        connection.row_factory = dict_row
+        connection.as_at_connect()
         return connection
 
     @cached_property
@@ -282,10 +289,15 @@ class PostgresLocked:
 
     def _connect_another(self) -> WatchedConnection:
         """Another real connection for the migration's engine, with the timeouts of a step."""
-        connection = self._server.connect()
+        connection = self._connect_beside()
+        self._transaction.add(connection)
+        return connection
+
+    def _connect_beside(self) -> WatchedConnection:
+        with outside.by_ourselves():
+            connection = self._server.connect()
         timeouts = StepTimeouts(self._service.timeouts.table_lock, self._service.timeouts.statement)
         connection.execute("; ".join(timeouts.statements).encode())
-        self._transaction.add(connection)
         return connection
 
     @cached_property
@@ -348,29 +360,28 @@ class PostgresLocked:
     def _after_file(self, step: Step) -> None:
         """Check the session and the transaction when the file is done, before we write anything of our own.
 
-        Raises LockLost, and MigrationFailed when the file rolled back its own transaction.
+        Raises LockLost, and MigrationFailed when the file ended a transaction without a commit.
         """
+        self._connection.end_file()
         self._session.end_file(self._timeouts(step), self.ours.path.shield)
         self._transaction.end_file(self._refuse_lost(self._connection))
-        if self._transaction.has_lost_work():
+        if lost := self._transaction.lost_work():
             raise MigrationFailed(
-                f"{step.migration.id} rolled back its own transaction: what it did in it is gone",
+                f"{step.migration.id} {lost}",
                 service=self._service.name,
                 migration=step.migration.id,
-                hint="do not ROLLBACK in a migration; use a SAVEPOINT for what may fail",
+                hint="do not end the transaction in a migration; use a SAVEPOINT for what may fail",
             )
         self._refuse_changed(step)
 
     def _refuse_changed(self, step: Step) -> None:
         """Raise MigrationFailed when the file has changed our tables, or other rows of them than it may."""
-        before, now = self._ours_before, _Ours(self._oids())
-        names = (str(self.ours.record), str(self.ours.journal))
-        changed = [name for name, was, is_ in zip(names, before.oids, now.oids, strict=True) if was != is_]
-        what = "dropped, moved or replaced"
+        before, now = self._ours_before, self._our_shapes()
+        what, changed = "dropped, moved or replaced", self._differing(before.oids, now.oids)
         if not changed:
-            now = self._our_rows(now.oids, before.newest)
-            what = "changed the rows of"
-            changed = [name for name, was, is_ in zip(names, before.rows, now.rows, strict=True) if was != is_]
+            what, changed = "altered", self._differing(before.shapes, now.shapes)
+        if not changed:
+            what, changed = "changed the rows of", self._differing(before.rows, self._our_rows(now, before.newest).rows)
         if changed:
             raise MigrationFailed(
                 f"{step.migration.id} {what} {' and '.join(changed)}, where dataops and Alembic record what is applied",
@@ -379,19 +390,23 @@ class PostgresLocked:
                 hint="take that statement out of the file; docs/operations.md#a-file-that-changes-our-tables",
             )
 
-    def _our_rows(self, oids: tuple[int | None, int | None], newest: int = _NEWEST) -> _Ours:
-        """The revisions in the record, and how many entries the journal has up to this one."""
-        cursor = self._connection.cursor(row_factory=dict_row)
-        row = self.ours.execute(cursor, sql.ROWS, {"newest": newest}).fetchone()
-        return _Ours(oids, (row["heads"], row["entries"]), row["newest"] or 0)
+    def _differing(self, before: Sequence[object], now: Sequence[object]) -> list[str]:
+        names = (str(self.ours.record), str(self.ours.journal))
+        return [name for name, was, is_ in zip(names, before, now, strict=True) if was != is_]
 
-    def _oids(self) -> tuple[int | None, int | None]:
-        """The oids of the record and of the journal, None for one that does not exist."""
+    def _our_shapes(self) -> _Ours:
+        """The oids of the record and of the journal, None for one that does not exist, and their shapes."""
         assert self.ours.journal is not None
         names = {"record": self.ours.record.sql, "journal": self.ours.journal.sql}
-        row = self._connection.cursor(row_factory=dict_row).execute(sql.OIDS, names).fetchone()
-        assert row is not None
-        return row["record"], row["journal"]
+        cursor = self._connection.cursor(row_factory=dict_row)
+        rows = cursor.execute(sql.SHAPES, {**names, "columns": sorted(tables.OUR_COLUMNS)}).fetchall()
+        return _Ours(tuple(row["oid"] for row in rows), tuple(row["shape"] for row in rows))
+
+    def _our_rows(self, shapes: _Ours, newest: int = _NEWEST) -> _Ours:
+        """Also the revisions in the record, and how many entries the journal has up to this one."""
+        cursor = self._connection.cursor(row_factory=dict_row)
+        row = self.ours.execute(cursor, sql.ROWS, {"newest": newest}).fetchone()
+        return replace(shapes, rows=(row["heads"], row["entries"]), newest=row["newest"] or 0)
 
     def _what_is_left(self, step: Step, error: BaseException, invalid: set[str]) -> Exception:
         """The error to raise for a failed step. It says what the server reports as left of the step."""
@@ -406,6 +421,8 @@ class PostgresLocked:
             cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps what the driver raised
             sqlstate = (cause.sqlstate or "") if isinstance(cause, psycopg.Error) else ""
             return RolledBack(error, error_text(error), sqlstate)
+        if outside_of_it := self._transaction.outside:
+            error.add_note(f"{outside_of_it} by itself: what it did there is not known, and is not rolled back")
         # The file may have left a role that can neither see nor write our tables.
         self._session.clean(self._timeouts(step))
         if not isinstance(error, MigrationFailed):
@@ -438,7 +455,7 @@ class PostgresLocked:
         `before` are the indexes that were invalid when the step began. One of them counts too if the file names it:
         CREATE INDEX CONCURRENTLY IF NOT EXISTS does nothing when an earlier try left an invalid index of that name.
         """
-        if self._transaction.is_one_transaction:
+        if self._transaction.is_one_transaction and not self._transaction.may_have_committed():
             return  # an index can only become invalid where something is committed before it is complete
         text = step.migration.text.decode(errors="replace")
         found = self._invalid_indexes(self._connection)

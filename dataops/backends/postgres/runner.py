@@ -25,7 +25,7 @@ from alembic.script.revision import Revision, RevisionMap
 from psycopg.rows import DictRow
 from sqlalchemy import Engine, event
 
-from dataops.backends.loading import function_name, load_module
+from dataops.backends.loading import function_name, function_of, load_module
 from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.engine import Another, MigrationEngine
 from dataops.backends.postgres.sql import quoted
@@ -42,9 +42,10 @@ class Runner:
     ) -> None:
         """`another` opens the further connections that a migration takes from its engine. `tally` counts statements."""
         self._service = service
+        self._connection = connection
+        self._another = another
         self._record = record
-        self._engine = MigrationEngine(service.url, connection, another)
-        self._listener = _Listener(self._engine.engine, service.name, tally)
+        self._tally = tally
 
     def run(
         self,
@@ -53,19 +54,24 @@ class Runner:
         before: Callable[[], None],
         after: Callable[[], None],
         record: Callable[[], None],
+        reach_out: Callable[[str], None],
     ) -> None:
         """Run a step: the change, the row in the record and what `record` writes are one transaction.
 
         Only the file itself can end that transaction early. `before` is called first in it. `after` is called when the
         file is done and we have not written anything yet. All three work on the same connection, and may raise.
+        `reach_out` is called before a statement that lets the server connect to a database.
         """
-        with self._engine.connected() as connection:
+        # An engine for each step: listeners and options that a file leaves on it would act on the next file too.
+        engine = MigrationEngine(self._service.url, self._connection, self._another)
+        listener = _Listener(engine.engine, self._service.name, self._tally, reach_out)
+        with engine.connected() as connection:
 
             def at_the_end(*_: Any, **__: Any) -> None:  # Alembic passes arguments that we do not need
                 record()
 
             module = load_module(self._service, step.migration)
-            _surround(module, step, before, after, self._listener)
+            _surround(module, step, before, after, listener)
             environment = EnvironmentContext(
                 Config(),
                 cast(ScriptDirectory, None),  # Alembic would look for files in it, but `fn` gives it the steps
@@ -113,9 +119,10 @@ class _Listener:
     It is a context manager: statements that are sent outside of its scope are ours, and do not count.
     """
 
-    def __init__(self, engine: Engine, service: str, tally: Tally) -> None:
+    def __init__(self, engine: Engine, service: str, tally: Tally, reach_out: Callable[[str], None]) -> None:
         self._service = service
         self._tally = tally
+        self._reach_out = reach_out
         self._entered = False
         self._began = 0
         event.listen(engine, "before_cursor_execute", self._before)
@@ -130,6 +137,8 @@ class _Listener:
 
     def _before(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         if self._entered:
+            if "dblink" in statement.lower():  # commits in a session of its own, of which nothing can be asked
+                self._reach_out("it calls dblink")
             self._tally.send(statement, writes=may_write(statement))
             self._began = time.time_ns()
 
@@ -179,8 +188,7 @@ def _surround(
     around: AbstractContextManager[object],
 ) -> None:
     """Replace the file's function with one that calls `before` and `after` too, and migrates inside of `around`."""
-    name = function_name(step)
-    migrate = getattr(module, name)
+    migrate = function_of(module, step)
 
     def run() -> None:
         before()
@@ -188,7 +196,7 @@ def _surround(
             migrate()
         after()
 
-    setattr(module, name, run)
+    setattr(module, function_name(step), run)
 
 
 def own_proxies(module: types.ModuleType, operations: Operations, environment: EnvironmentContext) -> None:

@@ -70,10 +70,19 @@ SELECT DISTINCT migration, checksum, raw_checksum FROM {journal}
  WHERE migration = ANY (%s) AND event IN ('succeeded', 'resolved', 'adopted')
 """
 
-OIDS = """
-SELECT pg_catalog.to_regclass(%(record)s)::pg_catalog.oid AS record,
-       pg_catalog.to_regclass(%(journal)s)::pg_catalog.oid AS journal
+SHAPES = """
+SELECT c.oid AS oid,
+       pg_catalog.concat_ws(' ', c.relrowsecurity, c.relforcerowsecurity, (
+           SELECT pg_catalog.string_agg(a.attname, ' ' ORDER BY a.attname) FROM pg_catalog.pg_attribute a
+            WHERE a.attrelid = c.oid AND NOT a.attisdropped AND a.attname = ANY (%(columns)s)
+       )) AS shape
+  FROM (VALUES (1, %(record)s), (2, %(journal)s)) AS ours (number, name)
+  LEFT JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(ours.name)
+ ORDER BY ours.number
 """
+"""Record and journal: which tables they are, whether their rows may be hidden, and which of our columns they have."""
+
+HIDES_ROWS = "SELECT row_security_active(%s::regclass::oid) AS hidden"
 
 ROWS = """
 SELECT (SELECT pg_catalog.array_agg(version_num::pg_catalog.text ORDER BY version_num) FROM {record}) AS heads,

@@ -30,7 +30,9 @@ def read(connection: WatchedConnection, server: Server, ours: OurTables | None =
     about = connection.execute(sql.ABOUT, names).fetchone()
     assert about is not None
     heads = [str(row["version_num"]) for row in ours.execute(connection, sql.RECORD)] if about["has_record"] else []
-    journal = _journal(connection, ours) if about["has_journal"] else Journal()
+    if about["has_record"] and not heads:
+        tables.refuse_hidden_rows(connection, ours.record, service)
+    journal = _journal(connection, ours, service) if about["has_journal"] else Journal()
     return state_of(
         service,
         Identity(
@@ -64,7 +66,10 @@ def history(connection: WatchedConnection, service: Service, limit: int | None) 
     ours = tables.find(connection, service)
     if ours.journal is None:
         return ()
-    return tuple(from_fields(row) for row in ours.execute(connection, sql.HISTORY, [limit]))
+    entries = tuple(from_fields(row) for row in ours.execute(connection, sql.HISTORY, [limit]))
+    if not entries:
+        tables.refuse_hidden_rows(connection, ours.journal, service)
+    return entries
 
 
 def big_tables(connection: Connection) -> dict[str, str]:
@@ -102,8 +107,10 @@ def lock_holder(connection: Connection) -> Holder | None:
     return Holder(run=run or "unknown", who=f"{who}, {where}" if who else where, since=row["since"])
 
 
-def _journal(connection: Connection, ours: OurTables) -> Journal:
+def _journal(connection: WatchedConnection, ours: OurTables, service: Service) -> Journal:
     last = ours.execute(connection, sql.LAST).fetchone()
+    if last is None and ours.journal is not None:
+        tables.refuse_hidden_rows(connection, ours.journal, service)
     ended_well = (from_fields(row) for row in ours.execute(connection, sql.ENDED_WELL))
     return Journal(from_fields(last) if last else None, {entry.migration: entry for entry in ended_well})
 

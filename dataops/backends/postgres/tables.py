@@ -28,6 +28,7 @@ OWN_SCHEMA = "dataops_history"
 """Not `dataops`: a role may be called so, and then the schema of that name is the first of its search_path ($user)."""
 
 _JOURNAL_COLUMNS = frozenset(re.findall(r"\w+", sql.ENTRY))
+OUR_COLUMNS = _JOURNAL_COLUMNS | {"version_num"}
 _REMEMBERED = re.compile(r'Its record: "((?:[^"]|"")+)"\."((?:[^"]|"")+)"')
 _MOVE_SECONDS = 2
 
@@ -130,6 +131,20 @@ def _refuse_hidden(service: Service, found: Sequence[_Found]) -> None:
             f"this user may not use the schema {redact(', '.join(hidden))}, in which our tables are",
             service=service.name,
             hint="docs/operations.md#rights lists what each command needs",
+        )
+
+
+def refuse_hidden_rows(connection: WatchedConnection, table: Table, service: Service) -> None:
+    """Raise PermissionDenied when a table of ours without rows may have some that this user does not see.
+
+    Row-level security is no error to a reader: the server answers with fewer rows.
+    """
+    row = connection.execute(sql.HIDES_ROWS, [table.sql]).fetchone()
+    if row is not None and row["hidden"]:
+        raise PermissionDenied(
+            f"row-level security hides the rows of {table} from this user",
+            service=service.name,
+            hint="let a policy show them, or turn it off for this table; docs/operations.md#rights",
         )
 
 
@@ -304,4 +319,14 @@ def _remember_if_owner(connection: psycopg.Connection[DictRow], ours: OurTables)
             _remember(connection, ours)
 
 
-__all__ = ["JOURNAL_NAME", "OWN_SCHEMA", "RECORD_NAME", "OurTables", "Table", "find", "settle"]
+__all__ = [
+    "JOURNAL_NAME",
+    "OUR_COLUMNS",
+    "OWN_SCHEMA",
+    "RECORD_NAME",
+    "OurTables",
+    "Table",
+    "find",
+    "refuse_hidden_rows",
+    "settle",
+]

@@ -77,6 +77,7 @@ def main() -> NoReturn:
     os._exit = _exits
     folder, environ = os.getcwd(), dict(os.environ)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a KeyboardInterrupt would look like an error of the file
     while True:
         try:
             request = pipe.receive()
@@ -85,7 +86,7 @@ def main() -> NoReturn:
         gc.disable()  # what is imported stays: to look through it again and again takes a tenth of the time
         try:
             part = importlib.import_module(request["part"])
-        except ImportError as error:
+        except Exception as error:
             if (problem := libraries.explained(error)) is None:
                 raise
             pipe.send({"end": _refused(problem)})

@@ -10,19 +10,17 @@ What is refused ends the process at once. So a file cannot catch the refusal, go
 from __future__ import annotations
 
 import _posixsubprocess
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import os
 import resource
 import sys
 import threading
 import types
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dataops.backends.connecting import wrap_connecting
 from dataops.backends.loading import is_beside
 
 Ended = Callable[[str, str, int], NoReturn]
@@ -59,6 +57,7 @@ _REFUSED = {
     "os.utime": "it changes {0!r}",
     "os.setxattr": "it changes {0!r}",
     "os.removexattr": "it changes {0!r}",
+    "sqlite3.connect": "it opens the database {0!r}",  # one in memory can open files later: ATTACH, VACUUM INTO
     "syslog.openlog": "it writes to the system's log",
     "syslog.syslog": "it writes to the system's log",
 }
@@ -81,12 +80,12 @@ class Fence:
         self._up = False
         self._main = threading.get_ident()
         self._hidden = set(hidden)
-        self._read = _hide(self.refuse)
+        self._read = _hide(self.refuse, lambda: self._path.parent.absolute())
         sys.addaudithook(self._heard)
         for name, words in _UNSEEN.items():
             setattr(os, name, self._instead(words))
         _posixsubprocess.fork_exec = self._instead(_STARTS)  # multiprocessing calls it without an audit event
-        sys.meta_path.insert(0, _Replacing(self._instead("it connects to a database")))
+        wrap_connecting(lambda _: self._instead("it connects to a database"))
         # Libraries in C may write files without telling Python. Only Linux counts memory in a way that can be limited.
         limits = {resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
         if sys.platform == "linux":
@@ -148,13 +147,10 @@ class Fence:
                 address = arguments[1]
                 if address != self._socket:
                     words = f"it connects to {_address(address)}"
-            case "sqlite3.connect":
-                if arguments[0] != ":memory:":
-                    words = "it opens the database {0!r}"
             case "os.kill":
                 if arguments[0] != os.getpid():
                     words = "it sends a signal to another process"
-            case "ctypes.dlopen":
+            case "ctypes.dlopen" | "ctypes.dlsym" | "ctypes.dlsym/handle":
                 if _is_called_by(self._path.parent.absolute(), "ctypes"):
                     words = "it calls functions in C by ctypes"
         if words:
@@ -180,19 +176,21 @@ def _frames(frame: types.FrameType | None, folder: Path) -> Iterator[types.Frame
         frame = frame.f_back
 
 
-def _is_called_by(folder: Path, module: str) -> bool:
-    """Whether a migration calls this module directly. Importing it is not calling it."""
+def _is_called_by(folder: Path, *modules: str) -> bool:
+    """Whether a migration calls one of these modules directly. Importing it is not calling it."""
     frame: types.FrameType | None = sys._getframe()
     while frame is not None:
         name = frame.f_globals.get("__name__", "").partition(".")[0]
-        if name not in (module, __name__.partition(".")[0]):
+        if name not in (*modules, __name__.partition(".")[0]):
             return is_beside(frame.f_code.co_filename, folder)
         frame = frame.f_back
     return False
 
 
-def _hide(refuse: Callable[[str], None]) -> set[str]:
+def _hide(refuse: Callable[[str], None], folder: Callable[[], Path]) -> set[str]:
     """A set of names; it is refused that a variable of such a name is read, unless the file has set it itself.
+
+    A copy of all variables is refused to the migration in `folder`, and not to the libraries that it uses.
 
     They are not in the environment, so C does not see them either.
     """
@@ -204,40 +202,18 @@ def _hide(refuse: Callable[[str], None]) -> set[str]:
                 refuse(f"it reads the variable {key}, which leads to a database")
             return super().__getitem__(key)
 
+        def __iter__(self) -> Iterator[Any]:
+            # The copy would not have them, and a file that looks for them there would seem to fail.
+            if hidden and _is_called_by(folder(), "os", "collections"):
+                refuse("it reads all variables, and some of them lead to databases")
+            return super().__iter__()
+
         def __setitem__(self, key: Any, value: Any) -> None:
             hidden.discard(key)
             super().__setitem__(key, value)
 
     os.environ.__class__ = Environ
     return hidden
-
-
-_CONNECTING = {"psycopg.generators": "connect", "psycopg2": "_connect", "MySQLdb": "connect", "pyodbc": "connect"}
-"""Functions of libraries that connect in C, by their modules."""
-
-
-class _Replacing(importlib.abc.MetaPathFinder):
-    """Replaces these functions when their modules are imported."""
-
-    def __init__(self, instead: Callable[..., Any]) -> None:
-        self._instead = instead
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name not in _CONNECTING:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec is None or spec.loader is None:
-            return spec
-        run = spec.loader.exec_module
-
-        def exec_module(module: types.ModuleType) -> None:
-            run(module)
-            setattr(module, _CONNECTING[name], self._instead)
-
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
 
 
 __all__ = ["Fence"]

@@ -12,7 +12,7 @@ import traceback
 import types
 from pathlib import Path
 
-from dataops.backends.loading import is_beside
+from dataops.backends.loading import NotRun, is_beside
 
 _DOUBTFUL_LIBRARIES = {"alembic", "sqlalchemy", "psycopg", "pymongo", "bson", "gridfs", "dataops"}
 """What they raise may come from our stand-ins: the offline mode, or a server that stores nothing."""
@@ -62,7 +62,7 @@ def is_certain(nature: Nature, asked: Asked) -> bool:
 
 def nature_of(error: BaseException, folder: Path) -> Nature:
     """What kind of error it is; `folder` is where the migration and its helpers are."""
-    if isinstance(error, ImportError | SyntaxError | Certain):
+    if isinstance(error, ImportError | SyntaxError | Certain | NotRun):
         return Nature.NEVER_GOOD
     if isinstance(error, NameError) and not isinstance(error, UnboundLocalError):
         return Nature.NEVER_GOOD
