@@ -8,7 +8,7 @@ Alembic's own order, one whole branch after the other. Anything else is an error
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,33 +150,39 @@ def _chain(service: str, found: dict[str, Migration]) -> tuple[Migration, ...]:
             service=service,
             hint="one of them has to name a parent that is not among them",
         )
-    return tuple(order)
+    return tuple(_branch_by_branch(order))
 
 
-def _resolved(service: str, migration: Migration, found: dict[str, Migration]) -> Migration:
+def _resolved(service: str, migration: Migration, found: Mapping[str, Migration]) -> Migration:
     """The migration with whole ids in `needs`. Raises HistoryError when a parent, or what it needs, does not exist."""
+    others = [id_ for id_ in found if id_ != migration.id]
     for parent in migration.parents:
         if parent not in found:
             raise HistoryError(
                 f"{migration.path.name}: its parent {parent} does not exist",
                 service=service,
-                hint=near(parent, [m for m in found if m != migration.id]),
+                hint=near(parent, others),
             )
-    if not migration.needs:
-        return migration
     needs = []
     for name in migration.needs:
-        meant = [name] if name in found else [id_ for id_ in found if id_.startswith(name)]
-        meant = meant or [m.id for m in found.values() if name in source.labels(m.text)]
+        meant = named(name, found)
         if len(meant) != 1:
             raise HistoryError(
-                f"{migration.path.name}: depends_on names {name}, which is "
-                + (f"the beginning of {len(meant)} migrations" if meant else "no migration"),
+                f"{migration.path.name}: depends_on names {name}, which "
+                + (f"may be any of {', '.join(meant[:5])}" if meant else "does not exist"),
                 service=service,
-                hint=near(name, [m for m in found if m != migration.id]),
+                hint=near(name, others),
             )
         needs += meant
-    return replace(migration, needs=tuple(needs))
+    return replace(migration, needs=tuple(needs)) if needs else migration
+
+
+def named(name: str, found: Mapping[str, Migration]) -> list[str]:
+    """The ids that Alembic's `depends_on` may mean by a name: an id, the beginning of one, or the label of a branch."""
+    if name in found:
+        return [name]
+    beginning = [id_ for id_ in found if id_.startswith(name)]
+    return beginning or [m.id for m in found.values() if name in source.labels(m.text)]
 
 
 def partings(found: Mapping[str, Migration]) -> Iterator[tuple[str | None, list[Migration]]]:
@@ -210,10 +216,7 @@ def _before(found: Mapping[str, Migration], head: str) -> set[str]:
 
 
 def _ordered(found: dict[str, Migration], head: str) -> list[Migration]:
-    """All that lead to `head`, each after its parents: one branch as far as it goes, then the next, as Alembic does.
-
-    What is in a cycle is left out.
-    """
+    """All that lead to `head`, each after its parents. What is in a cycle is left out."""
     order: list[Migration] = []
     entered, done = set[str](), set[str]()
     left = [head]
@@ -232,4 +235,38 @@ def _ordered(found: dict[str, Migration], head: str) -> list[Migration]:
     return order
 
 
-__all__ = ["is_migration", "load", "partings", "paths", "place_of", "read"]
+def _branch_by_branch(order: Sequence[Migration]) -> list[Migration]:
+    """The same migrations in the order in which Alembic applies them: one branch as far as it goes, then the next.
+
+    Alembic walks from the newest one to the first ones. Where branches were joined, it walks down one of them for as
+    long as nothing that is left comes after the migration that it has reached.
+    """
+    if not any(len(migration.parents) > 1 or migration.needs for migration in order):
+        return list(order)
+    bit = {migration.id: 1 << at for at, migration in enumerate(order)}
+    before: dict[str, int] = {}  # a migration and all before it, as bits
+    for migration in order:
+        before[migration.id] = bit[migration.id]
+        for id_ in (*migration.parents, *migration.needs):
+            before[migration.id] |= before[id_]
+    by_id = {migration.id: migration for migration in order}
+    walked: list[Migration] = []
+    places, at = [order[-1].id] if order else [], 0
+    while places:
+        here = places[at]
+        after = next((i for i, other in enumerate(places) if i != at and before[other] & bit[here]), None)
+        if after is not None:
+            at = after
+            continue
+        walked.append(by_id[here])
+        next_ = [id_ for id_ in (*by_id[here].parents, *by_id[here].needs) if id_ not in places]
+        if next_:
+            places[at : at + 1] = next_[:1]
+            places += next_[1:]
+        else:
+            del places[at]
+            at = max(at - 1, 0)
+    return walked[::-1]
+
+
+__all__ = ["is_migration", "load", "named", "partings", "paths", "place_of", "read"]

@@ -53,7 +53,7 @@ def read(service: Service) -> Read:
             message = error.strerror or str(error)
             broken.append(Finding(RULES["H001"], path, 1, message, service.name, "make the file readable"))
         except DataopsError as error:
-            rule = RULES["H002" if isinstance(error, BrokenFile) else "H004"]
+            rule = RULES["H002"]
             message = re.sub(rf"^{re.escape(str(path))}(:\d+)?: ", "", error.message)
             hint = "" if isinstance(error.__cause__, source.Unreadable) else error.hint
             broken.append(Finding(rule, path, _line_of_identity(texts[path]), message, service.name, hint))
@@ -68,6 +68,10 @@ def one_chain(read: Read) -> Iterator[Finding]:
         if other is not migration:
             yield _at_identity(read, "H003", migration, f"{other.path.name} has the id {migration.id} too")
     for migration in by_id.values():
+        for name in migration.needs:
+            meant = chain.named(name, by_id)
+            if not meant and not _may_be_broken(name, read):
+                yield _at_identity(read, "H005", migration, f"{name}, which depends_on names, does not exist")
         for id_ in migration.parents:
             parent = by_id.get(id_)
             if parent is None and not _may_be_broken(id_, read):

@@ -100,13 +100,16 @@ def _in_a_fork(state: State) -> OutOfOrder:
     """The error for a database that has a part of one branch of a history, but none or not all of those before it."""
     service, applied = state.service, state.applied_ids
     heads = service.heads(applied)
-    end = next(m for m in service.migrations if applied <= {one.id for one in service.up_to([m.id])})
+    ids = [migration.id for migration in service.migrations]
+    end = next(
+        id_ for at, id_ in enumerate(ids) if applied <= set(ids[: at + 1]) and service.heads(ids[: at + 1]) == (id_,)
+    )
     return OutOfOrder(
         f"the database stands in the middle of a fork: {' and '.join(heads)} applied, "
         f"and a branch that comes before in this history is not",
         service=service.name,
         migration=heads[-1],
-        hint=f"end the fork first: {service.kind.format.go_to.format(id=end.id)}",
+        hint=f"end the fork first: {service.kind.format.go_to.format(id=end)}",
     )
 
 
