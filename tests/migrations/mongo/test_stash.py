@@ -10,13 +10,14 @@ import pytest
 from bson import Decimal128, Int64, ObjectId, Timestamp
 from pymongo import IndexModel, MongoClient
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from dataops.dev import MongoServer, mongodb_server
 from dataops.stash import mongo as stashes
 from dataops.stash.mongo import ABSENT, ANY, WRITTEN, StashPruned, applying, batches, list_kept, prune, undoing
 from tests.migrations.mongo.history import Document, Snapshot, state
+from tests.migrations.mongo.wire import Wire, is_cut
 from tests.projects import until
 
 NAME = "20200101000000-a-migration"
@@ -357,6 +358,27 @@ def test_an_undo_stopped_at_its_very_end_is_ended_before_anything_else(
     with scope(empty, NAME) as stash:
         assert not stash.has("c")
         assert state(empty) == before
+
+
+def test_a_notebook_begins_with_one_command_and_a_cut_in_it_is_survived(
+    empty: Database[Document], wired: Database[Document], wire: Wire
+) -> None:
+    wire.cut_at(1, half=True)
+    with pytest.raises(OperationFailure) as cut:
+        _note(wired)
+    assert is_cut(cut.value)
+    assert wire.was_half
+    wire.cut_at(2)
+    _note(wired)
+    assert wire.writes == 1
+    about, fact = empty[BOOK].find(sort=[("_id", -1)])
+    assert (about["_id"], about["migration"]) == ("migration", NAME)
+    assert fact == {"_id": "key", "value": {"a.b": [1]}}
+
+
+def _note(db: Database[Document]) -> None:
+    with applying(db, NAME) as stash:
+        assert stash.note("key", {"a.b": [1]}) == {"a.b": [1]}
 
 
 def test_what_is_kept_can_be_listed(empty: Database[Document]) -> None:
