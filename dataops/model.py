@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from dataops import source
+from dataops.alembicini import AlembicIni
 from dataops.errors import BrokenFile
 from dataops.kinds import Kind
 from dataops.text import counted
@@ -141,7 +142,8 @@ class Service:
     written there, and `expect` is the migration to wait for. `mirror` names the tool whose record is to have all that
     we do. `coexist` are tools whose record in this database is about something else. `ignore` are tables and other
     objects that the application makes, so that they count as no difference. With `onto_existing`, the first apply may
-    find a database that is not empty. `aliases` is what adopt.toml says, by tool.
+    find a database that is not empty. `aliases` is what adopt.toml says, by tool. `alembic` is the section of an
+    alembic.ini that has this folder as its script location.
     """
 
     name: str
@@ -162,6 +164,12 @@ class Service:
     ignore: tuple[str, ...] = ()
     onto_existing: bool = False
     aliases: Mapping[str, ToolAliases] = field(default_factory=dict, repr=False, hash=False)
+    alembic: AlembicIni | None = None
+
+    @property
+    def sys_path(self) -> tuple[Path, ...]:
+        """The folders from which its files import modules of the project, before those of Python itself."""
+        return self.alembic.sys_path if self.alembic is not None else ()
 
     @cached_property
     def by_id(self) -> dict[str, Migration]:
@@ -344,7 +352,8 @@ class State:
     newest journal entry; `planning.recovery` says what it means. `claims` is what the journal says about each migration
     whose newest entry ended well: True for applied, False for rolled back. The native record is the truth, so a claim
     that differs from it is a reason to stop. `tool_records` are the records of other tools in the same database.
-    `notes` are for a person who wants to see everything.
+    `notes` are for a person who wants to see everything, and `warnings` for everybody. `elsewhere` is the native record
+    where the project gives it a name of its own, "" otherwise.
     `unexplained` are the tables and other objects, or collections, that a first apply finds: record and journal are
     empty, and neither an extension nor the configuration explains them.
     """
@@ -359,6 +368,8 @@ class State:
     claims: Mapping[str, bool] = field(default_factory=dict)
     tool_records: tuple[ToolRecord, ...] = ()
     notes: tuple[str, ...] = ()
+    elsewhere: str = ""
+    warnings: tuple[str, ...] = ()
     unexplained: tuple[str, ...] = ()
 
     @cached_property

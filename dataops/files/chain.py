@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dataops import source
+from dataops.alembicini import AlembicIni
 from dataops.errors import BrokenFile, ConfigError, HistoryError
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE, FileFormat, Kind
 from dataops.model import Migration, broken
@@ -20,10 +21,10 @@ from dataops.redaction import redact
 from dataops.text import near, on_one_line
 
 
-def load(service: str, kind: Kind, folder: Path) -> tuple[Migration, ...]:
+def load(service: str, kind: Kind, folder: Path, ini: AlembicIni | None = None) -> tuple[Migration, ...]:
     """The migrations of a service, oldest first. Raises HistoryError, BrokenFile and ConfigError."""
     found: dict[str, Migration] = {}
-    for path in paths(service, kind, folder):
+    for path in paths(service, kind, folder, ini):
         migration = read(service, kind, path)
         other = found.setdefault(migration.id, migration)
         if other is not migration:
@@ -35,26 +36,50 @@ def load(service: str, kind: Kind, folder: Path) -> tuple[Migration, ...]:
     return _chain(service, found)
 
 
-def place_of(kind: Kind, folder: Path) -> Path:
-    """The folder in which the files themselves are, inside a service's folder."""
-    return folder / kind.format.folder
+def places_of(kind: Kind, folder: Path, ini: AlembicIni | None = None) -> tuple[Path, ...]:
+    """The folders in which the files themselves are: as alembic.ini says, or else inside of a service's folder."""
+    return (ini.versions if ini is not None else ()) or (folder / kind.format.folder,)
 
 
-def paths(service: str, kind: Kind, folder: Path) -> list[Path]:
-    """The migration files, sorted by name and not read yet. Raises ConfigError when there is no such folder."""
-    place = place_of(kind, folder)
-    if not place.is_dir():
-        raise ConfigError(
-            f"the folder {place} does not exist",
-            service=service,
-            hint="correct `folder` in dataops.toml, or create the folder",
-        )
+def paths(service: str, kind: Kind, folder: Path, ini: AlembicIni | None = None) -> list[Path]:
+    """The migration files, sorted by name in each folder and not read yet.
+
+    Raises ConfigError when there is no such folder, and when there are files of Alembic in folders into which Alembic
+    itself would not look.
+    """
+    found: dict[Path, None] = {}
+    for place in places_of(kind, folder, ini):
+        if not place.is_dir():
+            raise ConfigError(
+                f"the folder {place} does not exist",
+                service=service,
+                hint="correct `folder` in dataops.toml, or create the folder",
+            )
+        found.update(dict.fromkeys(_in_folder(service, kind, place, recursive=ini is not None and ini.recursive)))
+    return list(found)
+
+
+def _in_folder(service: str, kind: Kind, place: Path, *, recursive: bool) -> Iterator[Path]:
     try:
         with os.scandir(place) as entries:
-            names = sorted(entry.name for entry in entries if is_migration(entry.name))
+            listed = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise ConfigError(f"{place}: {error.strerror}", service=service, hint="make the folder readable") from error
-    return [place / name for name in names]
+    yield from (place / entry.name for entry in listed if is_migration(entry.name))
+    if kind.format is not ALEMBIC:
+        return
+    for entry in listed:
+        if entry.name.startswith(("__", ".")) or not entry.is_dir():
+            continue
+        below = list(_in_folder(service, kind, place / entry.name, recursive=True))
+        if recursive:
+            yield from below
+        elif any(b"down_revision" in _read_bytes(service, path) for path in below):
+            raise ConfigError(
+                f"{place / entry.name} has migrations, and Alembic does not look into folders in {place}",
+                service=service,
+                hint="say recursive_version_locations = true in alembic.ini, or move the files",
+            )
 
 
 def is_migration(name: str) -> bool:
@@ -269,4 +294,4 @@ def _branch_by_branch(order: Sequence[Migration]) -> list[Migration]:
     return walked[::-1]
 
 
-__all__ = ["is_migration", "load", "named", "partings", "paths", "place_of", "read"]
+__all__ = ["is_migration", "load", "named", "partings", "paths", "places_of", "read"]

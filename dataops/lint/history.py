@@ -42,7 +42,7 @@ def read(service: Service) -> Read:
     migrations: list[Migration] = []
     broken: list[Finding] = []
     texts: dict[Path, bytes] = {}
-    for path in chain.paths(service.name, service.kind, service.folder):
+    for path in chain.paths(service.name, service.kind, service.folder, service.alembic):
         try:
             texts[path] = path.read_bytes()
             source.parse(texts[path])
@@ -250,8 +250,12 @@ _DEEPEN = "git fetch --unshallow; in GitHub Actions: actions/checkout with fetch
 def against(read: Read, base: Base) -> Iterator[Finding]:
     """Find files that were edited or removed, and files of ours whose parent has another child in the base."""
     service = read.service
-    place = chain.place_of(service.kind, service.folder)
-    stood = _migrations(service, place, base.texts(place, newest=False))
+    places = chain.places_of(service.kind, service.folder, service.alembic)
+    stood = {
+        id_: old
+        for place in places
+        for id_, old in _migrations(service, place, base.texts(place, newest=False)).items()
+    }
     ours = {migration.id: migration for migration in read.migrations}
     broken = {finding.path.name for finding in read.broken}
     for id_, old in stood.items():
@@ -263,7 +267,9 @@ def against(read: Read, base: Base) -> Iterator[Finding]:
         elif now is None and old.path.name not in broken:
             message = f"{id_} is in {base.revision}: {old.path.name} was removed or renamed"
             yield Finding(RULES["H013"], old.path, 1, message, service.name)
-    news = _migrations(service, place, base.texts(place, newest=True))
+    news = {
+        id_: new for place in places for id_, new in _migrations(service, place, base.texts(place, newest=True)).items()
+    }
     for new in news.values():
         if new.id in stood or new.id in ours:
             continue

@@ -261,6 +261,9 @@ def _service_lines(state: State, steps: Sequence[Step], direction: Direction, *,
         lines.append((f"  ahead of this code by {', '.join(state.unknown)}", "yellow"))
     if state.holder:
         lines.append((f"  locked now by {state.holder}", "yellow"))
+    if state.elsewhere:
+        lines.append((f"  recorded in {state.elsewhere}", ""))
+    lines += [(f"  warning: {warning}", "yellow") for warning in state.warnings]
     if verbose:
         lines += [(f"  note: {note}", "yellow") for note in state.notes]
         lines += [(f"    {applied.id}{_when(applied.at)}", "dim") for applied in state.applied]

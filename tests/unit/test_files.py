@@ -130,7 +130,7 @@ def test_branches_come_in_the_order_of_alembic(tmp_path: Path, seed: int) -> Non
     for id_, (parents, needs) in lines.items():
         assert all(ours.index(one) < ours.index(id_) for one in (*parents, *needs))
     script = ScriptDirectory(str(tmp_path))
-    theirs = [step.revision.revision for step in script._upgrade_revs("head", None)]  # type: ignore[attr-defined]
+    theirs = [step.revision.revision for step in script._upgrade_revs("head", "base")]
     if not any(needs for _, needs in lines.values()):
         assert ours == theirs
 

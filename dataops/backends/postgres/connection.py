@@ -16,7 +16,9 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
 from dataops.backends.postgres import sql
+from dataops.backends.postgres.environment import options_of
 from dataops.errors import ConfigError, DataopsError, LockNotObtained, PermissionDenied, Refused, Unreachable
+from dataops.kinds import POSTGRESQL
 from dataops.model import Service
 from dataops.redaction import message_of, redact
 
@@ -296,7 +298,9 @@ class Server:
         connection.rollback()
         told = [
             f"{row['tables']} is held by process {row['pid']} ({row['name'] or 'without a name'}, user {row['who']})"
-            for row in connection.execute(sql.TABLE_HOLDERS)
+            for row in connection.execute(
+                sql.TABLE_HOLDERS, {"names": [*POSTGRESQL.ours, options_of(self.service).version_table]}
+            )
         ]
         return LockNotObtained(
             f"our tables cannot be read: {redact('; '.join(told)) or 'somebody held one of them'}",

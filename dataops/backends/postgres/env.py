@@ -29,8 +29,9 @@ from dataops.backends import HalfDone, StepFailed
 from dataops.backends.locking import begin_under_lock
 from dataops.backends.postgres import PostgresDatabase
 from dataops.backends.postgres.connection import as_dbapi
+from dataops.backends.postgres.environment import RECORD_NAME
 from dataops.backends.postgres.locked import PostgresLocked
-from dataops.backends.postgres.tables import JOURNAL_NAME, OWN_SCHEMA, RECORD_NAME, Table
+from dataops.backends.postgres.tables import JOURNAL_NAME, OWN_SCHEMA, Table
 from dataops.durations import Stopwatch
 from dataops.errors import DataopsError
 from dataops.model import HALF_DONE, Author, Direction, Entry, JournalEvent, Service, State, Step

@@ -23,11 +23,13 @@ from alembic.runtime.migration import RevisionStep
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import Revision, RevisionMap
 from psycopg.rows import DictRow
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, MetaData, event
 
 from dataops.backends.loading import function_name, function_of, load_module
 from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.engine import Another, MigrationEngine
+from dataops.backends.postgres.environment import Options, options_of
+from dataops.backends.postgres.proxies import serving
 from dataops.backends.postgres.sql import quoted
 from dataops.backends.postgres.tables import OurTables, Table
 from dataops.model import Direction, Service, Step
@@ -83,10 +85,13 @@ class Runner:
                 on_version_apply=at_the_end,
                 version_table=self._record.name,
                 version_table_schema=self._record.schema,
+                **configured(options_of(self._service)),
             )
             context = environment.get_context()
-            own_proxies(module, Operations(context), environment)
-            context.run_migrations()
+            operations = Operations(context)
+            own_proxies(module, operations, environment)
+            with serving(operations, environment):
+                context.run_migrations()
             if connection.in_transaction():
                 # The file has ended Alembic's transaction. What came after that, our record included, is in one that
                 # Alembic knows nothing of, and would be lost.
@@ -199,6 +204,13 @@ def _surround(
     setattr(module, function_name(step), run)
 
 
+def configured(options: Options) -> dict[str, Any]:
+    """The options of a project as Alembic's `configure` takes them, as far as they matter for a step."""
+    # Of the metadata, operations use the naming convention only.
+    metadata = MetaData(naming_convention=dict(options.naming)) if options.naming else None
+    return {"target_metadata": metadata, "render_as_batch": options.render_as_batch}
+
+
 def own_proxies(module: types.ModuleType, operations: Operations, environment: EnvironmentContext) -> None:
     """Replace `alembic.op` and `alembic.context` in a file with objects of this step. See ADR 4."""
     for name, value in list(vars(module).items()):
@@ -229,4 +241,4 @@ def _revision_step(service: Service, step: Step, module: types.ModuleType) -> Re
     return RevisionStep(revisions, revision, step.direction is Direction.APPLY)
 
 
-__all__ = ["Runner", "may_write", "own_proxies", "stamp"]
+__all__ = ["Runner", "configured", "may_write", "own_proxies", "stamp"]

@@ -12,6 +12,7 @@ from psycopg.rows import DictRow
 from dataops.backends.journal import Journal, NativeRecord, from_fields, state_of
 from dataops.backends.postgres import othertools, sql, tables
 from dataops.backends.postgres.connection import Server, WatchedConnection
+from dataops.backends.postgres.environment import RECORD_NAME, options_of
 from dataops.backends.postgres.tables import OurTables, Table
 from dataops.errors import HistoryError
 from dataops.model import Direction, Entry, Holder, Identity, Service, State
@@ -46,6 +47,8 @@ def read(connection: WatchedConnection, server: Server, ours: OurTables | None =
         holder=lock_holder(connection),
         tool_records=othertools.read(connection),
         look_around=partial(_names, connection),
+        elsewhere="" if ours.record.name == RECORD_NAME else str(ours.record),
+        warnings=tuple(f"{name} of env.py is not honoured" for name in options_of(service).ignored),
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dataops import kinds, libraries
-from dataops.backends.loading import function_of, load_module, not_loaded, place_of
+from dataops.backends.loading import function_of, import_from, load_module, not_loaded, place_of
 from dataops.backends.sandbox.fence import Fence
 from dataops.backends.sandbox.pipe import EndOfPipe, receive, send
 from dataops.backends.sandbox.verdict import Asked, nature_of
@@ -114,6 +114,7 @@ def _look(request: dict[str, Any], part: types.ModuleType, fence: Fence, pipe: _
     with fence.around(path, request["arguments"].get("socket", "")), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            import_from(map(Path, request["sys_path"]))
             module = load_module(service, migration)
             task = Task(path, module, function_of(module, step), request["arguments"], pipe.send)
             part.perform(task)
