@@ -115,11 +115,10 @@ def _wanted(settings: config.Settings) -> list[Wanted]:
     for service in settings.services.values():
         other = found.setdefault(service.url_variable, service.name)
         if other != service.name:
-            key = "env_prefix" if service.kind.url_in_parts else "url_env"
             raise ConfigError(
                 f"{other} and {service.name} look for their URL in the same variable, {service.url_variable}",
                 service=service.name,
-                hint=f'give one of them a variable of its own: {key} = "..."',
+                hint=f'give one of them a variable of its own: url_env = "..."',
             )
     return [Wanted(one.url_variable, one.kind, one.database or one.name) for one in settings.services.values()]
 

@@ -20,7 +20,7 @@ def locate(
     kinds = [service.kind for service in chosen]
     return {
         service.name: _in_parts(service, environ)
-        if service.kind.url_in_parts
+        if service.in_parts
         else _whole(service, environ, alone=kinds.count(service.kind) == 1)
         for service in chosen
     }
@@ -44,12 +44,12 @@ def _from_file(settings: Settings, chosen: Sequence[ServiceSettings], environmen
 
 def _whole(service: ServiceSettings, environ: Mapping[str, str], *, alone: bool) -> str:
     variable = service.url_variable
-    shared = service.kind.url_variable
-    for candidate in (variable, *([shared] if alone else [])):
+    shared = "" if service.kind.url_in_parts else service.kind.url_variable
+    for candidate in (variable, *([shared] if alone and shared else [])):
         value = variable_or_file(candidate, environ)
         if value:
             return _complete(service, value, candidate, service.database, "")
-    also = "" if alone else f" ({shared} counts only when exactly one {service.kind.title} service is selected)"
+    also = "" if alone or not shared else f" ({shared} counts only when exactly one {service.kind.title} service is selected)"
     raise ConfigError(
         f"{variable} is not set",
         service=service.name,
@@ -62,9 +62,10 @@ def _in_parts(service: ServiceSettings, environ: Mapping[str, str]) -> str:
     prefix = service.variable_prefix
     database = variable_or_file(f"{prefix}_DATABASE", environ) or service.database
     also = f"set {prefix}_DATABASE, "
-    whole = variable_or_file(f"{prefix}_CON", environ)
-    if whole:
-        return _complete(service, whole, f"{prefix}_CON", database, also)
+    for variable in dict.fromkeys((service.url_variable, f"{prefix}_CON")):
+        whole = variable_or_file(variable, environ)
+        if whole:
+            return _complete(service, whole, variable, database, also)
     address = variable_or_file(f"{prefix}_ADDRESS", environ)
     scheme = service.kind.schemes[0]
     if not address:
@@ -100,10 +101,12 @@ def _complete(service: ServiceSettings, url: str, source: str, database: str, al
 
 def variables_of(service: ServiceSettings) -> Iterator[str]:
     """Every variable that may say where the database of a service is, or give its credentials."""
-    names = [service.url_variable, service.kind.url_variable]
-    if service.kind.url_in_parts:
-        names = [f"{service.variable_prefix}_{part}" for part in ("CON", "ADDRESS", "USER", "PASSWORD", "DATABASE")]
-    for name in names:
+    names = [service.url_variable]
+    if service.in_parts:
+        names += [f"{service.variable_prefix}_{part}" for part in ("CON", "ADDRESS", "USER", "PASSWORD", "DATABASE")]
+    elif not service.kind.url_in_parts:
+        names.append(service.kind.url_variable)
+    for name in dict.fromkeys(names):
         yield name
         yield f"{name}_FILE"
 

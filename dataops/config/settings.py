@@ -81,10 +81,17 @@ class ServiceSettings:
     @property
     def url_variable(self) -> str:
         """The environment variable in which this service first looks for a whole URL."""
+        if self.url_env:
+            return self.url_env
         if self.kind.url_in_parts:
             return f"{self.variable_prefix}_CON"
         own = re.sub(r"\W", "_", self.name).upper()
-        return self.url_env or f"{own}_{self.kind.url_variable}"
+        return f"{own}_{self.kind.url_variable}"
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether its URL may be given in parts: not where `url_env` alone says where it is."""
+        return self.kind.url_in_parts and (not self.url_env or bool(self.env_prefix))
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,8 @@ def find(start: Path) -> Path:
         if (folder / FILE_NAME).is_file():
             return folder / FILE_NAME
     raise ConfigError(
-        f"no {FILE_NAME} in {start} or above it", hint="change to the project's folder, or name the file: --config FILE"
+        f"no {FILE_NAME} in {start} or above it",
+        hint="dataops init writes one; or change to the project's folder, or name the file: --config FILE",
     )
 
 

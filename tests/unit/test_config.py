@@ -462,6 +462,31 @@ def test_the_variable_of_a_whole_url_is_known_without_any_environment(
     assert config.read(project(tmp_path, toml)).services[name].url_variable == variable
 
 
+def test_a_variable_for_the_whole_url_of_mongodb(tmp_path: Path) -> None:
+    """With url_env alone, no other variable leads to another database by mistake."""
+    toml = TWO.replace('database = "galoy"', 'database = "galoy"\nurl_env = "DOCS_URL"')
+    assert config.read(project(tmp_path, toml)).services["api"].url_variable == "DOCS_URL"
+    assert url(tmp_path, {"DOCS_URL": "mongodb://db/docs", "MONGODB_CON": "mongodb://wrong/x"}, toml=toml) == (
+        "mongodb://db/docs"
+    )
+    assert url(tmp_path, {"DOCS_URL": "mongodb://db", "MONGODB_DATABASE": "wrong"}, toml=toml) == "mongodb://db/galoy"
+    (tmp_path / "secret").write_text("mongodb://db/docs\n")
+    assert url(tmp_path, {"DOCS_URL_FILE": str(tmp_path / "secret")}, toml=toml) == "mongodb://db/docs"
+    for environ in ({}, {"MONGODB_CON": "mongodb://wrong/x"}, {"MONGODB_ADDRESS": "wrong"}, {"CON": "mongodb://wrong"}):
+        error = refused(tmp_path, toml, environ=environ, selected=["api"])
+        assert error.message == "DOCS_URL is not set"
+        assert error.hint.startswith("set DOCS_URL or DOCS_URL_FILE to mongodb://HOST:PORT/DATABASE")
+
+
+def test_a_variable_for_the_whole_url_goes_before_those_of_the_prefix(tmp_path: Path) -> None:
+    toml = TWO.replace('database = "galoy"', 'database = "galoy"\nurl_env = "DOCS_URL"\nenv_prefix = "M"')
+    assert url(tmp_path, {"DOCS_URL": "mongodb://db/docs", "M_CON": "mongodb://other/x"}, toml=toml) == (
+        "mongodb://db/docs"
+    )
+    assert url(tmp_path, {"M_CON": "mongodb://other/x"}, toml=toml) == "mongodb://other/x"
+    assert url(tmp_path, {"M_ADDRESS": "other"}, toml=toml) == "mongodb://other/galoy"
+
+
 def test_the_database_and_the_prefix_may_be_in_the_file(tmp_path: Path) -> None:
     toml = TWO.replace('database = "galoy"', 'database = "galoy2"\nenv_prefix = "M"')
     assert url(tmp_path, {"M_ADDRESS": "db", "MONGODB_CON": "mongodb://wrong"}, toml=toml) == "mongodb://db/galoy2"
