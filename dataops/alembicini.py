@@ -58,6 +58,36 @@ def find(folder: Path, top: Path) -> AlembicIni | None:
     return None
 
 
+@dataclass(frozen=True)
+class Location:
+    """A script location that an ini file names. `scheme` is that of its URL, "" where it has none.
+
+    With `several`, the section names several databases: it is of Alembic's multidb template.
+    """
+
+    section: str
+    folder: Path
+    scheme: str = ""
+    several: bool = False
+
+
+def locations(path: Path) -> Iterator[Location]:
+    """Every script location of an alembic.ini or a pyproject.toml. Raises ConfigError for a file that is not valid."""
+    for section, values in _sections(path):
+        if "script_location" in values or section == "alembic":
+            possible = _locations(values, path, path.parent)
+            place = next((one for one in possible if (one / "env.py").is_file()), possible[0] if possible else None)
+            if place is not None:
+                yield Location(section, place, _scheme(values), bool(values.get("databases")))
+
+
+def _scheme(values: Mapping[str, Any]) -> str:
+    """The scheme of `sqlalchemy.url`, as it is written: what it refers to may be given by env.py only."""
+    url = values.raw("sqlalchemy.url") if isinstance(values, _Section) else values.get("sqlalchemy.url", "")
+    scheme, separator, _ = str(url).partition("://")
+    return scheme if separator and re.fullmatch(r"[\w+]+", scheme) else ""
+
+
 def _sections(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if path.suffix == ".toml":
         try:
@@ -101,6 +131,13 @@ class _Section(Mapping[str, Any]):
                 f"{self._path}: [{self._section.name}] {key}: {message_of(error).splitlines()[0]}",
                 hint="write %% for a % that means itself",
             ) from error
+
+    def raw(self, key: str) -> str:
+        """A value as it is written, "" where there is none."""
+        return self._section.get(key, "", raw=True)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._section
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._section)
@@ -153,4 +190,4 @@ def _listed(values: Mapping[str, Any], key: str, legacy: re.Pattern[str]) -> lis
     return [part.strip() for part in parts if part.strip()]
 
 
-__all__ = ["AlembicIni", "find"]
+__all__ = ["AlembicIni", "Location", "find", "locations"]

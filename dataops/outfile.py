@@ -27,6 +27,24 @@ def write(path: Path, text: str, *, hint: str, what: str = "") -> None:
         raise unwritable(path, error, hint, what) from error
 
 
+def write_new(path: Path, text: str, *, hint: str) -> None:
+    """Like `write`, for a file that does not exist yet, not even as a link that leads nowhere.
+
+    Raises CannotWrite where it exists, also where somebody else has made it just now.
+    """
+    try:
+        descriptor, beside = _new_beside(path)
+        try:
+            _fill(descriptor, text)
+            os.chmod(beside, 0o644)
+            _move_new(beside, path)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(beside)
+    except OSError as error:
+        raise unwritable(path, error, hint) from error
+
+
 def write_private(path: Path, text: str, *, hint: str) -> None:
     """Like `write`, for a regular file that only its owner may read; a link, a device or a pipe is refused."""
     try:
@@ -84,10 +102,7 @@ def _replace(target: Path, text: str, mode: int | None = None) -> None:
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
     descriptor, beside = _new_beside(target)
     try:
-        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
+        _fill(descriptor, text)
         os.chmod(beside, mode)
         os.replace(beside, target)
     except BaseException:
@@ -96,9 +111,27 @@ def _replace(target: Path, text: str, mode: int | None = None) -> None:
         raise
 
 
+def _move_new(beside: str, path: Path) -> None:
+    """Unlike a rename, a link never takes the place of another file."""
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system that has no links
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+        os.replace(beside, path)
+
+
+def _fill(descriptor: int, text: str) -> None:
+    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+
+
 def _new_beside(target: Path) -> tuple[int, str]:
     """A new file in the same folder, with a name that nobody has: moving it into place never crosses a file system."""
     return tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
 
 
-__all__ = ["refuse_unwritable", "unwritable", "write", "write_private"]
+__all__ = ["refuse_unwritable", "unwritable", "write", "write_new", "write_private"]

@@ -70,6 +70,16 @@ def new(service: Service, message: str, now: datetime) -> Path:
     `message` becomes its title and part of its name. Raises UsageError for an empty message or a file that exists, and
     CannotWrite.
     """
+    path, text = draft(service, message, now)
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise CannotWrite(f"{path}: {error.strerror}", service=service.name, hint="nothing was written") from error
+    return path
+
+
+def draft(service: Service, message: str, now: datetime) -> tuple[Path, str]:
+    """The path and the text of such a file, which is not written. Raises UsageError."""
     title = " ".join(message.split())
     if not title.isprintable():  # bytes of the command line that are not UTF-8 are not printable either
         raise UsageError("the message has characters that are not text", hint="write it in UTF-8, on one line")
@@ -87,12 +97,7 @@ def new(service: Service, message: str, now: datetime) -> Path:
     parent = f'"{service.migrations[-1].id}"' if service.migrations else template.no_parent
     if id_ in service.by_id or path.exists():
         raise UsageError(f"{path} exists already", service=service.name, hint="wait a second and try again")
-    text = template.text.format(title=_quoted(title), id=id_, parent=parent)
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise CannotWrite(f"{path}: {error.strerror}", service=service.name, hint="nothing was written") from error
-    return path
+    return path, template.text.format(title=_quoted(title), id=id_, parent=parent)
 
 
 def _quoted(title: str) -> str:

@@ -118,7 +118,7 @@ def _wanted(settings: config.Settings) -> list[Wanted]:
             raise ConfigError(
                 f"{other} and {service.name} look for their URL in the same variable, {service.url_variable}",
                 service=service.name,
-                hint=f'give one of them a variable of its own: url_env = "..."',
+                hint='give one of them a variable of its own: url_env = "..."',
             )
     return [Wanted(one.url_variable, one.kind, one.database or one.name) for one in settings.services.values()]
 

@@ -210,8 +210,8 @@ class _Group(_Worked, click.Group):
 
 
 COMMANDS = (
-    "adopt", "apply", "baseline", "dev", "history", "lint", "new", "plan", "prove", "resolve", "rollback", "stash",
-    "status", "wait",
+    "adopt", "apply", "baseline", "dev", "history", "init", "lint", "new", "plan", "prove", "resolve", "rollback",
+    "stash", "status", "wait",
 )  # fmt: skip
 """Every command; each is in the module of its name, and adds itself to `main_group` when that is imported."""
 
@@ -292,13 +292,13 @@ def has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def consent(question: str) -> None:
+LOOK_FIRST = "look at the plan, then: --yes, or save it with dataops plan --out FILE and apply that"
+
+
+def consent(question: str, hint: str = LOOK_FIRST) -> None:
     """Ask a person. Raises UsageError where there is no terminal, and Stopped where the answer is no."""
     if not has_terminal():
-        raise UsageError(
-            "there is no terminal to ask for consent; nothing was done",
-            hint="look at the plan, then: --yes, or save it with dataops plan --out FILE and apply that",
-        )
+        raise UsageError("there is no terminal to ask for consent; nothing was done", hint=hint)
     if not click.confirm(question, err=True):
         raise Stopped("not confirmed; nothing was done", hint="")
 

@@ -49,7 +49,11 @@ def _whole(service: ServiceSettings, environ: Mapping[str, str], *, alone: bool)
         value = variable_or_file(candidate, environ)
         if value:
             return _complete(service, value, candidate, service.database, "")
-    also = "" if alone or not shared else f" ({shared} counts only when exactly one {service.kind.title} service is selected)"
+    also = (
+        ""
+        if alone or not shared
+        else f" ({shared} counts only when exactly one {service.kind.title} service is selected)"
+    )
     raise ConfigError(
         f"{variable} is not set",
         service=service.name,
