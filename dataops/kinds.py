@@ -15,7 +15,8 @@ from dataclasses import dataclass
 class FileFormat:
     """How a migration file gives its id and its parent.
 
-    `go_to` is the tool's own command that applies everything up to an id.
+    `go_to` is the tool's own command that applies everything up to an id. `variables` is how the environment variables
+    of the tool's own command line begin, "" where it reads none.
 
     `tool` is the tool that defined the format. `folder` is where the files are in a service's folder, "" for the folder
     itself. A file assigns its id to `id_variable`, and the id of the migration before it to `parent_variable`. With
@@ -28,13 +29,20 @@ class FileFormat:
     parent_variable: str
     id_is_file_name: bool
     go_to: str
+    variables: str = ""
 
 
 ALEMBIC = FileFormat(
     "alembic", "versions", "revision", "down_revision", id_is_file_name=False, go_to="alembic upgrade {id}"
 )
 PYMONGO_MIGRATE = FileFormat(
-    "pymongo-migrate", "", "name", "dependencies", id_is_file_name=True, go_to="pymongo-migrate migrate -m {id}"
+    "pymongo-migrate",
+    "",
+    "name",
+    "dependencies",
+    id_is_file_name=True,
+    go_to="pymongo-migrate migrate -m {id}",
+    variables="PYMONGO_MIGRATE",
 )
 
 
@@ -55,7 +63,7 @@ class Kind:
     `longest_database_name` is in bytes, and `not_in_database_names` are the characters that no name may have.
 
     `ours` are the names of the tables or collections that hold the record, the journal and the lock. No migration may
-    change them.
+    change them. `record` is the one of them that a service may give another name in dataops.toml, "" where it may not.
 
     `language` is the language of a code block in Markdown that shows its commands. `module` is the package that has the
     functions `connect` and `driver` (see dataops.backends).
@@ -74,6 +82,7 @@ class Kind:
     longest_database_name: int = 63
     not_in_database_names: str = ""
     ours: frozenset[str] = frozenset()
+    record: str = ""
 
 
 POSTGRESQL = Kind(
@@ -102,6 +111,7 @@ MONGODB = Kind(
     module="dataops.backends.mongo",
     not_in_database_names='/\\. "$*<>:|?',
     ours=frozenset({"pymongo_migrate", "dataops_journal", "dataops_lock"}),
+    record="pymongo_migrate",
 )
 
 _kinds = {kind.name: kind for kind in (MONGODB, POSTGRESQL)}

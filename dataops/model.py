@@ -143,7 +143,8 @@ class Service:
     we do. `coexist` are tools whose record in this database is about something else. `ignore` are tables and other
     objects that the application makes, so that they count as no difference. With `onto_existing`, the first apply may
     find a database that is not empty. `aliases` is what adopt.toml says, by tool. `alembic` is the section of an
-    alembic.ini that has this folder as its script location.
+    alembic.ini that has this folder as its script location. `renamed_record` is the native record's name where
+    dataops.toml gives it another one than usual.
     """
 
     name: str
@@ -165,6 +166,17 @@ class Service:
     onto_existing: bool = False
     aliases: Mapping[str, ToolAliases] = field(default_factory=dict, repr=False, hash=False)
     alembic: AlembicIni | None = None
+    renamed_record: str = ""
+
+    @property
+    def record(self) -> str:
+        """The name of the native record, where the kind of database lets dataops.toml say it."""
+        return self.renamed_record or self.kind.record
+
+    @property
+    def ours(self) -> frozenset[str]:
+        """The names of what holds the record, the journal and the lock: no migration may change them."""
+        return (self.kind.ours - {self.kind.record}) | {self.record} if self.renamed_record else self.kind.ours
 
     @property
     def sys_path(self) -> tuple[Path, ...]:

@@ -43,7 +43,7 @@ def init_command(session: Session, postgresql: tuple[str, ...], mongodb: tuple[s
     top = target.parent
     _refuse_existing(target)
     search = find(top)
-    proposals = proposing.propose(search.found, new, top)
+    proposals = proposing.propose(search.found, new, top, os.environ)
     files = _files(proposals, target, search)
     if not session.as_json:
         _show(session, search, proposals, files, target)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dataops import __version__, alembicini, kinds
-from dataops.config.locations import locate, variables_of
+from dataops.config.locations import locate, record_of, variables_of
 from dataops.config.settings import FILE_NAME, ServiceSettings, Settings, find, read
 from dataops.errors import ConfigError, UsageError
 from dataops.files import aliases, chain, toml
@@ -74,8 +74,18 @@ def load(
     """
     settings = read(path)
     chosen = _choose(settings, selected, observed=observed)
-    urls = locate(settings, chosen, environment, os.environ if environ is None else environ) if with_urls else {}
-    services = tuple(_service(one, urls.get(one.name, ""), with_files=with_files) for one in chosen)
+    environ = os.environ if environ is None else environ
+    urls = locate(settings, chosen, environment, environ) if with_urls else {}
+    by_variable = with_urls and not environment
+    services = tuple(
+        _service(
+            one,
+            urls.get(one.name, ""),
+            record_of(one, chosen, environ) if by_variable else one.record,
+            with_files=with_files,
+        )
+        for one in chosen
+    )
     variables = frozenset(name for one in settings.services.values() for name in variables_of(one))
     return Config(settings.path, services, tuple(settings.services), variables)
 
@@ -95,7 +105,7 @@ def _choose(settings: Settings, selected: Collection[str], *, observed: bool) ->
     return [one for one in chosen if not one.observe]
 
 
-def _service(settings: ServiceSettings, url: str, *, with_files: bool) -> Service:
+def _service(settings: ServiceSettings, url: str, record: str, *, with_files: bool) -> Service:
     name, folder = settings.name, settings.folder
     with_files = with_files and not settings.observe
     reads_ini = settings.kind.format is kinds.ALEMBIC and not settings.observe
@@ -122,6 +132,7 @@ def _service(settings: ServiceSettings, url: str, *, with_files: bool) -> Servic
         onto_existing=settings.onto_existing,
         aliases=known_as,
         alembic=ini,
+        renamed_record=record,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dataops import urls
-from dataops.config.settings import ServiceSettings, Settings
+from dataops.config.settings import ServiceSettings, Settings, check_record
 from dataops.errors import ConfigError
 from dataops.redaction import redact
 
@@ -19,7 +19,7 @@ def locate(
         return _from_file(settings, chosen, environment)
     kinds = [service.kind for service in chosen]
     return {
-        service.name: _in_parts(service, environ)
+        service.name: _in_parts(service, environ, alone=kinds.count(service.kind) == 1)
         if service.in_parts
         else _whole(service, environ, alone=kinds.count(service.kind) == 1)
         for service in chosen
@@ -62,7 +62,48 @@ def _whole(service: ServiceSettings, environ: Mapping[str, str], *, alone: bool)
     )
 
 
-def _in_parts(service: ServiceSettings, environ: Mapping[str, str]) -> str:
+def record_of(service: ServiceSettings, chosen: Sequence[ServiceSettings], environ: Mapping[str, str]) -> str:
+    """The name of the native record where it is not the usual one: by dataops.toml, or by the tool's own variable.
+
+    That variable counts where the tool's variable of the URL counts. Raises ConfigError where it is set and nothing
+    says whether it is meant for this service.
+    """
+    variable = f"{service.kind.format.variables}_COLLECTION"
+    named = variable_or_file(variable, environ) if service.kind.format.variables else None
+    if not named or named == (service.record or service.kind.record):
+        return service.record
+    alone = [one.kind for one in chosen].count(service.kind) == 1
+    if _by_own_variables(service, environ, alone=alone) is not None and not service.record:
+        check_record(named, service.kind, variable)
+        return named
+    if service.record:
+        return service.record
+    raise ConfigError(
+        f"{variable} is set, and nothing says whether the record of {service.name} has that name",
+        service=service.name,
+        hint=f'write record = "{redact(named)}" or record = "{service.kind.record}" under [services.{service.name}]',
+    )
+
+
+def _by_own_variables(service: ServiceSettings, environ: Mapping[str, str], *, alone: bool) -> str | None:
+    """The URL in the variables that the tool's own command line reads, where none of ours is named or set.
+
+    As there, its variable of the database goes before the one in the URL.
+    """
+    tool = service.kind.format.variables
+    ours = [f"{service.variable_prefix}_{part}" for part in ("CON", "ADDRESS")]
+    if not (tool and alone) or service.url_env or service.env_prefix or any(variable_or_file(n, environ) for n in ours):
+        return None
+    url = variable_or_file(f"{tool}_URI", environ)
+    if not url:
+        return None
+    redact.learn(url)
+    urls.check(service.kind, url.strip(), f"{tool}_URI")
+    database = variable_or_file(f"{tool}_DATABASE", environ)
+    return urls.beside(url.strip(), database) if database else url
+
+
+def _in_parts(service: ServiceSettings, environ: Mapping[str, str], *, alone: bool) -> str:
     prefix = service.variable_prefix
     database = variable_or_file(f"{prefix}_DATABASE", environ) or service.database
     also = f"set {prefix}_DATABASE, "
@@ -70,6 +111,10 @@ def _in_parts(service: ServiceSettings, environ: Mapping[str, str]) -> str:
         whole = variable_or_file(variable, environ)
         if whole:
             return _complete(service, whole, variable, database, also)
+    own = _by_own_variables(service, environ, alone=alone)
+    if own is not None:
+        tool = service.kind.format.variables
+        return _complete(service, own, f"{tool}_URI", database, f"set {tool}_DATABASE, ")
     address = variable_or_file(f"{prefix}_ADDRESS", environ)
     scheme = service.kind.schemes[0]
     if not address:
@@ -108,6 +153,7 @@ def variables_of(service: ServiceSettings) -> Iterator[str]:
     names = [service.url_variable]
     if service.in_parts:
         names += [f"{service.variable_prefix}_{part}" for part in ("CON", "ADDRESS", "USER", "PASSWORD", "DATABASE")]
+        names += [f"{service.kind.format.variables}_URI"] if service.kind.format.variables else []
     elif not service.kind.url_in_parts:
         names.append(service.kind.url_variable)
     for name in dict.fromkeys(names):
@@ -137,4 +183,4 @@ def variable_or_file(name: str, environ: Mapping[str, str]) -> str | None:
     return value or None
 
 
-__all__ = ["locate", "variable_or_file", "variables_of"]
+__all__ = ["locate", "record_of", "variable_or_file", "variables_of"]

@@ -33,6 +33,7 @@ SERVICE_KEYS = {
     "beside",
     "ignore",
     "onto_existing",
+    "record",
     *_URL_KEYS,
 }
 """What the paragraph of a service may say. `beside` is the older spelling of `coexist`."""
@@ -51,7 +52,7 @@ class ServiceSettings:
     `where` names the paragraph in errors, and `top` is the folder of dataops.toml.
     `depends_on` are all the services that come before this one, directly or
     through others. `mirror` are the tools whose record may be meant by `mirror = true`, or the one that is named.
-    `url_env`, `env_prefix` and `database` are empty where the paragraph does not say them.
+    `record`, `url_env`, `env_prefix` and `database` are empty where the paragraph does not say them.
     """
 
     name: str
@@ -69,6 +70,7 @@ class ServiceSettings:
     onto_existing: bool = False
     observe: str = ""
     expect: str = ""
+    record: str = ""
     url_env: str = ""
     env_prefix: str = ""
     database: str = ""
@@ -159,6 +161,7 @@ def _settings(base: Path, name: str, table: toml.Table, before: tuple[str, ...])
         coexist=_coexist(table),
         ignore=table.texts("ignore", "list of names", 'for example ignore = ["sessions"]'),
         onto_existing=table.flag("onto_existing"),
+        record=_record(table, kind),
         url_env=_variable(table, "url_env"),
         env_prefix=_variable(table, "env_prefix"),
         database=table.optional_text("database"),
@@ -182,6 +185,26 @@ def _observed(base: Path, name: str, table: toml.Table) -> ServiceSettings:
         env_prefix=_variable(table, "env_prefix"),
         database=table.optional_text("database"),
     )
+
+
+def _record(table: toml.Table, kind: Kind) -> str:
+    name = table.optional_text("record")
+    if name and not kind.record:
+        raise ConfigError(
+            f"{table.where}: record is not for {kind.name}", hint="Alembic's own version_table in env.py gives the name"
+        )
+    if name:
+        check_record(name, kind, f"{table.where}: record")
+    return name
+
+
+def check_record(name: str, kind: Kind, where: str) -> None:
+    """Raise ConfigError unless a native record may have this name."""
+    if not re.fullmatch(r"(?!system\.|dataops_)[^$\s\0]{1,120}", name) or not name.isprintable():
+        raise ConfigError(
+            f"{where} = {redact(repr(name))} cannot be the name of the record",
+            hint=f"write the name of the collection that {kind.format.tool} uses; by default {kind.record}",
+        )
 
 
 def _timeouts(table: toml.Table) -> Timeouts:
@@ -277,4 +300,4 @@ def _depends_on(name: str, services: Mapping[str, toml.Table]) -> tuple[str, ...
     return names
 
 
-__all__ = ["FILE_NAME", "OBSERVED_KEYS", "SERVICE_KEYS", "ServiceSettings", "Settings", "find", "read"]
+__all__ = ["FILE_NAME", "OBSERVED_KEYS", "SERVICE_KEYS", "ServiceSettings", "Settings", "check_record", "find", "read"]

@@ -93,7 +93,7 @@ def _one(
 def _content(read: history.Read, sandbox: Sandbox, ask_squawk: bool) -> Iterator[Finding]:
     if read.service.kind.format is PYMONGO_MIGRATE:
         for migration in read.migrations:
-            yield from mongo.check(read.service.name, migration)
+            yield from mongo.check(read.service.name, migration, read.service.ours)
             yield from _running(read.service, migration, sandbox)
     elif read.migrations:
         from dataops.lint import squawk

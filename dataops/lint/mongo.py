@@ -35,10 +35,10 @@ _GROWING_METHODS = {"append", "extend", "add", "setdefault"}
 _GROWS = {"$add", "$subtract", "$multiply", "$divide", "$concatArrays", "$concat"}
 
 
-def check(service: str, migration: Migration) -> list[Finding]:
-    """Every rule M... on one file that parses."""
+def check(service: str, migration: Migration, ours: frozenset[str] = MONGODB.ours) -> list[Finding]:
+    """Every rule M... on one file that parses. `ours` are collections that no file may change."""
     try:
-        return _Rules(service, migration).read()
+        return _Rules(service, migration, ours).read()
     except RecursionError:
         return [Finding(RULES["H001"], migration.path, 1, "it is nested too deeply", service)]
 
@@ -46,7 +46,8 @@ def check(service: str, migration: Migration) -> list[Finding]:
 class _Rules(Reader):
     """One file, and what is found in it: a rule at most once a line."""
 
-    def __init__(self, service: str, migration: Migration) -> None:
+    def __init__(self, service: str, migration: Migration, ours: frozenset[str]) -> None:
+        self._ours = ours
         super().__init__(source.parse(migration.text))
         self._service = service
         self._migration = migration
@@ -170,8 +171,8 @@ class _Rules(Reader):
                 self._tell("M011", call.node, "it drops the database, with the record and the journal")
         elif what == "drop_database" and not (first.strings and first.is_literal):
             self._tell("M011", call.node, "it drops the database, with the record and the journal")
-        if changed & MONGODB.ours:
-            self._tell("M011", call.node, f"{what}{_in_words(changed & MONGODB.ours, 'of ')}")
+        if changed & self._ours:
+            self._tell("M011", call.node, f"{what}{_in_words(changed & self._ours, 'of ')}")
 
     def _call_of_stash(self, call: Call) -> None:
         of, what = call.argument(0, "collection", "source").strings, call.what

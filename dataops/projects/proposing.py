@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dataops import kinds
@@ -30,7 +30,8 @@ class Proposal:
     """One service to write into dataops.toml, and why. `found` is None for a new one.
 
     With `observed`, the other tool goes on migrating. With `to_import`, files of ours have to be made of that tool's
-    files first.
+    files first. With `own_variables`, the URL is in the variables of the tool's own command line. `record` is the name
+    of its record where it is not the usual one.
     """
 
     name: str
@@ -40,11 +41,17 @@ class Proposal:
     found: Found | None = None
     observed: bool = False
     to_import: bool = False
-    remarks: tuple[str, ...] = field(default=())
+    own_variables: bool = False
+    record: str = ""
 
 
-def propose(found: Sequence[Found], new: Sequence[tuple[str, Kind]], top: Path) -> tuple[Proposal, ...]:
-    """A service for each of what was found and has no problem, and for each new one, with names that differ."""
+def propose(
+    found: Sequence[Found], new: Sequence[tuple[str, Kind]], top: Path, environ: Mapping[str, str]
+) -> tuple[Proposal, ...]:
+    """A service for each of what was found and has no problem, and for each new one, with names that differ.
+
+    Of `environ`, only the variables of the tools' own command lines count, where it is clear which service they mean.
+    """
     taken = [name for name, _ in new]
     made = []
     for one in found:
@@ -53,7 +60,19 @@ def propose(found: Sequence[Found], new: Sequence[tuple[str, Kind]], top: Path) 
             taken.append(name)
             made.append(_existing(name, one, top))
     made += [Proposal(name, engine, new_folder(name, found, top), "") for name, engine in new]
-    return tuple(_with_variables(made))
+    return tuple(_with_variables(_by_own_variables(made, environ)))
+
+
+def _by_own_variables(made: Sequence[Proposal], environ: Mapping[str, str]) -> list[Proposal]:
+    changed = []
+    for one in made:
+        tool = one.engine.format.variables if one.found is not None and not one.observed and not one.to_import else ""
+        if tool and f"{tool}_URI" in environ and [other.engine for other in made].count(one.engine) == 1:
+            named = environ.get(f"{tool}_COLLECTION", "")
+            record = "" if named == one.engine.record else named
+            one = replace(one, variable=f"{tool}_URI", own_variables=True, record=record)
+        changed.append(one)
+    return changed
 
 
 def check_names(new: Iterable[tuple[str, Kind]]) -> None:
@@ -157,7 +176,12 @@ def _paragraph(one: Proposal, top: Path) -> list[str]:
     else:
         lines.append(f"engine = {_quoted(one.engine.name)}")
         lines.append(f"folder = {_quoted(shown(one.folder, top))}{_about_folder(one)}")
-    lines.append(f"url_env = {_quoted(one.variable)}")
+    if one.own_variables:
+        lines.append(f"# its URL is in {one.variable}, which {tool} reads too; url_env would name another variable")
+    else:
+        lines.append(f"url_env = {_quoted(one.variable)}")
+    if one.record:
+        lines.append(f"record = {_quoted(one.record)} # the collection in which {tool} keeps its record")
     if one.observed:
         folder = shown(new_folder(one.name, [one.found] if one.found else [], top), top)
         lines += [

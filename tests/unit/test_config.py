@@ -493,6 +493,70 @@ def test_the_database_and_the_prefix_may_be_in_the_file(tmp_path: Path) -> None:
     assert url(tmp_path, {"M_CON": "mongodb://db", "M_DATABASE": "three"}, toml=toml) == "mongodb://db/three"
 
 
+OWN = {"PYMONGO_MIGRATE_URI": "mongodb://u:p@db/admin", "PYMONGO_MIGRATE_DATABASE": "docs"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"PYMONGO_MIGRATE_URI": "mongodb://db/docs"}, "mongodb://db/docs"),
+        ({"PYMONGO_MIGRATE_URI": "mongodb://db"}, "mongodb://db/galoy"),
+        (OWN, "mongodb://u:p@db/docs?authSource=admin"),
+        ({**OWN, "MONGODB_CON": "mongodb://other/x"}, "mongodb://other/x"),
+        ({**OWN, "MONGODB_ADDRESS": "other"}, "mongodb://other/galoy"),
+    ],
+)
+def test_the_variables_of_pymongo_migrates_own_command_line_are_understood(
+    tmp_path: Path, environ: dict[str, str], expected: str
+) -> None:
+    assert url(tmp_path, environ) == expected
+
+
+@pytest.mark.parametrize("key", ["url_env", "env_prefix"])
+def test_they_do_not_count_where_the_file_names_other_variables(tmp_path: Path, key: str) -> None:
+    toml = TWO.replace('database = "galoy"', f'{key} = "DOCS"')
+    assert re.search("DOCS.* is (not )?set", refused(tmp_path, toml, environ=OWN, selected=["api"]).message)
+
+
+def test_they_do_not_count_for_one_of_two(tmp_path: Path) -> None:
+    toml = f'{TWO}[services.more]\nengine = "mongodb"\nfolder = "mongo"\n'
+    assert (
+        "neither MONGODB_CON" in refused(tmp_path, toml, environ={**OWN, "API_KEYS_PG_CON": "postgres://d/x"}).message
+    )
+
+
+def test_the_record_may_have_another_name(tmp_path: Path) -> None:
+    def record(toml: str, **environ: str) -> tuple[str, frozenset[str]]:
+        service = config.load(project(tmp_path, toml), environ=environ, selected=["api"]).service("api")
+        return service.record, service.ours
+
+    ours = frozenset({"dataops_journal", "dataops_lock"})
+    named = TWO.replace('database = "galoy"', 'database = "galoy"\nrecord = "steps"')
+    whole = {"MONGODB_CON": "mongodb://db/galoy"}
+    assert record(TWO, **whole) == ("pymongo_migrate", ours | {"pymongo_migrate"})
+    assert record(named, **whole) == ("steps", ours | {"steps"})
+    assert record(named, **whole, PYMONGO_MIGRATE_COLLECTION="other")[0] == "steps"
+    assert record(TWO, **OWN, PYMONGO_MIGRATE_COLLECTION="other")[0] == "other"
+    assert record(TWO, **whole, PYMONGO_MIGRATE_COLLECTION="pymongo_migrate")[0] == "pymongo_migrate"
+    error = refused(tmp_path, TWO, environ={**whole, "PYMONGO_MIGRATE_COLLECTION": "other"}, selected=["api"])
+    assert error.message.startswith("PYMONGO_MIGRATE_COLLECTION is set, and nothing says")
+    assert error.hint == 'write record = "other" or record = "pymongo_migrate" under [services.api]'
+
+
+@pytest.mark.parametrize("name", ["system.x", "dataops_journal", "a$b", "a b", "x" * 121])
+def test_a_record_has_a_name_that_a_collection_may_have(tmp_path: Path, name: str) -> None:
+    toml = TWO.replace('database = "galoy"', f'record = "{name}"')
+    assert "cannot be the name of the record" in refused(tmp_path, toml, environ=WHOLE).message
+
+
+def test_alembics_record_gets_its_name_from_env_py(tmp_path: Path) -> None:
+    error = refused(
+        tmp_path, TWO.replace('engine = "postgresql"', 'engine = "postgresql"\nrecord = "x"'), environ=WHOLE
+    )
+    assert "record is not for postgresql" in error.message
+    assert "version_table" in error.hint
+
+
 AWKWARD = [
     *string.punctuation,
     *"äß€😀",

@@ -96,7 +96,7 @@ def test_each_tool_is_known_by_what_it_leaves_behind(
         name.endswith(".json") for name in files if "_a" in name
     )
     assert found.engine is (MONGODB if mongo else POSTGRESQL)
-    proposals = proposing.propose([found], [], tmp_path)
+    proposals = proposing.propose([found], [], tmp_path, {})
     (tmp_path / "dataops.toml").write_text(proposing.text_of(proposals, tmp_path))
     (read,) = config.read(tmp_path / "dataops.toml").services.values()
     assert (read.kind, read.url_variable) == (found.engine, proposals[0].variable)
@@ -116,7 +116,7 @@ def test_what_dataops_cannot_work_with_is_told(tmp_path: Path, files: dict[str, 
     put(tmp_path, files)
     (found,) = find(tmp_path).found
     assert problem in found.problem
-    assert proposing.propose([found], [], tmp_path) == ()
+    assert proposing.propose([found], [], tmp_path, {}) == ()
 
 
 def test_folders_that_are_not_the_projects_own_are_not_looked_into(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_names_come_from_sections_and_folders_and_differ(tmp_path: Path) -> None
             "2nd/migrations/m.py": PYMONGO,
         },
     )
-    proposals = proposing.propose(find(top).found, [("orders-docs", MONGODB)], top)
+    proposals = proposing.propose(find(top).found, [("orders-docs", MONGODB)], top, {})
     assert sorted((one.name, one.variable) for one in proposals) == [
         ("billing-docs", "BILLING_DOCS_MONGODB_CON"),
         ("db-2nd", "DB_2ND_MONGODB_CON"),
@@ -179,9 +179,20 @@ def test_a_folder_of_any_name_is_written_as_toml(tmp_path: Path) -> None:
     place = tmp_path / 'a "b" \\ \x07ö' / "migrations"
     place.mkdir(parents=True)
     (place / "m1.py").write_text(PYMONGO)
-    proposals = proposing.propose(find(tmp_path).found, [], tmp_path)
+    proposals = proposing.propose(find(tmp_path).found, [], tmp_path, {})
     (service,) = tomllib.loads(proposing.text_of(proposals, tmp_path))["services"].values()
     assert tmp_path / service["folder"] == place
+
+
+def test_the_variables_of_pymongo_migrate_are_kept_where_they_are_clear(tmp_path: Path) -> None:
+    environ = {"PYMONGO_MIGRATE_URI": "mongodb://db/x", "PYMONGO_MIGRATE_COLLECTION": "steps"}
+    put(tmp_path, {"a/m.py": PYMONGO})
+    text = proposing.text_of(proposing.propose(find(tmp_path).found, [], tmp_path, environ), tmp_path)
+    assert tomllib.loads(text)["services"]["a"] == {"engine": "mongodb", "folder": "a", "record": "steps"}
+    assert "PYMONGO_MIGRATE_URI" in text
+    put(tmp_path, {"b/m.py": PYMONGO})
+    proposals = proposing.propose(find(tmp_path).found, [], tmp_path, environ)
+    assert [one.variable for one in proposals] == ["A_MONGODB_CON", "B_MONGODB_CON"]
 
 
 @pytest.mark.parametrize(

@@ -78,13 +78,13 @@ class MongoDatabase:
         from dataops.backends.mongo import catalogue
 
         with self.server.explaining():
-            return catalogue.read(self.asking())
+            return catalogue.read(self.asking(), self.service.record)
 
     def contents(self) -> Contents:
         from dataops.backends.mongo import contents
 
         with self.server.explaining(), self.server.client("dataops") as patient:  # it reads all data
-            return contents.read(database_of(patient))
+            return contents.read(database_of(patient), self.service.record)
 
     def imitate(self, other: Database, *, strictly: bool) -> None:
         """Collections and indexes: the application creates some of them, and a migration changes those it finds."""
@@ -92,7 +92,7 @@ class MongoDatabase:
 
         assert isinstance(other, MongoDatabase)
         with self.server.explaining():
-            catalogue.copy_shell(other.asking(), self.asking(), unique=strictly)
+            catalogue.copy_shell(other.asking(), self.asking(), other.service.record, unique=strictly)
 
     def lock(
         self, author: Author, *, timeout: float, waiting: Waiting, stop: Callable[[], bool]

@@ -33,22 +33,22 @@ _STRICT = ("valid", "capped", "size", "max")
 _NO_CHOICE = {"validationLevel": "strict", "validationAction": "error"}  # what a validator has by default
 
 
-def read(db: Database[Document]) -> Catalogue:
-    """Read the whole catalogue. Reads no document of the application."""
-    found = collections(db)
+def read(db: Database[Document], record: str) -> Catalogue:
+    """Read the whole catalogue, without the native record. Reads no document of the application."""
+    found = collections(db, record)
     marks = {info["name"]: info["info"]["uuid"].hex() for info in found if "uuid" in info.get("info", {})}
     objects = {key: text for info in found for key, text in _objects(db, info)}
     return Catalogue(objects, marks=marks)
 
 
-def copy_shell(source: Database[Document], target: Database[Document], *, unique: bool) -> None:
+def copy_shell(source: Database[Document], target: Database[Document], record: str, *, unique: bool) -> None:
     """Create the collections, views and indexes of `source` in `target`, without any document.
 
     Options that may refuse a write, such as validators, are left out: migrations of years ago wrote documents that
     today's options would refuse. For the same reason, unique indexes stay unique only with `unique`.
     """
     left_out = ("v", "ns") if unique else ("v", "ns", "unique")
-    for info in sorted(collections(source), key=lambda info: bool(info["type"] == "view")):
+    for info in sorted(collections(source, record), key=lambda info: bool(info["type"] == "view")):
         options = {key: value for key, value in info.get("options", {}).items() if not key.startswith(_STRICT)}
         target.command({"create": info["name"], **options})
         if info["type"] != "collection":
@@ -62,14 +62,15 @@ def copy_shell(source: Database[Document], target: Database[Document], *, unique
             target.command({"createIndexes": info["name"], "indexes": indexes})
 
 
-def collections(db: Database[Document]) -> list[Mapping[str, Any]]:
+def collections(db: Database[Document], record: str) -> list[Mapping[str, Any]]:
     """The collections and views of the application, as the server lists them, sorted by name."""
-    return [info for info in sorted(db.list_collections(), key=lambda i: str(i["name"])) if is_counted(info["name"])]
+    found = sorted(db.list_collections(), key=lambda info: str(info["name"]))
+    return [info for info in found if is_counted(info["name"], record)]
 
 
-def is_counted(name: str) -> bool:
-    """Whether a collection or view belongs to the application, by its name."""
-    return not name.startswith(_NOT_OURS) and name not in othertools.COLLECTIONS
+def is_counted(name: str, record: str) -> bool:
+    """Whether a collection or view belongs to the application, by its name. `record` is the name of the record."""
+    return name != record and not name.startswith(_NOT_OURS) and name not in othertools.COLLECTIONS
 
 
 def _objects(db: Database[Document], info: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:

@@ -33,10 +33,15 @@ _COUNTED = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0C: 16, 0x0D: 4, 0x0E: 4, 0x0F
 _REGEX = 0x0B
 
 
-def read(db: Database[Document]) -> Contents:
-    """Digest every collection of the application. What others write meanwhile may be included or not."""
+def read(db: Database[Document], record: str) -> Contents:
+    """Digest every collection of the application. What others write meanwhile may be included or not.
+
+    `record` is the name of the native record, which is left out.
+    """
     return {
-        str(info["name"]): _table_digest(db, str(info["name"])) for info in collections(db) if info["type"] != "view"
+        str(info["name"]): _table_digest(db, str(info["name"]))
+        for info in collections(db, record)
+        if info["type"] != "view"
     }
 
 

@@ -24,7 +24,7 @@ from dataops.backends.mongo import lease, othertools
 from dataops.backends.mongo.connection import Document, database_of, error_text
 from dataops.backends.mongo.listener import Listener
 from dataops.backends.mongo.operations import Operation, Operations, app_name
-from dataops.backends.mongo.state import JOURNAL, RECORD
+from dataops.backends.mongo.state import JOURNAL
 from dataops.errors import LockLost, LockNotObtained, StalePlan, Stopped, Unreachable
 from dataops.model import Adopted, Author, Direction, Entry, Migration, Sent, State, Step
 from dataops.othertools.mirror import row_for
@@ -211,7 +211,9 @@ class MongoLocked:
             if record is not None:
                 self._refuse_changed(db, record)
             ids = [one.entry.migration for one in adopted]
-            before = {str(document["name"]): document for document in db[RECORD].find({"name": {"$in": ids}})}
+            before = {
+                str(document["name"]): document for document in db[self._service.record].find({"name": {"$in": ids}})
+            }
             documents = [document for one in adopted for document in self._documents(one, before)]
             if self._lease.write_together(documents):
                 return
@@ -239,13 +241,13 @@ class MongoLocked:
         """Write the fields that pymongo-migrate would write, `name` and `applied`, and no other."""
         with self._explaining():
             self.check()
-            found = self.database.asking()[RECORD].find({"name": id_}, {"_id": 1})
+            found = self.database.asking()[self._service.record].find({"name": id_}, {"_id": 1})
             for one in [document["_id"] for document in found] or [ObjectId()]:
                 document = {"_id": one, "name": id_}
                 if applied:
-                    self._lease.write(RECORD, document, at="applied")
+                    self._lease.write(self._service.record, document, at="applied")
                 else:
-                    self._lease.write(RECORD, {**document, "applied": None})
+                    self._lease.write(self._service.record, {**document, "applied": None})
 
     def _mirror(self, migration: Migration, *, applied: bool) -> None:
         """Make migrate-mongo's record agree with what the step did."""
@@ -289,7 +291,7 @@ class MongoLocked:
         row: Document = {"_id": before.get(id_, {}).get("_id") or ObjectId(), "name": id_}
         if not applied or one.at is not None:
             row["applied"] = one.at if applied else None
-        yield RECORD, row, "applied" if applied and one.at is None else None
+        yield self._service.record, row, "applied" if applied and one.at is None else None
         yield JOURNAL, {"_id": ObjectId(), "seq": self._lease.next_seq(), **to_fields(one.entry)}, "at"
 
     def _write_one_by_one(
@@ -303,9 +305,9 @@ class MongoLocked:
             with suppress(PyMongoError):  # the first error is the one to report
                 ids: list[Any] = [document["_id"] for _, document, _ in documents]
                 db[JOURNAL].delete_many({"_id": {"$in": ids}})
-                db[RECORD].delete_many({"_id": {"$in": ids}})
+                db[self._service.record].delete_many({"_id": {"$in": ids}})
                 if before:
-                    db[RECORD].insert_many(before)
+                    db[self._service.record].insert_many(before)
             raise
 
 

@@ -17,7 +17,6 @@ from dataops.errors import ConfigError
 from dataops.model import Entry, Holder, Identity, Service, State
 from dataops.redaction import redact
 
-RECORD = "pymongo_migrate"
 JOURNAL = "dataops_journal"
 MINIMUM_VERSION = (6, 0)
 _LOOKS = 20
@@ -32,24 +31,25 @@ def read(db: Database[Document], server: Server) -> State:
     journal, record, holder = _consistent(db, service)
     return state_of(
         service,
-        _identity(server.address, db.name, hello, collections),
+        _identity(server.address, db.name, hello, collections, service.record),
         f"MongoDB {redact(version)}, {_topology(hello)}",
         record,
         journal,
         holder=holder,
         tool_records=othertools.read(db, {str(collection["name"]) for collection in collections}),
         notes=server.overridden,
-        look_around=partial(_names, db, collections),
+        look_around=partial(_names, db, service.record, collections),
     )
 
 
-def _names(db: Database[Document], collections: Sequence[Mapping[str, Any]]) -> list[str]:
+def _names(db: Database[Document], record: str, collections: Sequence[Mapping[str, Any]]) -> list[str]:
     """The collections of the application. None count if the record says of some migration that it is not applied."""
     from dataops.backends.mongo import catalogue  # not needed once something is applied
 
-    if db[RECORD].find_one({}, {"_id": 1}):
+    if db[record].find_one({}, {"_id": 1}):
         return []
-    return sorted(redact(str(info["name"])) for info in collections if catalogue.is_counted(str(info["name"])))
+    names = [str(info["name"]) for info in collections]
+    return sorted(redact(name) for name in names if catalogue.is_counted(name, record))
 
 
 def history(db: Database[Document], limit: int | None) -> tuple[Entry, ...]:
@@ -88,7 +88,7 @@ def _entry(stored: Mapping[str, Any]) -> Entry:
 
 
 def _native_record(db: Database[Document], service: Service) -> NativeRecord:
-    documents = db[RECORD].find({"applied": {"$ne": None}}, {"name": 1, "applied": 1})
+    documents = db[service.record].find({"applied": {"$ne": None}}, {"name": 1, "applied": 1})
     times = {str(document["name"]): document["applied"] for document in documents}
     unknown = sorted((id_ for id_ in times if id_ not in service.by_id), key=lambda id_: (str(times[id_]), id_))
     return NativeRecord(tuple(m.id for m in service.migrations if m.id in times), tuple(unknown), times)
@@ -109,7 +109,9 @@ def _topology(hello: Mapping[str, Any]) -> str:
     return f"replica set {hello['setName']}" if "setName" in hello else "standalone"
 
 
-def _identity(address: str, name: str, hello: Mapping[str, Any], collections: Sequence[Mapping[str, Any]]) -> Identity:
+def _identity(
+    address: str, name: str, hello: Mapping[str, Any], collections: Sequence[Mapping[str, Any]], record: str
+) -> Identity:
     server = f"standalone at {address.rpartition('/')[0]}"
     if "setName" in hello:
         # A replica set is identified by its name and the names of its members: they do not depend on the address that
@@ -121,9 +123,11 @@ def _identity(address: str, name: str, hello: Mapping[str, Any], collections: Se
     marks = {
         collection["info"]["uuid"].hex()
         for collection in collections
-        if collection.get("info", {}).get("uuid") and not collection["name"].startswith(("dataops_", RECORD))
+        if collection.get("info", {}).get("uuid")
+        and collection["name"] != record
+        and not collection["name"].startswith("dataops_")
     }
     return Identity(server=server, database=name, address=address, marks=frozenset(marks))
 
 
-__all__ = ["JOURNAL", "RECORD", "history", "read"]
+__all__ = ["JOURNAL", "history", "read"]

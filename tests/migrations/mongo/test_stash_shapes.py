@@ -313,6 +313,6 @@ def test_an_index_without_a_collation_comes_back_without_one(real: Database[Docu
 
 def test_every_id_has_a_digest(real: Database[Document]) -> None:
     real["c"].insert_many([{"_id": id_} for id_ in IDS])
-    each = contents.read(real)["c"].each
+    each = contents.read(real, "pymongo_migrate")["c"].each
     assert each is not None
     assert len(each) == len(IDS)

@@ -32,7 +32,7 @@ def capture(real: Database[Document], service: Service, step: Step, sandbox: San
     of the migration, such as StashPruned, is raised. After any other error, nothing is known of what comes later.
     """
     recording = Recording()
-    answers = Answers(real, real.name, recording, count_until)
+    answers = Answers(real, real.name, recording, count_until, service.ours)
     outcome = _run(answers, service, step, sandbox)
     known = Rendering(
         tuple(recording.commands),
@@ -53,7 +53,7 @@ def failing(service: Service, step: Step, sandbox: Sandbox) -> tuple[int, str]:
 
     No database is asked. The step runs against a server that records, and that has no documents.
     """
-    answers = Answers(None, "none", Recording(), 0.0)
+    answers = Answers(None, "none", Recording(), 0.0, service.ours)
     outcome = _run(answers, service, step, sandbox)
     if outcome.broken is not None:
         return outcome.line, outcome.problem

@@ -16,7 +16,6 @@ import bson
 from pymongo.database import Database
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
-from dataops import kinds
 from dataops.backends.mongo.capture.wire import CODEC
 from dataops.backends.mongo.capture.wording import SESSION_KEYS, command_text, target_of
 from dataops.backends.sandbox import Asked
@@ -77,15 +76,24 @@ class Answers:
     Reads go to `real`, with the rights of its user; without it, they find nothing. `name` is the name of the database
     in which the migration runs. Until `count_until` (of time.monotonic) it also counts the documents that the commands
     would change. `broken` says why the recording is incomplete, or is "". `asked` is what the migration has learned:
-    also a read may be about documents that its own writes, or a step before it, would change.
+    also a read may be about documents that its own writes, or a step before it, would change. `ours` are the names of
+    the collections that no migration may change.
     """
 
-    def __init__(self, real: Database[Document] | None, name: str, recording: Recording, count_until: float) -> None:
+    def __init__(
+        self,
+        real: Database[Document] | None,
+        name: str,
+        recording: Recording,
+        count_until: float,
+        ours: frozenset[str],
+    ) -> None:
         self.broken = ""
         self.asked = Asked.NOTHING
         self._real = real
         self.name = name
         self._recording = recording
+        self._ours = ours
         self._documents_left = MAX_DOCUMENTS
         self._mutex = threading.Lock()
         self._hello: Document = {}
@@ -193,7 +201,7 @@ class Answers:
             changed = {str(command[name]), str(command.get("to", ""))}
         elif name == "bulkWrite":
             changed = {str(space.get("ns", "")) for space in command.get("nsInfo", [])}
-        return any(f"{self.name}.{ours}" in changed for ours in kinds.MONGODB.ours)
+        return any(f"{self.name}.{ours}" in changed for ours in self._ours)
 
     def _answer_to_write(self, database: str, name: str, command: Document) -> Document:
         """The answer to a write, as if it had found no document."""
