@@ -37,6 +37,14 @@ def put(top: Path, files: dict[str, str]) -> None:
     ("files", "tool", "folder", "count", "variable"),
     [
         ({"alembic.ini": INI, "db/env.py": ENV, "db/versions/a.py": REVISION}, "alembic", "db", 1, "SHOP_URL"),
+        ({"migrations/alembic.ini": "[alembic]\n", "migrations/env.py": "flask"}, "alembic", "migrations", 0, ""),
+        (
+            {"pyproject.toml": "[tool.alembic]\nscript_location = '%(here)s/db'\n", "db/env.py": ENV},
+            "alembic",
+            "db",
+            0,
+            "SHOP_URL",
+        ),
         ({"a/b/steps/m1.py": PYMONGO}, "pymongo-migrate", "a/b/steps", 1, ""),
         ({"steps/m1.py": PYMONGO.replace("= []", ": list[str] = []")}, "pymongo-migrate", "steps", 1, ""),
         ({"migrate-mongo-config.js": MIGRATE_MONGO, "steps/1-a.js": ""}, "migrate-mongo", "steps", 1, "MONGO_URL"),
