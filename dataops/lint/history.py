@@ -74,7 +74,7 @@ def one_chain(read: Read) -> Iterator[Finding]:
         if migration.parent is not None and parent is None and not _may_be_broken(migration.parent, read):
             hint = near(migration.parent, [id_ for id_ in by_id if id_ != migration.id])
             yield _at_identity(read, "H005", migration, f"its parent {migration.parent} does not exist", hint)
-        if parent is not None and _time(migration.id) < _time(parent.id):
+        if parent is not None and _time(migration.id) < _time(parent.id) != _NO_TIME:
             yield _at_identity(read, "H008", migration, f"{migration.id} is older than its parent {parent.id}")
     for parent_id, born in children.items():
         for migration in sorted(born, key=lambda m: (_time(m.id), m.id))[1:]:
@@ -132,7 +132,10 @@ def _may_be_broken(parent: str, read: Read) -> bool:
 def _time(id_: str) -> str:
     """The digits that an id begins with, compared as texts because some have 14 and some 16. Without digits: latest."""
     digits = re.match(r"\d{8,}", id_)
-    return digits[0] if digits else "~"
+    return digits[0] if digits else _NO_TIME
+
+
+_NO_TIME = "~"
 
 
 def _at_identity(read: Read, code: str, migration: Migration, message: str, hint: str = "") -> Finding:
