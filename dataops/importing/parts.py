@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from dataops import splitting
 from dataops.errors import BrokenFile
-from dataops.importing import statements
 from dataops.importing.originals import File, Part
-from dataops.importing.statements import Statement
+from dataops.splitting import Statement
 from dataops.text import on_one_line, shortened
 
 _GUARD_OF_DUMPS = re.compile(r"(?m)^\\(?:un)?restrict\b[^\r\n]*")
@@ -35,8 +35,8 @@ def part(
         text = _GUARD_OF_DUMPS.sub("", text)
         notes.append(r"\restrict and \unrestrict of pg_dump are left out")
     try:
-        found = statements.split(text, line)
-    except statements.Endless as error:
+        found = splitting.split(text, line)
+    except splitting.Endless as error:
         raise broken(file, error.line, f"{error} begins here and never ends", "mend the file") from error
     return from_statements(file, found, transaction=transaction, unfinished=unfinished, notes=notes)
 
@@ -51,7 +51,7 @@ def from_statements(
 ) -> Part:
     """The part that these statements make."""
     left, said = [*unfinished], [*notes]
-    inside = statements.without_frame(found)
+    inside = splitting.without_frame(found)
     if inside is not None:
         found, transaction = inside, True
         said.append("its own BEGIN and COMMIT are left out, because dataops runs each migration in a transaction")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dataops.errors import BrokenFile, HistoryError, UsageError
@@ -16,7 +16,7 @@ from dataops.importing.naming import Named
 from dataops.importing.originals import Found, Original
 from dataops.importing.readers import TOOLS
 from dataops.model import Service
-from dataops.othertools.match import identities_of
+from dataops.othertools.match import aliases_of, identities_of
 from dataops.text import counted
 from dataops.toolrecords import ToolRow
 
@@ -72,7 +72,7 @@ def prepare(service: Service, tool: str, folder: Path, encoding: str = "utf-8") 
 
 def _prepared(service: Service, tool: str, folder: Path, found: Found) -> Import:
     known = TOOLS[tool]
-    here = {one: id_ for one in found.originals if (id_ := _here(service, known.record or tool, one))}
+    here = {one.name: id_ for one in found.originals if (id_ := _here(service, known.record or tool, one))}
     if service.migrations and not here:
         raise HistoryError(
             f"it has {counted(len(service.migrations), 'migration')} already, and none of them is of {folder}",
@@ -81,7 +81,7 @@ def _prepared(service: Service, tool: str, folder: Path, found: Found) -> Import
         )
     others = service.by_id.keys() - set(here.values())
     names = naming.named(found.originals, service.kind.format, others)
-    new = [one for one in names if one.original not in here]
+    new = [one for one in names if one.original.name not in here]
     place = chain.place_of(service.kind, service.folder)
     files: dict[Path, str] = {}
     to_do: list[ToDo] = []
@@ -92,7 +92,7 @@ def _prepared(service: Service, tool: str, folder: Path, found: Found) -> Import
         to_do += _to_do(path, one)
         parent = one.id
     adopt = service.folder / ADOPT_FILE
-    more = _adopt_toml(service, known.record, new)
+    more = _adopt_toml(service, known.record, [replace(one, id=here.get(one.original.name, one.id)) for one in names])
     if more:
         files[adopt] = _with_more(service, adopt, more)
     replaced = adopt if more and adopt.exists() else None
@@ -104,14 +104,16 @@ def _here(service: Service, record: str, original: Original) -> str | None:
     return identities_of(service, record).migration_of(ToolRow(original.recorded)) if service.migrations else None
 
 
-def _adopt_toml(service: Service, record: str, new: list[Named]) -> str:
+def _adopt_toml(service: Service, record: str, names: Sequence[Named]) -> str:
+    """The tables that adopt.toml does not have yet."""
     if not record:
         return ""
     retired: tuple[str, ...] = ()
-    if record == "django" and record not in service.aliases and new:
-        applications = {f"{name.partition('.')[0]}.*" for one in new for name in one.original.recorded}
+    if record == "django" and record not in service.aliases:
+        applications = {f"{name.partition('.')[0]}.*" for one in names for name in one.original.recorded}
         retired = tuple(one for one in _OF_DJANGO if one not in applications)
-    return writer.adopt_toml(record, new, retired)
+    known = aliases_of(service, record).migrations
+    return writer.adopt_toml(record, [one for one in names if one.id not in known], retired)
 
 
 def _with_more(service: Service, path: Path, more: str) -> str:

@@ -26,6 +26,51 @@ CREATE VIEW first AS SELECT (array[1,2,3])[1 :2] AS two, '{"a": 1}'::jsonb ->> '
 INDEX = "CREATE INDEX CONCURRENTLY users_name ON users (name);\n"
 
 
+DUMP = r"""--
+-- PostgreSQL database dump
+--
+
+\restrict 8Rl3
+
+-- Dumped from database version 17.6
+
+SET statement_timeout = 0;
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+
+CREATE TYPE public.mood AS ENUM (
+    'sad',
+    'happy'
+);
+
+CREATE FUNCTION public.f() RETURNS integer
+    LANGUAGE sql
+    BEGIN ATOMIC
+ SELECT 1;
+ SELECT 2;
+END;
+
+CREATE TABLE public.things (
+    id integer NOT NULL,
+    mood public.mood DEFAULT 'sad'::public.mood,
+    note text DEFAULT 'a :b; 100%'::text
+);
+
+CREATE VIEW public.v AS
+ SELECT things.id FROM public.things;
+
+ALTER TABLE ONLY public.things
+    ADD CONSTRAINT things_pkey PRIMARY KEY (id);
+
+--
+-- PostgreSQL database dump complete
+--
+
+\unrestrict 8Rl3
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path, pg_url: str, postgres: PostgresServer) -> Project:
     folder = tmp_path / "ours"
@@ -139,6 +184,20 @@ def test_windows_files_keep_the_line_ends_of_their_data(
     imported(project, "sqlx", theirs)
     ran(project("apply", "--yes"))
     assert query(pg, "SELECT note FROM notes") == [("two\r\nlines \\",)]
+
+
+def test_a_dump_as_the_first_file_is_run(project: Project, theirs: Path, pg: psycopg.Connection[Any]) -> None:
+    """pg_dump empties the search_path for the rest of the session, and newer ones write lines for psql."""
+    put(theirs, {"1_all.sql": DUMP, "2_more.up.sql": "CREATE TABLE more ();", "2_more.down.sql": "DROP TABLE more"})
+    found = imported(project, "sqlx", theirs)
+    assert [(one["what"], one["stops"]) for one in found["to_do"]] == [
+        ("\\restrict and \\unrestrict of pg_dump are left out", False)
+    ]
+    assert ran(project("lint", "--json")).json["findings"] == []
+    ran(project("apply", "--yes"))
+    assert query(pg, "INSERT INTO things (id) VALUES (1) RETURNING note, f()") == [("a :b; 100%", 2)]
+    assert query(pg, "SELECT version_num FROM alembic_version") == [("2",)]
+    ran(project("rollback", "--yes", "--steps", "1"))
 
 
 # --- adopted without a difference
@@ -331,6 +390,9 @@ def test_what_came_later_is_imported_after_what_is_here(
     before = files(project)
     found = imported(project, "sqlx", theirs)
     assert (found["files"], found["here_already"], files(project)) == ([], 2, before)
+    (project.folder / "shop/adopt.toml").unlink()  # or it was killed before it wrote that
+    assert len(imported(project, "sqlx", theirs)["files"]) == 1
+    (project.folder / "shop/adopt.toml").write_bytes(before[str(project.folder / "shop/adopt.toml")])
     put(theirs, {"10_c.sql": "CREATE TABLE c ();"})
     found = imported(project, "sqlx", theirs)
     assert [Path(one).name for one in found["files"]] == ["10_c.py", "adopt.toml"]

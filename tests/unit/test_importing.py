@@ -10,8 +10,8 @@ import pytest
 from dataops.importing import naming, writer
 from dataops.importing.originals import File, Original, Part
 from dataops.importing.readers import flyway, generated, programs, versioned
-from dataops.importing.statements import split, without_frame
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE
+from dataops.splitting import split, without_frame
 
 
 def texts(sql: str) -> list[str]:

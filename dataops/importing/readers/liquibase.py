@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dataops.importing.originals import File, Found, Original
 from dataops.importing.parts import broken, part, words
-from dataops.importing.statements import lines_of
+from dataops.splitting import lines_of
 from dataops.toolrecords import Alias
 
 _FIRST = re.compile(r"\s*--\s*liquibase\s+formatted\s+sql\b", re.IGNORECASE)

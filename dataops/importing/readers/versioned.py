@@ -12,9 +12,9 @@ from pathlib import Path
 
 from dataops.importing.originals import File, Found, Original, Part
 from dataops.importing.parts import broken, from_statements, part, refuse_twice, words
-from dataops.importing.statements import Statement, lines_of
-from dataops.importing.statements import split as split_statements
 from dataops.othertools.match import leading_number
+from dataops.splitting import Statement, lines_of
+from dataops.splitting import split as split_statements
 from dataops.toolrecords import Alias
 
 _NO_NAME = "{}: its name is not one that {} reads"
@@ -139,8 +139,10 @@ def _goose_parts(file: File) -> tuple[Part, Part | None]:
             continue
         flush(line)
         word = mark[1].lower()
+        if block and word != "statementend":
+            break
         if word in ("up", "down"):
-            way, block = word, 0
+            way = word
         elif word == "statementbegin":
             block = line
         elif word == "statementend":
