@@ -36,7 +36,7 @@ def import_command(session: Session, service_name: str, folder: Path, tool: str,
     if chain.place_of(service.kind, service.folder).is_dir():
         service = session.config(with_urls=False, selected=[service_name]).services[0]
     found = prepare.prepare(service, tool, folder, encoding)
-    saving.save(found.files, replace=found.replaced)
+    saving.save(found.files, replaced=found.replaced)
     following = _following(service_name, tool, found)
     if session.as_json:
         session.answer(

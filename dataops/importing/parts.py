@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataops import splitting
 from dataops.errors import BrokenFile
 from dataops.importing.originals import File, Part
+from dataops.redaction import redact
 from dataops.splitting import Statement
 from dataops.text import on_one_line, shortened
 
@@ -24,8 +25,8 @@ def broken(file: File, line: int, message: str, hint: str) -> BrokenFile:
 def part(
     file: File,
     text: str,
-    *,
     line: int = 1,
+    *,
     transaction: bool = True,
     unfinished: Sequence[str] = (),
 ) -> Part:
@@ -59,7 +60,7 @@ def from_statements(
         if inside is None and one.controls_transaction:
             said.append(f"line {one.line} begins or ends a transaction, which lint calls P003")
         if one.psql:
-            shown = shortened(on_one_line(", ".join(one.psql)), 200)
+            shown = shortened(on_one_line(redact(", ".join(one.psql))), 200)
             left.append(f"line {one.line} has what only psql understands: {shown}")
         if one.reads_stdin:
             left.append(f"line {one.line} copies from the file itself, which only psql can do: write INSERT instead")

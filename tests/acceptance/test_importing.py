@@ -518,7 +518,7 @@ def test_a_file_in_the_way_or_a_folder_that_cannot_be_written_leaves_everything_
     blocked.symlink_to("/proc/nowhere")
     assert "2_b.py" in ran(project("import", "shop", "--from", "sqlx", str(theirs)), 4).stderr
     blocked.unlink()
-    (project.folder / "shop/adopt.toml").symlink_to("/proc/nowhere/adopt.toml")
+    (project.folder / "shop/adopt.toml").symlink_to("/proc/nowhere/adopt.toml")  # a folder that cannot be written
     before = files(project)
     answer = ran(project("import", "shop", "--from", "sqlx", str(theirs)), 10)
     assert "nothing was written" in answer.stderr
@@ -534,3 +534,24 @@ def test_a_service_without_a_folder_gets_one(project: Project, theirs: Path) -> 
     assert answer.stdout.splitlines()[0].endswith("shop/versions/1_a.py")
     assert "Next: dataops adopt --service shop" in answer.stderr
     assert ids(project) == ["1"]
+
+
+def test_an_adopt_toml_behind_a_link_gets_its_tables_where_it_is(project: Project, theirs: Path) -> None:
+    put(theirs, {"1_a.sql": "SELECT 1;"})
+    elsewhere = project.folder / "elsewhere.toml"
+    elsewhere.write_text("# ours\n")
+    elsewhere.chmod(0o640)
+    (project.folder / "shop/adopt.toml").symlink_to(elsewhere)
+    imported(project, "sqlx", theirs)
+    assert (project.folder / "shop/adopt.toml").is_symlink()
+    assert elsewhere.read_text().startswith("# ours\n\n[sqlx.migrations.")
+    assert elsewhere.stat().st_mode & 0o777 == 0o640
+
+
+def test_an_adopt_toml_that_takes_no_more_tables_is_left_alone(project: Project, theirs: Path) -> None:
+    put(theirs, {"1_a.sql": "SELECT 1;"})
+    (project.folder / "shop/adopt.toml").write_text("sqlx = { retired = [] }\n")
+    before = files(project)
+    answer = ran(project("import", "shop", "--from", "sqlx", str(theirs)), 4)
+    assert "these tables cannot be added at its end" in answer.stderr
+    assert files(project) == before

@@ -15,6 +15,7 @@ PACKAGES = (
     "dbmate@2.36.0",
     "drizzle-kit@0.31.11",
     "drizzle-orm@0.45.4",
+    "node-pg-migrate@8.0.4",
 )
 
 

@@ -107,6 +107,32 @@ def test_drizzle(project: Project, theirs: Path, modules: Path, pg: psycopg.Conn
     assert adopted_and_used(project, agrees, pg) == ["0000", "0001"]
 
 
+def test_node_pg_migrate(
+    project: Project,
+    theirs: Path,
+    modules: Path,
+    pg: psycopg.Connection[Any],
+    pg_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", pg_url)
+    tool = Tool(theirs, modules, (str(modules / "node-pg-migrate/bin/node-pg-migrate.js"),))
+    (theirs / "migrations").mkdir()
+    users = "-- Up Migration\nCREATE TABLE users (id int);\n\n-- Down Migration\nDROP TABLE users"
+    for name, text in {
+        "1700000000000_the-users.sql": users,
+        "1700000000001_more.sql": "CREATE TABLE more (note text DEFAULT 'a :b {c}');\n",
+    }.items():
+        (theirs / "migrations" / name).write_text(text)
+    tool("up")
+    ran(project("import", "shop", "--from", "node-pg-migrate-sql", str(theirs / "migrations")))
+
+    def agrees() -> None:
+        assert "No migrations to run!" in tool("up")
+
+    assert adopted_and_used(project, agrees, pg) == ["1700000000000", "1700000000001"]
+
+
 USERS = """
 exports.up = (knex) => knex.schema.createTable("users", (table) => {
   table.increments("id");

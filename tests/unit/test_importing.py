@@ -161,6 +161,19 @@ def test_dbmates_options_count_for_their_own_block() -> None:
     assert one.down == Part(("DROP INDEX i",), transaction=False)
 
 
+def test_node_pg_migrates_two_kinds_of_times_are_compared_as_times() -> None:
+    names = ["20231114221319999_b.sql", "1700000000000_c.sql", "1600000000000_a.sql"]
+    found = versioned.node_pg_migrate([file(name, "SELECT 1") for name in names], HERE)
+    assert [one.words for one in found.originals] == ["a", "b", "c"]
+
+
+def test_node_pg_migrate_runs_all_of_a_file_upwards_that_does_not_say_where_that_begins() -> None:
+    (one,) = versioned.node_pg_migrate([file("1_a.sql", "SELECT 1;\n-- Down Migration\nSELECT 2;")], HERE).originals
+    assert one.up is not None
+    assert (one.up.statements, len(one.up.notes)) == (("SELECT 1", "-- Down Migration\nSELECT 2"), 1)
+    assert one.down == Part(("SELECT 2",))
+
+
 def test_gooses_blocks_are_one_statement_each() -> None:
     text = "-- +goose Up\n-- +goose StatementBegin\nSELECT 1;\nSELECT 2;\n-- +goose StatementEnd\nSELECT 3; SELECT 4;"
     (one,) = versioned.goose([file("1_a.sql", text)], HERE).originals

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dataops.importing.originals import File, Found, Original, Part
@@ -186,7 +188,7 @@ _NODE_DOWN = re.compile(r"(?im)^\s*--[\s-]*down\s+migration[^\n]*")
 def node_pg_migrate(files: Sequence[File], folder: Path) -> Found:
     """`-- Up Migration` and `-- Down Migration` in one file; a migration in JavaScript becomes a draft."""
     found, left_out = [], []
-    for file in sorted(files, key=lambda file: (int(leading_number(file.base) or "0"), file.base)):
+    for file in sorted(files, key=lambda file: (_milliseconds(leading_number(file.base)), file.base)):
         name = re.fullmatch(r"(\d*)[_-]*(.*)", file.stem)
         if name is None or file.base.endswith(".d.ts"):
             left_out.append(_NO_NAME.format(file.name, "node-pg-migrate"))
@@ -219,12 +221,27 @@ def _node_parts(file: File) -> tuple[Part, Part | None]:
         stop = other.start() if other is not None and other.start() >= start else end
         return file.text[start:stop], 1 + file.text.count("\n", 0, start)
 
-    text, line = between(up, down)
-    first = part(file, text, line=line)
+    if up is None:
+        first = part(file, file.text)
+        if down is not None:
+            note = "it has no -- Up Migration, so that all of it is run upwards, as node-pg-migrate does"
+            first = replace(first, notes=(*first.notes, note))
+    else:
+        first = part(file, *between(up, down))
     if down is None:
         return first, None
-    text, line = between(down, up)
-    return first, part(file, text, line=line)
+    return first, part(file, *between(down, up))
+
+
+def _milliseconds(number: str) -> int:
+    """The time that a number in front of a name means: milliseconds since 1970, or 17 digits with year, month, ..."""
+    try:
+        if len(number) == 17:
+            day = datetime.strptime(number[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+            return int(day.timestamp()) * 1000 + int(number[14:])
+    except ValueError:  # it is only a number
+        pass
+    return int(number or "0")
 
 
 def _pairs(
