@@ -433,6 +433,8 @@ def test_what_cannot_run_as_it_is_fails_until_it_is_written_and_lint_names_it(
     draft = not name.endswith(".sql")
     assert [one["code"] for one in report if one["code"] == "H010"] == (["H010"] if draft else [])
     assert ran(project("apply", "--yes"), 1)
+    again = imported(project, tool, theirs)
+    assert (again["files"], again["here_already"]) == ([], 1)
 
 
 def test_drafts_for_mongodb_name_what_is_left(tmp_path: Path, mongo_url: str, theirs: Path) -> None:

@@ -25,7 +25,7 @@ def by_name(files: Sequence[File], folder: Path) -> Found:
 def typeorm(files: Sequence[File], folder: Path) -> Found:
     """The order is that of the times in the names of the classes, which the names of the files begin with."""
     found = [
-        _draft(file, file.stem, Alias(), (file.stem,))
+        _draft(file, file.stem, Alias(), (file.stem, leading_number(file.stem)))
         for file in sorted(files, key=lambda file: (int(leading_number(file.stem) or "0"), file.base))
         if not file.base.endswith(".d.ts") and "MigrationInterface" in file.text
     ]
