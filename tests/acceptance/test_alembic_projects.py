@@ -291,6 +291,53 @@ def test_the_template_multidb_is_refused_by_name(project: Project, pg_url: str) 
     assert "multidb" in answer.stderr
 
 
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg", "psycopg2"])
+def test_the_driver_of_an_url_is_taken_off(project: Project, pg_url: str, driver: str) -> None:
+    made = AlembicProject(project, pg_url)
+    made.file("a1")
+    scheme, _, rest = pg_url.partition("://")
+    project.env["SHOP_URL"] = f"{scheme}+{driver}://{rest}"
+    assert project("apply", "--yes").code == 0
+    assert project("status", "--check").code == 0
+
+
+@pytest.mark.parametrize("parameter", ["schema=public", "pgbouncer=true", "ssl=require"])
+def test_a_parameter_of_another_client_is_named(project: Project, pg_url: str, parameter: str) -> None:
+    made = AlembicProject(project, pg_url)
+    made.file("a1")
+    project.env["SHOP_URL"] = f"{pg_url}{'&' if '?' in pg_url else '?'}{parameter}"
+    answer = project("plan")
+    assert answer.code == 4, answer.stderr
+    assert f"the parameter {parameter.partition('=')[0]}, which" in answer.stderr
+
+
+ALONE = """
+    from dataops.alembic import run_migrations
+    run_migrations("shop", target_metadata=target_metadata, version_table="shop_version")
+"""
+
+
+def test_with_one_line_in_env_py_a_bare_alembic_is_journalled(project: Project, pg_url: str, pg: Connection) -> None:
+    made = AlembicProject(project, pg_url)
+    made.file("a1")
+    made._replace(made.env, "else:\n    run_migrations_online()", f"else:{ALONE}")
+    made._replace(
+        made.env,
+        "target_metadata = None",
+        "import sqlalchemy as sa\ntarget_metadata = sa.MetaData()\n"
+        "sa.Table('t_a1', target_metadata, sa.Column('id', sa.Integer))",
+    )
+    made.alembic("upgrade", "head")
+    assert record(pg, "shop_version") == {"a1"}
+    assert [entry["event"] for entry in project("history", "--json").json["entries"]] == ["succeeded", "started"]
+    made.alembic("check")
+    assert project("status", "--check").code == 0
+    made.alembic("downgrade", "base")
+    assert project("status", "--check").code == 2
+    assert project("apply", "--yes").code == 0
+    made.alembic("current", "--check-heads")
+
+
 # --- what alembic.ini says
 
 

@@ -62,7 +62,7 @@ def main() -> None:
     os._exit(0)  # threads of the file do not matter
 
 
-class _Recorder(EnvironmentContext):
+class Recorder(EnvironmentContext):
     """Alembic's context, which records what it is given and does nothing else."""
 
     def __init__(self, config: Config, script: ScriptDirectory, *, offline: bool) -> None:
@@ -178,7 +178,7 @@ def _run(request: dict[str, Any], env: Path, *, offline: bool) -> list[dict[str,
     config.set_main_option("script_location", request["folder"].replace("%", "%%"))
     if not request["ini"]:
         config.set_main_option("sqlalchemy.url", "postgresql+psycopg://")
-    recorder = _Recorder(config, ScriptDirectory.from_config(config), offline=offline)
+    recorder = Recorder(config, ScriptDirectory.from_config(config), offline=offline)
     # Alembic's module `context` passes every call on to its proxy.
     vars(context).update(_proxy=recorder, config=config, script=recorder.script)
     spec = importlib.util.spec_from_file_location("env_py", env)
@@ -223,4 +223,4 @@ def _line(error: BaseException, env: str) -> int:
     return lines[-1] if lines else 0
 
 
-__all__ = ["main"]
+__all__ = ["Recorder", "main"]
