@@ -241,3 +241,17 @@ def test_nothing_else_of_the_service_runs_before_the_half_done_step(small: Proje
     assert small("rollback", "--yes", "--to", "bank/base").code == 6
     assert small("plan").code == 0
     assert "HALF DONE" in small("plan").stderr + small("plan").stdout
+
+
+def test_a_step_whose_file_became_one_transaction_meanwhile_is_still_half_done(
+    small: Project, pg: psycopg.Connection[Any], mongo_db: Database[dict[str, Any]]
+) -> None:
+    """What counts is the file that was run, and not the one that is there now."""
+    add_step(small, "shop", "neither")
+    stop_half_way(small, "shop", UP, "killed")
+    path = small.path("shop", "002")
+    path.write_text(path.read_text().replace("with op.get_context().autocommit_block():", "if True:"))
+    until(lambda: "interrupted: apply 002" in small("status").stdout)
+    answer = small(*command(UP, "shop"))
+    assert answer.code == 6, answer.stderr
+    assert values("shop", pg, mongo_db) == {(1, 0)}
