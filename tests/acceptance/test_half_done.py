@@ -255,3 +255,46 @@ def test_a_step_whose_file_became_one_transaction_meanwhile_is_still_half_done(
     answer = small(*command(UP, "shop"))
     assert answer.code == 6, answer.stderr
     assert values("shop", pg, mongo_db) == {(1, 0)}
+
+
+def test_rollback_by_steps_counts_the_half_done_step(
+    small: Project, pg: psycopg.Connection[Any], mongo_db: Database[dict[str, Any]]
+) -> None:
+    """A rollback of one step was killed, and another service has a newer migration: the same command ends the first."""
+    add_step(small, "bank", "repeatable")
+    small.go("up")
+    assert small(*command(UP, "bank")).code == 0
+    small.table("shop", "002")
+    assert small(*command(UP, "shop")).code == 0
+    stop_half_way(small, "bank", DOWN, "killed")
+    answer = small("rollback", "--yes", "--steps", "1")
+    assert (answer.code, values("bank", pg, mongo_db)) == (0, {(0, 0)}), answer.stderr
+    assert pg.execute("SELECT to_regclass('t_002')::text").fetchone() == ("t_002",)
+
+
+@pytest.mark.parametrize("how", ["killed", "failed"])
+def test_a_repeated_rollback_of_a_run_goes_on_with_what_it_was_taking_back(
+    small: Project, pg: psycopg.Connection[Any], mongo_db: Database[dict[str, Any]], how: str
+) -> None:
+    """The run left its step half done, and its rollback ended half-way too: the step is of both runs."""
+    add_step(small, "bank", "both ways")
+    stop_half_way(small, "bank", UP, "killed")
+    for name in ("down", "down.go"):
+        (small.folder / name).unlink(missing_ok=True)
+    [run] = {line["run"] for line in small("history", "--json").json["entries"] if line["migration"] == "002"}
+    back = ["rollback", "--yes", "--run", run]
+    if how == "failed":
+        (small.folder / "fail").touch()
+        assert small(*back).code == 1
+        (small.folder / "fail").unlink()
+    else:
+        with small.running(*back) as process:
+            small.reached("down")
+            process.kill()
+            process.wait()
+    small.go("down")
+    answer = small(*back)
+    assert (answer.code, values("bank", pg, mongo_db)) == (0, {(0, 0)}), answer.stderr
+    assert "1 rolled back" in answer.stdout
+    assert small("status", "--check").code == 2
+    assert "nothing to roll back" in small(*back).stderr
