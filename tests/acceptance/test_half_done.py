@@ -298,3 +298,43 @@ def test_a_repeated_rollback_of_a_run_goes_on_with_what_it_was_taking_back(
     assert "1 rolled back" in answer.stdout
     assert small("status", "--check").code == 2
     assert "nothing to roll back" in small(*back).stderr
+
+
+@pytest.mark.parametrize("half", [UP, DOWN])
+def test_a_plan_tells_of_a_step_that_is_running(small: Project, half: str) -> None:
+    add_step(small, "bank", "repeatable")
+    if half == DOWN:
+        small.go("up")
+        assert small(*command(UP, "bank")).code == 0
+    with small.running(*command(half, "bank")):
+        small.reached("up" if half == UP else "down")
+        answer = small("plan", "--detailed-exitcode")
+        assert answer.code == 2
+        assert f"{half} of 002 is running, or its run has died: locked now by" in answer.stdout
+
+
+def test_older_code_does_not_wait_for_what_newer_code_applies_but_for_what_it_takes_back(small: Project) -> None:
+    add_step(small, "bank", "repeatable")
+    small.configure(bank={"ahead": "allow"})
+    path, wait = small.path("bank", "002"), ("wait", "--service", "bank", "--timeout", "1s")
+    with small.running(*command(UP, "bank")):
+        small.reached("up")
+        newer = path.read_text()
+        path.unlink()
+        assert small(*wait).code == 0
+        assert small("status", "--check").code == 0
+    path.write_text(newer)
+    small.go("up")
+    assert small(*command(UP, "bank")).code == 0
+    with small.running(*command(DOWN, "bank")):
+        small.reached("down")
+        path.unlink()
+        assert small(*wait).code == 3
+        assert small(*wait, "--allow-ahead").code == 3
+    until(lambda: "interrupted: rollback 002" in small("status").stdout)
+    for answer in (small(*wait), small(*wait, "--allow-ahead"), small("status", "--check")):
+        assert answer.code == 6
+        assert "its file is missing" in answer.stderr
+        assert "--not-applied" not in answer.stderr  # which only code with the file can record
+    assert small("resolve", "bank/002", "--applied", "--reason", "put back by hand").code == 0
+    assert small(*wait).code == 0
