@@ -15,6 +15,7 @@ import pytest
 from pymongo.database import Database
 
 from tests.projects import Project, until
+from tests.terminal import Terminal
 
 UP, DOWN = "apply", "rollback"
 
@@ -338,3 +339,13 @@ def test_older_code_does_not_wait_for_what_newer_code_applies_but_for_what_it_ta
         assert "--not-applied" not in answer.stderr  # which only code with the file can record
     assert small("resolve", "bank/002", "--applied", "--reason", "put back by hand").code == 0
     assert small(*wait).code == 0
+
+
+def test_the_question_of_a_rollback_calls_a_half_done_step_what_it_is(small: Project) -> None:
+    add_step(small, "bank", "both ways")
+    stop_half_way(small, "bank", UP, "failed")
+    with Terminal(small, "rollback") as terminal:
+        terminal.read_until("[y/N]")
+        terminal.press("n\n")
+        terminal.ended()
+    assert ": 1 half-done migration? " in terminal.text
