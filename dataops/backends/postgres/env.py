@@ -145,7 +145,7 @@ def _run(locked: PostgresLocked, service: Service, author: Author, revision: Any
         seconds = stopwatch.seconds
         return author.entry(step.migration, step.direction, event, seconds=seconds, error=error, reason=reason)
 
-    locked.write(author.entry(step.migration, step.direction, JournalEvent.STARTED))
+    locked.write(author.entry(step.migration, step.direction, JournalEvent.STARTED, reason=step.start_reason))
     try:
         locked.run(step, lambda: entry(JournalEvent.SUCCEEDED))
         return
