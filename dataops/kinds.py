@@ -15,6 +15,8 @@ from dataclasses import dataclass
 class FileFormat:
     """How a migration file gives its id and its parent.
 
+    `go_to` is the tool's own command that applies everything up to an id.
+
     `tool` is the tool that defined the format. `folder` is where the files are in a service's folder, "" for the folder
     itself. A file assigns its id to `id_variable`, and the id of the migration before it to `parent_variable`. With
     `id_is_file_name`, the id is the name of the file, and the file may leave out `id_variable`.
@@ -25,10 +27,15 @@ class FileFormat:
     id_variable: str
     parent_variable: str
     id_is_file_name: bool
+    go_to: str
 
 
-ALEMBIC = FileFormat("alembic", "versions", "revision", "down_revision", id_is_file_name=False)
-PYMONGO_MIGRATE = FileFormat("pymongo-migrate", "", "name", "dependencies", id_is_file_name=True)
+ALEMBIC = FileFormat(
+    "alembic", "versions", "revision", "down_revision", id_is_file_name=False, go_to="alembic upgrade {id}"
+)
+PYMONGO_MIGRATE = FileFormat(
+    "pymongo-migrate", "", "name", "dependencies", id_is_file_name=True, go_to="pymongo-migrate migrate -m {id}"
+)
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ Nothing here does I/O. The words are those of the table in docs/architecture.md.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 from dataops import source
+from dataops.alembicini import AlembicIni
 from dataops.errors import BrokenFile
 from dataops.kinds import Kind
 from dataops.text import counted
@@ -48,14 +50,21 @@ class Ahead(enum.Enum):
 class Migration:
     """One migration file. Its text is analysed only when somebody asks for a fact, and only once.
 
-    `parent` is the id of the migration before it, None for the first one.
+    `parents` are the ids of the migrations that it comes after: none for a first one, several for one that joins
+    branches. `needs` are others that have to be applied before it (Alembic's `depends_on`).
     """
 
     id: str
-    parent: str | None
+    parents: tuple[str, ...]
     path: Path
     kind: Kind
     text: bytes = field(repr=False)
+    needs: tuple[str, ...] = ()
+
+    @property
+    def parent(self) -> str | None:
+        """The first of its parents; None for a first migration."""
+        return self.parents[0] if self.parents else None
 
     @cached_property
     def raw_checksum(self) -> str:
@@ -133,7 +142,8 @@ class Service:
     written there, and `expect` is the migration to wait for. `mirror` names the tool whose record is to have all that
     we do. `coexist` are tools whose record in this database is about something else. `ignore` are tables and other
     objects that the application makes, so that they count as no difference. With `onto_existing`, the first apply may
-    find a database that is not empty. `aliases` is what adopt.toml says, by tool.
+    find a database that is not empty. `aliases` is what adopt.toml says, by tool. `alembic` is the section of an
+    alembic.ini that has this folder as its script location.
     """
 
     name: str
@@ -154,11 +164,39 @@ class Service:
     ignore: tuple[str, ...] = ()
     onto_existing: bool = False
     aliases: Mapping[str, ToolAliases] = field(default_factory=dict, repr=False, hash=False)
+    alembic: AlembicIni | None = None
+
+    @property
+    def sys_path(self) -> tuple[Path, ...]:
+        """The folders from which its files import modules of the project, before those of Python itself."""
+        return self.alembic.sys_path if self.alembic is not None else ()
 
     @cached_property
     def by_id(self) -> dict[str, Migration]:
         """The migrations by id."""
         return {migration.id: migration for migration in self.migrations}
+
+    @cached_property
+    def forked(self) -> bool:
+        """Whether the history has branches. Otherwise each migration comes after the one before it, and that is all."""
+        return any(m.needs or m.parents != (before.id,) for before, m in pairwise(self.migrations))
+
+    def heads(self, applied: Collection[str]) -> tuple[str, ...]:
+        """Those of these migrations after which none of them comes: what Alembic's record has when they are applied."""
+        before = {id_ for m in self.migrations if m.id in applied for id_ in (*m.parents, *m.needs)}
+        return tuple(m.id for m in self.migrations if m.id in applied and m.id not in before)
+
+    def up_to(self, heads: Collection[str]) -> tuple[Migration, ...]:
+        """These migrations and all that come before them, in the order of the history."""
+        if not self.forked:
+            return self.migrations[: 1 + max((self.position[head] for head in heads), default=-1)]
+        found, left = set[str](), list(heads)
+        while left:
+            id_ = left.pop()
+            if id_ not in found:
+                found.add(id_)
+                left += [*self.by_id[id_].parents, *self.by_id[id_].needs]
+        return tuple(m for m in self.migrations if m.id in found)
 
     @cached_property
     def position(self) -> dict[str, int]:
@@ -167,7 +205,10 @@ class Service:
 
 
 NOT_ONE_TRANSACTION = "it is not one transaction"
-"""The reason of a second *started* entry: whatever the step's file says, a part of the step may be committed."""
+"""The reason of a *started* entry in a database that has transactions: a part of the step may be committed.
+
+It is written first where the file says so, and as a second entry where it turns out. The file may be another one later.
+"""
 HALF_DONE = "a part of it is done"
 """The reason of a *failed* entry: the step is no transaction, and has to be brought to an end before all else."""
 ENDS_HALF_DONE = "it ends a step that was half done the other way"
@@ -314,7 +355,8 @@ class State:
     newest journal entry; `planning.recovery` says what it means. `claims` is what the journal says about each migration
     whose newest entry ended well: True for applied, False for rolled back. The native record is the truth, so a claim
     that differs from it is a reason to stop. `tool_records` are the records of other tools in the same database.
-    `notes` are for a person who wants to see everything.
+    `notes` are for a person who wants to see everything, and `warnings` for everybody. `elsewhere` is the native record
+    where the project gives it a name of its own, "" otherwise.
     `unexplained` are the tables and other objects, or collections, that a first apply finds: record and journal are
     empty, and neither an extension nor the configuration explains them.
     """
@@ -329,6 +371,8 @@ class State:
     claims: Mapping[str, bool] = field(default_factory=dict)
     tool_records: tuple[ToolRecord, ...] = ()
     notes: tuple[str, ...] = ()
+    elsewhere: str = ""
+    warnings: tuple[str, ...] = ()
     unexplained: tuple[str, ...] = ()
 
     @cached_property
@@ -364,6 +408,12 @@ class Step:
     def id(self) -> str:
         """SERVICE/MIGRATION, as a person writes it."""
         return f"{self.service}/{self.migration.id}"
+
+    @property
+    def start_reason(self) -> str:
+        """The reason of its *started* entry: what the next run has to know if this one ends here."""
+        migration = self.migration
+        return self.half or (NOT_ONE_TRANSACTION if migration.kind.transactional and not migration.atomic else "")
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,10 @@ def new(service: Service, message: str, now: datetime) -> Path:
     stamp = now.strftime("%Y%m%d%H%M%S")
     name = f"{stamp}{template.separator}{slug}"
     id_ = name if service.kind.format.id_is_file_name else stamp
-    path = chain.place_of(service.kind, service.folder) / f"{name}.py"
+    place = chain.places_of(service.kind, service.folder, service.alembic)[0]
+    if service.migrations and service.alembic is not None:  # there may be several folders
+        place = service.migrations[-1].path.parent
+    path = place / f"{name}.py"
     parent = f'"{service.migrations[-1].id}"' if service.migrations else template.no_parent
     if id_ in service.by_id or path.exists():
         raise UsageError(f"{path} exists already", service=service.name, hint="wait a second and try again")

@@ -67,6 +67,27 @@ def identity(source: bytes, names: tuple[str, str]) -> tuple[str | None, Any]:
     return (None if id_ is _MISSING else id_), parent
 
 
+def needs(source: bytes) -> tuple[str, ...]:
+    """What Alembic's `depends_on` names: ids, their beginnings, or labels of branches. Raises Unreadable."""
+    if b"depends_on" not in source:
+        return ()
+    found = _literal(source, "depends_on")
+    if found is _MISSING:
+        found = constants(parse(source)).get("depends_on")
+    named = (found,) if isinstance(found, str) else tuple(found or ())
+    if not all(isinstance(one, str) for one in named):
+        raise Unreadable("depends_on has to name migrations")
+    return named
+
+
+def labels(source: bytes) -> tuple[str, ...]:
+    """The names that Alembic's `branch_labels` gives to a branch. Raises Unreadable."""
+    if b"branch_labels" not in source:
+        return ()
+    found = constants(parse(source)).get("branch_labels")
+    return (found,) if isinstance(found, str) else tuple(one for one in found or () if isinstance(one, str))
+
+
 def parse(source: bytes) -> ast.Module:
     """The syntax tree of a file. Raises Unreadable, with the line."""
     try:

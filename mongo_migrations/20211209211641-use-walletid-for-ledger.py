@@ -61,7 +61,7 @@ def upgrade(db: Database[dict[str, Any]]) -> None:
             once=True,
         )
         stash.keep("users", TO_NAME, ["walletId"], latest=True)
-        db["users"].update_many(TO_NAME, [{"$set": {"walletId": "$walletPublicId"}}])
+        stash.update("users", TO_NAME, [{"$set": {"walletId": "$walletPublicId"}}])
         book_by_wallet(db, stash)
         name_wallets_of_invoices(stash)
 
@@ -144,7 +144,7 @@ def book_by_user(db: Database[dict[str, Any]], stash: Stash) -> None:
         return
     exceptions = stash.name(LEDGER)
     if db[exceptions].find_one({}, {"_id": 1}) is None:
-        db[LEDGER].update_many(ours, back)
+        stash.update(LEDGER, ours, back)
         return
     kept = {"from": exceptions, "localField": "_id", "foreignField": "_id", "as": "kept"}
     others = [{"$match": ours}, {"$project": {"_id": 1}}, {"$lookup": kept}, {"$match": {"kept": []}}]

@@ -44,7 +44,7 @@ def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
         stash.created("wallets")
         stash.keep("users", TO_NAME, ["defaultWalletId"], latest=True)
-        db["users"].update_many(TO_NAME, [{"$set": {"defaultWalletId": "$walletId"}}])
+        stash.update("users", TO_NAME, [{"$set": {"defaultWalletId": "$walletId"}}])
         without: list[dict[str, Any]] = []
         if db["wallets"].find_one({}, {"_id": 1}) is not None:
             stash.lookup_index("wallets", "id")

@@ -39,8 +39,8 @@ OLD = (
 
 def upgrade(db: Database[dict[str, Any]]) -> None:
     with applying(db, name) as stash:
-        for key in NEW:
-            stash.create_index(LEDGER, "_".join(f"{field}_{order}" for field, order in key.items()), key)
+        named = {"_".join(f"{field}_{order}" for field, order in key.items()): {"key": key} for key in NEW}
+        stash.create_indexes(LEDGER, named)
         for index in OLD:
             stash.drop_index(LEDGER, index)
 

@@ -123,6 +123,8 @@ def state_of(
     tool_records: Iterable[ToolRecord] = (),
     notes: tuple[str, ...] = (),
     look_around: Callable[[], Iterable[str]] = tuple,
+    elsewhere: str = "",
+    warnings: tuple[str, ...] = (),
 ) -> State:
     """The state of a database. The native record says what is applied, and the journal adds what it knows.
 
@@ -142,6 +144,8 @@ def state_of(
         claims=journal.claims(),
         tool_records=tuple(tool_records),
         notes=notes,
+        elsewhere=elsewhere,
+        warnings=warnings,
         unexplained=tuple(name for name in look_around() if not f"{name}.".startswith(ignored))
         if nothing_said and service.migrations and not service.onto_existing
         else (),

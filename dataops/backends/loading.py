@@ -8,7 +8,7 @@ import re
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +31,7 @@ class NotRun(Exception):
 
 def load_module(service: Service, migration: Migration) -> types.ModuleType:
     """Run the top level of a file. Raises BrokenFile when that fails, or when `upgrade` or `downgrade` is missing."""
+    import_from(service.sys_path)
     module = types.ModuleType(re.sub(r"\W", "_", migration.path.stem))
     module.__file__ = str(migration.path)
     try:
@@ -43,6 +44,13 @@ def load_module(service: Service, migration: Migration) -> types.ModuleType:
         if not callable(getattr(module, name, None)) and (name == "upgrade" or migration.reversible):
             raise BrokenFile(f"{migration.path} has no {name}()", service=service.name, migration=migration.id)
     return module
+
+
+def import_from(folders: Iterable[Path]) -> None:
+    """Let files import modules of their project from these folders, the first one first."""
+    for folder in reversed(list(map(str, folders))):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
 
 
 def not_loaded(service: Service, migration: Migration, error: BaseException) -> BrokenFile:

@@ -33,7 +33,7 @@ def import_command(session: Session, service_name: str, folder: Path, tool: str,
       dataops import docs --from migrate-mongo ../docs/migrations
     """
     service = session.config(with_urls=False, with_files=False, selected=[service_name]).services[0]
-    if chain.place_of(service.kind, service.folder).is_dir():
+    if all(place.is_dir() for place in chain.places_of(service.kind, service.folder, service.alembic)):
         service = session.config(with_urls=False, selected=[service_name]).services[0]
     found = prepare.prepare(service, tool, folder, encoding)
     saving.save(found.files, replaced=found.replaced)

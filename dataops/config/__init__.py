@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dataops import __version__
+from dataops import __version__, alembicini, kinds
 from dataops.config.locations import locate, variables_of
 from dataops.config.settings import FILE_NAME, ServiceSettings, Settings, find, read
 from dataops.errors import ConfigError, UsageError
@@ -98,7 +98,9 @@ def _choose(settings: Settings, selected: Collection[str], *, observed: bool) ->
 def _service(settings: ServiceSettings, url: str, *, with_files: bool) -> Service:
     name, folder = settings.name, settings.folder
     with_files = with_files and not settings.observe
-    migrations = chain.load(name, settings.kind, folder) if with_files else ()
+    reads_ini = settings.kind.format is kinds.ALEMBIC and not settings.observe
+    ini = alembicini.find(folder, settings.top) if reads_ini else None
+    migrations = chain.load(name, settings.kind, folder, ini) if with_files else ()
     known_as = aliases.load(name, folder, migrations) if with_files else {}
     for tool in known_as:
         toml.one_of(match.TOOLS, tool, f"{folder / aliases.ADOPT_FILE}")
@@ -119,6 +121,7 @@ def _service(settings: ServiceSettings, url: str, *, with_files: bool) -> Servic
         ignore=settings.ignore,
         onto_existing=settings.onto_existing,
         aliases=known_as,
+        alembic=ini,
     )
 
 

@@ -48,7 +48,8 @@ _MOST_SECONDS = 20 * 86400.0  # PostgreSQL counts milliseconds in 31 bits
 class ServiceSettings:
     """Everything that one `[services.NAME]` says, with the defaults filled in.
 
-    `where` names the paragraph in errors. `depends_on` are all the services that come before this one, directly or
+    `where` names the paragraph in errors, and `top` is the folder of dataops.toml.
+    `depends_on` are all the services that come before this one, directly or
     through others. `mirror` are the tools whose record may be meant by `mirror = true`, or the one that is named.
     `url_env`, `env_prefix` and `database` are empty where the paragraph does not say them.
     """
@@ -56,6 +57,7 @@ class ServiceSettings:
     name: str
     where: str
     kind: Kind
+    top: Path
     folder: Path
     timeouts: Timeouts
     depends_on: tuple[str, ...] = ()
@@ -139,6 +141,7 @@ def _settings(base: Path, name: str, table: toml.Table, before: tuple[str, ...])
         name=name,
         where=table.where,
         kind=kind,
+        top=base,
         folder=base / table.text("folder"),
         depends_on=before,
         timeouts=_timeouts(table),
@@ -162,6 +165,7 @@ def _observed(base: Path, name: str, table: toml.Table) -> ServiceSettings:
         name=name,
         where=table.where,
         kind=kinds.named(table.one_of("engine", possible, possible[0])),
+        top=base,
         folder=base,
         timeouts=_timeouts(table),
         observe=tool,

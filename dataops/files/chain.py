@@ -1,16 +1,19 @@
 """Migration files on disk: they are read, without being run, and put into one chain for each service.
 
-The order comes from the parents that files name, never from the numbers in their names: ids may mix 14 and 16 digits,
-and pymongo-migrate itself orders a diamond wrongly. So each service has one first migration, and each migration but the
-newest one has exactly one child. Anything else is an error that names the files.
+The order comes from the parents that files name, never from the numbers in their names: ids may mix 14 and 16 digits.
+A history may have had branches, as long as they were joined again: it has one newest migration. Branches come in
+Alembic's own order, one whole branch after the other. Anything else is an error that names the files.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dataops import source
+from dataops.alembicini import AlembicIni
 from dataops.errors import BrokenFile, ConfigError, HistoryError
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE, FileFormat, Kind
 from dataops.model import Migration, broken
@@ -18,10 +21,10 @@ from dataops.redaction import redact
 from dataops.text import near, on_one_line
 
 
-def load(service: str, kind: Kind, folder: Path) -> tuple[Migration, ...]:
+def load(service: str, kind: Kind, folder: Path, ini: AlembicIni | None = None) -> tuple[Migration, ...]:
     """The migrations of a service, oldest first. Raises HistoryError, BrokenFile and ConfigError."""
     found: dict[str, Migration] = {}
-    for path in paths(service, kind, folder):
+    for path in paths(service, kind, folder, ini):
         migration = read(service, kind, path)
         other = found.setdefault(migration.id, migration)
         if other is not migration:
@@ -33,26 +36,50 @@ def load(service: str, kind: Kind, folder: Path) -> tuple[Migration, ...]:
     return _chain(service, found)
 
 
-def place_of(kind: Kind, folder: Path) -> Path:
-    """The folder in which the files themselves are, inside a service's folder."""
-    return folder / kind.format.folder
+def places_of(kind: Kind, folder: Path, ini: AlembicIni | None = None) -> tuple[Path, ...]:
+    """The folders in which the files themselves are: as alembic.ini says, or else inside of a service's folder."""
+    return (ini.versions if ini is not None else ()) or (folder / kind.format.folder,)
 
 
-def paths(service: str, kind: Kind, folder: Path) -> list[Path]:
-    """The migration files, sorted by name and not read yet. Raises ConfigError when there is no such folder."""
-    place = place_of(kind, folder)
-    if not place.is_dir():
-        raise ConfigError(
-            f"the folder {place} does not exist",
-            service=service,
-            hint="correct `folder` in dataops.toml, or create the folder",
-        )
+def paths(service: str, kind: Kind, folder: Path, ini: AlembicIni | None = None) -> list[Path]:
+    """The migration files, sorted by name in each folder and not read yet.
+
+    Raises ConfigError when there is no such folder, and when there are files of Alembic in folders into which Alembic
+    itself would not look.
+    """
+    found: dict[Path, None] = {}
+    for place in places_of(kind, folder, ini):
+        if not place.is_dir():
+            raise ConfigError(
+                f"the folder {place} does not exist",
+                service=service,
+                hint="correct `folder` in dataops.toml, or create the folder",
+            )
+        found.update(dict.fromkeys(_in_folder(service, kind, place, recursive=ini is not None and ini.recursive)))
+    return list(found)
+
+
+def _in_folder(service: str, kind: Kind, place: Path, *, recursive: bool) -> Iterator[Path]:
     try:
         with os.scandir(place) as entries:
-            names = sorted(entry.name for entry in entries if is_migration(entry.name))
+            listed = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise ConfigError(f"{place}: {error.strerror}", service=service, hint="make the folder readable") from error
-    return [place / name for name in names]
+    yield from (place / entry.name for entry in listed if is_migration(entry.name))
+    if kind.format is not ALEMBIC:
+        return
+    for entry in listed:
+        if entry.name.startswith(("__", ".")) or not entry.is_dir():
+            continue
+        below = list(_in_folder(service, kind, place / entry.name, recursive=True))
+        if recursive:
+            yield from below
+        elif any(b"down_revision" in _read_bytes(service, path) for path in below):
+            raise ConfigError(
+                f"{place / entry.name} has migrations, and Alembic does not look into folders in {place}",
+                service=service,
+                hint="say recursive_version_locations = true in alembic.ini, or move the files",
+            )
 
 
 def is_migration(name: str) -> bool:
@@ -61,7 +88,7 @@ def is_migration(name: str) -> bool:
 
 
 def read(service: str, kind: Kind, path: Path) -> Migration:
-    """Read one file, and none of the others. Raises BrokenFile, and HistoryError for a file with several parents."""
+    """Read one file, and none of the others. Raises BrokenFile."""
     migration = _READERS[kind.format](service, kind, path)
     if on_one_line(migration.id) != migration.id:
         raise BrokenFile(
@@ -94,13 +121,18 @@ def _read_alembic(service: str, kind: Kind, path: Path) -> Migration:
     revision, parent = _identity(service, path, text, kind.format)
     if revision is None:
         raise BrokenFile(f"{path}: it does not say revision = ...", service=service, hint="see `dataops new --help`")
-    if not (parent is None or isinstance(parent, str)):
-        raise HistoryError(
-            f"{path}: down_revision names {len(parent) if isinstance(parent, tuple) else 'no'} parents",
+    parents = (parent,) if isinstance(parent, str) else () if parent is None else parent
+    if not isinstance(parents, list | tuple) or not all(isinstance(one, str) for one in parents):
+        raise BrokenFile(
+            f"{path}: down_revision has to name a migration, or several, or None",
             service=service,
-            hint="dataops keeps one chain per service: give each file exactly one parent",
+            hint="see the file before it",
         )
-    return Migration(id=revision, parent=parent, path=path, kind=kind, text=text)
+    try:
+        needs = source.needs(text)
+    except source.Unreadable as error:
+        raise broken(path, error, service) from error
+    return Migration(id=revision, parents=tuple(parents), path=path, kind=kind, text=text, needs=needs)
 
 
 def _read_mongo(service: str, kind: Kind, path: Path) -> Migration:
@@ -116,50 +148,150 @@ def _read_mongo(service: str, kind: Kind, path: Path) -> Migration:
         raise BrokenFile(
             f"{path}: dependencies has to be a list of names", service=service, hint="see the file before it"
         )
-    if len(parents) > 1:
-        raise HistoryError(
-            f"{path}: dependencies names {len(parents)} parents",
-            service=service,
-            hint="dataops keeps one chain per service: give each file exactly one parent",
-        )
-    return Migration(id=path.stem, parent=parents[0] if parents else None, path=path, kind=kind, text=text)
+    return Migration(id=path.stem, parents=tuple(parents), path=path, kind=kind, text=text)
 
 
 _READERS = {ALEMBIC: _read_alembic, PYMONGO_MIGRATE: _read_mongo}
 
 
 def _chain(service: str, found: dict[str, Migration]) -> tuple[Migration, ...]:
-    children: dict[str | None, list[Migration]] = {}
-    for migration in found.values():
-        if migration.parent is not None and migration.parent not in found:
-            raise HistoryError(
-                f"{migration.path.name}: its parent {migration.parent} does not exist",
-                service=service,
-                hint=near(migration.parent, [m for m in found if m != migration.id]),
-            )
-        children.setdefault(migration.parent, []).append(migration)
-    for parent, born in children.items():
-        if len(born) > 1:
-            names = " and ".join(sorted(m.path.name for m in born))
-            raise HistoryError(
-                f"two heads: {names} both come after {parent}" if parent else f"two first migrations: {names}",
-                service=service,
-                hint="let the newer one name the other as its parent",
-            )
-    chain: list[Migration] = []
-    here: str | None = None
-    while here in children:
-        chain.append(children[here][0])
-        here = chain[-1].id
-    if len(chain) < len(found):
-        reached = {migration.id for migration in chain}
+    """One order for all of them, in which each comes after its parents and after what it needs."""
+    found = {id_: _resolved(service, migration, found) for id_, migration in found.items()}
+    heads = _heads(found)
+    if len(heads) > 1:
+        parent, born = list(partings(found))[-1]  # the newest one, where files are named by time
+        names = " and ".join(sorted(m.path.name for m in born))
+        raise HistoryError(
+            f"two heads: {names} both come after {parent}" if parent else f"two first migrations: {names}",
+            service=service,
+            hint="let the newer one name the other as its parent",
+        )
+    order = _ordered(found, heads[0]) if heads else []
+    if len(order) < len(found):
+        reached = {migration.id for migration in order}
         left = sorted(m.path.name for m in found.values() if m.id not in reached)
         raise HistoryError(
             f"a cycle: {', '.join(left[:5])} never reach a first migration",
             service=service,
             hint="one of them has to name a parent that is not among them",
         )
-    return tuple(chain)
+    return tuple(_branch_by_branch(order))
 
 
-__all__ = ["is_migration", "load", "paths", "place_of", "read"]
+def _resolved(service: str, migration: Migration, found: Mapping[str, Migration]) -> Migration:
+    """The migration with whole ids in `needs`. Raises HistoryError when a parent, or what it needs, does not exist."""
+    others = [id_ for id_ in found if id_ != migration.id]
+    for parent in migration.parents:
+        if parent not in found:
+            raise HistoryError(
+                f"{migration.path.name}: its parent {parent} does not exist",
+                service=service,
+                hint=near(parent, others),
+            )
+    needs = []
+    for name in migration.needs:
+        meant = named(name, found)
+        if len(meant) != 1:
+            raise HistoryError(
+                f"{migration.path.name}: depends_on names {name}, which "
+                + (f"may be any of {', '.join(meant[:5])}" if meant else "does not exist"),
+                service=service,
+                hint=near(name, others),
+            )
+        needs += meant
+    return replace(migration, needs=tuple(needs)) if needs else migration
+
+
+def named(name: str, found: Mapping[str, Migration]) -> list[str]:
+    """The ids that Alembic's `depends_on` may mean by a name: an id, the beginning of one, or the label of a branch."""
+    if name in found:
+        return [name]
+    beginning = [id_ for id_ in found if id_.startswith(name)]
+    return beginning or [m.id for m in found.values() if name in source.labels(m.text)]
+
+
+def partings(found: Mapping[str, Migration]) -> Iterator[tuple[str | None, list[Migration]]]:
+    """Where branches part that are never joined again: a migration, None for the beginning, and what comes after it."""
+    heads = {head: _before(found, head) for head in _heads(found)}
+    children: dict[str | None, list[Migration]] = {}
+    if len(heads) < 2:
+        return
+    for migration in found.values():
+        for parent in migration.parents or (None,):
+            children.setdefault(parent, []).append(migration)
+    for parent, born in children.items():
+        if len({head for head, before in heads.items() for child in born if child.id in before}) > 1 and len(born) > 1:
+            yield parent, born
+
+
+def _heads(found: Mapping[str, Migration]) -> list[str]:
+    before = {id_ for migration in found.values() for id_ in (*migration.parents, *migration.needs)}
+    return [id_ for id_ in found if id_ not in before]
+
+
+def _before(found: Mapping[str, Migration], head: str) -> set[str]:
+    """A migration and all that come before it."""
+    reached, left = set[str](), [head]
+    while left:
+        id_ = left.pop()
+        if id_ in found and id_ not in reached:
+            reached.add(id_)
+            left += [*found[id_].parents, *found[id_].needs]
+    return reached
+
+
+def _ordered(found: dict[str, Migration], head: str) -> list[Migration]:
+    """All that lead to `head`, each after its parents. What is in a cycle is left out."""
+    order: list[Migration] = []
+    entered, done = set[str](), set[str]()
+    left = [head]
+    while left:
+        id_ = left[-1]
+        if id_ not in entered:
+            entered.add(id_)
+            waiting = [one for one in (*found[id_].parents, *found[id_].needs) if one not in entered]
+            left += waiting  # the last one is visited first
+            if waiting:
+                continue
+        left.pop()
+        if id_ not in done and done.issuperset((*found[id_].parents, *found[id_].needs)):
+            done.add(id_)
+            order.append(found[id_])
+    return order
+
+
+def _branch_by_branch(order: Sequence[Migration]) -> list[Migration]:
+    """The same migrations in the order in which Alembic applies them: one branch as far as it goes, then the next.
+
+    Alembic walks from the newest one to the first ones. Where branches were joined, it walks down one of them for as
+    long as nothing that is left comes after the migration that it has reached.
+    """
+    if not any(len(migration.parents) > 1 or migration.needs for migration in order):
+        return list(order)
+    bit = {migration.id: 1 << at for at, migration in enumerate(order)}
+    before: dict[str, int] = {}  # a migration and all before it, as bits
+    for migration in order:
+        before[migration.id] = bit[migration.id]
+        for id_ in (*migration.parents, *migration.needs):
+            before[migration.id] |= before[id_]
+    by_id = {migration.id: migration for migration in order}
+    walked: list[Migration] = []
+    places, at = [order[-1].id] if order else [], 0
+    while places:
+        here = places[at]
+        after = next((i for i, other in enumerate(places) if i != at and before[other] & bit[here]), None)
+        if after is not None:
+            at = after
+            continue
+        walked.append(by_id[here])
+        next_ = [id_ for id_ in (*by_id[here].parents, *by_id[here].needs) if id_ not in places]
+        if next_:
+            places[at : at + 1] = next_[:1]
+            places += next_[1:]
+        else:
+            del places[at]
+            at = max(at - 1, 0)
+    return walked[::-1]
+
+
+__all__ = ["is_migration", "load", "named", "partings", "paths", "places_of", "read"]

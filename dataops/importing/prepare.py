@@ -82,7 +82,7 @@ def _prepared(service: Service, tool: str, folder: Path, found: Found) -> Import
     others = service.by_id.keys() - set(here.values())
     names = naming.named(found.originals, service.kind.format, others)
     new = [one for one in names if one.original.name not in here]
-    place = chain.place_of(service.kind, service.folder)
+    place = chain.places_of(service.kind, service.folder, service.alembic)[0]
     files: dict[Path, str] = {}
     to_do: list[ToDo] = []
     parent = service.migrations[-1].id if service.migrations else None

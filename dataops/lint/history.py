@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def read(service: Service) -> Read:
     migrations: list[Migration] = []
     broken: list[Finding] = []
     texts: dict[Path, bytes] = {}
-    for path in chain.paths(service.name, service.kind, service.folder):
+    for path in chain.paths(service.name, service.kind, service.folder, service.alembic):
         try:
             texts[path] = path.read_bytes()
             source.parse(texts[path])
@@ -53,7 +53,7 @@ def read(service: Service) -> Read:
             message = error.strerror or str(error)
             broken.append(Finding(RULES["H001"], path, 1, message, service.name, "make the file readable"))
         except DataopsError as error:
-            rule = RULES["H002" if isinstance(error, BrokenFile) else "H004"]
+            rule = RULES["H002"]
             message = re.sub(rf"^{re.escape(str(path))}(:\d+)?: ", "", error.message)
             hint = "" if isinstance(error.__cause__, source.Unreadable) else error.hint
             broken.append(Finding(rule, path, _line_of_identity(texts[path]), message, service.name, hint))
@@ -67,17 +67,21 @@ def one_chain(read: Read) -> Iterator[Finding]:
         other = by_id.setdefault(migration.id, migration)
         if other is not migration:
             yield _at_identity(read, "H003", migration, f"{other.path.name} has the id {migration.id} too")
-    children: dict[str | None, list[Migration]] = {}
     for migration in by_id.values():
-        children.setdefault(migration.parent, []).append(migration)
-        parent = by_id.get(migration.parent or "")
-        if migration.parent is not None and parent is None and not _may_be_broken(migration.parent, read):
-            hint = near(migration.parent, [id_ for id_ in by_id if id_ != migration.id])
-            yield _at_identity(read, "H005", migration, f"its parent {migration.parent} does not exist", hint)
-        if parent is not None and _time(migration.id) < _time(parent.id) != _NO_TIME:
-            yield _at_identity(read, "H008", migration, f"{migration.id} is older than its parent {parent.id}")
-    for parent_id, born in children.items():
-        for migration in sorted(born, key=lambda m: (_time(m.id), m.id))[1:]:
+        for name in migration.needs:
+            meant = chain.named(name, by_id)
+            if not meant and not _may_be_broken(name, read):
+                yield _at_identity(read, "H005", migration, f"{name}, which depends_on names, does not exist")
+        for id_ in migration.parents:
+            parent = by_id.get(id_)
+            if parent is None and not _may_be_broken(id_, read):
+                hint = near(id_, [other for other in by_id if other != migration.id])
+                yield _at_identity(read, "H005", migration, f"its parent {id_} does not exist", hint)
+            times = _time(migration.id), _time(id_)
+            if parent is not None and all(times) and times[0] < times[1]:
+                yield _at_identity(read, "H008", migration, f"{migration.id} is older than its parent {id_}")
+    for parent_id, born in chain.partings(by_id):
+        for migration in sorted(born, key=lambda m: (_time(m.id) or "~", m.id))[1:]:
             others = ", ".join(sorted(m.path.name for m in born if m is not migration))
             message = (
                 f"{others} comes after {parent_id} too" if parent_id else f"{others} says too that it is the first"
@@ -113,7 +117,7 @@ def _circles(read: Read, by_id: dict[str, Migration]) -> Iterator[Finding]:
         here: Migration | None = start
         while here is not None and here.id not in seen and here.id not in trail:
             trail.append(here.id)
-            here = by_id.get(here.parent or "")
+            here = next((by_id[one] for one in here.parents if one in by_id), None)
         if here is not None and here.id in trail:
             circle = trail[trail.index(here.id) :]
             message = f"{' comes after '.join([*circle, circle[0]])}"
@@ -130,12 +134,9 @@ def _may_be_broken(parent: str, read: Read) -> bool:
 
 
 def _time(id_: str) -> str:
-    """The digits that an id begins with, compared as texts because some have 14 and some 16. Without digits: latest."""
-    digits = re.match(r"\d{8,}", id_)
-    return digits[0] if digits else _NO_TIME
-
-
-_NO_TIME = "~"
+    """The time that an id begins with, compared as a text because some have 14 digits and some 16; "" without one."""
+    digits = re.match(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])\d*(?![0-9a-f])", id_)
+    return digits[0] if digits else ""
 
 
 def _at_identity(read: Read, code: str, migration: Migration, message: str, hint: str = "") -> Finding:
@@ -249,8 +250,12 @@ _DEEPEN = "git fetch --unshallow; in GitHub Actions: actions/checkout with fetch
 def against(read: Read, base: Base) -> Iterator[Finding]:
     """Find files that were edited or removed, and files of ours whose parent has another child in the base."""
     service = read.service
-    place = chain.place_of(service.kind, service.folder)
-    stood = _migrations(service, place, base.texts(place, newest=False))
+    places = chain.places_of(service.kind, service.folder, service.alembic)
+    stood = {
+        id_: old
+        for place in places
+        for id_, old in _migrations(service, place, base.texts(place, newest=False)).items()
+    }
     ours = {migration.id: migration for migration in read.migrations}
     broken = {finding.path.name for finding in read.broken}
     for id_, old in stood.items():
@@ -262,12 +267,14 @@ def against(read: Read, base: Base) -> Iterator[Finding]:
         elif now is None and old.path.name not in broken:
             message = f"{id_} is in {base.revision}: {old.path.name} was removed or renamed"
             yield Finding(RULES["H013"], old.path, 1, message, service.name)
-    news = _migrations(service, place, base.texts(place, newest=True))
+    news = {
+        id_: new for place in places for id_, new in _migrations(service, place, base.texts(place, newest=True)).items()
+    }
     for new in news.values():
         if new.id in stood or new.id in ours:
             continue
         for migration in ours.values():
-            if migration.parent == new.parent and migration.id not in stood and migration.id not in news:
+            if migration.parents == new.parents and migration.id not in stood and migration.id not in news:
                 message = (
                     f"{base.revision} has got {new.id} after {new.parent} meanwhile: two heads once both are there"
                 )
@@ -281,14 +288,15 @@ def _migrations(service: Service, place: Path, texts: dict[str, bytes]) -> dict[
     for name, text in texts.items():
         try:
             source.parse(text)
-            id_, parent = source.identity(text, (written.id_variable, written.parent_variable))
+            id_, named = source.identity(text, (written.id_variable, written.parent_variable))
         except source.Unreadable:
             continue
         path = place / name
         if written.id_is_file_name:
-            id_, parent = path.stem, parent[0] if isinstance(parent, Sequence) and parent else None
-        if id_ is not None and (parent is None or isinstance(parent, str)):
-            found[id_] = Migration(id_, parent, path, service.kind, text)
+            id_ = path.stem
+        parents = (named,) if isinstance(named, str) else tuple(named or ())
+        if id_ is not None:
+            found[id_] = Migration(id_, parents, path, service.kind, text)
     return found
 
 

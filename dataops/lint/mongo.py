@@ -22,7 +22,10 @@ _WRITING_COMMANDS = {
     "collMod", "convertToCapped",
 }  # fmt: skip
 _STASH_KEEPS = {"keep", "plan", "add", "take"}
-_STASH_WRITES = {"write", "insert", "remove", "take", "give_back", "drop_index", "create_index", "restore", "update"}
+_STASH_WRITES = {
+    "write", "insert", "remove", "take", "give_back", "drop_index", "create_index", "create_indexes", "restore",
+    "update",
+}  # fmt: skip
 _CHANGES = {
     "$set", "$unset", "$inc", "$push", "$pull", "$pullAll", "$mul", "$rename", "$addToSet", "$pop", "$min", "$max",
     "$currentDate", "$addFields",
@@ -187,7 +190,7 @@ class _Rules(Reader):
                 self._update(call, of, call.argument(1, "match"), call.argument(2, "update"))
             case "add" | "note" if self._for_each:
                 self._tell("M002", call.node, f"stash.{what} sends a command for every document that is read")
-            case "create_index":
+            case "create_index" | "create_indexes":
                 self._index(call, of)
 
     @property

@@ -55,7 +55,6 @@ _OURS = (
     Rule("H001", "the file cannot be read", "mend the file at that line", ignorable=False),
     Rule("H002", "the file does not say which migration it is", "write id and parent as literals: see dataops new"),
     Rule("H003", "two files have the same id", "give one of them an id of its own", ignorable=False),
-    Rule("H004", "a migration has several parents", "give each file exactly one parent", ignorable=False),
     Rule("H005", "the parent does not exist", "name the file before it as its parent", ignorable=False),
     Rule("H006", "two migrations have the same parent", "let the newer one name the other as its parent",
          ignorable=False),

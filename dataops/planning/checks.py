@@ -83,6 +83,8 @@ def _refuse_ahead(state: State) -> None:
 def _refuse_gap(state: State) -> None:
     service = state.service
     for migration, applied in zip(service.migrations, state.applied, strict=False):
+        if migration.id != applied.id and service.forked:
+            raise _in_a_fork(state)
         if migration.id != applied.id:
             raise OutOfOrder(
                 f"{applied.id} is applied, but {migration.id}, which comes before it, is not",
@@ -92,6 +94,23 @@ def _refuse_gap(state: State) -> None:
                 f'dataops resolve {service.name}/{migration.id} --applied --reason "..."; '
                 "if the file is new, give it a parent after the last applied one",
             )
+
+
+def _in_a_fork(state: State) -> OutOfOrder:
+    """The error for a database that has a part of one branch of a history, but none or not all of those before it."""
+    service, applied = state.service, state.applied_ids
+    heads = service.heads(applied)
+    ids = [migration.id for migration in service.migrations]
+    end = next(
+        id_ for at, id_ in enumerate(ids) if applied <= set(ids[: at + 1]) and service.heads(ids[: at + 1]) == (id_,)
+    )
+    return OutOfOrder(
+        f"the database stands in the middle of a fork: {' and '.join(heads)} applied, "
+        f"and a branch that comes before in this history is not",
+        service=service.name,
+        migration=heads[-1],
+        hint=f"end the fork first: {service.kind.format.go_to.format(id=end)}",
+    )
 
 
 def refuse_edited(service: Service, applied: AppliedMigration) -> None:

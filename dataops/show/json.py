@@ -142,6 +142,8 @@ def status_of(name: str, state: State | DataopsError, problem: DataopsError | No
         "interrupted": {**entry_of(name, half.entry), "ended_by": half.ended_by} if half else None,
         "last": entry_of(name, state.last) if state.last else None,
         "locked_by": str(state.holder) if state.holder else None,
+        "record": state.elsewhere or None,
+        "warnings": list(state.warnings),
         "problem": error(problem)["error"] if problem else None,
         "foreign": [_foreign(state, record) for record in state.tool_records],
     }

@@ -82,11 +82,13 @@ def _condition(state: State, problem: DataopsError | None) -> str:
         words.append(f"failed: {state.last.direction.value} {state.last.migration}")
     if state.pending:
         words.append(f"{len(state.pending)} pending")
-    return ", ".join(words) or "up to date"
+    text = ", ".join(words) or "up to date"
+    text += f" ({state.elsewhere})" if state.elsewhere else ""
+    return text + "".join(f"; warning: {warning}" for warning in state.warnings)
 
 
 def _condition_style(text: str) -> str:
-    if text == "up to date":
+    if text.startswith("up to date") and ";" not in text:
         return "green"
     return "yellow" if text.endswith("pending") and "," not in text else "bold yellow"
 

@@ -162,7 +162,9 @@ def recorded(number: int) -> tuple[State, ToolRecord]:
     """A new service with so many migrations, all of them in the record of knex and none in ours."""
     match.identities_of.cache_clear()
     ids = [f"{20200101000000 + at}_step" for at in range(number)]
-    migrations = tuple(Migration(id_, None, Path(f"{id_}.py"), POSTGRESQL, b"") for id_ in ids)
+    migrations = tuple(
+        Migration(id_, tuple(ids[at - 1 : at]), Path(f"{id_}.py"), POSTGRESQL, b"") for at, id_ in enumerate(ids)
+    )
     service = Service("bench", POSTGRESQL, "", Path("pg"), migrations, mirror="knex")
     record = ToolRecord("knex", "knex_migrations", tuple(ToolRow((f"{id_}.js",)) for id_ in ids))
     return State(service, Identity("", "", ""), "", tool_records=(record,)), record

@@ -60,6 +60,7 @@ BREAKS = {
         "db.users.create_indexes([IndexModel([('phone', 1)], unique=True)])",
         "db.command('createIndexes', 'users', indexes=[{'key': {'phone': 1}, 'name': 'p', 'unique': True}])",
         "with applying(db, name) as stash:\n    stash.create_index('users', 'phone_1', {'phone': 1}, unique=True)",
+        "with applying(db, name) as stash:\n    stash.create_indexes('u', {'a_1': {'key': {'a': 1}, 'unique': True}})",
         "try:\n    db.users.create_index('phone', unique=True)\nexcept KeyError:\n    raise",
     ],
     "M004": [

@@ -57,7 +57,7 @@ def text(id_: str, parent: str | None, kind: Kind, marks: str = "") -> str:
 
 
 def migration(id_: str, parent: str | None = None, *, kind: Kind = POSTGRESQL, marks: str = "") -> Migration:
-    return Migration(id_, parent, Path(f"{id_}.py"), kind, text(id_, parent, kind, marks).encode())
+    return Migration(id_, (parent,) if parent else (), Path(f"{id_}.py"), kind, text(id_, parent, kind, marks).encode())
 
 
 def service(
@@ -151,7 +151,7 @@ def step(of: State, id_: str, direction: Direction = Direction.APPLY) -> Step:
 def edited(before: State, id_: str, to: bytes) -> State:
     """The same database beside files of which one has another text."""
     migrations = tuple(
-        Migration(m.id, m.parent, m.path, m.kind, to) if m.id == id_ else m for m in before.service.migrations
+        Migration(m.id, m.parents, m.path, m.kind, to) if m.id == id_ else m for m in before.service.migrations
     )
     old = before.service
     changed = Service(old.name, old.kind, old.url, old.folder, migrations, old.depends_on, old.timeouts, old.ahead)

@@ -58,7 +58,7 @@ def service(name: str, ids: str = "ab", *, depends_on: tuple[str, ...] = ()) -> 
     for at, id_ in enumerate(ids):
         parents = [ids[at - 1]] if at else []
         text = FILE.format(id=id_, parents=parents, service=name).encode()
-        files.append(Migration(id_, parents[0] if parents else None, Path(f"{id_}.py"), MEMORY, text))
+        files.append(Migration(id_, tuple(parents), Path(f"{id_}.py"), MEMORY, text))
     timeouts = Timeouts(lock=0.2)
     return Service(name, MEMORY, fresh_url(), Path("."), tuple(files), depends_on, timeouts)
 

@@ -78,7 +78,7 @@ def migration(id_: str, parent: str | None, said: str) -> Migration:
         f"reversible = False\nirreversible_because = {said!r}\n"
         f"def upgrade():\n    op.execute({said!r})\n    raise RuntimeError({said!r})\n"
     )
-    return Migration(id_, parent, Path(f"{id_}.py"), service("a1").kind, text.encode())
+    return Migration(id_, (parent,) if parent else (), Path(f"{id_}.py"), service("a1").kind, text.encode())
 
 
 class Foreign:

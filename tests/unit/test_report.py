@@ -188,6 +188,8 @@ def test_the_status_of_a_service() -> None:
         "interrupted": {**ENTRY, "ended_by": "resolve"},
         "last": ENTRY,
         "locked_by": None,
+        "record": None,
+        "warnings": [],
         "problem": {"kind": "DatabaseAhead", "message": "no", "hint": "h", "service": "voucher", "migration": "b"},
         "foreign": [],
     }

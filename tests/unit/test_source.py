@@ -244,7 +244,7 @@ def test_what_is_no_migration_says_why_and_where(text: str, why: str, line: int 
 
 
 def test_a_file_that_does_not_parse_is_named_wherever_it_is_looked_at() -> None:
-    migration = Migration("a1", None, Path("x/a1.py"), POSTGRESQL, b"revision = 'a1'\n\ndef upgrade(:\n")
+    migration = Migration("a1", (), Path("x/a1.py"), POSTGRESQL, b"revision = 'a1'\n\ndef upgrade(:\n")
     for ask in ("checksum", "title", "reversible", "atomic", "repeatable"):
         with pytest.raises(BrokenFile, match="x/a1.py:3: invalid syntax") as caught:
             getattr(migration, ask)
@@ -254,7 +254,7 @@ def test_a_file_that_does_not_parse_is_named_wherever_it_is_looked_at() -> None:
 @pytest.mark.parametrize("text", ["x = " + "(" * 300 + ")" * 300, "x = " + "-" * 5000 + "1", "x = 1" + " + 1" * 5000])
 def test_a_file_nested_too_deeply_is_told(text: str) -> None:
     """How deep is too deep differs from one Python to the next."""
-    migration = Migration("a1", None, Path("a1.py"), POSTGRESQL, text.encode())
+    migration = Migration("a1", (), Path("a1.py"), POSTGRESQL, text.encode())
     told = []
     for ask in ("checksum", "atomic"):
         try:
@@ -424,7 +424,7 @@ def test_what_looks_as_if_it_commits_is_not_promised_as_one_transaction(body: st
 def test_only_postgresql_without_a_block_of_its_own_is_atomic() -> None:
     block = b"def upgrade():\n    with op.get_context().autocommit_block():\n        pass\n"
     found = {
-        (kind, name): Migration("a", None, Path("a.py"), kind, text).atomic
+        (kind, name): Migration("a", (), Path("a.py"), kind, text).atomic
         for kind in (POSTGRESQL, MONGODB)
         for name, text in (("plain", b"def upgrade():\n    pass\n"), ("block", block))
     }

@@ -166,7 +166,7 @@ def many(number: int, title: str) -> tuple[Service, State]:
     for at in range(number):
         id_, parent = f"m{at}", f"m{at - 1}" if at else None
         text = f'"""{title}"""\nrevision = {id_!r}\ndown_revision = {parent!r}\ndef upgrade():\n    pass\n'
-        files.append(Migration(id_, parent, ROOT / f"{id_}.py", one.kind, text.encode()))
+        files.append(Migration(id_, (parent,) if parent else (), ROOT / f"{id_}.py", one.kind, text.encode()))
     whole = replace(one, migrations=tuple(files))
     return whole, replace(state("a1"), service=whole, applied=(), last=None, holder=None)
 

@@ -43,8 +43,13 @@ _SCHEMAS = """
              AND (SELECT coalesce(bool_and(j.relname = '__drizzle_migrations'), false) FROM pg_class j
                    WHERE j.relnamespace = n.oid AND j.relkind IN ('r', 'p', 'f', 'v', 'm')))
 """
+_IS_RECORD = """EXISTS (
+    SELECT FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid
+     WHERE k.conrelid = c.oid AND k.contype = 'p' AND k.conname = c.relname || '_pkc'
+       AND k.conkey = ARRAY[a.attnum] AND a.attname = 'version_num')"""
+"""A record of Alembic, also under another name."""
 SCHEMA = "CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname || '.' END"
-TABLES = f"{_SCHEMAS} AND c.relname <> ALL (%(records)s)"
+TABLES = f"{_SCHEMAS} AND c.relname <> ALL (%(records)s) AND NOT {_IS_RECORD}"
 LEFT_OUT = {"records": [*POSTGRESQL.ours, *othertools.TABLES]}
 _FUNCTION = f"{SCHEMA} || p.proname || '(' || oidvectortypes(p.proargtypes) || ')'"
 
@@ -65,6 +70,8 @@ _OBJECTS = {
     "schema": f"""
         SELECT n.nspname, '' FROM pg_namespace n
          WHERE {_SCHEMAS} AND n.nspname NOT IN ('public', current_schema()) AND {no_extension("pg_namespace", "n.oid")}
+           AND NOT (SELECT coalesce(bool_and({_IS_RECORD}), false) FROM pg_class c
+                     WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'f', 'v', 'm'))
     """,
     "extension": "SELECT extname, '' FROM pg_extension WHERE extname <> 'plpgsql'",
     "table": f"""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from dataops.backends.postgres.tables import JOURNAL_NAME, OWN_SCHEMA, RECORD_NAME
+from dataops.backends.postgres.environment import RECORD_NAME
+from dataops.backends.postgres.tables import JOURNAL_NAME, OWN_SCHEMA
 from dataops.stash.postgres import SCHEMA_PREFIX
 
 _TEXTS = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\$\w*\$", re.DOTALL)

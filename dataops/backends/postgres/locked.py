@@ -218,9 +218,9 @@ class PostgresLocked:
         """Let the record show the opposite of a step, because Alembic runs a step only from the revision before it."""
         from dataops.backends.postgres import runner
 
-        applied = step.direction is Direction.ROLLBACK
+        before = self._service.position[step.migration.id] + (step.direction is Direction.ROLLBACK)
         with connection.transaction():
-            runner.stamp(connection, self.ours, step.migration.id if applied else step.migration.parent)
+            runner.stamp(connection, self.ours, self._heads_after(before))
 
     def sent(self) -> Sent:
         return self._tally.sent()
@@ -233,19 +233,19 @@ class PostgresLocked:
         connection = self.idle_connection()
         with connection.transaction():
             if migration is not None and differs:
-                runner.stamp(connection, self.ours, migration.id if applied else migration.parent)
+                runner.stamp(connection, self.ours, self._heads_after(self._service.position[migration.id] + applied))
             self.ours.execute(connection, sql.WRITE, to_fields(entry))
 
     def adopt(self, record: ToolRecord | None, adopted: Sequence[Adopted]) -> None:
         from dataops.backends.postgres import runner
 
-        head = self._head_after(adopted)
+        heads = self._heads_with(adopted)
         connection = self.idle_connection()
         with connection.transaction():
             if record is not None:
                 othertools.hold_off(connection, record.tool, seconds=self._service.timeouts.lock)
                 othertools.refuse_changed(connection, record, self._service)
-            runner.stamp(connection, self.ours, head)
+            runner.stamp(connection, self.ours, heads)
             for one in adopted:
                 self.ours.execute(connection, sql.WRITE, to_fields(one.entry))
 
@@ -308,14 +308,18 @@ class PostgresLocked:
     def _lost(self, error: BaseException) -> LockLost:
         return LockLost(f"the connection was lost: {error_text(error)}", service=self._service.name)
 
-    def _head_after(self, adopted: Sequence[Adopted]) -> str | None:
+    def _heads_after(self, count: int) -> tuple[str, ...]:
+        """What the record has to have when so many migrations are applied."""
+        return self._service.heads([migration.id for migration in self._service.migrations[:count]])
+
+    def _heads_with(self, adopted: Sequence[Adopted]) -> tuple[str, ...]:
         applied = set(self.read().applied_ids)
         for one in adopted:
             if one.entry.direction is Direction.APPLY:
                 applied.add(one.entry.migration)
             else:
                 applied.discard(one.entry.migration)
-        return next((m.id for m in reversed(self._service.migrations) if m.id in applied), None)
+        return self._service.heads(applied)
 
     # Around a step
 
@@ -358,6 +362,13 @@ class PostgresLocked:
 
         Raises LockLost, and MigrationFailed when the file ended a transaction without a commit.
         """
+        if self._connection.end_exchange():
+            raise MigrationFailed(
+                f"{step.migration.id} left a COPY or a pipeline open",
+                service=self._service.name,
+                migration=step.migration.id,
+                hint="write it as a block: with cursor.copy(...) as copy, with connection.pipeline()",
+            )
         self._connection.end_file()
         self._session.end_file(self._timeouts(step), self.ours.path.shield)
         self._transaction.end_file(self._refuse_lost(self._connection))

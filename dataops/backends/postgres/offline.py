@@ -26,7 +26,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import CompileError, InvalidRequestError
 from sqlalchemy.schema import DDLElement
 
-from dataops.backends.postgres.runner import own_proxies
+from dataops.backends.postgres.environment import Options
+from dataops.backends.postgres.proxies import serving
+from dataops.backends.postgres.runner import configured, own_proxies
 from dataops.backends.sandbox.child import Task
 from dataops.backends.sandbox.verdict import Asked, Certain
 
@@ -45,13 +47,16 @@ def perform(task: Task) -> None:
         output_buffer=cast(Any, buffer),
         literal_binds=True,
         transactional_ddl=False,
+        **configured(Options(**task.arguments)),
     )
     context = EnvironmentContext.get_context(environment)
     context.autocommit_block = buffer.autocommit_block  # type: ignore[method-assign]
     context.dialect.statement_compiler = _compiler(context.dialect.statement_compiler)
     _write_statements(context, task)
-    own_proxies(task.module, Operations(context, task), environment)
-    task.function()
+    operations = Operations(context, task)
+    own_proxies(task.module, operations, environment)
+    with serving(operations, environment):
+        task.function()
 
 
 class Unbound(InvalidRequestError, Certain):

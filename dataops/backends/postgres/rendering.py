@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from dataops.backends.postgres import guard
+from dataops.backends.postgres.environment import options_of
 from dataops.backends.sandbox import Asked, Outcome, Sandbox
 from dataops.model import Rendering, Service, Step
 from dataops.redaction import redact
@@ -58,7 +59,7 @@ def written(service: Service, step: Step, sandbox: Sandbox) -> tuple[tuple[Writt
     def heard(message: dict[str, Any]) -> None:
         statements.append(Written(**message))
 
-    outcome = sandbox.run(_PART, service, step, {}, heard)
+    outcome = sandbox.run(_PART, service, step, asdict(options_of(service)), heard)
     return tuple(statements), outcome
 
 

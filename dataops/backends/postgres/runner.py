@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
@@ -23,11 +23,13 @@ from alembic.runtime.migration import RevisionStep
 from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import Revision, RevisionMap
 from psycopg.rows import DictRow
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, MetaData, event
 
 from dataops.backends.loading import function_name, function_of, load_module
 from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.engine import Another, MigrationEngine
+from dataops.backends.postgres.environment import Options, options_of
+from dataops.backends.postgres.proxies import serving
 from dataops.backends.postgres.sql import quoted
 from dataops.backends.postgres.tables import OurTables, Table
 from dataops.model import Direction, Service, Step
@@ -75,7 +77,7 @@ class Runner:
             environment = EnvironmentContext(
                 Config(),
                 cast(ScriptDirectory, None),  # Alembic would look for files in it, but `fn` gives it the steps
-                fn=lambda heads, context: [_revision_step(step, module)],
+                fn=lambda heads, context: [_revision_step(self._service, step, module)],
             )
             environment.configure(
                 connection=connection,
@@ -83,10 +85,13 @@ class Runner:
                 on_version_apply=at_the_end,
                 version_table=self._record.name,
                 version_table_schema=self._record.schema,
+                **configured(options_of(self._service)),
             )
             context = environment.get_context()
-            own_proxies(module, Operations(context), environment)
-            context.run_migrations()
+            operations = Operations(context)
+            own_proxies(module, operations, environment)
+            with serving(operations, environment):
+                context.run_migrations()
             if connection.in_transaction():
                 # The file has ended Alembic's transaction. What came after that, our record included, is in one that
                 # Alembic knows nothing of, and would be lost.
@@ -167,8 +172,8 @@ class _Listener:
             )
 
 
-def stamp(connection: psycopg.Connection[DictRow], ours: OurTables, revision: str | None) -> None:
-    """Set the record to `revision` in the caller's transaction. None means that nothing is applied."""
+def stamp(connection: psycopg.Connection[DictRow], ours: OurTables, heads: Sequence[str]) -> None:
+    """Set the record to these revisions in the caller's transaction. None means that nothing is applied."""
     constraint = quoted(f"{ours.record.name}_pkc").replace("%", "%%")
     ours.execute(
         connection,
@@ -176,8 +181,8 @@ def stamp(connection: psycopg.Connection[DictRow], ours: OurTables, revision: st
         f"(version_num varchar(32) NOT NULL, CONSTRAINT {constraint} PRIMARY KEY (version_num))",
     )
     ours.execute(connection, "DELETE FROM {record}")
-    if revision is not None:
-        ours.execute(connection, "INSERT INTO {record} (version_num) VALUES (%s)", [revision])
+    for head in heads:
+        ours.execute(connection, "INSERT INTO {record} (version_num) VALUES (%s)", [head])
 
 
 def _surround(
@@ -199,6 +204,13 @@ def _surround(
     setattr(module, function_name(step), run)
 
 
+def configured(options: Options) -> dict[str, Any]:
+    """The options of a project as Alembic's `configure` takes them, as far as they matter for a step."""
+    # Of the metadata, operations use the naming convention only.
+    metadata = MetaData(naming_convention=dict(options.naming)) if options.naming else None
+    return {"target_metadata": metadata, "render_as_batch": options.render_as_batch}
+
+
 def own_proxies(module: types.ModuleType, operations: Operations, environment: EnvironmentContext) -> None:
     """Replace `alembic.op` and `alembic.context` in a file with objects of this step. See ADR 4."""
     for name, value in list(vars(module).items()):
@@ -208,16 +220,25 @@ def own_proxies(module: types.ModuleType, operations: Operations, environment: E
             setattr(module, name, environment)
 
 
-def _revision_step(step: Step, module: types.ModuleType) -> RevisionStep:
-    """The step as Alembic wants it. Its map has only this file and its parent, so that no other file is read."""
+def _revision_step(service: Service, step: Step, module: types.ModuleType) -> RevisionStep:
+    """The step as Alembic wants it. Its map has this file and those before it, without reading any other file.
+
+    Where the history has no branches, the parent is enough.
+    """
     migration = step.migration
     if not hasattr(module, "downgrade"):  # Alembic reads this function even when it only upgrades
         module.downgrade = lambda: None  # type: ignore[attr-defined]
     revision = Script(module, migration.id, str(migration.path))
-    parents = [Revision(migration.parent, None)] if migration.parent else []
-    revisions = RevisionMap(lambda: [*parents, revision])
+    if service.forked:
+        others = [
+            Revision(one.id, one.parents or None, dependencies=one.needs or None)
+            for one in service.migrations[: service.position[migration.id]]
+        ]
+    else:
+        others = [Revision(migration.parent, None)] if migration.parent else []
+    revisions = RevisionMap(lambda: [*others, revision])
     revisions.get_revisions((migration.id,))
     return RevisionStep(revisions, revision, step.direction is Direction.APPLY)
 
 
-__all__ = ["Runner", "may_write", "own_proxies", "stamp"]
+__all__ = ["Runner", "configured", "may_write", "own_proxies", "stamp"]

@@ -12,6 +12,7 @@ from psycopg.rows import DictRow
 from dataops.backends.journal import Journal, NativeRecord, from_fields, state_of
 from dataops.backends.postgres import othertools, sql, tables
 from dataops.backends.postgres.connection import Server, WatchedConnection
+from dataops.backends.postgres.environment import RECORD_NAME, options_of
 from dataops.backends.postgres.tables import OurTables, Table
 from dataops.errors import HistoryError
 from dataops.model import Direction, Entry, Holder, Identity, Service, State
@@ -46,6 +47,8 @@ def read(connection: WatchedConnection, server: Server, ours: OurTables | None =
         holder=lock_holder(connection),
         tool_records=othertools.read(connection),
         look_around=partial(_names, connection),
+        elsewhere="" if ours.record.name == RECORD_NAME else str(ours.record),
+        warnings=tuple(f"{name} of env.py is not honoured" for name in options_of(service).ignored),
     )
 
 
@@ -116,19 +119,21 @@ def _journal(connection: WatchedConnection, ours: OurTables, service: Service) -
 
 
 def _native_record(service: Service, record: Table, heads: list[str], journal: Journal) -> NativeRecord:
-    """Alembic records only the newest migration. The chain of files says which ones are applied before it."""
-    if len(heads) > 1:
-        raise HistoryError(
-            f"{record} has {len(heads)} rows: {', '.join(heads)}",
-            service=service.name,
-            hint="dataops keeps one chain per service: merge them with Alembic first",
-        )
+    """Alembic records only the newest migrations. The files say which ones are applied before them."""
     if not heads:
         return NativeRecord()
+    strange = [head for head in heads if head not in service.by_id]
+    if not strange:
+        return NativeRecord(tuple(migration.id for migration in service.up_to(heads)))
+    if len(heads) > 1:
+        raise HistoryError(
+            f"{record} has {len(heads)} rows: {', '.join(map(redact, heads))}; no file here describes "
+            f"{', '.join(map(redact, strange))}",
+            service=service.name,
+            hint="this code and the database come from different branches: use the code that knows both",
+        )
     (head,) = heads
     chain = [migration.id for migration in service.migrations]
-    if head in service.by_id:
-        return NativeRecord(tuple(chain[: service.position[head] + 1]))
     # The database is ahead of the files. Only the journal can say which of our migrations are applied.
     claims = {id_: entry.direction is Direction.APPLY for id_, entry in journal.ended_well.items()}
     if not claims:  # without a journal, we can only assume that all of ours are applied

@@ -18,11 +18,11 @@ from psycopg.rows import DictRow
 
 from dataops.backends.postgres import sql
 from dataops.backends.postgres.connection import SearchPath, WatchedConnection
+from dataops.backends.postgres.environment import options_of
 from dataops.errors import BrokenFile, HistoryError, PermissionDenied
 from dataops.model import Service
 from dataops.redaction import message_of, redact
 
-RECORD_NAME = "alembic_version"
 JOURNAL_NAME = "dataops_journal"
 OWN_SCHEMA = "dataops_history"
 """Not `dataops`: a role may be called so, and then the schema of that name is the first of its search_path ($user)."""
@@ -85,14 +85,18 @@ def find(connection: WatchedConnection, service: Service) -> OurTables:
     The search_path decides only between records that nobody remembers. Raises PermissionDenied when a schema that holds
     our tables may not be used, and HistoryError when nothing says which of several tables is ours.
     """
-    path = connection.shielded()
-    ours = OurTables(Table(path.schemas[0] if path.schemas else "", RECORD_NAME), None, path)
-    rows = connection.execute(sql.OUR_TABLES, {"names": [RECORD_NAME, JOURNAL_NAME]}).fetchall()
-    records = {found.table: found for found in _records(rows)}
-    journals = list(_journals(rows, records))
+    options = options_of(service)
+    at_connect = path = connection.shielded()
+    if options.version_table_schema:  # env.py says where it is
+        path = replace(path, schemas=(options.version_table_schema,), from_url=True)
+    name = options.version_table
+    ours = OurTables(Table(path.schemas[0] if path.schemas else "", name), None, at_connect)
+    rows = connection.execute(sql.OUR_TABLES, {"names": [name, JOURNAL_NAME]}).fetchall()
+    records = {found.table: found for found in _records(rows, name)}
+    journals = list(_journals(rows, records, name))
     _refuse_hidden(service, [one for one in (*records.values(), *journals) if one.table.schema in path.named])
 
-    in_path = [table for schema in path.schemas if (table := Table(schema, RECORD_NAME)) in records]
+    in_path = [table for schema in path.schemas if (table := Table(schema, name)) in records]
     remembered = {journal.remembered for journal in journals}
     record = next((table for table in in_path if table in remembered), None)
     if record is None and not path.from_url:  # a URL says which schema is meant, also when nothing is there yet
@@ -106,18 +110,18 @@ def find(connection: WatchedConnection, service: Service) -> OurTables:
     return replace(ours, record=record, journal=journal.table if journal else None)
 
 
-def _records(rows: Sequence[DictRow]) -> Iterator[_Found]:
+def _records(rows: Sequence[DictRow], name: str) -> Iterator[_Found]:
     for row in rows:
-        if row["name"] == RECORD_NAME and "version_num" in row["columns"]:
+        if row["name"] == name and "version_num" in row["columns"]:
             yield _Found(Table(row["schema"], row["name"]), row["usable"], row["readable"])
 
 
-def _journals(rows: Sequence[DictRow], records: dict[Table, _Found]) -> Iterator[_Found]:
+def _journals(rows: Sequence[DictRow], records: dict[Table, _Found], name: str) -> Iterator[_Found]:
     """The journals. Earlier versions wrote no comment about the record: theirs is the one in the same schema."""
     for row in rows:
         if row["name"] == JOURNAL_NAME and set(row["columns"]) >= _JOURNAL_COLUMNS:
             said = _REMEMBERED.search(row["comment"] or "")
-            beside = Table(row["schema"], RECORD_NAME)
+            beside = Table(row["schema"], name)
             remembered = beside if beside in records else None
             if said is not None:
                 remembered = Table(*(name.replace('""', '"') for name in said.groups()))
@@ -201,7 +205,7 @@ def _fits(connection: psycopg.Connection[DictRow], service: Service, journal: _F
     """Whether the journal is about files of this service: it has the id of one of them, with the same code."""
     if not (journal.usable and journal.readable):
         return False
-    ours = OurTables(Table("", RECORD_NAME), journal.table)
+    ours = OurTables(Table("", ""), journal.table)
     rows = ours.execute(connection, sql.KNOWS, [list(service.by_id)])
     return any(_same_code(service, row) for row in rows.fetchall())
 
@@ -236,6 +240,8 @@ def settle(
     notes: list[str] = []
     ours = found
     with connection.transaction():
+        if options_of(service).version_table_schema:  # Alembic itself leaves that to a person
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {sql.quoted(found.record.schema)}".encode())
         if ours.journal is None:
             ours = _create(connection, ours)
         try:
@@ -323,7 +329,6 @@ __all__ = [
     "JOURNAL_NAME",
     "OUR_COLUMNS",
     "OWN_SCHEMA",
-    "RECORD_NAME",
     "OurTables",
     "Table",
     "find",

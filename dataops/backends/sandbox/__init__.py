@@ -133,6 +133,7 @@ class Sandbox:
             "path": str(migration.path),
             "text": migration.text.decode("latin-1"),
             "direction": step.direction.value,
+            "sys_path": [str(path) for path in service.sys_path],
             "arguments": arguments,
         }
         with self._mutex:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dataops import kinds, libraries
-from dataops.backends.loading import function_of, load_module, not_loaded, place_of
+from dataops.backends.loading import function_of, import_from, load_module, not_loaded, place_of
 from dataops.backends.sandbox.fence import Fence
 from dataops.backends.sandbox.pipe import EndOfPipe, receive, send
 from dataops.backends.sandbox.verdict import Asked, nature_of
@@ -108,12 +108,13 @@ def _look(request: dict[str, Any], part: types.ModuleType, fence: Fence, pipe: _
     path = Path(request["path"])
     kind = kinds.named(request["kind"])
     service = Service(request["service"], kind, "", path.parent)
-    migration = Migration(request["id"], None, path, kind, request["text"].encode("latin-1"))
+    migration = Migration(request["id"], (), path, kind, request["text"].encode("latin-1"))
     step = Step(service.name, migration, Direction(request["direction"]))
     task: Task | None = None
     with fence.around(path, request["arguments"].get("socket", "")), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            import_from(map(Path, request["sys_path"]))
             module = load_module(service, migration)
             task = Task(path, module, function_of(module, step), request["arguments"], pipe.send)
             part.perform(task)

@@ -25,7 +25,7 @@ What each call is for (the server does all the work, unless the table says *batc
     copy(source, pipeline, coll)         delete_many, by `_id`         new documents that can be told by their `_id`
     created(coll)                        drop_created(coll)            a collection that we bring into being
     take(coll)                           give_back(coll)               a dropped collection, whole: a rename
-    drop_index, create_index             restore_indexes()             index definitions, all options
+    drop_index, create_index(es)         restore_indexes()             index definitions, all options
     note(key, value)                     noted(key)                    any small fact
     lookup_index(coll, field)            the same                      an index for `$lookup`, until the end
     batches(db, coll, match, fields)                                   reading for Python, constant memory

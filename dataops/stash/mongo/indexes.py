@@ -24,15 +24,26 @@ class Indexes(Notebook):
         If there is one with this definition under another name, nothing is done. The collection is noted as by
         `created`: creating an index creates the collection.
         """
+        self.create_indexes(collection, {index: {"key": dict(key), **options}})
+
+    def create_indexes(self, collection: str, indexes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Like `create_index`, for several: the server reads the collection once.
+
+        `indexes`: name -> {"key": {field: 1, ...}, ...} with its options.
+        """
         self.created(collection)
         found = self._indexes(collection)
-        self._keep_index(collection, index, found)
-        wanted = {"key": dict(key), "name": index, **self._inherited(collection), **options}
-        if any(_same({**one, "name": index}, wanted) for one in found.values()):
-            return
-        if index in found:
-            self.db[collection].drop_index(index)
-        self.db.command("createIndexes", collection, indexes=[wanted])
+        build: list[Document] = []
+        for index, definition in indexes.items():
+            self._keep_index(collection, index, found)
+            wanted = {"name": index, **self._inherited(collection), **definition}
+            if any(_same({**one, "name": index}, wanted) for one in found.values()):
+                continue
+            if index in found:
+                self.db[collection].drop_index(index)
+            build.append(wanted)
+        if build:
+            self._build(collection, build)
 
     def kept_index(self, collection: str, index: str) -> Document | None:
         """The definition that an index had before `drop_index` or `create_index`; None if it was not there."""
@@ -42,10 +53,11 @@ class Indexes(Notebook):
     def restore_indexes(self) -> None:
         """Make each index that `drop_index` or `create_index` changed what it was: absent, or as it was defined.
 
-        Indexes of a collection that is no longer there are left alone. First the drops, then the builds.
+        Indexes of a collection that is no longer there are left alone. First the drops, then the builds, for each
+        collection in one command: the server reads it once.
         """
         names = self._names()
-        build: list[tuple[str, Document]] = []
+        build: dict[str, list[Document]] = {}
         for note in self.notes("index:"):
             collection, index, was = note["value"]["collection"], note["value"]["name"], note["value"]["was"]
             if collection not in names:
@@ -55,9 +67,9 @@ class Indexes(Notebook):
                 self.db[collection].drop_index(index)
                 found = None
             if found is None and was is not None:
-                build.append((collection, was))
-        for collection, was in build:
-            self.db.command("createIndexes", collection, indexes=[was])
+                build.setdefault(collection, []).append(was)
+        for collection, indexes in build.items():
+            self._build(collection, indexes)
 
     def lookup_index(self, collection: str, field: str) -> None:
         """Make sure that `$lookup` finds documents of `collection` by `field` through an index in this scope.
@@ -78,7 +90,17 @@ class Indexes(Notebook):
         name = f"dataops_lookup_{field}"
         self.note(f"lookup:{collection}:{field}", {"collection": collection, "name": name})
         # two keys: an index of the application's with the same key and other options is no conflict
-        self.db.command("createIndexes", collection, indexes=[{"key": {field: 1, "_id": 1}, "name": name}])
+        self._build(collection, [{"key": {field: 1, "_id": 1}, "name": name}])
+
+    def _build(self, collection: str, indexes: list[Document]) -> None:
+        """Build them in one pass over the collection, and wait until the majority of a replica set has built them.
+
+        By default the server would wait for every member that votes, even if it is down, and never less than 0.1 s.
+        """
+        command: Document = {"createIndexes": collection, "indexes": indexes}
+        if "setName" in self.db.command("hello"):  # a standalone refuses the option
+            command["commitQuorum"] = "majority"
+        self.db.command(command)
 
     def _drop_lookup_indexes(self) -> None:
         for note in self.notes("lookup:"):

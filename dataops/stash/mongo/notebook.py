@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bson.codec_options import DatetimeConversion
+from pymongo import UpdateOne
 
 from dataops.errors import Blocked
 from dataops.stash.mongo.refusals import Refusals
@@ -45,11 +46,14 @@ class Notebook(Refusals):
         if (known := self._find(key)) is not None:
             return known["value"]
         book = self.db[self.notebook]
-        if self.notebook not in self._present:
-            first = {"at": "$$NOW", "migration": {"$literal": self.migration}}
-            book.update_one({"_id": "migration"}, [{"$replaceWith": {"$mergeObjects": [first, "$$ROOT"]}}], upsert=True)
-            self._present.add(self.notebook)
-        book.insert_one({"_id": key, "value": value})
+        if self.notebook in self._present:
+            book.insert_one({"_id": key, "value": value})
+            return value
+        # the first two in one command: each command waits until the majority of the members has it on disk
+        first = {"at": "$$NOW", "migration": {"$literal": self.migration}}
+        about = UpdateOne({"_id": "migration"}, [{"$replaceWith": {"$mergeObjects": [first, "$$ROOT"]}}], upsert=True)
+        book.bulk_write([about, UpdateOne({"_id": key}, {"$setOnInsert": {"value": value}}, upsert=True)])
+        self._present.add(self.notebook)
         return value
 
     def noted(self, key: str) -> Any:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from bson import Decimal128, Int64, ObjectId, Timestamp
+from pymongo import IndexModel, MongoClient
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
+from dataops.dev import MongoServer, mongodb_server
 from dataops.stash import mongo as stashes
 from dataops.stash.mongo import ABSENT, ANY, WRITTEN, StashPruned, applying, batches, list_kept, prune, undoing
 from tests.migrations.mongo.history import Document, Snapshot, state
+from tests.migrations.mongo.wire import Wire, is_cut
+from tests.projects import until
 
 NAME = "20200101000000-a-migration"
 BOOK = "dataops_stash_20200101000000"
@@ -198,6 +204,49 @@ def test_an_index_that_had_to_give_way_comes_back_and_a_new_one_goes(empty: Data
     assert state(empty) == before
 
 
+def test_several_indexes_are_built_by_one_command_in_both_directions(empty: Database[Document]) -> None:
+    """a_1 has to give way, b_1 is new, and c_1 is dropped."""
+    empty["c"].insert_one({"_id": 1, "a": 1})
+    empty["c"].create_indexes([IndexModel("a", unique=True), IndexModel("c")])
+    before = state(empty)
+    with _builds_of(empty) as (db, builds):
+        for _ in range(2):
+            with applying(db, NAME) as stash:
+                stash.create_indexes("c", {"a_1": {"key": {"a": 1}, "sparse": True}, "b_1": {"key": {"b": 1}}})
+                stash.drop_index("c", "c_1")
+        assert db["c"].index_information() == {
+            "_id_": {"v": 2, "key": [("_id", 1)]},
+            "a_1": {"v": 2, "key": [("a", 1)], "sparse": True},
+            "b_1": {"v": 2, "key": [("b", 1)]},
+        }
+        with undoing(db, NAME) as stash:
+            stash.restore_indexes()
+    assert builds == [["a_1", "b_1"], ["a_1", "c_1"]]
+    assert state(empty) == before
+
+
+@contextmanager
+def _builds_of(db: Database[Document]) -> Iterator[tuple[Database[Document], list[list[str]]]]:
+    """The same database, and the names of the indexes that each command to it has built."""
+    builds: list[list[str]] = []
+
+    class Listener(CommandListener):
+        def started(self, event: CommandStartedEvent) -> None:
+            if event.command_name == "createIndexes":
+                builds.append([index["name"] for index in event.command["indexes"]])
+
+        def succeeded(self, event: CommandSucceededEvent) -> None:
+            pass
+
+        def failed(self, event: CommandFailedEvent) -> None:
+            pass
+
+    assert db.client.address is not None
+    client: MongoClient[Document]
+    with MongoClient(*db.client.address, directConnection=True, event_listeners=[Listener()]) as client:
+        yield client[db.name], builds
+
+
 def test_a_taken_collection_is_moved_whole_and_merged_if_there_is_a_new_one(empty: Database[Document]) -> None:
     empty["c"].create_index({"a": 1}, name="a_1", unique=True)
     empty["c"].insert_many([{"_id": 1, "a": 1}, {"_id": 2, "a": 2}])
@@ -231,6 +280,39 @@ def test_a_lookup_index_is_there_for_a_while_and_only_where_none_serves(empty: D
             stash.lookup_index(collection, "a")
         assert {name: len(empty[name].index_information()) for name in ("c", "d")} == {"c": 2, "d": 3}
     assert {name: s for name, s in state(empty).items() if name != BOOK} == before
+
+
+def test_no_index_waits_for_a_member_that_is_down() -> None:
+    """primary -- secondary -- a secondary that has stopped: by default MongoDB would wait for all three."""
+    client: MongoClient[Document]
+    with (
+        mongodb_server(replica_set=True) as primary,
+        mongodb_server(options=(f"--replSet={primary.replica_set}",)) as secondary,
+        MongoClient("127.0.0.1", primary.port, directConnection=True, timeoutMS=30_000) as client,
+    ):
+        db: Database[Document] = client["db"]
+        db["c"].insert_one({"_id": 1})
+        _join(client, secondary)
+        with mongodb_server(options=(f"--replSet={primary.replica_set}",)) as stopped:
+            _join(client, stopped)
+        before = state(db)
+        with applying(db, NAME) as stash:
+            stash.create_index("c", "b_1", {"b": 1})
+            stash.lookup_index("c", "a")
+            assert list(db["c"].index_information()) == ["_id_", "b_1", "dataops_lookup_a"]
+            stash.drop_index("c", "b_1")
+        with undoing(db, NAME) as stash:
+            stash.restore_indexes()
+        assert state(db) == before
+
+
+def _join(client: MongoClient[Document], member: MongoServer) -> None:
+    """Make it a member that votes; it does from when it has all data."""
+    config = client.admin.command("replSetGetConfig")["config"]
+    config["members"].append({"_id": member.port, "host": f"127.0.0.1:{member.port}", "priority": 0})
+    config["version"] += 1
+    client.admin.command("replSetReconfig", config)
+    until(lambda: client["local"]["system.replset"].find_one({"members.newlyAdded": True}) is None, 60)
 
 
 def test_a_lookup_index_left_by_a_stop_goes_with_the_next_run(empty: Database[Document]) -> None:
@@ -276,6 +358,27 @@ def test_an_undo_stopped_at_its_very_end_is_ended_before_anything_else(
     with scope(empty, NAME) as stash:
         assert not stash.has("c")
         assert state(empty) == before
+
+
+def test_a_notebook_begins_with_one_command_and_a_cut_in_it_is_survived(
+    empty: Database[Document], wired: Database[Document], wire: Wire
+) -> None:
+    wire.cut_at(1, half=True)
+    with pytest.raises(OperationFailure) as cut:
+        _note(wired)
+    assert is_cut(cut.value)
+    assert wire.was_half
+    wire.cut_at(2)
+    _note(wired)
+    assert wire.writes == 1
+    about, fact = empty[BOOK].find(sort=[("_id", -1)])
+    assert (about["_id"], about["migration"]) == ("migration", NAME)
+    assert fact == {"_id": "key", "value": {"a.b": [1]}}
+
+
+def _note(db: Database[Document]) -> None:
+    with applying(db, NAME) as stash:
+        assert stash.note("key", {"a.b": [1]}) == {"a.b": [1]}
 
 
 def test_what_is_kept_can_be_listed(empty: Database[Document]) -> None:

@@ -10,7 +10,7 @@ Document = dict[str, Any]
 
 SESSION_KEYS = {
     "lsid", "$db", "$clusterTime", "$readPreference", "txnNumber", "startTransaction", "autocommit", "readConcern",
-    "writeConcern", "apiVersion", "apiStrict", "apiDeprecationErrors", "maxTimeMS",
+    "writeConcern", "apiVersion", "apiStrict", "apiDeprecationErrors", "maxTimeMS", "commitQuorum",
 }  # fmt: skip
 """Fields of a command that say how it is sent, not what it does."""
 
@@ -18,7 +18,10 @@ _SEQUENCES = {"insert": "documents", "update": "updates", "delete": "deletes", "
 
 
 def command_text(name: str, command: Document) -> str:
-    """A command as text: its name, its collection, its fields. Of many operations, the first one and how many more."""
+    """A command as text: its name, its collection, its fields; of many operations the first and how many more.
+
+    Indexes are shown each: few are built by one command, and each is worth a look.
+    """
     shown = {key: value for key, value in command.items() if key not in SESSION_KEYS and key != "ordered"}
     where = shown.pop(name)
     many = shown.get(_SEQUENCES.get(name, ""), [])
@@ -28,18 +31,15 @@ def command_text(name: str, command: Document) -> str:
     for key in ("documents", "updates", "deletes", "ops", "indexes", "pipeline"):
         if key in shown:
             first = shown.pop(key)
+            if key == "indexes":
+                return f"{name} {where} {', '.join(map(_json, first))}{_options(shown)}"
             one = first if key == "pipeline" else first[0] if first else {}
-            ending = _others(first) if key == "indexes" else more
-            return f"{name} {where} {_json(one)}{_options(shown)}{ending}"
+            return f"{name} {where} {_json(one)}{_options(shown)}{more}"
     return f"{name} {where}{_options(shown)}"
 
 
 def _options(rest: Document) -> str:
     return f" {_json(rest)}" if rest else ""
-
-
-def _others(indexes: list[Document]) -> str:
-    return f" and {len(indexes) - 1} more indexes" if len(indexes) > 1 else ""
 
 
 def _json(value: Any) -> str:

@@ -1,0 +1,156 @@
+"""What a project's alembic.ini says about the files of one service: the options that Alembic itself reads there.
+
+Of a service, only its folder is configured: the script location, with env.py in it. Its section is looked for in the
+alembic.ini files between that folder and dataops.toml. See https://alembic.sqlalchemy.org/en/latest/tutorial.html.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataops.errors import ConfigError
+from dataops.redaction import message_of, redact
+
+_LEGACY = re.compile(r", *|(?: +)")
+_LEGACY_PATHS = re.compile(r"[,:\s]+")
+_SEPARATORS = {"space": " ", "newline": "\n", "os": os.pathsep, ":": ":", ";": ";"}
+
+
+@dataclass(frozen=True)
+class AlembicIni:
+    """One section of one alembic.ini. `versions` are the folders of the files, and `recursive` says: those in them too.
+
+    `sys_path` comes first in Python's own path while files run. `file_template` and `timezone` are for new files, ""
+    where they are not given.
+    """
+
+    path: Path
+    section: str
+    versions: tuple[Path, ...] = ()
+    recursive: bool = False
+    sys_path: tuple[Path, ...] = ()
+    file_template: str = ""
+    timezone: str = ""
+
+
+def find(folder: Path, top: Path) -> AlembicIni | None:
+    """The section whose script location is `folder`; None when no ini file has one.
+
+    Looked at are `folder`, `top`, and the folders between them. Raises ConfigError for a file that cannot be read.
+    """
+    folder, top = folder.resolve(), top.resolve()
+    places = [folder]
+    while places[-1] != top and places[-1] != places[-1].parent and top in places[-1].parents:
+        places.append(places[-1].parent)
+    for place in dict.fromkeys((*places, top)):
+        for path in (place / "alembic.ini", place / "pyproject.toml"):
+            if path.is_file():
+                for section, values in _sections(path):
+                    if folder in _locations(values, path, folder):
+                        return _made(path, section, values, folder)
+    return None
+
+
+def _sections(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if path.suffix == ".toml":
+        try:
+            content = tomllib.loads(path.read_text())
+        except (OSError, ValueError):  # it is not ours, and may have no paragraph of Alembic's at all
+            return
+        values = content.get("tool", {}).get("alembic")
+        if isinstance(values, dict):
+            here = str(path.parent)
+            yield "alembic", {key: _in_place(value, here) for key, value in values.items()}
+        return
+    parser = configparser.ConfigParser({"here": str(path.parent).replace("%", "%%")})
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeError, configparser.Error) as error:
+        raise ConfigError(
+            f"{path}: {redact(message_of(error).splitlines()[0])}", hint="alembic itself cannot read it either"
+        ) from error
+    for section in parser.sections():
+        yield section, _Section(path, parser[section])
+
+
+def _in_place(value: Any, here: str) -> Any:
+    if isinstance(value, str):
+        return value.replace("%(here)s", here)
+    return [_in_place(one, here) for one in value] if isinstance(value, list) else value
+
+
+class _Section(Mapping[str, Any]):
+    """A section, in which a value that cannot be interpolated is our error."""
+
+    def __init__(self, path: Path, section: configparser.SectionProxy) -> None:
+        self._path = path
+        self._section = section
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            return self._section[key]
+        except configparser.InterpolationError as error:
+            raise ConfigError(
+                f"{self._path}: [{self._section.name}] {key}: {message_of(error).splitlines()[0]}",
+                hint="write %% for a % that means itself",
+            ) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._section)
+
+    def __len__(self) -> int:
+        return len(self._section)
+
+
+def _locations(values: Mapping[str, Any], path: Path, folder: Path) -> list[Path]:
+    """Where the script location may be: it is relative to the working directory, which most often is that of the ini.
+
+    Flask-Migrate names none, and keeps the file in the folder itself.
+    """
+    if "script_location" not in values:
+        return [folder] if path.parent == folder and "alembic" in path.name else []
+    location = str(values["script_location"])
+    package, colon, inside = location.partition(":")
+    if colon and re.fullmatch(r"[\w.]+", package):
+        roots = [path.parent, *(path.parent / one for one in _listed(values, "prepend_sys_path", _LEGACY_PATHS))]
+        return [(root / package.replace(".", "/") / inside).resolve() for root in roots]
+    return [(path.parent / location).resolve()]
+
+
+def _made(path: Path, section: str, values: Mapping[str, Any], folder: Path) -> AlembicIni:
+    def resolved(key: str, legacy: re.Pattern[str]) -> tuple[Path, ...]:
+        return tuple((path.parent / one).resolve() for one in _listed(values, key, legacy))
+
+    recursive = values.get("recursive_version_locations", False)
+    return AlembicIni(
+        path,
+        section,
+        versions=resolved("version_locations", _LEGACY) or (folder / "versions",),
+        recursive=recursive if isinstance(recursive, bool) else str(recursive).lower() in ("true", "1", "yes", "on"),
+        sys_path=resolved("prepend_sys_path", _LEGACY_PATHS),
+        file_template=str(values.get("file_template") or ""),
+        timezone=str(values.get("timezone") or ""),
+    )
+
+
+def _listed(values: Mapping[str, Any], key: str, legacy: re.Pattern[str]) -> list[str]:
+    """The paths that a value names, parted as `path_separator` says, or as Alembic did before it had that option."""
+    value = values.get(key)
+    if not value:
+        return []
+    if isinstance(value, list):
+        return [str(one) for one in value]
+    separator = values.get("path_separator") or values.get("version_path_separator")
+    known = _SEPARATORS.get(str(separator))
+    parts = str(value).split(known) if known else legacy.split(str(value))
+    return [part.strip() for part in parts if part.strip()]
+
+
+__all__ = ["AlembicIni", "find"]
