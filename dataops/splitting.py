@@ -19,7 +19,7 @@ _TOKEN = re.compile(
   | (?P<name>         "(?:[^"]|"")*(?P<end_name>")? )
   | (?P<dollar>       \$(?:[^\W\d]\w*)?\$ )
   | (?P<word>         [^\W\d][\w$]* )
-  | (?P<number>       \d[\w.]* )
+  | (?P<number>       \d[\w.$]* )
   | (?P<meta>         \\[^\r\n]* )
   | (?P<cast>         :: | := )
   | (?P<variable>     :'[^'\r\n]*' | :"[^"\r\n]*" | (?<=[\s(,=]):[^\W\d]\w* )
