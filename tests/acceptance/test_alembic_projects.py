@@ -270,6 +270,31 @@ def test_an_env_py_that_fails_is_an_error_with_its_line(project: Project, pg_url
     assert "hint: " in answer.stderr
 
 
+def test_an_env_py_that_fails_online_only_is_said(project: Project, pg_url: str) -> None:
+    made = AlembicProject(project, pg_url)
+    made.file("a1")
+    made._replace(
+        made.env, "def run_migrations_online() -> None:", "def run_migrations_online() -> None:\n    {}['url']"
+    )
+    answer = project("plan")
+    assert answer.code == 0, answer.stderr
+    assert "env.py fails in its online mode" in answer.stderr
+    assert "KeyError: 'url'" in answer.stderr
+
+
+def test_an_ini_as_alembic_wrote_it_needs_no_url(project: Project, pg_url: str) -> None:
+    made = AlembicProject(project, pg_url)
+    made.file("a1")
+    made._replace(made.ini, pg_url.replace("postgresql:", "postgresql+psycopg:"), "driver://user:pass@localhost/dbname")
+    made._replace(
+        made.env, "connection=connection, target_metadata", "connection=connection, version_table='v', target_metadata"
+    )
+    answer = project("plan")
+    assert answer.code == 0, answer.stderr
+    assert "public.v" in answer.stderr
+    assert "warning" not in answer.stderr
+
+
 def test_an_env_py_may_read_its_url_from_a_variable_and_print(project: Project, pg_url: str) -> None:
     made = AlembicProject(project, pg_url)
     made.file("a1")
