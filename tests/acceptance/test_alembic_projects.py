@@ -278,8 +278,8 @@ def test_an_env_py_that_fails_online_only_is_said(project: Project, pg_url: str)
     )
     answer = project("plan")
     assert answer.code == 0, answer.stderr
-    assert "env.py fails in its online mode" in answer.stderr
-    assert "KeyError: 'url'" in answer.stderr
+    assert "env.py fails in its online mode" in answer.stdout
+    assert "KeyError: 'url'" in answer.stdout
 
 
 def test_an_ini_as_alembic_wrote_it_needs_no_url(project: Project, pg_url: str) -> None:
@@ -291,8 +291,8 @@ def test_an_ini_as_alembic_wrote_it_needs_no_url(project: Project, pg_url: str) 
     )
     answer = project("plan")
     assert answer.code == 0, answer.stderr
-    assert "public.v" in answer.stderr
-    assert "warning" not in answer.stderr
+    assert "public.v" in answer.stdout
+    assert "warning" not in answer.stdout
 
 
 def test_an_env_py_may_read_its_url_from_a_variable_and_print(project: Project, pg_url: str) -> None:
