@@ -217,7 +217,10 @@ class Service:
 
 
 NOT_ONE_TRANSACTION = "it is not one transaction"
-"""The reason of a second *started* entry: whatever the step's file says, a part of the step may be committed."""
+"""The reason of a *started* entry in a database that has transactions: a part of the step may be committed.
+
+It is written first where the file says so, and as a second entry where it turns out. The file may be another one later.
+"""
 HALF_DONE = "a part of it is done"
 """The reason of a *failed* entry: the step is no transaction, and has to be brought to an end before all else."""
 ENDS_HALF_DONE = "it ends a step that was half done the other way"
@@ -417,6 +420,12 @@ class Step:
     def id(self) -> str:
         """SERVICE/MIGRATION, as a person writes it."""
         return f"{self.service}/{self.migration.id}"
+
+    @property
+    def start_reason(self) -> str:
+        """The reason of its *started* entry: what the next run has to know if this one ends here."""
+        migration = self.migration
+        return self.half or (NOT_ONE_TRANSACTION if migration.kind.transactional and not migration.atomic else "")
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,13 @@ def _check_database(kind: Kind, written: str, source: str) -> None:
         )
 
 
+def without_driver(kind: Kind, url: str) -> str:
+    """The URL without the driver that SQLAlchemy's URLs may name: `postgresql+asyncpg://...`."""
+    scheme, separator, rest = url.partition("://")
+    base = scheme.partition("+")[0]
+    return f"{base}://{rest}" if separator and scheme not in kind.schemes and base in kind.schemes else url
+
+
 def names_database(url: str) -> bool:
     """Whether the URL says which database of the server is meant."""
     return bool(_Parts.of(url).database)

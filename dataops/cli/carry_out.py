@@ -10,7 +10,7 @@ from dataops.cli.options import RunOptions
 from dataops.cli.plan_from_options import render
 from dataops.cli.session import Session, consent
 from dataops.errors import DataopsError, ExitCode, Stopped
-from dataops.model import Direction, Plan, Rendering, Result
+from dataops.model import ENDS_HALF_DONE, Direction, Plan, Rendering, Result
 from dataops.planning import planner, runs
 from dataops.run.executor import execute
 from dataops.run.stop import StopSignal
@@ -60,7 +60,10 @@ def _ask(session: Session, plan: Plan) -> None:
     where = f"environment {session.environment}" if session.environment else ", ".join(addresses)
     undone = runs.undone_by(plan)
     told = [f"run {run.told(datetime.now(UTC))}" for run in undone]
-    others = len(plan.steps) - sum(run.steps for run in undone)
+    half = sum(step.half == ENDS_HALF_DONE for step in plan.steps)  # which no record shows as applied
+    if half:
+        told.append(counted(half, "half-done migration"))
+    others = len(plan.steps) - sum(run.steps for run in undone) - half
     if others:
         told.append(f"{counted(others, 'migration')} that no run of dataops applied")
     consent(f"Roll back {number} in {where}: {', '.join(told)}?")

@@ -12,6 +12,7 @@ from dataops.cli.session import Session, checkout, command
 from dataops.errors import DataopsError, ExitCode
 from dataops.model import Direction
 from dataops.planning import planfile
+from dataops.planning.recovery import running_step
 from dataops.show import terminal, writers
 from dataops.show.reports import PlanReport
 
@@ -23,7 +24,9 @@ from dataops.show.reports import PlanReport
 @click.option("--run", "run_ids", multiple=True, metavar="ID", help="With --direction rollback: undo this run.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for dataops apply FILE.")
 @click.option(
-    "--detailed-exitcode", is_flag=True, help="Exit 2 when there is something to do, 4 when a step of it will fail."
+    "--detailed-exitcode",
+    is_flag=True,
+    help="Exit 2 when there is something to do, or a step is running; 4 when a step of it will fail.",
 )
 @onto_existing_option
 @reported("plan")
@@ -69,7 +72,7 @@ def plan_command(
     if out is not None:
         planfile.save(planned, out)
     code = ExitCode.OK
-    if detailed_exitcode and planned.steps:
+    if detailed_exitcode and (planned.steps or any(map(running_step, planned.states))):
         fails = any(rendering.fails for rendering in renderings.values())
         code = ExitCode.INVALID if fails else ExitCode.PENDING
     report = PlanReport(planned, renderings, checkout(config.path.parent), out, code)

@@ -135,7 +135,8 @@ def _in_parts(service: ServiceSettings, environ: Mapping[str, str], *, alone: bo
 def _complete(service: ServiceSettings, url: str, source: str, database: str, also: str) -> str:
     """Check the URL, and add the configured database where the URL has to name one and does not."""
     redact.learn(url)
-    url = url.strip()  # a secret that was made with `echo` ends in a new line
+    # A secret that was made with `echo` ends in a new line.
+    url = urls.without_driver(service.kind, url.strip())
     urls.check(service.kind, url, source)
     if not service.kind.url_in_parts or urls.names_database(url):
         return url  # libpq has its own rules for a database that is not named

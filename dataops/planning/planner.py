@@ -6,7 +6,7 @@ looks at the same plan again. What cannot be done is refused, with the migration
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dataops.errors import Blocked, DatabaseAhead, StalePlan
@@ -91,7 +91,6 @@ def plan_rollback(
             error.hint = "roll back with the newer code: only that knows how to undo what is newest here"
             raise
     half = {state.service.name: first_step(state, Direction.ROLLBACK) for state in states}
-    taken_back = [state.last.run for state in states if state.last and _is_taken_back(half[state.service.name])]
     if to is not None or to_base:
         limit = states[0].service.position[to.id] if to is not None else -1
         for state in states:
@@ -100,9 +99,9 @@ def plan_rollback(
                 refuse_half_done(state)
         chosen = {state.service.name: state.applied[limit + 1 :] for state in states}
     elif steps is not None:
-        chosen = _newest_steps(states, max(0, steps - len(taken_back)))
-    elif of_runs is not None and not of_runs.ids and taken_back:
-        stand = {run.id for run in runs.standing(states)} & set(taken_back)
+        chosen = _newest_steps(states, steps, half)
+    elif of_runs is not None and not of_runs.ids and (taken_back := _runs_taken_back(half, of_runs)):
+        stand = {run.id for run in runs.standing(states)} & taken_back
         chosen = runs.chosen(states, replace(of_runs, ids=tuple(stand))) if stand else {}
     else:
         assert of_runs is not None
@@ -111,7 +110,8 @@ def plan_rollback(
     for state in reversed(states):
         name = state.service.name
         undone = [Step(name, state.service.by_id[one.id], Direction.ROLLBACK) for one in reversed(chosen.get(name, ()))]
-        planned += _with_half_done(half[name] if undone or _means(of_runs, state) else None, undone)
+        planned += _with_half_done(half[name] if undone or _means(of_runs, half[name]) else None, undone)
+    planned = planned[:steps]
     for state in states:
         refuse_lossy(state, chosen.get(state.service.name, ()))
     stuck = [step for step in planned if not step.migration.reversible]
@@ -214,11 +214,16 @@ def _ordered(states: Sequence[State]) -> list[State]:
     return [by_name[service.name] for service in order([state.service for state in states])]
 
 
-def _newest_steps(states: Sequence[State], steps: int) -> dict[str, tuple[AppliedMigration, ...]]:
-    """The migrations that were applied last over all services, at most so many, by service."""
+def _newest_steps(
+    states: Sequence[State], steps: int, half: Mapping[str, Step | None]
+) -> dict[str, tuple[AppliedMigration, ...]]:
+    """The migrations that were applied last over all services, by service; with the half-done ones, at most so many."""
     left = {state.service.name: list(state.applied) for state in states}
+    begun = [step for step in half.values() if step is not None]
+    for step in begun:
+        left[step.service] = [applied for applied in left[step.service] if applied.id != step.migration.id]
     chosen: dict[str, list[AppliedMigration]] = {}
-    for _ in range(steps):
+    for _ in range(steps - len(begun)):
         tops = [(_applied_at(applied[-1]), name) for name, applied in left.items() if applied]
         if not tops:
             break
@@ -231,15 +236,18 @@ def _applied_at(applied: AppliedMigration) -> float:
     return applied.at.timestamp() if applied.at else 0.0
 
 
-def _is_taken_back(half: Step | None) -> bool:
-    return half is not None and half.half == ENDS_HALF_DONE
+def _runs_taken_back(half: Mapping[str, Step | None], wanted: runs.Wanted) -> set[str]:
+    """The runs of half-done steps that a rollback takes back."""
+    taken_back = [step for step in half.values() if step is not None and step.half == ENDS_HALF_DONE]
+    return {run for step in taken_back for run in wanted.runs_of_half_done(step.service, step.migration.id)}
 
 
-def _means(of_runs: runs.Wanted | None, state: State) -> bool:
-    """Whether a rollback means the half-done step of this service, although nothing else of the service is undone."""
-    if of_runs is None or not of_runs.ids:
+def _means(of_runs: runs.Wanted | None, half: Step | None) -> bool:
+    """Whether a rollback means this half-done step of a service of which nothing else is undone."""
+    if half is None or of_runs is None or not of_runs.ids:
         return True
-    return state.last is not None and any(state.last.run.startswith(id_) for id_ in of_runs.ids)
+    found = of_runs.runs_of_half_done(half.service, half.migration.id)
+    return any(run.startswith(id_) for run in found for id_ in of_runs.ids)
 
 
 def _refuse_applied_again(before: State, now: State, left: Sequence[Step]) -> None:

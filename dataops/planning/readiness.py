@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataops.errors import DatabaseAhead, DataopsError, EditedAfterApply, ExitCode, WaitTimedOut
-from dataops.model import Ahead, State
+from dataops.model import Ahead, Direction, Entry, State
 from dataops.othertools import watch
 from dataops.planning import checks, recovery
 from dataops.text import counted
@@ -25,7 +25,7 @@ def is_behind(state: State) -> bool:
     """Whether something is still to be applied, by us or by the tool that we only observe, or a step is running."""
     if state.service.observe:
         return bool(watch.watch(state).waiting)
-    return bool(state.pending or recovery.running_step(state))
+    return bool(state.pending or _running_step(state))
 
 
 def waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsError | None:
@@ -40,14 +40,31 @@ def waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsErr
             raise watched.problem
         return WaitTimedOut(watched.waiting, service=state.service.name) if watched.waiting else None
     if state.ahead and not state.pending and (allow_ahead or state.service.ahead is Ahead.ALLOW):
-        return None
-    found = problem(state)
+        found = _half_done(state)
+    else:
+        found = problem(state)
     if isinstance(found, DatabaseAhead | EditedAfterApply):
         raise found
     if found is None and state.pending:
         return WaitTimedOut(f"{counted(len(state.pending), 'migration')} pending", service=state.service.name)
-    running = recovery.running_step(state)
+    running = _running_step(state)
     if found is None and running is not None:  # a rollback, of a step that the record still shows
         what = f"{running.direction.value} of {running.migration} is running"
         return WaitTimedOut(f"{what}, or its run has died: locked by {state.holder}", service=state.service.name)
     return found
+
+
+def _half_done(state: State) -> DataopsError | None:
+    try:
+        recovery.refuse_half_done(state)
+    except DataopsError as error:
+        return error
+    return None
+
+
+def _running_step(state: State) -> Entry | None:
+    """The step that is running and concerns this code, which does not need what newer code applies."""
+    running = recovery.running_step(state)
+    if running is None or (running.direction is Direction.APPLY and running.migration not in state.service.by_id):
+        return None
+    return running

@@ -184,6 +184,12 @@ def _refusal(state: State, half: HalfStep) -> InterruptedStep:
     if half.recovery is Recovery.DECIDE:
         what += "; nobody knows how far it came"
         hint = f"look at the database, then say which: {decisions(name)}"
+        if half.migration is None:  # without its file, the record stays as it is
+            answer = "--applied" if entry.migration in _known(state) else "--not-applied"
+            hint = (
+                f"its file is missing: use the code that has it; or, if the database is as its record says: "
+                f'dataops resolve {name} {answer} --reason "..."'
+            )
     else:
         what += "; nothing else is done before it is brought to an end"
         hint = f"run it again: {_again(state, entry)}"

@@ -52,6 +52,16 @@ class Wanted:
         """All entries, each with its service."""
         return ((name, entry) for name, entries in self.journals.items() for entry in entries)
 
+    def runs_of_half_done(self, service: str, migration: str) -> set[str]:
+        """The runs that have worked on a half-done step since it last had a good end, in either direction."""
+        found: set[str] = set()
+        entries = (entry for entry in self.journals.get(service, ()) if entry.migration == migration)
+        for entry in sorted(entries, key=lambda entry: entry.seq, reverse=True):
+            if not entry.is_open:
+                break
+            found.add(entry.run)
+        return found
+
 
 def standing(states: Iterable[State]) -> tuple[Run, ...]:
     """The runs that have applied something that is still there, newest first."""

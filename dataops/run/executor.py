@@ -239,7 +239,7 @@ class _Execution:
         return True
 
     def _run_step(self, locked: Locked, step: Step) -> None:
-        locked.write(self._author.entry(step.migration, step.direction, JournalEvent.STARTED, reason=step.half))
+        locked.write(self._author.entry(step.migration, step.direction, JournalEvent.STARTED, reason=step.start_reason))
         self._emit(StepStarted(step.service, step))
         running = self._running[step.service] = _Running(step)
 

@@ -21,7 +21,7 @@ from dataops import events
 from dataops.errors import DataopsError
 from dataops.model import AppliedMigration, Direction, Plan, Rendering, Result, State, Step
 from dataops.othertools import examine
-from dataops.planning import planner
+from dataops.planning import planner, recovery
 from dataops.show.progress import Line, LiveProgress, PlainProgress
 from dataops.show.reports import below
 from dataops.text import counted, on_one_line
@@ -260,7 +260,9 @@ def _service_lines(state: State, steps: Sequence[Step], direction: Direction, *,
     if state.ahead:
         lines.append((f"  ahead of this code by {', '.join(state.unknown)}", "yellow"))
     if state.holder:
-        lines.append((f"  locked now by {state.holder}", "yellow"))
+        running = recovery.running_step(state)
+        what = f"{running.direction.value} of {running.migration} is running, or its run has died: " if running else ""
+        lines.append((f"  {what}locked now by {state.holder}", "yellow"))
     if state.elsewhere:
         lines.append((f"  recorded in {state.elsewhere}", ""))
     lines += [(f"  warning: {warning}", "yellow") for warning in state.warnings]

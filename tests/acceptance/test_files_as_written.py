@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from dataops.dev import postgres_server
-from tests.projects import Project
+from tests.projects import Project, until
 from tests.servers import fresh_postgres
 
 Connection = psycopg.Connection[Any]
@@ -291,6 +291,40 @@ def test_a_file_that_prepares_its_transaction_fails(project: Project) -> None:
         assert project("apply", "--yes").code == 6
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("ROLLBACK PREPARED 'later'")
+
+
+LEFT_OPEN = {
+    "a COPY to the server": (
+        "cursor = op.get_bind().connection.cursor()\ncopy = cursor.copy('COPY base FROM STDIN')\n"
+        "copy.__enter__().write_row((1,))\nkept.append(copy)"
+    ),
+    "a COPY from the server": (
+        "cursor = op.get_bind().connection.cursor()\n"
+        "copy = cursor.copy('COPY (SELECT generate_series(1, 100000)) TO STDOUT')\n"
+        "next(iter(copy.__enter__()))\nkept.append(copy)"
+    ),
+    "a pipeline": (
+        "pipeline = op.get_bind().connection.driver_connection.pipeline()\npipeline.__enter__()\n"
+        "op.get_bind().connection.driver_connection.execute('INSERT INTO base VALUES (1)')\nkept.append(pipeline)"
+    ),
+}
+
+
+@pytest.mark.parametrize("raises", [False, True], ids=["returns", "raises"])
+@pytest.mark.parametrize("way", LEFT_OPEN.values(), ids=LEFT_OPEN)
+def test_an_exchange_that_a_file_leaves_open_ends_with_its_connection(
+    shop: Project, pg: Connection, way: str, raises: bool
+) -> None:
+    """No statement can be sent any more, and nobody waits for ever. The lock is lost, and the step is rolled back."""
+    end = "\nraise ValueError('after it')" if raises else ""
+    shop.file("shop", "002", f"op.execute('CREATE TABLE t ()')\n{way}{end}", head="kept = []")
+    answer = shop("apply", "--yes")
+    assert answer.code == 3, answer.stderr
+    assert ("ValueError: after it" if raises else "left a COPY or a pipeline open") in answer.stderr
+    until(lambda: not shop("status", "--json").json["services"][0]["locked_by"])
+    assert (tables(pg), rows(pg, "SELECT * FROM base")) == (set(), [])
+    status = shop("status", "--json").json["services"][0]
+    assert (status["pending"], status["interrupted"]) == (["002"], None)
 
 
 READERS = {

@@ -15,6 +15,7 @@ import pytest
 from pymongo.database import Database
 
 from tests.projects import Project, until
+from tests.terminal import Terminal
 
 UP, DOWN = "apply", "rollback"
 
@@ -241,3 +242,110 @@ def test_nothing_else_of_the_service_runs_before_the_half_done_step(small: Proje
     assert small("rollback", "--yes", "--to", "bank/base").code == 6
     assert small("plan").code == 0
     assert "HALF DONE" in small("plan").stderr + small("plan").stdout
+
+
+def test_a_step_whose_file_became_one_transaction_meanwhile_is_still_half_done(
+    small: Project, pg: psycopg.Connection[Any], mongo_db: Database[dict[str, Any]]
+) -> None:
+    """What counts is the file that was run, and not the one that is there now."""
+    add_step(small, "shop", "neither")
+    stop_half_way(small, "shop", UP, "killed")
+    path = small.path("shop", "002")
+    path.write_text(path.read_text().replace("with op.get_context().autocommit_block():", "if True:"))
+    until(lambda: "interrupted: apply 002" in small("status").stdout)
+    answer = small(*command(UP, "shop"))
+    assert answer.code == 6, answer.stderr
+    assert values("shop", pg, mongo_db) == {(1, 0)}
+
+
+def test_rollback_by_steps_counts_the_half_done_step(
+    small: Project, pg: psycopg.Connection[Any], mongo_db: Database[dict[str, Any]]
+) -> None:
+    """A rollback of one step was killed, and another service has a newer migration: the same command ends the first."""
+    add_step(small, "bank", "repeatable")
+    small.go("up")
+    assert small(*command(UP, "bank")).code == 0
+    small.table("shop", "002")
+    assert small(*command(UP, "shop")).code == 0
+    stop_half_way(small, "bank", DOWN, "killed")
+    answer = small("rollback", "--yes", "--steps", "1")
+    assert (answer.code, values("bank", pg, mongo_db)) == (0, {(0, 0)}), answer.stderr
+    assert pg.execute("SELECT to_regclass('t_002')::text").fetchone() == ("t_002",)
+
+
+@pytest.mark.parametrize("how", ["killed", "failed"])
+def test_a_repeated_rollback_of_a_run_goes_on_with_what_it_was_taking_back(
+    small: Project, pg: psycopg.Connection[Any], mongo_db: Database[dict[str, Any]], how: str
+) -> None:
+    """The run left its step half done, and its rollback ended half-way too: the step is of both runs."""
+    add_step(small, "bank", "both ways")
+    stop_half_way(small, "bank", UP, "killed")
+    for name in ("down", "down.go"):
+        (small.folder / name).unlink(missing_ok=True)
+    [run] = {line["run"] for line in small("history", "--json").json["entries"] if line["migration"] == "002"}
+    back = ["rollback", "--yes", "--run", run]
+    if how == "failed":
+        (small.folder / "fail").touch()
+        assert small(*back).code == 1
+        (small.folder / "fail").unlink()
+    else:
+        with small.running(*back) as process:
+            small.reached("down")
+            process.kill()
+            process.wait()
+    small.go("down")
+    answer = small(*back)
+    assert (answer.code, values("bank", pg, mongo_db)) == (0, {(0, 0)}), answer.stderr
+    assert "1 rolled back" in answer.stdout
+    assert small("status", "--check").code == 2
+    assert "nothing to roll back" in small(*back).stderr
+
+
+@pytest.mark.parametrize("half", [UP, DOWN])
+def test_a_plan_tells_of_a_step_that_is_running(small: Project, half: str) -> None:
+    add_step(small, "bank", "repeatable")
+    if half == DOWN:
+        small.go("up")
+        assert small(*command(UP, "bank")).code == 0
+    with small.running(*command(half, "bank")):
+        small.reached("up" if half == UP else "down")
+        answer = small("plan", "--detailed-exitcode")
+        assert answer.code == 2
+        assert f"{half} of 002 is running, or its run has died: locked now by" in answer.stdout
+
+
+def test_older_code_does_not_wait_for_what_newer_code_applies_but_for_what_it_takes_back(small: Project) -> None:
+    add_step(small, "bank", "repeatable")
+    small.configure(bank={"ahead": "allow"})
+    path, wait = small.path("bank", "002"), ("wait", "--service", "bank", "--timeout", "1s")
+    with small.running(*command(UP, "bank")):
+        small.reached("up")
+        newer = path.read_text()
+        path.unlink()
+        assert small(*wait).code == 0
+        assert small("status", "--check").code == 0
+    path.write_text(newer)
+    small.go("up")
+    assert small(*command(UP, "bank")).code == 0
+    with small.running(*command(DOWN, "bank")):
+        small.reached("down")
+        path.unlink()
+        assert small(*wait).code == 3
+        assert small(*wait, "--allow-ahead").code == 3
+    until(lambda: "interrupted: rollback 002" in small("status").stdout)
+    for answer in (small(*wait), small(*wait, "--allow-ahead"), small("status", "--check")):
+        assert answer.code == 6
+        assert "its file is missing" in answer.stderr
+        assert "--not-applied" not in answer.stderr  # which only code with the file can record
+    assert small("resolve", "bank/002", "--applied", "--reason", "put back by hand").code == 0
+    assert small(*wait).code == 0
+
+
+def test_the_question_of_a_rollback_calls_a_half_done_step_what_it_is(small: Project) -> None:
+    add_step(small, "bank", "both ways")
+    stop_half_way(small, "bank", UP, "failed")
+    with Terminal(small, "rollback") as terminal:
+        terminal.read_until("[y/N]")
+        terminal.press("n\n")
+        terminal.ended()
+    assert ": 1 half-done migration? " in terminal.text

@@ -263,3 +263,31 @@ def test_a_set_without_a_primary_says_that(project: Project) -> None:
             answer = project(*command)
             assert answer.code == 10
             assert "has no primary" in answer.stderr
+
+
+def test_a_prune_that_was_killed_drops_nothing_behind_the_next_command(
+    bank: Project, mongo_db: Database[dict[str, Any]]
+) -> None:
+    """Its drop waits on the server for the transaction of somebody else."""
+    head = "from dataops.stash.mongo import applying, undoing\nrepeatable = True\n"
+    up = 'with applying(db, "002") as stash:\n    stash.keep("c", {}, ["n"])'
+    bank.file("bank", "002", up, 'with undoing(db, "002") as stash:\n    stash.restore("c", {})', head=head)
+    assert bank("apply", "--yes").code == 0
+    kept = mongo_db["dataops_stash_002.c"]
+    with mongo_db.client.start_session() as session, session.start_transaction():
+        assert kept.update_one({}, {"$set": {"held": True}}, session=session).matched_count
+        with bank.running("stash", "prune", "--older-than", "0s", "--yes") as process:
+            until(lambda: drops(mongo_db), what="the prune has begun to drop")
+            process.kill()
+            process.wait()
+        bank.table("bank", "003")
+        assert bank("apply", "--yes").code == 0
+        assert drops(mongo_db) == []
+        session.abort_transaction()
+    assert kept.count_documents({}) == COUNT
+
+
+def drops(db: Database[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The collections of this database that the server is dropping."""
+    found = db.client.admin.aggregate([{"$currentOp": {"allUsers": True}}, {"$match": {"command.$db": db.name}}])
+    return [one for one in found if "drop" in one.get("command", {})]

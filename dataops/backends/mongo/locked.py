@@ -229,7 +229,11 @@ class MongoLocked:
     def prune(self, migration: str, entry: Entry) -> None:
         self.check()
         with self._explaining():
-            stash.prune(self.database.asking(), migration)
+            try:  # by the client that migrates, so that the next run can end what a dead one has left
+                stash.prune(database_of(self._work), migration)
+            except lease.LeaseOver:
+                self.check()
+                raise
         self.write(entry)
 
     def abort(self) -> None:

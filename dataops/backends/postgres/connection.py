@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from typing import Any, Self
 import psycopg
 from psycopg import conninfo
 from psycopg.adapt import AdaptersMap
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
 from dataops.backends.postgres import sql
@@ -184,7 +185,21 @@ class WatchedConnection(psycopg.Connection[DictRow]):
         except StopIteration as end:
             return end.value
 
+    def end_exchange(self) -> bool:
+        """Close the connection if a file has left a COPY or a pipeline open on it: no statement can be sent any more.
+
+        Returns whether it did. The server rolls back the transaction, and releases the lock.
+        """
+        is_open = self.pgconn.pipeline_status != PipelineStatus.OFF
+        is_open = is_open or self.pgconn.transaction_status == TransactionStatus.ACTIVE
+        if is_open:
+            self.pgconn.finish()
+            self.lock = threading.Lock()  # psycopg holds it for as long as a COPY is open
+        return is_open
+
     def rollback(self) -> None:
+        if self.end_exchange() or self.closed:
+            return
         status = self.pgconn.transaction_status
         if status == TransactionStatus.INERROR or (status == TransactionStatus.INTRANS and self._has_written()):
             self.rollbacks += 1
@@ -224,7 +239,15 @@ class Server:
         """
         try:
             given = conninfo.conninfo_to_dict(self.service.url)
-        except (psycopg.Error, UnicodeError):
+        except (psycopg.Error, UnicodeError) as error:
+            unknown = re.search(r'invalid URI query parameter: "(\w+)"', str(error))
+            if unknown:
+                raise ConfigError(
+                    f"the URL has the parameter {unknown[1]}, which PostgreSQL's own client does not know",
+                    service=self.service.name,
+                    hint="take it out: it is meant for another client; for a schema of your own write "
+                    "?options=-csearch_path%3DSCHEMA, for TLS ?sslmode=require",
+                ) from None
             # The parser's message may quote a piece of the password.
             raise ConfigError(
                 "the URL is not a valid PostgreSQL URL",

@@ -1,9 +1,4 @@
-"""For pg_migrations/*/env.py: makes a bare `alembic -n SERVICE ...` use our lock and our journal.
-
-from dataops.backends.postgres.env import run
-
-run("shop")  # with autogenerate: run("shop", target_metadata=Base.metadata)
-"""
+"""Makes a bare `alembic -n SERVICE ...` use our lock and our journal. Projects import it from `dataops.alembic`."""
 
 from __future__ import annotations
 
@@ -31,6 +26,7 @@ from dataops.backends.postgres import PostgresDatabase
 from dataops.backends.postgres.connection import as_dbapi
 from dataops.backends.postgres.environment import RECORD_NAME
 from dataops.backends.postgres.locked import PostgresLocked
+from dataops.backends.postgres.recording import Recorder
 from dataops.backends.postgres.tables import JOURNAL_NAME, OWN_SCHEMA, Table
 from dataops.durations import Stopwatch
 from dataops.errors import DataopsError
@@ -44,13 +40,18 @@ from dataops.text import on_one_line, visible
 def run(service_name: str, **options: Any) -> None:
     """Do what the Alembic command asks, for one service. Our errors become a CommandError, which Alembic prints.
 
-    `options` are those of Alembic's `context.configure` for `check` and `revision --autogenerate`: `target_metadata`,
-    `compare_type`, `include_schemas` and others. Our own tables are hidden from both.
+    `options` are those of Alembic's `context.configure`: `target_metadata`, `version_table`, `compare_type`,
+    `include_schemas` and others. Our own tables are hidden from `check` and `revision --autogenerate`.
     """
     # Alembic has no public way to get at the EnvironmentContext behind its module `alembic.context`.
     environment: EnvironmentContext = vars(alembic.context)["_proxy"]
+    if isinstance(environment, Recorder):
+        context.configure(**options)
+        return
     if context.is_offline_mode():
-        context.configure(dialect_name="postgresql", literal_binds=True, transaction_per_migration=True)
+        context.configure(
+            **{**options, "dialect_name": "postgresql", "literal_binds": True, "transaction_per_migration": True}
+        )
         with context.begin_transaction():
             context.run_migrations()
         return
@@ -84,7 +85,7 @@ def _ask(database: PostgresDatabase, environment: EnvironmentContext, options: M
     database.read()  # raises our error, with a hint, when the server or the URL is not usable
     environment.context_opts["dont_mutate"] = True  # otherwise Alembic creates its table even for `history -i`
     record = database.our_tables().record
-    hidden = {"include_name": partial(_is_not_ours, options.get("include_name"))}
+    hidden = {"include_name": partial(_is_not_ours, record.name, options.get("include_name"))}
     raw = database.server.connect_to_ask()
     raw.answer_within = None  # autogenerate's questions about a big database may take long
     with _sqlalchemy(raw) as connection:
@@ -96,11 +97,13 @@ def _record_options(record: Table) -> dict[str, Any]:
     return {"version_table": record.name, "version_table_schema": record.schema or None}
 
 
-def _is_not_ours(include_name: Callable[..., bool] | None, name: str | None, type_: Any, parents: Any) -> bool:
+def _is_not_ours(
+    record: str, include_name: Callable[..., bool] | None, name: str | None, type_: Any, parents: Any
+) -> bool:
     """Alembic's include_name: hides our journal, its schema and the stash, and then asks the project's own hook."""
     if type_ == "schema" and name is not None and name.startswith((OWN_SCHEMA, SCHEMA_PREFIX)):
         return False
-    if type_ == "table" and name in (JOURNAL_NAME, RECORD_NAME):
+    if type_ == "table" and name in (JOURNAL_NAME, RECORD_NAME, record):
         return False
     return include_name is None or include_name(name, type_, parents)
 
@@ -142,7 +145,7 @@ def _run(locked: PostgresLocked, service: Service, author: Author, revision: Any
         seconds = stopwatch.seconds
         return author.entry(step.migration, step.direction, event, seconds=seconds, error=error, reason=reason)
 
-    locked.write(author.entry(step.migration, step.direction, JournalEvent.STARTED))
+    locked.write(author.entry(step.migration, step.direction, JournalEvent.STARTED, reason=step.start_reason))
     try:
         locked.run(step, lambda: entry(JournalEvent.SUCCEEDED))
         return

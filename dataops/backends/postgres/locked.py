@@ -362,6 +362,13 @@ class PostgresLocked:
 
         Raises LockLost, and MigrationFailed when the file ended a transaction without a commit.
         """
+        if self._connection.end_exchange():
+            raise MigrationFailed(
+                f"{step.migration.id} left a COPY or a pipeline open",
+                service=self._service.name,
+                migration=step.migration.id,
+                hint="write it as a block: with cursor.copy(...) as copy, with connection.pipeline()",
+            )
         self._connection.end_file()
         self._session.end_file(self._timeouts(step), self.ours.path.shield)
         self._transaction.end_file(self._refuse_lost(self._connection))
