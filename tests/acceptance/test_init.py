@@ -299,3 +299,40 @@ def test_an_ordinary_answer_in_json_has_everything(project: Project) -> None:
         "next": ["dataops status", "dataops plan"],
         "exit_code": 0,
     }
+
+
+# --- projects of other tools
+
+
+def test_what_another_tool_migrates_is_observed_and_taken_over_as_the_file_says(
+    project: Project, pg_url: str, pg: Connection
+) -> None:
+    """The comments beside `observe` are followed to the letter."""
+    place = project.folder / "billing" / "migrations"
+    place.mkdir(parents=True)
+    sql = "-- migrate:up\nCREATE TABLE bills (id int PRIMARY KEY);\n\n-- migrate:down\nDROP TABLE bills;\n"
+    (place / "20240101000000_create_bills.sql").write_text(sql)
+    pg.execute("CREATE TABLE schema_migrations (version varchar PRIMARY KEY)")
+    pg.execute("INSERT INTO schema_migrations VALUES ('20240101000000')")
+    pg.execute("CREATE TABLE bills (id int PRIMARY KEY)")
+    project.env["DATABASE_URL"] = pg_url
+    answer = project("init", "--yes")
+    assert answer.code == 0, answer.stderr
+    assert "billing: dbmate has applied 20240101000000 last" in answer.stdout
+    assert project("wait", "--timeout", "5s").code == 0
+
+    path = project.folder / "dataops.toml"
+    lines = path.read_text().splitlines()
+    beside = next(line for line in lines if "dataops import" in line)
+    commands = [words.split()[1:] for words in beside.split("`")[1::2]]
+    assert commands == [
+        ["import", "billing", "--from", "dbmate", "billing/migrations"],
+        ["adopt", "--service", "billing"],
+    ]
+    kept = [line.removeprefix("# ") if " = " in line else line for line in lines if not line.startswith("observe")]
+    path.write_text("\n".join(kept) + "\n")
+    for command in commands:
+        done = project(*command, timeout=120)
+        assert done.code == 0, done.stderr
+    assert project("adopt", "--write", timeout=120).code == 0
+    assert project("status", "--check").code == 0
