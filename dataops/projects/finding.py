@@ -41,8 +41,8 @@ class Found:
     """The migrations of one tool in one folder.
 
     `engine` is the kind of database. `told_by` is the file that names the folder, and `section` its section there.
-    `variable` is the one environment variable that the project reads the URL from, where that is clear. With a
-    `problem`, dataops cannot work with them, and it says why.
+    `variable` is the one environment variable that the project reads the URL from, where that is clear, and `database`
+    the database that the project names beside the URL. With a `problem`, dataops cannot work with them, and it says why.
     """
 
     tool: str
@@ -53,6 +53,7 @@ class Found:
     section: str = ""
     variable: str = ""
     problem: str = ""
+    database: str = ""
 
 
 @dataclass
@@ -247,8 +248,10 @@ def _migrate_mongo(folder: _Folder, by_path: dict[Path, _Folder]) -> Iterator[Fo
     text = _text(config)
     named = re.search(r"migrationsDir[\"']?\s*:\s*[\"']([^\"']+)[\"']", text)
     place = _inside(folder.path, named[1] if named else "migrations")
+    database = re.search(r"databaseName[\"']?\s*:\s*[\"']([\w-]+)[\"']", text)
+    known = database[1] if database and database[1] != "YOURDATABASENAME" else ""  # what `migrate-mongo init` writes
     count = _count(by_path.get(place), lambda name: name.endswith((".js", ".ts", ".cjs", ".mjs")))
-    yield Found("migrate-mongo", MONGODB, place, count, config, variable=variable_in(text))
+    yield Found("migrate-mongo", MONGODB, place, count, config, variable=variable_in(text), database=known)
 
 
 def _knex(folder: _Folder, by_path: dict[Path, _Folder]) -> Iterator[Found]:

@@ -180,6 +180,8 @@ def _paragraph(one: Proposal, top: Path) -> list[str]:
         lines.append(f"# its URL is in {one.variable}, which {tool} reads too; url_env would name another variable")
     else:
         lines.append(f"url_env = {_quoted(one.variable)}")
+    if one.found is not None and one.found.database:
+        lines.append(f"database = {_quoted(one.found.database)} # where the URL names none")
     if one.record:
         lines.append(f"record = {_quoted(one.record)} # the collection in which {tool} keeps its record")
     if one.observed:

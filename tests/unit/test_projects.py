@@ -110,6 +110,13 @@ def test_each_tool_is_known_by_what_it_leaves_behind(
     assert (read.kind, read.url_variable) == (found.engine, proposals[0].variable)
 
 
+@pytest.mark.parametrize(("named", "expected"), [("docs", "docs"), ("YOURDATABASENAME", None)])
+def test_migrate_mongo_names_its_database_beside_the_url(tmp_path: Path, named: str, expected: str | None) -> None:
+    put(tmp_path, {"migrate-mongo-config.js": f'mongodb: {{ url: "x", databaseName: "{named}" }}'})
+    text = proposing.text_of(proposing.propose(find(tmp_path).found, [], tmp_path, {}), tmp_path)
+    assert next(iter(tomllib.loads(text)["services"].values())).get("database") == expected
+
+
 @pytest.mark.parametrize(
     ("files", "problem"),
     [
