@@ -42,7 +42,7 @@ class Found:
 
     `engine` is the kind of database. `told_by` is the file that names the folder, and `section` its section there.
     `variable` is the one environment variable that the project reads the URL from, where that is clear, and `database`
-    the database that the project names beside the URL. With a `problem`, dataops cannot work with them, and it says why.
+    the database that the project names beside the URL. With a `problem`, dataops cannot work with them; it says why.
     """
 
     tool: str
