@@ -167,6 +167,8 @@ def _alembic(folder: _Folder, by_path: dict[Path, _Folder], taken: set[Path]) ->
         if name not in folder.files:
             continue
         path = folder.path / name
+        if not path.is_file():  # a pipe, or a link that leads nowhere
+            continue
         sections: dict[Path, list[alembicini.Location]] = {}
         for location in alembicini.locations(path):
             sections.setdefault(location.folder, []).append(location)

@@ -144,6 +144,7 @@ def test_folders_that_are_not_the_projects_own_are_not_looked_into(tmp_path: Pat
 def test_ordinary_files_are_not_taken_for_migrations(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.py")
     os.mkfifo(tmp_path / "pipe.sql")
+    os.mkfifo(tmp_path / "alembic.ini")
     put(
         tmp_path,
         {
