@@ -26,7 +26,7 @@ _FORMATS = ["text", *writers("lint")]
 )
 @click.option("--no-squawk", is_flag=True, help="Do not let squawk read the SQL of PostgreSQL migrations.")
 def lint_command(session: Session, base: str | None, form: str, out: Path | None, no_squawk: bool) -> ExitCode:
-    """Find what is wrong with migration files (docs/rules.md). Exit 7 if anything is, 4 if a file cannot run.
+    """Find what is wrong with migration files (docs/rules.md). Exit 7 for an error, 4 if a file cannot run.
 
     Needs no database.
 
@@ -41,7 +41,7 @@ def lint_command(session: Session, base: str | None, form: str, out: Path | None
         raise UsageError(f"--json and --format {form} cannot both go to stdout", hint="give the second a file: --out")
     config = session.config(with_urls=False, with_files=False)
     with session.sandbox() as sandbox:
-        found = lint.lint(config.services, sandbox, base=base, ask_squawk=not no_squawk)
+        found = lint.lint(config.services, sandbox, base=base, ask_squawk=not no_squawk, settings=config.lint)
     code = ExitCode.INVALID if found.fails else ExitCode.BLOCKED if found.errors else ExitCode.OK
     root = checkout(config.path.parent)
     report = LintReport(found, root, code)
