@@ -15,18 +15,22 @@ from dataops.config.settings import LintSettings
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE
 from dataops.lint import history, ignores, mongo
 from dataops.lint.ignores import Ignore
-from dataops.lint.rules import RULES, Finding, Rule, Severity
+from dataops.lint.rules import OF_OLD_FILES, RULES, Finding, Rule, Severity
 from dataops.lint.selection import Selection
 from dataops.model import Direction, Migration, Service, Step
 
 
 @dataclass(frozen=True)
 class Report:
-    """The files that were checked, with their services; the findings, and those that a comment ignores, by file."""
+    """The files that were checked, with their services; the findings, and those that a comment ignores, by file.
+
+    `left_out` counts the findings of files that are the same in the base.
+    """
 
     files: tuple[tuple[str, Path], ...]
     findings: tuple[Finding, ...]
     ignored: tuple[tuple[Finding, Ignore], ...] = ()
+    left_out: int = 0
 
     @property
     def errors(self) -> int:
@@ -47,10 +51,13 @@ def lint(
     sandbox: Sandbox,
     *,
     base: str | None = None,
+    old_files_too: bool = False,
     ask_squawk: bool = True,
     settings: LintSettings | None = None,
 ) -> Report:
     """Check every file of the services: its text, and what it does in the sandbox.
+
+    With a `base`, most findings of files that are the same there are left out, unless `old_files_too`.
 
     Raises UsageError if git does not know `base`, and ConfigError if a folder or squawk is missing or `settings` name a
     rule that does not exist, before any file is checked.
@@ -66,21 +73,26 @@ def lint(
     files: list[tuple[str, Path]] = []
     findings: list[Finding] = []
     ignored: list[tuple[Finding, Ignore]] = []
+    left_out = 0
     for read, other in zip(reads, bases, strict=True):
-        left, aside = _one(read, other, sandbox, selection, ask_squawk)
+        compared = history.against(read, other) if other is not None else None
+        left, aside = _one(read, compared, sandbox, selection, ask_squawk)
+        old = compared.unchanged if compared is not None and not old_files_too else frozenset()
+        told = [each for each in left if each.path not in old or each.rule.code in OF_OLD_FILES]
+        left_out += len(left) - len(told)
         files += [(read.service.name, path) for path in read.texts]
-        findings += left
+        findings += told
         ignored += aside
-    return Report(tuple(files), tuple(findings), tuple(ignored))
+    return Report(tuple(files), tuple(findings), tuple(ignored), left_out)
 
 
 def _one(
-    read: history.Read, base: history.Base | None, sandbox: Sandbox, selection: Selection, ask_squawk: bool
+    read: history.Read, compared: history.Compared | None, sandbox: Sandbox, selection: Selection, ask_squawk: bool
 ) -> tuple[list[Finding], list[tuple[Finding, Ignore]]]:
     name = read.service.name
     findings = [*read.broken, *history.one_chain(read), *history.each(read), *_content(read, sandbox, ask_squawk)]
-    if base is not None:
-        findings += history.against(read, base)
+    if compared is not None:
+        findings += compared.findings
     comments: dict[Path, list[Ignore]] = {}
     for path, text in read.texts.items():
         comments[path], wrong = ignores.read(name, path, text, _knows)
@@ -100,7 +112,7 @@ def _one(
     unread = {finding.path for finding in read.broken}
     for path, found in comments.items():
         if path not in unread and selection.counts("I003", path):
-            checked = partial(_checked, path, selection, base is not None, ask_squawk)
+            checked = partial(_checked, path, selection, compared is not None, ask_squawk)
             left += ignores.unused(name, path, found, checked)
     return (
         sorted((selection.weighed(finding) for finding in left), key=_place),

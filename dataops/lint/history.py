@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -247,15 +247,39 @@ class Base:
 _DEEPEN = "git fetch --unshallow; in GitHub Actions: actions/checkout with fetch-depth: 0"
 
 
-def against(read: Read, base: Base) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class Compared:
+    """What the base makes of our files: findings, and the files whose code is the same in the base."""
+
+    findings: tuple[Finding, ...] = ()
+    unchanged: frozenset[Path] = frozenset()
+
+
+def against(read: Read, base: Base) -> Compared:
     """Find files that were edited or removed, and files of ours whose parent has another child in the base."""
     service = read.service
     places = chain.places_of(service.kind, service.folder, service.alembic)
-    stood = {
-        id_: old
-        for place in places
-        for id_, old in _migrations(service, place, base.texts(place, newest=False)).items()
+    stood, news = (
+        {
+            id_: old
+            for place in places
+            for id_, old in _migrations(service, place, base.texts(place, newest=newest)).items()
+        }
+        for newest in (False, True)
+    )
+    unchanged = {
+        migration.path
+        for migration in read.migrations
+        for old in (stood.get(migration.id), news.get(migration.id))
+        if old is not None and _same(old, migration)
     }
+    return Compared(tuple(_differences(read, base, stood, news)), frozenset(unchanged))
+
+
+def _differences(
+    read: Read, base: Base, stood: Mapping[str, Migration], news: Mapping[str, Migration]
+) -> Iterator[Finding]:
+    service = read.service
     ours = {migration.id: migration for migration in read.migrations}
     broken = {finding.path.name for finding in read.broken}
     for id_, old in stood.items():
@@ -267,9 +291,6 @@ def against(read: Read, base: Base) -> Iterator[Finding]:
         elif now is None and old.path.name not in broken:
             message = f"{id_} is in {base.revision}: {old.path.name} was removed or renamed"
             yield Finding(RULES["H013"], old.path, 1, message, service.name)
-    news = {
-        id_: new for place in places for id_, new in _migrations(service, place, base.texts(place, newest=True)).items()
-    }
     for new in news.values():
         if new.id in stood or new.id in ours:
             continue
@@ -328,4 +349,4 @@ def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-__all__ = ["Base", "Read", "against", "each", "one_chain", "read"]
+__all__ = ["Base", "Compared", "Read", "against", "each", "one_chain", "read"]

@@ -245,6 +245,22 @@ def test_paths_are_those_of_the_checkout(
     assert told(capsys.readouterr().out)[0] == "20240101000000-a.py:10: error M005"
 
 
+def test_a_base_leaves_old_files_out_unless_all_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    git = ["git", "-c", "user.name=ann", "-c", "user.email=ann@example.org"]
+    project(place / "api", {"20240101000000-a.py": mongo_file("db.users.drop()")})
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "all"], check=True)
+    assert cli.run(["lint", "--base", "HEAD"]) == ExitCode.OK
+    shown = capsys.readouterr()
+    assert shown.out == "2 files, no errors, 1 left out\n"
+    assert "--all shows it" in shown.err
+    assert cli.run(["lint", "--base", "HEAD", "--json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["left_out"] == 1
+    assert cli.run(["lint", "--base", "HEAD", "--all"]) == ExitCode.BLOCKED
+    assert told(capsys.readouterr().out) == WRONG[:1]
+
+
 def test_a_base_that_is_none_is_64(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     subprocess.run(["git", "init", "-q"], check=True)
     assert cli.run(["lint", "--base", "nobody"]) == ExitCode.USAGE

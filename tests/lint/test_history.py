@@ -234,6 +234,35 @@ def test_an_edit_may_be_ignored_with_a_reason(checkout: Path) -> None:
     assert [ignore.reason for _, ignore in report.ignored] == ["it never ran anywhere: it failed"]
 
 
+def test_what_is_wrong_with_old_files_is_left_out_and_counted(checkout: Path) -> None:
+    """b has an import, on main and here; d is ours and has one too."""
+    git(checkout, "checkout", "main")
+    rewrite(checkout, "b.py", one(B, A, more="if False:\n    import app.models"))
+    git(checkout, "commit", "-am", "an import")
+    git(checkout, "checkout", "-B", "ours")
+    rewrite(checkout, "d.py", one("20240104000000", C, more="if False:\n    import app.models"))
+    service = project(checkout / "service", {}, PG)
+    assert where(linted([service], ask_squawk=False)) == ["b.py:11 H011", "d.py:11 H011"]
+    report = linted([service], base="main", ask_squawk=False)
+    assert (where(report), report.left_out) == (["d.py:11 H011"], 1)
+    report = linted([service], base="main", old_files_too=True, ask_squawk=False)
+    assert (where(report), report.left_out) == (["b.py:11 H011", "d.py:11 H011"], 0)
+    rewrite(checkout, "b.py", one(B, A, more="if False:\n    import app.models  # a remark"))
+    assert against(checkout) == ["d.py:11 H011"]
+    rewrite(checkout, "b.py", one(B, A, "x = 1", more="if False:\n    import app.models"))
+    assert against(checkout) == ["b.py:7 H012", "b.py:11 H011", "d.py:11 H011"]
+
+
+def test_what_this_branch_breaks_in_old_files_is_told(checkout: Path) -> None:
+    """0.py, of ours, has the same id and parent as a.py, and the module that an old file imports is gone."""
+    git(checkout, "checkout", "main")
+    rewrite(checkout, "c.py", one(C, B, more="import module_that_is_gone"))
+    git(checkout, "commit", "-am", "an import")
+    git(checkout, "checkout", "-B", "ours")
+    rewrite(checkout, "0.py", one(A))
+    assert against(checkout) == ["a.py:3 H003", "c.py:10 P001"]
+
+
 def test_a_folder_that_the_base_does_not_have_has_nothing_to_compare(checkout: Path) -> None:
     report = pg(checkout / "another", chain(), "main")
     assert where(report) == []
