@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pymongo_migrate.generate import generate_migration_module_in_dir  # type: ignore[import-untyped]
 
+from dataops import scaffold
 from dataops.errors import ConfigError, ExitCode, UsageError
-from dataops.kinds import MONGODB, POSTGRESQL
+from dataops.kinds import MONGODB, POSTGRESQL, Kind
 from dataops.lint import Report
+from dataops.model import Service
 from tests.lint.samples import linted, mongo_file, postgres_file, project, told
 
 PG, MONGO = POSTGRESQL, MONGODB
@@ -67,6 +71,10 @@ def test_a_chain_is_fine(tmp_path: Path) -> None:
         ({"c.py": one(C, B).replace("reversible = True", "reversible = False")}, ["c.py:5 H010"]),
         ({"c.py": one(C, B).replace("reversible = True", "reversible = False\nirreversible_because = ' '")},
          ["c.py:5 H010"]),
+        ({"c.py": one(C, B).replace("reversible = True", "")}, ["c.py:6 H015"]),
+        ({"c.py": one(C, B, "op.execute('SELECT 1')", "op.execute('')")}, ["c.py:8 H015"]),
+        ({"x.py": one("a" * 33, C)}, ["x.py:3 H016"]),
+        ({"x.py": one("add-a@b+c:d", C)}, ["x.py:3 H017"]),
         ({"c.py": one(C, B, more="import app.models\n")}, ["c.py:10 H011"]),
         ({"c.py": one(C, B, "from ..app import models")}, ["c.py:7 H011"]),
         ({"c.py": one(C, B, down="import importlib; importlib.import_module('app.models')")}, ["c.py:9 H011"]),
@@ -86,6 +94,7 @@ def test_each_rule_is_found_and_the_good_files_are_not_blamed(
         one("20240104000000", C).replace("reversible = True", "reversible = False\nirreversible_because = 'gone'"),
         one("20240103000000ff", C),
         one("ae1027a6acf", C),
+        one("a" * 32, C),
         one("20240104000000", C, more="import json, decimal\nfrom sqlalchemy import text\nimport dataops.progress"),
         one("20240104000000", C, more="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import app.models"),
         one("20240104000000", C, "op.execute('SELECT 1')", "op.execute('SELECT 1')").replace("reversible = True\n", ""),
@@ -93,6 +102,35 @@ def test_each_rule_is_found_and_the_good_files_are_not_blamed(
 )
 def test_what_is_fine_is_left_in_peace(tmp_path: Path, text: str) -> None:
     assert where(pg(tmp_path, chain() | {"x.py": text})) == []
+
+
+@pytest.mark.parametrize("kind", [PG, MONGO])
+def test_a_new_file_is_a_template_until_somebody_writes_it(tmp_path: Path, kind: Kind) -> None:
+    path = scaffold.new(project(tmp_path, {}, kind), "Add last_used_by", datetime(2024, 1, 1, tzinfo=UTC))
+    found = linted([project(tmp_path, {}, kind)], ask_squawk=False)
+    assert "H015" in {finding.rule.code for finding in found.findings}
+    path.write_text(
+        path.read_text().replace("pass", "db.command('ping')").replace('execute("")', 'execute("SELECT 1")')
+    )
+    found = linted([project(tmp_path, {}, kind)], ask_squawk=False)
+    assert "H015" not in {finding.rule.code for finding in found.findings}
+
+
+PARENTS = {"a": None, "b": "a", "c": "a", "d": "b"}
+
+
+def test_a_file_of_alembic_or_pymongo_migrate_is_a_template_too_and_a_merge_is_none(tmp_path: Path) -> None:
+    """
+    a -- b -- d    d merges, and does nothing
+     └-- c ---┘
+    """
+    empty = {id_: one(id_, parent).replace("reversible = True\n", "") for id_, parent in PARENTS.items()}
+    merge = empty["d"].replace("down_revision = 'b'", "down_revision = ('b', 'c')")
+    files: dict[str, str | bytes] = {f"{id_}.py": text for id_, text in (empty | {"d": merge}).items()}
+    assert [each for each in where(pg(tmp_path, files)) if "H015" in each] == [f"{id_}.py:5 H015" for id_ in "abc"]
+    generate_migration_module_in_dir(tmp_path, "20240101000000_first")
+    found = linted([Service("docs", MONGO, "", tmp_path)])
+    assert "H015" in {finding.rule.code for finding in found.findings}
 
 
 def test_ids_of_different_lengths_are_compared_as_texts(tmp_path: Path) -> None:
