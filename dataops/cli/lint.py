@@ -67,7 +67,7 @@ def lint_command(
         session.console.answer(written)
         session.console.say(terminal.lint_summary(found))
     if found.findings:
-        session.console.say("what each means, and how to ignore one for a reason: docs/rules.md")
+        session.console.say("what each means: dataops explain CODE; how to ignore one for a reason: docs/rules.md")
     if base is None:
         session.console.say("not compared with what stands elsewhere: --base origin/main")
     if found.left_out:

@@ -135,6 +135,11 @@ def knows(rule: str) -> bool:
     return "invalid rule name" not in done.stderr
 
 
+def severity(name: str) -> Severity:
+    """How severe a rule of squawk is by default."""
+    return Severity.WARNING if name in STYLE or name.startswith("prefer-") else Severity.ERROR
+
+
 def _sql(service: Service, migration: Migration, direction: Direction, statements: Sequence[Written]) -> _Sql:
     lines: list[str] = []
     starts: list[int] = []
@@ -180,8 +185,7 @@ def _ask(rendered: Sequence[_Sql]) -> Iterator[Finding]:
 
 def _finding(sql: _Sql, name: str, line: int, message: str, help_: str) -> Finding:
     message = message.rstrip(".")
-    severity = Severity.WARNING if name in STYLE or name.startswith("prefer-") else Severity.ERROR
-    rule = Rule(f"squawk/{name}", message, help_ or f"see https://squawkhq.com/docs/{name}", severity)
+    rule = Rule(f"squawk/{name}", message, help_ or f"see https://squawkhq.com/docs/{name}", severity(name))
     at = max((number for number, start in enumerate(sql.starts) if start <= line), default=None)
     if at is None:
         return Finding(rule, sql.migration.path, 1, message, sql.service.name)
@@ -202,4 +206,4 @@ def _place(source: bytes, line: int, text: str) -> int:
     return line
 
 
-__all__ = ["LEFT_OUT", "ON_THE_WAY_BACK", "PG_VERSION", "STYLE", "check", "knows", "program"]
+__all__ = ["LEFT_OUT", "ON_THE_WAY_BACK", "PG_VERSION", "STYLE", "check", "knows", "program", "severity"]
