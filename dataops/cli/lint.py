@@ -17,7 +17,11 @@ _FORMATS = ["text", *writers("lint")]
 
 
 @command("lint")
-@click.option("--base", metavar="REV", help="A git revision whose migrations must not be changed: origin/main.")
+@click.option(
+    "--base",
+    metavar="REV",
+    help="A git revision, for example origin/main: its migrations must not be changed, and new ones are checked.",
+)
 @click.option("--all", "old_files_too", is_flag=True, help="With --base: also what is wrong with unchanged files.")
 @click.option(
     "--format", "form", type=click.Choice(_FORMATS), default="text", help="The format of the output. Default: text."
