@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dataops import splitting
 from dataops.redaction import message_of, redact
 
 
@@ -235,7 +236,6 @@ _MAY_COMMIT = re.compile(rb"(?i)commit|rollback|engine|\b(end|abort)\b")
 _ENDS_TRANSACTION = re.compile(
     r"\s*(commit|rollback|end|abort)(\s+(work|transaction))?(\s+and\s+(no\s+)?chain)?\s*", re.IGNORECASE
 )
-_BODY = re.compile(r"\$(\w*)\$.*?(\$\1\$|\Z)", re.DOTALL)
 
 
 def _commits(node: ast.AST) -> bool:
@@ -243,9 +243,16 @@ def _commits(node: ast.AST) -> bool:
         return True
     if isinstance(node, ast.Attribute) and node.attr == "begin":
         return _name_of(node.value) == "engine"
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return any(_ENDS_TRANSACTION.fullmatch(part) for part in _BODY.sub("", node.value).split(";"))
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and _MAY_COMMIT.search(node.value.encode()):
+        return any(_ENDS_TRANSACTION.fullmatch(part) for part in _statements_of(node.value))
     return False
+
+
+def _statements_of(text: str) -> list[str]:
+    try:
+        return [statement.words for statement in splitting.split(text)]
+    except splitting.Endless:  # a text that is not SQL, or a part of a statement
+        return text.split(";")
 
 
 _PUTS_ASIDE = {"applying", "put_tables_aside", "put_values_aside"}

@@ -21,13 +21,15 @@ class ToolRow:
     """One migration in another tool's record.
 
     `names` are the names that the tool may use for it; the first one is as the tool writes it. `at` is when it was
-    applied, where the tool records that.
+    applied, where the tool records that. A `repeatable` one is run again whenever its file changes. It only counts
+    where we have a migration that was made of it.
     """
 
     names: tuple[str, ...]
     at: datetime | None = None
     outcome: Outcome = Outcome.APPLIED
     checksum: str = ""
+    repeatable: bool = False
 
     @property
     def name(self) -> str:

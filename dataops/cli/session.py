@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import keyword
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -210,10 +211,13 @@ class _Group(_Worked, click.Group):
 
 
 COMMANDS = (
-    "adopt", "apply", "baseline", "dev", "explain", "history", "lint", "new", "plan", "prove", "resolve", "rollback",
-    "stash", "status", "wait",
+    "adopt", "apply", "baseline", "dev", "explain", "history", "import", "lint", "new", "plan", "prove", "resolve",
+    "rollback", "stash", "status", "wait",
 )  # fmt: skip
-"""Every command; each is in the module of its name, and adds itself to `main_group` when that is imported."""
+"""Every command; each is in the module of its name, and adds itself to `main_group` when that is imported.
+
+A name that is a keyword of Python has a `_` behind it as a module.
+"""
 
 
 class _MainGroup(_Group):
@@ -227,7 +231,7 @@ class _MainGroup(_Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         wanted = [cmd_name] if cmd_name in COMMANDS else COMMANDS  # all, so that Click can suggest a similar name
         for name in wanted:
-            importlib.import_module(f"dataops.cli.{name}")
+            importlib.import_module(f"dataops.cli.{name}{'_' if keyword.iskeyword(name) else ''}")
         return super().get_command(ctx, cmd_name)
 
 

@@ -4,6 +4,7 @@
     # dataops: ignore-file[squawk/ban-drop-column, H008] ...
 
 `ignore` counts for the statement that it stands in, behind or directly above. `ignore-file` counts for the whole file.
+`squawk/*` stands for all rules of squawk but `squawk/syntax-error`; it may ignore nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataops.redaction import redact
 from dataops.text import near
 
 _DIRECTIVE = re.compile(r"#\s*dataops:\s*(ignore\b.*)", re.IGNORECASE)
+_ALL_OF_SQUAWK = "squawk/*"
 _FORM = re.compile(r"ignore(-file)?\[([^\[\]]*)\]\s*[:\u2013\u2014-]*\s*(.*)")
 
 
@@ -35,7 +37,13 @@ class Ignore:
     used: set[str] = field(default_factory=set, compare=False)
 
     def covers(self, finding: Finding) -> bool:
-        return finding.rule.code in self.codes and (self.lines is None or finding.line in self.lines)
+        return bool(self.codes_for(finding)) and (self.lines is None or finding.line in self.lines)
+
+    def codes_for(self, finding: Finding) -> tuple[str, ...]:
+        """Which of its codes mean the rule of a finding."""
+        code = finding.rule.code
+        every = code.startswith("squawk/") and code != "squawk/syntax-error"
+        return tuple(one for one in self.codes if one == code or (every and one == _ALL_OF_SQUAWK))
 
 
 def read(service: str, path: Path, text: bytes, known: Callable[[str], bool]) -> tuple[list[Ignore], list[Finding]]:
@@ -62,7 +70,8 @@ def read(service: str, path: Path, text: bytes, known: Callable[[str], bool]) ->
         good = []
         for code in codes:
             rule = RULES.get(code)
-            if rule is None and not (code.startswith("squawk/") and known(code.removeprefix("squawk/"))):
+            of_squawk = code.startswith("squawk/")
+            if rule is None and code != _ALL_OF_SQUAWK and not (of_squawk and known(code.removeprefix("squawk/"))):
                 complain("I002", line, f"there is no rule {redact(code)}", near(code, RULES))
             elif rule is not None and not rule.ignorable:
                 complain("I002", line, f"{code} ({rule.title}) cannot be ignored", rule.fix)
@@ -80,7 +89,7 @@ def unused(service: str, path: Path, ignores: Sequence[Ignore], checked: Callabl
     """Find comments that ignore nothing. Rules that were not checked do not count."""
     for ignore in ignores:
         for code in ignore.codes:
-            if code not in ignore.used and checked(code):
+            if code not in (*ignore.used, _ALL_OF_SQUAWK) and checked(code):
                 where = "in this file" if ignore.lines is None else "here"
                 yield Finding(RULES["I003"], path, ignore.line, f"{code} finds nothing {where}", service)
 

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dataops import splitting
 from dataops.backends.postgres import guard
 from dataops.backends.postgres.rendering import Written, written
 from dataops.backends.sandbox import Sandbox
@@ -59,7 +60,6 @@ STYLE = frozenset({"ban-char-field", "identifier-too-long", "require-enum-value-
 They are warnings, and so are all rules whose name begins with `prefer-`.
 """
 
-_TEXTS = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"[^\"]*\"|(\$\w*\$).*?\1", re.DOTALL)
 _TRANSACTION = re.compile(
     r"\s*(BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|PREPARE\s+TRANSACTION)\b", re.IGNORECASE
 )
@@ -97,7 +97,7 @@ def check(
                 message = f"{direction.value} cannot be shown from here on: {why}"
                 yield Finding(RULES["P002"], migration.path, outcome.line, message, service.name)
             for statement in statements:
-                for part in filter(_TRANSACTION.match, _TEXTS.sub(" ", statement.text).split(";")):
+                for part in filter(_TRANSACTION.match, _parts(statement.text)):
                     message = f"it says {' '.join(part.split()[:2])}"
                     yield Finding(RULES["P003"], migration.path, statement.line or 1, message, service.name)
                 harm = guard.harm(statement.text, migration.id)
@@ -138,6 +138,14 @@ def knows(rule: str) -> bool:
 def severity(name: str) -> Severity:
     """How severe a rule of squawk is by default."""
     return Severity.WARNING if name in STYLE or name.startswith("prefer-") else Severity.ERROR
+
+
+def _parts(text: str) -> list[str]:
+    """The keywords and names of each statement. What cannot be split is a syntax error, which squawk finds."""
+    try:
+        return [statement.words for statement in splitting.split(text)]
+    except splitting.Endless:
+        return []
 
 
 def _sql(service: Service, migration: Migration, direction: Direction, statements: Sequence[Written]) -> _Sql:

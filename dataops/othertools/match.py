@@ -26,6 +26,8 @@ TOOLS: Mapping[str, tuple[Kind, ...]] = {
     GOLANG_MIGRATE: (POSTGRESQL, MONGODB),
     "dbmate": (POSTGRESQL,),
     "goose": (POSTGRESQL,),
+    "node-pg-migrate": (POSTGRESQL,),
+    "drizzle": (POSTGRESQL,),
     POP: (POSTGRESQL,),
     MIGRATE_MONGO: (MONGODB,),
 }
@@ -92,7 +94,7 @@ def by_migration(service: Service, record: ToolRecord) -> tuple[dict[str, list[T
         id_ = identities.migration_of(row)
         if id_ is not None:
             ours.setdefault(id_, []).append(row)
-        elif not identities.is_retired(row):
+        elif not row.repeatable and not identities.is_retired(row):
             others.append(row)
     return ours, others
 

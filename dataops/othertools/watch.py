@@ -34,7 +34,7 @@ def watch(state: State) -> Observation:
         refuse_unreadable(service, record)
     except PermissionDenied as error:
         return Observation(record, problem=error)
-    newest = record.rows[-1] if record.rows else None
+    newest = next((row for row in reversed(record.rows) if not row.repeatable), None)
     for row in record.rows:
         if row.outcome is not Outcome.APPLIED:
             return Observation(record, newest, problem=unfinished(service, record, row.name, row.outcome))

@@ -270,6 +270,31 @@ def test_an_env_py_that_fails_is_an_error_with_its_line(project: Project, pg_url
     assert "hint: " in answer.stderr
 
 
+def test_an_env_py_that_fails_online_only_is_said(project: Project, pg_url: str) -> None:
+    made = AlembicProject(project, pg_url)
+    made.file("a1")
+    made._replace(
+        made.env, "def run_migrations_online() -> None:", "def run_migrations_online() -> None:\n    {}['url']"
+    )
+    answer = project("plan")
+    assert answer.code == 0, answer.stderr
+    assert "env.py fails in its online mode" in answer.stdout
+    assert "KeyError: 'url'" in answer.stdout
+
+
+def test_an_ini_as_alembic_wrote_it_needs_no_url(project: Project, pg_url: str) -> None:
+    made = AlembicProject(project, pg_url)
+    made.file("a1")
+    made._replace(made.ini, pg_url.replace("postgresql:", "postgresql+psycopg:"), "driver://user:pass@localhost/dbname")
+    made._replace(
+        made.env, "connection=connection, target_metadata", "connection=connection, version_table='v', target_metadata"
+    )
+    answer = project("plan")
+    assert answer.code == 0, answer.stderr
+    assert "public.v" in answer.stdout
+    assert "warning" not in answer.stdout
+
+
 def test_an_env_py_may_read_its_url_from_a_variable_and_print(project: Project, pg_url: str) -> None:
     made = AlembicProject(project, pg_url)
     made.file("a1")
@@ -403,3 +428,39 @@ def test_an_ini_with_unknown_interpolation_is_named(project: Project, pg_url: st
     assert answer.code == 4, answer.stderr
     assert "alembic.ini" in answer.stderr
     assert "prepend_sys_path" in answer.stderr
+
+
+# --- Flask-Migrate
+
+FLASK = """
+import os
+
+from flask import Flask
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+
+app = Flask(__name__)
+app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["SHOP_URL"].replace("postgresql://", "postgresql+psycopg://")
+db = SQLAlchemy(app)
+Migrate(app, db, version_table="flask_version")
+
+
+class User(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+"""
+
+
+def test_a_project_of_flask_migrate_is_an_alembic_project(project: Project, pg_url: str, pg: Connection) -> None:
+    project.add("shop", pg_url, folder="migrations")
+    (project.folder / "app.py").write_text(FLASK)
+    for command in (["init"], ["migrate", "-m", "users"], ["upgrade"]):
+        assert (done := project.run("flask", "db", *command)).code == 0, done.stderr
+    assert project("plan", "--detailed-exitcode").code == 0
+    assert "public.flask_version" in project("status").stdout
+    assert project("new", "shop", "more").code == 0
+    assert project("apply", "--yes").code == 0
+    assert "(head)" in project.run("flask", "db", "current").stdout
+    assert project("rollback", "--yes", "--to", "shop/base").code == 0
+    assert record(pg, "flask_version") == set()
+    assert project("apply", "--yes").code == 0
+    assert project.run("flask", "db", "check").code == 0

@@ -74,6 +74,13 @@ DJANGO = """
         applied timestamptz NOT NULL
     );
 """
+NODE_PG_MIGRATE = """
+    CREATE TABLE pgmigrations (id SERIAL PRIMARY KEY, name varchar(255) NOT NULL, run_on timestamp NOT NULL);
+"""
+DRIZZLE = """
+    CREATE SCHEMA drizzle;
+    CREATE TABLE drizzle.__drizzle_migrations (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at bigint);
+"""
 GOLANG = "CREATE TABLE schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL);"
 DBMATE = "CREATE TABLE schema_migrations (version varchar(128) PRIMARY KEY);"
 GOOSE = """
@@ -136,6 +143,8 @@ def test_an_empty_database_has_no_record(db: Connection) -> None:
         ("golang-migrate", GOLANG),
         ("dbmate", DBMATE),
         ("goose", GOOSE),
+        ("node-pg-migrate", NODE_PG_MIGRATE),
+        ("drizzle", DRIZZLE),
         ("pop", POP),
     ],
 )
@@ -182,8 +191,29 @@ def test_knex_without_its_lock_is_not_locked(db: Connection, change: str) -> Non
     assert read(made(db, KNEX, f"{change} knex_migrations_lock"), "knex").locked == ""
 
 
+def test_node_pg_migrate(db: Connection) -> None:
+    made(
+        db,
+        NODE_PG_MIGRATE,
+        "INSERT INTO pgmigrations (name, run_on) VALUES ('1700000000000_users', '2024-03-01 09:30')",
+    )
+    assert read(db, "node-pg-migrate").rows == (ToolRow(("1700000000000_users",), AT),)
+
+
+def test_drizzle(db: Connection) -> None:
+    """It has no names: a migration is known by the time that its journal says."""
+    made(db, DRIZZLE, "INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES ('ab', 1700000000000)")
+    found = read(db, "drizzle")
+    assert (found.place, found.rows) == (
+        "drizzle.__drizzle_migrations",
+        (ToolRow(("1700000000000",), checksum="ab"),),
+    )
+
+
 def test_flyway(db: Connection) -> None:
-    """Undone, deleted, baseline, schema and repeatable ones are not applied migrations; the last one failed."""
+    """Undone, deleted, baseline and schema ones are not applied migrations; the last one failed.
+
+    A repeatable one counts once, as often as it may have run."""
     made(
         db,
         FLYWAY,
@@ -198,13 +228,16 @@ def test_flyway(db: Connection) -> None:
             (6, '4', 'four', 'JDBC', 'V4__four', NULL, 'u', '2024-03-01 09:34', 0, true),
             (7, '4', 'four', 'DELETE', 'V4__four', NULL, 'u', '2024-03-01 09:35', 0, true),
             (8, '2.1', 'late', 'SQL', 'V2_1__late.sql', 9, 'u', '2024-03-01 09:36', 0, true),
-            (9, '5', 'five', 'SQL', 'V5__five.sql', 9, 'u', '2024-03-01 09:37', 0, false)
+            (9, '5', 'five', 'SQL', 'V5__five.sql', 9, 'u', '2024-03-01 09:37', 0, false),
+            (10, NULL, 'views', 'SQL', 'R__views.sql', 10, 'u', '2024-03-01 09:38', 0, true),
+            (11, NULL, 'views', 'SQL', 'R__views.sql', 11, 'u', '2024-03-01 09:39', 0, false)
         """,
     )
     assert read(db, "flyway").rows == (
         ToolRow(("V2__two.sql", "2"), AT, APPLIED, "-5"),
         ToolRow(("V2_1__late.sql", "2.1"), AT + timedelta(minutes=6), APPLIED, "9"),
         ToolRow(("V5__five.sql", "5"), AT + timedelta(minutes=7), FAILED, "9"),
+        ToolRow(("R__views.sql",), AT + timedelta(minutes=8), APPLIED, "10", repeatable=True),
     )
 
 
@@ -237,10 +270,10 @@ def test_liquibase(db: Connection) -> None:
         """,
     )
     assert read(db, "liquibase").rows == (
-        ToolRow(("1", "db/1.xml"), AT, APPLIED, "9:ab"),
-        ToolRow(("2", "db/2.xml"), AT + timedelta(minutes=1), APPLIED, ""),
-        ToolRow(("3", "db/3.xml"), AT + timedelta(minutes=2), APPLIED, "9:cd"),
-        ToolRow(("5", "db/5.xml"), AT + timedelta(minutes=4), FAILED, "9:01"),
+        ToolRow(("1", "db/1.xml", "db/1.xml::1::a"), AT, APPLIED, "9:ab"),
+        ToolRow(("2", "db/2.xml", "db/2.xml::2::a"), AT + timedelta(minutes=1), APPLIED, ""),
+        ToolRow(("3", "db/3.xml", "db/3.xml::3::a"), AT + timedelta(minutes=2), APPLIED, "9:cd"),
+        ToolRow(("5", "db/5.xml", "db/5.xml::5::a"), AT + timedelta(minutes=4), FAILED, "9:01"),
     )
 
 

@@ -46,6 +46,11 @@ def test_a_chain_is_fine(tmp_path: Path) -> None:
     assert [path.name for _, path in report.files] == ["a.py", "b.py", "c.py"]
 
 
+@pytest.mark.parametrize("parent", ["0004", "6cfbb0b3f329", "step_4", "c0002"])
+def test_only_two_times_can_be_compared(tmp_path: Path, parent: str) -> None:
+    assert where(pg(tmp_path, {"a.py": one(parent), "b.py": one(A, parent)})) == []
+
+
 @pytest.mark.parametrize(
     ("files", "expected"),
     [

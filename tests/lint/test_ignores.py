@@ -119,6 +119,15 @@ def test_a_rule_of_squawk_is_ignored_where_its_statement_is(tmp_path: Path) -> N
     assert reasons(report) == ["squawk/ban-drop-column: nobody reads it any more"]
 
 
+def test_all_rules_of_squawk_are_ignored_at_once_but_not_its_syntax_errors(tmp_path: Path) -> None:
+    head = "# dataops: ignore-file[squawk/*] it ran elsewhere before"
+    drops = postgres_file("op.execute('ALTER TABLE t DROP COLUMN c')", more=head)
+    report = lint_postgres(tmp_path, drops)
+    assert (told(report), reasons(report)) == ([], ["squawk/ban-drop-column: it ran elsewhere before"])
+    assert told(lint_postgres(tmp_path, postgres_file("op.execute('SELECT 1')", more=head))) == []
+    assert told(lint_postgres(tmp_path, postgres_file("op.execute('SELEC 1')", more=head))) == ["squawk/syntax-error:7"]
+
+
 def test_the_history_may_be_ignored_where_that_makes_sense(tmp_path: Path) -> None:
     text = postgres_file("pass").replace(
         '"""Do 20240101000000."""', "# dataops: ignore[H009] generated\nfrom alembic import op"

@@ -164,6 +164,7 @@ def test_a_migration_does_not_end_the_transaction_that_it_is_in(tmp_path: Path, 
     "sql",
     [
         "DO $$ BEGIN x; COMMIT; END $$",
+        "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END",
         "DO $a$ BEGIN x; END $a$",
         "SELECT begin FROM t",
         "COMMENT ON TABLE t IS 'a; COMMIT'",

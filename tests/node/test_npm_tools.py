@@ -6,52 +6,18 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.node.tool import Tool
 from tests.projects import Project
 from tests.servers import ROOT
 
-PACKAGES = ("knex@3.1.0", "pg@8", "migrate-mongo@11.0.0", "mongodb@6")
 NAMES = [path.stem for path in sorted((ROOT / "pg_migrations/voucher/versions").glob("[0-9]*.py"))]
 
 Document = dict[str, Any]
-
-
-@pytest.fixture(scope="session")
-def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scratch folder with the packages, installed once for all tests."""
-    folder = tmp_path_factory.mktemp("node")
-    (folder / "package.json").write_text("{}")
-    command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent", *PACKAGES]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "node_modules"
-
-
-@dataclass
-class Tool:
-    """One of the two, in a folder of its own."""
-
-    folder: Path
-    modules: Path
-    command: tuple[str, ...]
-
-    def __call__(self, *args: str, fails: bool = False) -> str:
-        done = subprocess.run(
-            ["node", *self.command, *args],
-            cwd=self.folder,
-            env={**os.environ, "NODE_PATH": str(self.modules)},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert (done.returncode != 0) is fails, done.stdout + done.stderr
-        return done.stdout + done.stderr
 
 
 @pytest.fixture

@@ -392,6 +392,17 @@ def test_a_retired_name_may_be_all_of_an_applications() -> None:
     assert owners(ours, rows) == ({"0001_initial": ["shop.0001_initial"]}, [])
 
 
+def test_a_repeatable_one_counts_where_a_file_was_made_of_it_and_is_never_the_newest() -> None:
+    views = replace(row("R__views.sql", minute=2), repeatable=True)
+    found = record("flyway", row("V1__a.sql", "1", minute=1), views)
+    said = ToolAliases("flyway", migrations={"v": Alias(name="R__views.sql")})
+    assert findings(examined("1 -- v", found, said)) == {"1": "adopted", "v": "adopted"}
+    assert findings(examined("1 -- v", found)) == {"1": "adopted", "v": "missing there"}
+    newest = watching(found).newest
+    assert newest is not None
+    assert newest.name == "V1__a.sql"
+
+
 def test_history_that_is_only_retired_is_an_early_one_and_not_somebody_elses() -> None:
     said = ToolAliases("migrate-mongo", retired=("old.ts",))
     found = examined("a -- b", record("migrate-mongo", "old.ts"), said)

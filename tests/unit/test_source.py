@@ -409,6 +409,8 @@ def test_repeatable_is_a_promise_made_in_so_many_words(text: str, repeatable: bo
         ("op.execute('COMMIT PREPARED the_order')", False),
         ("op.execute('CREATE TABLE t (commit int) ON COMMIT DROP')", False),
         ("op.execute('DO $$ BEGIN PERFORM 1; COMMIT; END $$')", False),
+        ("op.execute('CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END')", False),
+        ("op.execute('SELECT 1; -- and then\\nCOMMIT')", True),
         ("op.execute('COMMENT ON TABLE t IS $$x$$')", False),
         ("inspect(op.get_bind().engine)", False),
         ("with op.get_bind().begin_nested():\n        pass", False),

@@ -38,6 +38,10 @@ _SCHEMAS = """
     AND NOT (starts_with(n.nspname, 'dataops_history')
              AND (SELECT coalesce(bool_and(j.relname = 'dataops_journal'), false) FROM pg_class j
                    WHERE j.relnamespace = n.oid AND j.relkind IN ('r', 'p', 'f', 'v', 'm')))
+    -- A schema that has the record of drizzle and no other table
+    AND NOT (n.nspname = 'drizzle'
+             AND (SELECT coalesce(bool_and(j.relname = '__drizzle_migrations'), false) FROM pg_class j
+                   WHERE j.relnamespace = n.oid AND j.relkind IN ('r', 'p', 'f', 'v', 'm')))
 """
 _IS_RECORD = """EXISTS (
     SELECT FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid

@@ -30,14 +30,14 @@ class Options:
     """What env.py says, as far as it can be told to another process.
 
     The record is the table `version_table`, in `version_table_schema` where that is not "". `naming` are the templates
-    of the metadata's naming convention. `ignored` are options that are not honoured, by name.
+    of the metadata's naming convention. `warnings` say what is not honoured, and what could not be seen.
     """
 
     version_table: str = RECORD_NAME
     version_table_schema: str = ""
     render_as_batch: bool = False
     naming: Mapping[str, str] = field(default_factory=dict)
-    ignored: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 _known: dict[tuple[Any, ...], Options] = {}
@@ -121,7 +121,7 @@ def _recorded(service: Service, path: Path) -> Options:
         version_table_schema=answer["version_table_schema"] or "",
         render_as_batch=answer["render_as_batch"],
         naming=answer["naming"],
-        ignored=tuple(answer["ignored"]),
+        warnings=tuple(map(redact, answer["warnings"])),
     )
 
 

@@ -1,7 +1,8 @@
 """The records of other migration tools in PostgreSQL: how we read them, and how we write the ones that we mirror.
 
 The tables are those of sqlx 0.7 and 0.8, knex 2 and 3, Flyway 6 to 11, Liquibase 4, Prisma 2 to 6, Django,
-golang-migrate 4, dbmate 2, goose 3 and Ory's pop. They are looked for under their default names on the search_path.
+golang-migrate 4, dbmate 2, goose 3, node-pg-migrate, drizzle and Ory's pop. They are looked for under their default
+names on the search_path, and drizzle's in its own schema.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ _APPLIED = "NULL::text AS other, 'applied' AS outcome, '' AS checksum"
 class _Table:
     """The table of one tool.
 
-    `query` returns the columns name, other, at, outcome and checksum, in the order in which the tool applied. `columns`
-    are those that the table has to have, and `booleans` those that have to be of that type: an application may have a
-    table of the same name. `lock` is a query for who holds the tool's lock, without a row when nobody does.
+    `query` returns the columns name, other, at, outcome and checksum, in the order in which the tool applied; it may
+    return `whole`, a further name, and `repeatable` too. `columns` are those that the table has to have, and `booleans`
+    those that have to be of that type: an application may have a table of the same name. `lock` is a query for who
+    holds the tool's lock, without a row when nobody does. `schema` is that of a table that is not on the search_path.
     """
 
     name: str
@@ -40,6 +42,12 @@ class _Table:
     query: str
     lock: str = ""
     booleans: frozenset[str] = frozenset()
+    schema: str = ""
+
+    @property
+    def place(self) -> str:
+        """The table, as a person writes it."""
+        return f"{self.schema}.{self.name}" if self.schema else self.name
 
 
 _TABLES: Mapping[str, _Table] = {
@@ -60,17 +68,22 @@ _TABLES: Mapping[str, _Table] = {
         "flyway_schema_history",
         frozenset({"installed_rank", "version", "type", "script", "installed_on", "success"}),
         "SELECT script AS name, version AS other, installed_on AS at, coalesce(checksum::text, '') AS checksum,"
-        "       CASE WHEN success THEN 'applied' ELSE 'failed' END AS outcome"
+        "       CASE WHEN success THEN 'applied' ELSE 'failed' END AS outcome, version IS NULL AS repeatable"
         "  FROM flyway_schema_history h"
-        " WHERE version IS NOT NULL AND type NOT IN ('SCHEMA', 'BASELINE', 'DELETE') AND type NOT LIKE 'UNDO%'"
+        " WHERE type NOT IN ('SCHEMA', 'BASELINE', 'DELETE') AND type NOT LIKE 'UNDO%'"
         "   AND NOT EXISTS (SELECT FROM flyway_schema_history u WHERE u.version = h.version AND u.success"
         "                   AND (u.type LIKE 'UNDO%' OR u.type = 'DELETE') AND u.installed_rank > h.installed_rank)"
+        # Of a repeatable one, which has no version, the newest row counts.
+        "   AND (version IS NOT NULL OR success AND NOT EXISTS ("
+        "           SELECT FROM flyway_schema_history r WHERE r.version IS NULL AND r.success"
+        "              AND r.script = h.script AND r.installed_rank > h.installed_rank))"
         " ORDER BY installed_rank",
     ),
     "liquibase": _Table(
         "databasechangelog",
         frozenset({"id", "author", "filename", "dateexecuted", "orderexecuted", "exectype", "md5sum"}),
-        "SELECT id AS name, filename AS other, dateexecuted AS at, coalesce(md5sum, '') AS checksum,"
+        "SELECT id AS name, filename AS other, concat_ws('::', filename, id, author) AS whole,"
+        "       dateexecuted AS at, coalesce(md5sum, '') AS checksum,"
         "       CASE WHEN exectype IN ('EXECUTED', 'RERAN', 'MARK_RAN') THEN 'applied' ELSE 'failed' END AS outcome"
         "  FROM databasechangelog WHERE exectype <> 'SKIPPED' ORDER BY orderexecuted",
         lock="SELECT concat_ws(' ', 'by', lockedby, 'since', lockgranted) AS held"
@@ -110,6 +123,18 @@ _TABLES: Mapping[str, _Table] = {
         "    FROM goose_db_version WHERE version_id > 0 ORDER BY version_id, id DESC) newest"
         " WHERE is_applied ORDER BY id",
     ),
+    "node-pg-migrate": _Table(
+        "pgmigrations",
+        frozenset({"id", "name", "run_on"}),
+        f"SELECT name, {_APPLIED}, run_on AS at FROM pgmigrations ORDER BY id",
+    ),
+    "drizzle": _Table(
+        "__drizzle_migrations",
+        frozenset({"id", "hash", "created_at"}),
+        "SELECT created_at::text AS name, NULL::text AS other, NULL::timestamptz AS at, 'applied' AS outcome,"
+        "       hash AS checksum FROM drizzle.__drizzle_migrations ORDER BY created_at",
+        schema="drizzle",
+    ),
     match.POP: _Table(
         "schema_migration",
         frozenset({"version", "version_self"}),
@@ -122,7 +147,9 @@ SELECT c.relname AS name, has_table_privilege(c.oid, 'SELECT') AS readable,
        array_agg(a.attname::text) AS columns,
        coalesce(array_agg(a.attname::text) FILTER (WHERE a.atttypid = 'boolean'::regtype), '{}') AS booleans
   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
- WHERE c.relname = ANY (%s) AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)
+ WHERE c.relname = ANY (%s) AND c.relkind IN ('r', 'p')
+   AND (pg_table_is_visible(c.oid) AND c.relname <> '__drizzle_migrations'
+        OR c.oid = to_regclass('drizzle.__drizzle_migrations'))
  GROUP BY c.oid, c.relname
 """
 _LOCK_TABLES = {match.KNEX: "knex_migrations_lock", "liquibase": "databasechangeloglock"}
@@ -148,18 +175,19 @@ def _read(cursor: psycopg.Cursor[DictRow]) -> tuple[ToolRecord, ...]:
         if tool == "dbmate" and "dirty" in found["columns"]:
             continue  # golang-migrate's table has the same name
         if not found["readable"]:
-            records.append(ToolRecord(tool, table.name, readable=False))
+            records.append(ToolRecord(tool, table.place, readable=False))
             continue
         rows = tuple(_row(row) for row in cursor.execute(table.query))
         lock = present.get(_LOCK_TABLES.get(tool, ""))
         held = cursor.execute(table.lock).fetchone() if table.lock and lock and lock["readable"] else None
-        records.append(ToolRecord(tool, table.name, rows, locked=redact(str(held["held"])) if held else ""))
+        records.append(ToolRecord(tool, table.place, rows, locked=redact(str(held["held"])) if held else ""))
     return tuple(records)
 
 
 def _row(row: DictRow) -> ToolRow:
-    names = tuple(str(name) for name in (row["name"], row["other"]) if name)
-    return ToolRow(names or ("",), _utc(row["at"]), Outcome(row["outcome"]), row["checksum"])
+    names = tuple(str(name) for name in (row["name"], row["other"], row.get("whole")) if name)
+    repeatable = bool(row.get("repeatable"))
+    return ToolRow(names or ("",), _utc(row["at"]), Outcome(row["outcome"]), row["checksum"], repeatable)
 
 
 def _utc(at: datetime | None) -> datetime | None:

@@ -141,14 +141,15 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     sys.addaudithook(lambda event, _: _refuse() if event == "socket.connect" else None)
     with _application(env, request["sys_path"]):
         recorded: dict[str, Any] = {}
-        problem: Exception | None = None
-        for offline in (False, True):
+        problems: dict[str, Exception] = {}
+        for mode in ("online", "offline"):
             try:
-                given = _run(request, env, offline=offline)
+                given = _run(request, env, offline=mode == "offline")
             except SystemExit as error:
-                problem = RuntimeError(f"it exits, with {error.code!r}").with_traceback(error.__traceback__)
+                exits = RuntimeError(f"it exits, with {error.code!r}").with_traceback(error.__traceback__)
+                problems[mode] = exits
             except Exception as error:  # noqa: BLE001  a file may raise anything
-                problem = error
+                problems[mode] = error
             else:
                 if len(given) > 1:
                     return {
@@ -157,9 +158,14 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
                         "folder of its own, and a service",
                     }
                 recorded = {**(given[0] if given else {}), **recorded}  # what is said online counts
-        if not recorded and problem is not None:
-            raise problem
-    return _told(recorded)
+        if len(problems) == 2:
+            raise problems["offline"]
+    told = _told(recorded)
+    if "online" in problems:  # what it says there only is not known
+        online = problems["online"]
+        what = f"{type(online).__name__}: {' '.join(message_of(online).split())[:200]}"
+        told["warnings"].append(f"env.py fails in its online mode, and only what it says for --sql counts: {what}")
+    return told
 
 
 @contextmanager
@@ -176,7 +182,7 @@ def _application(env: Path, sys_path: list[str]) -> Iterator[None]:
 def _run(request: dict[str, Any], env: Path, *, offline: bool) -> list[dict[str, Any]]:
     config = Config(request["ini"], ini_section=request["section"]) if request["ini"] else Config()
     config.set_main_option("script_location", request["folder"].replace("%", "%%"))
-    if not request["ini"]:
+    if (config.get_main_option("sqlalchemy.url") or "driver://").startswith("driver://"):  # as `alembic init` wrote it
         config.set_main_option("sqlalchemy.url", "postgresql+psycopg://")
     recorder = Recorder(config, ScriptDirectory.from_config(config), offline=offline)
     # Alembic's module `context` passes every call on to its proxy.
@@ -205,7 +211,7 @@ def _told(recorded: dict[str, Any]) -> dict[str, Any]:
         "version_table_schema": recorded.get("version_table_schema"),
         "render_as_batch": bool(recorded.get("render_as_batch")),
         "naming": {key: text for key, text in texts.items() if key},
-        "ignored": sorted(ignored),
+        "warnings": [f"{name} of env.py is not honoured" for name in sorted(ignored)],
     }
 
 

@@ -48,7 +48,7 @@ def read(connection: WatchedConnection, server: Server, ours: OurTables | None =
         tool_records=othertools.read(connection),
         look_around=partial(_names, connection),
         elsewhere="" if ours.record.name == RECORD_NAME else str(ours.record),
-        warnings=tuple(f"{name} of env.py is not honoured" for name in options_of(service).ignored),
+        warnings=options_of(service).warnings,
     )
 
 
