@@ -17,7 +17,12 @@ _FORMATS = ["text", *writers("lint")]
 
 
 @command("lint")
-@click.option("--base", metavar="REV", help="A git revision whose migrations must not be changed: origin/main.")
+@click.option(
+    "--base",
+    metavar="REV",
+    help="A git revision, for example origin/main: its migrations must not be changed, and new ones are checked.",
+)
+@click.option("--all", "old_files_too", is_flag=True, help="With --base: also what is wrong with unchanged files.")
 @click.option(
     "--format", "form", type=click.Choice(_FORMATS), default="text", help="The format of the output. Default: text."
 )
@@ -25,8 +30,10 @@ _FORMATS = ["text", *writers("lint")]
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the output to FILE, and text to stdout."
 )
 @click.option("--no-squawk", is_flag=True, help="Do not let squawk read the SQL of PostgreSQL migrations.")
-def lint_command(session: Session, base: str | None, form: str, out: Path | None, no_squawk: bool) -> ExitCode:
-    """Find what is wrong with migration files (docs/rules.md). Exit 7 if anything is, 4 if a file cannot run.
+def lint_command(
+    session: Session, base: str | None, old_files_too: bool, form: str, out: Path | None, no_squawk: bool
+) -> ExitCode:
+    """Find what is wrong with migration files (docs/rules.md). Exit 7 for an error, 4 if a file cannot run.
 
     Needs no database.
 
@@ -41,7 +48,14 @@ def lint_command(session: Session, base: str | None, form: str, out: Path | None
         raise UsageError(f"--json and --format {form} cannot both go to stdout", hint="give the second a file: --out")
     config = session.config(with_urls=False, with_files=False)
     with session.sandbox() as sandbox:
-        found = lint.lint(config.services, sandbox, base=base, ask_squawk=not no_squawk)
+        found = lint.lint(
+            config.services,
+            sandbox,
+            base=base,
+            old_files_too=old_files_too,
+            ask_squawk=not no_squawk,
+            settings=config.lint,
+        )
     code = ExitCode.INVALID if found.fails else ExitCode.BLOCKED if found.errors else ExitCode.OK
     root = checkout(config.path.parent)
     report = LintReport(found, root, code)
@@ -57,9 +71,11 @@ def lint_command(session: Session, base: str | None, form: str, out: Path | None
         session.console.answer(written)
         session.console.say(terminal.lint_summary(found))
     if found.findings:
-        session.console.say("what each means, and how to ignore one for a reason: docs/rules.md")
+        session.console.say("what each means: dataops explain CODE; how to ignore one for a reason: docs/rules.md")
     if base is None:
         session.console.say("not compared with what stands elsewhere: --base origin/main")
+    if found.left_out:
+        session.console.say("left out is what is wrong with files that are the same in the base: --all shows it")
     if out is not None:
         outfile.write(out, written, hint="name a file that can be written")
     return code

@@ -12,13 +12,13 @@ import getpass
 import os
 import socket
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from dataops import __version__, alembicini, kinds
 from dataops.config.locations import locate, record_of, variables_of
-from dataops.config.settings import FILE_NAME, ServiceSettings, Settings, find, read
+from dataops.config.settings import FILE_NAME, LintSettings, ServiceSettings, Settings, find, read
 from dataops.errors import ConfigError, UsageError
 from dataops.files import aliases, chain, toml
 from dataops.model import Author, Service
@@ -37,6 +37,7 @@ class Config:
     names: tuple[str, ...]
     variables: frozenset[str] = frozenset()
     """The environment variables in which the file may look for a database, for all its services."""
+    lint: LintSettings = field(default_factory=LintSettings, compare=False)
 
     def service(self, name: str) -> Service:
         """The chosen service of that name."""
@@ -87,7 +88,7 @@ def load(
         for one in chosen
     )
     variables = frozenset(name for one in settings.services.values() for name in variables_of(one))
-    return Config(settings.path, services, tuple(settings.services), variables)
+    return Config(settings.path, services, tuple(settings.services), variables, settings.lint)
 
 
 def _choose(settings: Settings, selected: Collection[str], *, observed: bool) -> list[ServiceSettings]:
@@ -146,4 +147,4 @@ def _mirrored(settings: ServiceSettings, known_as: Mapping[str, ToolAliases]) ->
     return tools[0] if tools else ""
 
 
-__all__ = ["FILE_NAME", "Config", "ServiceSettings", "Settings", "author", "find", "load", "read"]
+__all__ = ["FILE_NAME", "Config", "LintSettings", "ServiceSettings", "Settings", "author", "find", "load", "read"]

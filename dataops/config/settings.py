@@ -40,6 +40,9 @@ SERVICE_KEYS = {
 OBSERVED_KEYS = {"observe", "engine", "expect", "timeouts", *_URL_KEYS}
 """What the paragraph of a service that is only observed may say."""
 
+LINT_KEYS = {"select", "ignore", "severity", "per_path_ignores"}
+"""What `[lint]` may say."""
+
 _LEAST_SECONDS = {"connect": 0.001, "lock": 0.001, "table_lock": 0.001, "statement": 0.001, "lease": 1.0}
 _MAY_BE_ZERO = {"lock", "table_lock", "statement"}
 _MOST_SECONDS = 20 * 86400.0  # PostgreSQL counts milliseconds in 31 bits
@@ -97,11 +100,27 @@ class ServiceSettings:
 
 
 @dataclass(frozen=True)
+class LintSettings:
+    """What `[lint]` says. `dataops.lint` knows the rules, and checks the names when it runs.
+
+    No `select` means all rules. The patterns of `per_path_ignores` begin at `top`, the folder of dataops.toml.
+    """
+
+    where: str = "[lint]"
+    top: Path = Path()
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    severity: Mapping[str, str] = field(default_factory=dict)
+    per_path_ignores: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Settings:
-    """A whole dataops.toml: its services by name, in the order of the file, and its named environments."""
+    """A whole dataops.toml: its services by name, in the order of the file, named environments, and `[lint]`."""
 
     path: Path
     services: Mapping[str, ServiceSettings]
+    lint: LintSettings
     _environments: object = field(repr=False)
 
     def environment(self, name: str) -> toml.Table:
@@ -135,11 +154,27 @@ def read(path: Path | None) -> Settings:
     tables = content.get("services")
     if not isinstance(tables, dict) or not tables:
         raise ConfigError(f"{path}: there is no [services.NAME] in it", hint=MANUAL)
-    content.only({"services", "environments"})
+    content.only({"services", "environments", "lint"})
     services = {name: toml.table(value, f"{path}: [services.{name}]", MANUAL) for name, value in tables.items()}
     before = _all_before(path, services)
     made = {name: _settings(path.parent, name, table, before[name]) for name, table in services.items()}
-    return Settings(path, made, content.get("environments", {}))
+    lint = _lint(path, content.table("lint", f"{path}: [lint]"))
+    return Settings(path, made, lint, content.get("environments", {}))
+
+
+def _lint(path: Path, table: toml.Table) -> LintSettings:
+    table.only(LINT_KEYS)
+    rules = "list of rules", 'for example ["H009", "squawk"]'
+    severity = table.table("severity", f"{table.where} severity")
+    paths = table.table("per_path_ignores", f"{table.where} per_path_ignores")
+    return LintSettings(
+        where=table.where,
+        top=path.parent,
+        select=table.texts("select", *rules),
+        ignore=table.texts("ignore", *rules),
+        severity={rule: severity.one_of(rule, ("error", "warning")) for rule in severity.values},
+        per_path_ignores={pattern: paths.texts(pattern, *rules) for pattern in paths.values},
+    )
 
 
 def _settings(base: Path, name: str, table: toml.Table, before: tuple[str, ...]) -> ServiceSettings:
@@ -300,4 +335,15 @@ def _depends_on(name: str, services: Mapping[str, toml.Table]) -> tuple[str, ...
     return names
 
 
-__all__ = ["FILE_NAME", "OBSERVED_KEYS", "SERVICE_KEYS", "ServiceSettings", "Settings", "check_record", "find", "read"]
+__all__ = [
+    "FILE_NAME",
+    "LINT_KEYS",
+    "OBSERVED_KEYS",
+    "SERVICE_KEYS",
+    "LintSettings",
+    "ServiceSettings",
+    "Settings",
+    "check_record",
+    "find",
+    "read",
+]

@@ -7,23 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dataops.backends.sandbox import Sandbox
+from dataops.config.settings import LintSettings
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE
 from dataops.lint import history, ignores, mongo
 from dataops.lint.ignores import Ignore
-from dataops.lint.rules import RULES, Finding, Rule, Severity
+from dataops.lint.rules import OF_OLD_FILES, RULES, Finding, Rule, Severity
+from dataops.lint.selection import Selection
 from dataops.model import Direction, Migration, Service, Step
 
 
 @dataclass(frozen=True)
 class Report:
-    """The files that were checked, with their services; the findings, and those that a comment ignores, by file."""
+    """The files that were checked, with their services; the findings, and those that a comment ignores, by file.
+
+    `left_out` counts the findings of files that are the same in the base.
+    """
 
     files: tuple[tuple[str, Path], ...]
     findings: tuple[Finding, ...]
     ignored: tuple[tuple[Finding, Ignore], ...] = ()
+    left_out: int = 0
 
     @property
     def errors(self) -> int:
@@ -32,19 +39,31 @@ class Report:
     @property
     def fails(self) -> bool:
         """Whether a file cannot be run: it fails, whatever the database answers."""
-        return any(finding.rule.fails for finding in self.findings)
+        return any(finding.rule.fails and finding.rule.severity is Severity.ERROR for finding in self.findings)
 
     @property
     def warnings(self) -> int:
         return len(self.findings) - self.errors
 
 
-def lint(services: Sequence[Service], sandbox: Sandbox, *, base: str | None = None, ask_squawk: bool = True) -> Report:
+def lint(
+    services: Sequence[Service],
+    sandbox: Sandbox,
+    *,
+    base: str | None = None,
+    old_files_too: bool = False,
+    ask_squawk: bool = True,
+    settings: LintSettings | None = None,
+) -> Report:
     """Check every file of the services: its text, and what it does in the sandbox.
 
-    Raises UsageError if git does not know `base`, and ConfigError if a folder or squawk is missing, before any file is
-    checked.
+    With a `base`, most findings of files that are the same there are left out, unless `old_files_too`.
+
+    Raises UsageError if git does not know `base`, and ConfigError if a folder or squawk is missing or `settings` name a
+    rule that does not exist, before any file is checked.
     """
+    selection = Selection(settings or LintSettings(), _knows)
+    ask_squawk = ask_squawk and selection.asks_squawk
     reads = [history.read(service) for service in services]
     bases = [history.Base(base, read.service.folder) if base else None for read in reads]
     if ask_squawk and any(service.kind.format is ALEMBIC for service in services):
@@ -54,21 +73,26 @@ def lint(services: Sequence[Service], sandbox: Sandbox, *, base: str | None = No
     files: list[tuple[str, Path]] = []
     findings: list[Finding] = []
     ignored: list[tuple[Finding, Ignore]] = []
+    left_out = 0
     for read, other in zip(reads, bases, strict=True):
-        left, aside = _one(read, other, sandbox, ask_squawk)
+        compared = history.against(read, other) if other is not None else None
+        left, aside = _one(read, compared, sandbox, selection, ask_squawk)
+        old = compared.unchanged if compared is not None and not old_files_too else frozenset()
+        told = [each for each in left if each.path not in old or each.rule.code in OF_OLD_FILES]
+        left_out += len(left) - len(told)
         files += [(read.service.name, path) for path in read.texts]
-        findings += left
+        findings += told
         ignored += aside
-    return Report(tuple(files), tuple(findings), tuple(ignored))
+    return Report(tuple(files), tuple(findings), tuple(ignored), left_out)
 
 
 def _one(
-    read: history.Read, base: history.Base | None, sandbox: Sandbox, ask_squawk: bool
+    read: history.Read, compared: history.Compared | None, sandbox: Sandbox, selection: Selection, ask_squawk: bool
 ) -> tuple[list[Finding], list[tuple[Finding, Ignore]]]:
     name = read.service.name
     findings = [*read.broken, *history.one_chain(read), *history.each(read), *_content(read, sandbox, ask_squawk)]
-    if base is not None:
-        findings += history.against(read, base)
+    if compared is not None:
+        findings += compared.findings
     comments: dict[Path, list[Ignore]] = {}
     for path, text in read.texts.items():
         comments[path], wrong = ignores.read(name, path, text, _knows)
@@ -76,6 +100,8 @@ def _one(
     left: list[Finding] = []
     aside: list[tuple[Finding, Ignore]] = []
     for finding in dict.fromkeys(findings):
+        if not selection.counts(finding.rule.code, finding.path):
+            continue
         covering = [each for each in comments.get(finding.path, ()) if each.covers(finding)]
         for ignore in covering:
             ignore.used.add(finding.rule.code)
@@ -85,9 +111,13 @@ def _one(
             left.append(finding)
     unread = {finding.path for finding in read.broken}
     for path, found in comments.items():
-        if path not in unread:
-            left += ignores.unused(name, path, found, lambda code: _unchecked(code, base is not None, ask_squawk))
-    return sorted(left, key=_place), sorted(aside, key=lambda pair: _place(pair[0]))
+        if path not in unread and selection.counts("I003", path):
+            checked = partial(_checked, path, selection, compared is not None, ask_squawk)
+            left += ignores.unused(name, path, found, checked)
+    return (
+        sorted((selection.weighed(finding) for finding in left), key=_place),
+        sorted(((selection.weighed(finding), ignore) for finding, ignore in aside), key=lambda pair: _place(pair[0])),
+    )
 
 
 def _content(read: history.Read, sandbox: Sandbox, ask_squawk: bool) -> Iterator[Finding]:
@@ -121,8 +151,11 @@ def _knows(rule: str) -> bool:
     return squawk.knows(rule)
 
 
-def _unchecked(code: str, with_base: bool, with_squawk: bool) -> bool:
-    return (code in ("H012", "H013") and not with_base) or (code.startswith("squawk/") and not with_squawk)
+def _checked(path: Path, selection: Selection, with_base: bool, with_squawk: bool, code: str) -> bool:
+    """Whether the rule was checked in this file, so that an ignore which names it can be called unused."""
+    if (code in ("H012", "H013") and not with_base) or (code.startswith("squawk/") and not with_squawk):
+        return False
+    return selection.counts(code, path)
 
 
 def _place(finding: Finding) -> tuple[str, int, str]:

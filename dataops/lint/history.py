@@ -11,13 +11,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataops import source
 from dataops.errors import BrokenFile, DataopsError, UsageError
 from dataops.files import chain
+from dataops.kinds import ALEMBIC
 from dataops.lint.rules import RULES, Finding
 from dataops.model import Migration, Service
 from dataops.redaction import redact
@@ -25,6 +26,12 @@ from dataops.text import near
 
 LIBRARIES = {"alembic", "sqlalchemy", "pymongo", "bson", "dataops"}
 """What a migration may import beside Python's own library."""
+
+LONGEST_ID = 32
+"""`version_num` in Alembic's table is a VARCHAR(32)."""
+
+REFUSED_IN_IDS = "@-+:"
+"""Alembic reads relative revisions (`a+1`), branch labels (`a@head`) and ranges (`a:b`) from these characters."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +111,51 @@ def each(read: Read) -> Iterator[Finding]:
             line = _line_of(tree, "reversible", "downgrade", "upgrade")
             message = f"{migration.facts.irreversible_because}, and it does not say why"
             yield Finding(RULES["H010"], migration.path, line, message, read.service.name)
+        yield from _template(read, migration, tree)
+        if read.service.kind.format is ALEMBIC:
+            if len(migration.id) > LONGEST_ID:
+                message = f"{migration.id} has {len(migration.id)} characters: the record has room for {LONGEST_ID}"
+                yield _at_identity(read, "H016", migration, message)
+            if refused := sorted({*migration.id} & {*REFUSED_IN_IDS}):
+                yield _at_identity(read, "H017", migration, f"{migration.id} has {' '.join(refused)} in it")
         for line, module in _imports(tree):
             if module.partition(".")[0] not in LIBRARIES | sys.stdlib_module_names:
                 message = f"it imports {redact(module)}: the migration changes when that does"
                 yield Finding(RULES["H011"], migration.path, line, message, read.service.name)
+
+
+def _template(read: Read, migration: Migration, tree: ast.Module) -> Iterator[Finding]:
+    """Find what nobody has written yet. A merge revision does nothing, and a file may say that it is meant to."""
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    both = [functions[name] for name in ("upgrade", "downgrade") if name in functions]
+    if len(both) == 2 and all(_does_nothing(function) for function in both):
+        if len(migration.parents) < 2 and not {"reversible", "repeatable"} & {*_promised(tree)}:
+            message = "upgrade() and downgrade() do nothing, and the file does not say that this is meant"
+            yield Finding(RULES["H015"], migration.path, both[0].lineno, message, read.service.name)
+        return
+    for function in both:
+        if any(_is_empty_execute(node) for node in function.body) and _does_nothing(function):
+            message = f"{function.name}() is still what dataops new has written"
+            yield Finding(RULES["H015"], migration.path, function.lineno, message, read.service.name)
+
+
+def _promised(tree: ast.Module) -> Iterator[str]:
+    """The names that a file gives True, or False with its reason. `repeatable = False` stands in the template."""
+    known = source.constants(tree)
+    yield from (name for name in known if known[name] is True or (name == "reversible" and known[name] is False))
+
+
+def _does_nothing(function: ast.FunctionDef) -> bool:
+    return all(isinstance(node, ast.Pass) or _is_text(node) or _is_empty_execute(node) for node in function.body)
+
+
+def _is_empty_execute(node: ast.stmt) -> bool:
+    """Whether it is the `op.execute("")` of the template."""
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(attr="execute"), args=[ast.Constant(value=str(text))])):
+            return not text.strip()
+        case _:
+            return False
 
 
 def _circles(read: Read, by_id: dict[str, Migration]) -> Iterator[Finding]:
@@ -140,7 +188,7 @@ def _time(id_: str) -> str:
 
 
 def _at_identity(read: Read, code: str, migration: Migration, message: str, hint: str = "") -> Finding:
-    line = _line_of_identity(migration.text, of_id=code == "H003")
+    line = _line_of_identity(migration.text, of_id=code in ("H003", "H016", "H017"))
     return Finding(RULES[code], migration.path, line, message, read.service.name, hint)
 
 
@@ -247,15 +295,39 @@ class Base:
 _DEEPEN = "git fetch --unshallow; in GitHub Actions: actions/checkout with fetch-depth: 0"
 
 
-def against(read: Read, base: Base) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class Compared:
+    """What the base makes of our files: findings, and the files whose code is the same in the base."""
+
+    findings: tuple[Finding, ...] = ()
+    unchanged: frozenset[Path] = frozenset()
+
+
+def against(read: Read, base: Base) -> Compared:
     """Find files that were edited or removed, and files of ours whose parent has another child in the base."""
     service = read.service
     places = chain.places_of(service.kind, service.folder, service.alembic)
-    stood = {
-        id_: old
-        for place in places
-        for id_, old in _migrations(service, place, base.texts(place, newest=False)).items()
+    stood, news = (
+        {
+            id_: old
+            for place in places
+            for id_, old in _migrations(service, place, base.texts(place, newest=newest)).items()
+        }
+        for newest in (False, True)
+    )
+    unchanged = {
+        migration.path
+        for migration in read.migrations
+        for old in (stood.get(migration.id), news.get(migration.id))
+        if old is not None and _same(old, migration)
     }
+    return Compared(tuple(_differences(read, base, stood, news)), frozenset(unchanged))
+
+
+def _differences(
+    read: Read, base: Base, stood: Mapping[str, Migration], news: Mapping[str, Migration]
+) -> Iterator[Finding]:
+    service = read.service
     ours = {migration.id: migration for migration in read.migrations}
     broken = {finding.path.name for finding in read.broken}
     for id_, old in stood.items():
@@ -267,9 +339,6 @@ def against(read: Read, base: Base) -> Iterator[Finding]:
         elif now is None and old.path.name not in broken:
             message = f"{id_} is in {base.revision}: {old.path.name} was removed or renamed"
             yield Finding(RULES["H013"], old.path, 1, message, service.name)
-    news = {
-        id_: new for place in places for id_, new in _migrations(service, place, base.texts(place, newest=True)).items()
-    }
     for new in news.values():
         if new.id in stood or new.id in ours:
             continue
@@ -328,4 +397,4 @@ def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-__all__ = ["Base", "Read", "against", "each", "one_chain", "read"]
+__all__ = ["Base", "Compared", "Read", "against", "each", "one_chain", "read"]

@@ -85,11 +85,11 @@ def read(service: str, path: Path, text: bytes, known: Callable[[str], bool]) ->
     return found, wrong
 
 
-def unused(service: str, path: Path, ignores: Sequence[Ignore], unchecked: Callable[[str], bool]) -> Iterator[Finding]:
+def unused(service: str, path: Path, ignores: Sequence[Ignore], checked: Callable[[str], bool]) -> Iterator[Finding]:
     """Find comments that ignore nothing. Rules that were not checked do not count."""
     for ignore in ignores:
         for code in ignore.codes:
-            if code not in (*ignore.used, _ALL_OF_SQUAWK) and not unchecked(code):
+            if code not in (*ignore.used, _ALL_OF_SQUAWK) and checked(code):
                 where = "in this file" if ignore.lines is None else "here"
                 yield Finding(RULES["I003"], path, ignore.line, f"{code} finds nothing {where}", service)
 

@@ -12,7 +12,12 @@ from pathlib import Path
 
 
 class Severity(enum.Enum):
-    """An error makes the command exit with 7. A warning is only shown."""
+    """An error makes the command exit with 7. A warning is only shown.
+
+    By default, a rule is an error if what it finds may lose or damage data, harm the application while the migration
+    runs, or leave a history that cannot be run. It is a warning if what it finds costs time or a person's attention.
+    docs/rules.md gives the reason for each warning, and `[lint]` in dataops.toml may say otherwise.
+    """
 
     ERROR = "error"
     WARNING = "warning"
@@ -60,16 +65,22 @@ _OURS = (
          ignorable=False),
     Rule("H007", "the parents go round in a circle", "one of them has to name a parent that is not among them",
          ignorable=False),
-    Rule("H008", "an id is older than its parent's", "give it a new time, or another parent: see dataops new"),
-    Rule("H009", "there is no title", "begin the file with a docstring whose first line says what it does"),
+    Rule("H008", "an id is older than its parent's",
+         "give it a new time, or another parent: see dataops new", Severity.WARNING),
+    Rule("H009", "there is no title",
+         "begin the file with a docstring whose first line says what it does", Severity.WARNING),
     Rule("H010", "it cannot be undone, and does not say why",
-         'write downgrade(), or say reversible = False and irreversible_because = "..."'),
-    Rule("H011", "it imports code that may change", "copy what it needs into the file"),
+         'write downgrade(), or say reversible = False and irreversible_because = "..."', Severity.WARNING),
+    Rule("H011", "it imports code that may change", "copy what it needs into the file", Severity.WARNING),
     Rule("H012", "it was edited after it came into the base",
          "put the old text back and write a new migration; comments, docstrings and formatting may change"),
     Rule("H013", "it is in the base and is missing here", "put the file back and undo it by a new migration"),
     Rule("H014", "the base has gone on meanwhile", "merge the base, and let this one name its last as its parent",
          ignorable=False),
+    Rule("H015", "it is still the template", "write what it does; if it is meant to do nothing, say reversible = True",
+         Severity.WARNING),
+    Rule("H016", "its id is longer than the record has room for", "give it an id of at most 32 characters"),
+    Rule("H017", "its id is one that Alembic refuses", "use letters, digits and _"),
     Rule("F001", "it fails, whatever the database answers", "mend the file at that line", fails=True),
     Rule("I001", "an ignore gives no reason", "say why after the bracket: # dataops: ignore[M004] because ...",
          ignorable=False),
@@ -78,9 +89,10 @@ _OURS = (
     Rule("I004", "an ignore cannot be understood", "write # dataops: ignore[M004] because ...", ignorable=False),
     Rule("M001", "it reads without a limit into memory",
          "let the server do it, or read in batches: dataops.stash.mongo.batches"),
-    Rule("M002", "it writes row by row", "one update_many or aggregate with $merge, or bulk_write for each batch"),
+    Rule("M002", "it writes row by row",
+         "one update_many or aggregate with $merge, or bulk_write for each batch", Severity.WARNING),
     Rule("M003", "a unique index, and nobody has looked for duplicates",
-         "look first, with $group and a count above 1, or catch DuplicateKeyError and say which"),
+         "look first, with $group and a count above 1, or catch DuplicateKeyError and say which", Severity.WARNING),
     Rule("M004", "a second run changes it again",
          "let the filter ask for what the update changes, so that a second run finds nothing"),
     Rule("M005", "it throws away what is not put aside",
@@ -90,15 +102,16 @@ _OURS = (
          "look at list_collection_names() first, and stash.take what is in the way"),
     Rule("M008", "a TTL index deletes documents that are there",
          "give expired documents a new date first, or let the application delete them"),
-    Rule("M009", "it is about more than one thing", "make two migrations of it: each can then be undone by itself"),
+    Rule("M009", "it is about more than one thing",
+         "make two migrations of it: each can then be undone by itself", Severity.WARNING),
     Rule("M010", "it does not say that it can be run again",
-         "make a second run end in the same documents and say repeatable = True"),
+         "make a second run end in the same documents and say repeatable = True", Severity.WARNING),
     Rule("M011", "it changes what dataops keeps in the database",
          "take it out: the record, the journal and the lock are written by dataops only"),
     Rule("P001", "the file raises when it is loaded", "mend the file; its top level has to work without a database",
          fails=True),
     Rule("P002", "its statements are not known without a database",
-         "write them so that they need no answer from the database"),
+         "write them so that they need no answer from the database", Severity.WARNING),
     Rule("P003", "it begins or ends a transaction",
          "remove it: a step is one transaction; what cannot be goes into op.get_context().autocommit_block()"),
     Rule("P004", "it changes what dataops keeps in the database",
@@ -107,5 +120,11 @@ _OURS = (
 
 RULES = {rule.code: rule for rule in _OURS}
 
+OF_OLD_FILES = frozenset({"H001", "H003", "H005", "H006", "H007", "H012", "H013", "H014", "F001", "P001"})
+"""What is told with `--base` of a file too that has not changed since: this branch may be what broke it.
 
-__all__ = ["RULES", "Finding", "Rule", "Severity"]
+A new file can have the same id as an old one, or the same parent, and a module that an old file imports can be gone.
+"""
+
+
+__all__ = ["OF_OLD_FILES", "RULES", "Finding", "Rule", "Severity"]

@@ -24,7 +24,7 @@ from dataops.backends.postgres import guard
 from dataops.backends.postgres.rendering import Written, written
 from dataops.backends.sandbox import Sandbox
 from dataops.errors import ConfigError
-from dataops.lint.rules import RULES, Finding, Rule
+from dataops.lint.rules import RULES, Finding, Rule, Severity
 from dataops.model import Direction, Migration, Service, Step
 from dataops.redaction import redact
 
@@ -52,6 +52,12 @@ ON_THE_WAY_BACK = frozenset(
 """Rules that count in a downgrade() too: such SQL could not run at all, or would change more than upgrade() did.
 
 The other rules would complain about every downgrade() that drops the table or column which upgrade() added.
+"""
+
+STYLE = frozenset({"ban-char-field", "identifier-too-long", "require-enum-value-ordering", "require-table-schema"})
+"""Rules about how a table is designed, and not about what the migration does to data or to the application.
+
+They are warnings, and so are all rules whose name begins with `prefer-`.
 """
 
 _TRANSACTION = re.compile(
@@ -129,6 +135,11 @@ def knows(rule: str) -> bool:
     return "invalid rule name" not in done.stderr
 
 
+def severity(name: str) -> Severity:
+    """How severe a rule of squawk is by default."""
+    return Severity.WARNING if name in STYLE or name.startswith("prefer-") else Severity.ERROR
+
+
 def _parts(text: str) -> list[str]:
     """The keywords and names of each statement. What cannot be split is a syntax error, which squawk finds."""
     try:
@@ -182,7 +193,7 @@ def _ask(rendered: Sequence[_Sql]) -> Iterator[Finding]:
 
 def _finding(sql: _Sql, name: str, line: int, message: str, help_: str) -> Finding:
     message = message.rstrip(".")
-    rule = Rule(f"squawk/{name}", message, help_ or f"see https://squawkhq.com/docs/{name}")
+    rule = Rule(f"squawk/{name}", message, help_ or f"see https://squawkhq.com/docs/{name}", severity(name))
     at = max((number for number, start in enumerate(sql.starts) if start <= line), default=None)
     if at is None:
         return Finding(rule, sql.migration.path, 1, message, sql.service.name)
@@ -203,4 +214,4 @@ def _place(source: bytes, line: int, text: str) -> int:
     return line
 
 
-__all__ = ["LEFT_OUT", "ON_THE_WAY_BACK", "PG_VERSION", "check", "knows", "program"]
+__all__ = ["LEFT_OUT", "ON_THE_WAY_BACK", "PG_VERSION", "STYLE", "check", "knows", "program", "severity"]

@@ -65,6 +65,7 @@ def lint_of(report: LintReport) -> Json:
         "files": len(found.files),
         "errors": found.errors,
         "warnings": found.warnings,
+        "left_out": found.left_out,
         "findings": [_finding(finding, root) for finding in found.findings],
         "ignored": [_finding(finding, root) | {"reason": ignore.reason} for finding, ignore in found.ignored],
     }

@@ -398,4 +398,5 @@ def lint_summary(found: lint.Report) -> str:
     parts += [counted(found.errors, "error")] if found.errors else ["no errors"]
     parts += [counted(found.warnings, "warning")] if found.warnings else []
     parts += [f"{len(found.ignored)} ignored for a reason"] if found.ignored else []
+    parts += [f"{found.left_out} left out"] if found.left_out else []
     return ", ".join(parts)

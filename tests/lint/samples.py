@@ -60,9 +60,11 @@ def project(folder: Path, files: Mapping[str, str | bytes], kind: Kind = MONGODB
     return Service("shop", kind, "", folder)
 
 
-def linted(services: Sequence[Service], *, base: str | None = None, ask_squawk: bool = True) -> Report:
+def linted(
+    services: Sequence[Service], *, base: str | None = None, old_files_too: bool = False, ask_squawk: bool = True
+) -> Report:
     with Sandbox() as sandbox:
-        return lint.lint(services, sandbox, base=base, ask_squawk=ask_squawk)
+        return lint.lint(services, sandbox, base=base, old_files_too=old_files_too, ask_squawk=ask_squawk)
 
 
 def lint_mongo(folder: Path, content: str) -> Report:

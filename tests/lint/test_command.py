@@ -11,7 +11,7 @@ import pytest
 
 from dataops import cli
 from dataops.errors import ExitCode
-from dataops.kinds import POSTGRESQL
+from dataops.kinds import MONGODB, POSTGRESQL
 from tests.lint.samples import mongo_file, postgres_file, project
 
 CONFIG = """
@@ -73,6 +73,101 @@ def test_a_warning_is_0(place: Path, capsys: pytest.CaptureFixture[str]) -> None
     project(place / "api", {"20240101000000-a.py": mongo_file("pass  # dataops: ignore[M001] once there was one")})
     assert cli.run(["lint"]) == ExitCode.OK
     assert told(capsys.readouterr().out) == ["api/20240101000000-a.py:10: warning I003"]
+
+
+PLAIN_ALEMBIC = {
+    "a.py": '''"""create account table
+
+Revision ID: 1975ea83b712
+Revises:
+
+"""
+from typing import Sequence, Union
+
+from alembic import op
+import sqlalchemy as sa
+
+revision: str = '1975ea83b712'
+down_revision: Union[str, Sequence[str], None] = None
+branch_labels: Union[str, Sequence[str], None] = None
+depends_on: Union[str, Sequence[str], None] = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        'account',
+        sa.Column('id', sa.Integer(), nullable=False),
+        sa.Column('name', sa.String(50), nullable=False),
+        sa.Column('code', sa.CHAR(3)),
+        sa.PrimaryKeyConstraint('id'),
+    )
+    op.create_index('ix_account_name', 'account', ['name'], unique=True)
+
+
+def downgrade() -> None:
+    op.drop_index('ix_account_name', table_name='account')
+    op.drop_table('account')
+''',
+    "b.py": '''"""Add a column"""
+from alembic import op
+import sqlalchemy as sa
+
+revision = 'ae1027a6acf'
+down_revision = '1975ea83b712'
+
+
+def upgrade():
+    op.add_column('account', sa.Column('last_transaction_date', sa.DateTime))
+    op.get_bind().execute(sa.text('SELECT id FROM account')).fetchall()
+
+
+def downgrade():
+    pass
+''',
+}
+"""As `alembic init`, `alembic revision --autogenerate` and Alembic's tutorial write files."""
+
+PLAIN_MONGO = {
+    "20190101000000_first.py": '''"""
+Migration description here!
+"""
+import pymongo
+
+name = '20190101000000_first'
+dependencies = []
+
+
+def upgrade(db: "pymongo.database.Database"):
+    db.users.create_index("mail", unique=True)
+    for user in db.users.find():
+        db.users.update_one({"_id": user["_id"]}, {"$set": {"active": True}})
+
+
+def downgrade(db: "pymongo.database.Database"):
+    db.users.drop_index("mail_1")
+''',
+}
+"""As `pymongo-migrate generate` writes files."""
+
+
+@pytest.mark.parametrize(
+    ("service", "files", "expected"),
+    [
+        ("voucher", PLAIN_ALEMBIC, {"H010", "P002", "squawk/ban-char-field", "squawk/prefer-identity",
+                                    "squawk/prefer-text-field", "squawk/prefer-timestamp-tz"}),
+        ("api", PLAIN_MONGO, {"M002", "M003", "M010"}),
+    ],
+)  # fmt: skip
+def test_plain_projects_have_warnings_and_no_errors(
+    place: Path, capsys: pytest.CaptureFixture[str], service: str, files: dict[str, str], expected: set[str]
+) -> None:
+    for path in [*(place / service).rglob("*.py")]:
+        path.unlink()
+    project(place / service, files, POSTGRESQL if service == "voucher" else MONGODB)
+    assert cli.run(["lint", "--service", service]) == ExitCode.OK
+    assert {one.split()[1:][1] for one in told(capsys.readouterr().out)} == expected
+    assert cli.run(["lint", "--service", service, "--json"]) == ExitCode.OK
+    assert {one["severity"] for one in json.loads(capsys.readouterr().out)["findings"]} == {"warning"}
 
 
 def test_one_service(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,6 +243,22 @@ def test_paths_are_those_of_the_checkout(
     assert capsys.readouterr().out.startswith("::error file=services/api/20240101000000-a.py,line=10,title=M005::")
     assert cli.run(["lint"]) == ExitCode.BLOCKED
     assert told(capsys.readouterr().out)[0] == "20240101000000-a.py:10: error M005"
+
+
+def test_a_base_leaves_old_files_out_unless_all_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    git = ["git", "-c", "user.name=ann", "-c", "user.email=ann@example.org"]
+    project(place / "api", {"20240101000000-a.py": mongo_file("db.users.drop()")})
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "all"], check=True)
+    assert cli.run(["lint", "--base", "HEAD"]) == ExitCode.OK
+    shown = capsys.readouterr()
+    assert shown.out == "2 files, no errors, 1 left out\n"
+    assert "--all shows it" in shown.err
+    assert cli.run(["lint", "--base", "HEAD", "--json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["left_out"] == 1
+    assert cli.run(["lint", "--base", "HEAD", "--all"]) == ExitCode.BLOCKED
+    assert told(capsys.readouterr().out) == WRONG[:1]
 
 
 def test_a_base_that_is_none_is_64(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pymongo_migrate.generate import generate_migration_module_in_dir  # type: ignore[import-untyped]
 
+from dataops import scaffold
 from dataops.errors import ConfigError, ExitCode, UsageError
-from dataops.kinds import MONGODB, POSTGRESQL
+from dataops.kinds import MONGODB, POSTGRESQL, Kind
 from dataops.lint import Report
+from dataops.model import Service
 from tests.lint.samples import linted, mongo_file, postgres_file, project, told
 
 PG, MONGO = POSTGRESQL, MONGODB
@@ -72,6 +76,10 @@ def test_only_two_times_can_be_compared(tmp_path: Path, parent: str) -> None:
         ({"c.py": one(C, B).replace("reversible = True", "reversible = False")}, ["c.py:5 H010"]),
         ({"c.py": one(C, B).replace("reversible = True", "reversible = False\nirreversible_because = ' '")},
          ["c.py:5 H010"]),
+        ({"c.py": one(C, B).replace("reversible = True", "")}, ["c.py:6 H015"]),
+        ({"c.py": one(C, B, "op.execute('SELECT 1')", "op.execute('')")}, ["c.py:8 H015"]),
+        ({"x.py": one("a" * 33, C)}, ["x.py:3 H016"]),
+        ({"x.py": one("add-a@b+c:d", C)}, ["x.py:3 H017"]),
         ({"c.py": one(C, B, more="import app.models\n")}, ["c.py:10 H011"]),
         ({"c.py": one(C, B, "from ..app import models")}, ["c.py:7 H011"]),
         ({"c.py": one(C, B, down="import importlib; importlib.import_module('app.models')")}, ["c.py:9 H011"]),
@@ -91,6 +99,7 @@ def test_each_rule_is_found_and_the_good_files_are_not_blamed(
         one("20240104000000", C).replace("reversible = True", "reversible = False\nirreversible_because = 'gone'"),
         one("20240103000000ff", C),
         one("ae1027a6acf", C),
+        one("a" * 32, C),
         one("20240104000000", C, more="import json, decimal\nfrom sqlalchemy import text\nimport dataops.progress"),
         one("20240104000000", C, more="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import app.models"),
         one("20240104000000", C, "op.execute('SELECT 1')", "op.execute('SELECT 1')").replace("reversible = True\n", ""),
@@ -98,6 +107,35 @@ def test_each_rule_is_found_and_the_good_files_are_not_blamed(
 )
 def test_what_is_fine_is_left_in_peace(tmp_path: Path, text: str) -> None:
     assert where(pg(tmp_path, chain() | {"x.py": text})) == []
+
+
+@pytest.mark.parametrize("kind", [PG, MONGO])
+def test_a_new_file_is_a_template_until_somebody_writes_it(tmp_path: Path, kind: Kind) -> None:
+    path = scaffold.new(project(tmp_path, {}, kind), "Add last_used_by", datetime(2024, 1, 1, tzinfo=UTC))
+    found = linted([project(tmp_path, {}, kind)], ask_squawk=False)
+    assert "H015" in {finding.rule.code for finding in found.findings}
+    path.write_text(
+        path.read_text().replace("pass", "db.command('ping')").replace('execute("")', 'execute("SELECT 1")')
+    )
+    found = linted([project(tmp_path, {}, kind)], ask_squawk=False)
+    assert "H015" not in {finding.rule.code for finding in found.findings}
+
+
+PARENTS = {"a": None, "b": "a", "c": "a", "d": "b"}
+
+
+def test_a_file_of_alembic_or_pymongo_migrate_is_a_template_too_and_a_merge_is_none(tmp_path: Path) -> None:
+    """
+    a -- b -- d    d merges, and does nothing
+     └-- c ---┘
+    """
+    empty = {id_: one(id_, parent).replace("reversible = True\n", "") for id_, parent in PARENTS.items()}
+    merge = empty["d"].replace("down_revision = 'b'", "down_revision = ('b', 'c')")
+    files: dict[str, str | bytes] = {f"{id_}.py": text for id_, text in (empty | {"d": merge}).items()}
+    assert [each for each in where(pg(tmp_path, files)) if "H015" in each] == [f"{id_}.py:5 H015" for id_ in "abc"]
+    generate_migration_module_in_dir(tmp_path, "20240101000000_first")
+    found = linted([Service("docs", MONGO, "", tmp_path)])
+    assert "H015" in {finding.rule.code for finding in found.findings}
 
 
 def test_ids_of_different_lengths_are_compared_as_texts(tmp_path: Path) -> None:
@@ -237,6 +275,35 @@ def test_an_edit_may_be_ignored_with_a_reason(checkout: Path) -> None:
     report = pg(checkout / "service", {}, "main")
     assert where(report) == []
     assert [ignore.reason for _, ignore in report.ignored] == ["it never ran anywhere: it failed"]
+
+
+def test_what_is_wrong_with_old_files_is_left_out_and_counted(checkout: Path) -> None:
+    """b has an import, on main and here; d is ours and has one too."""
+    git(checkout, "checkout", "main")
+    rewrite(checkout, "b.py", one(B, A, more="if False:\n    import app.models"))
+    git(checkout, "commit", "-am", "an import")
+    git(checkout, "checkout", "-B", "ours")
+    rewrite(checkout, "d.py", one("20240104000000", C, more="if False:\n    import app.models"))
+    service = project(checkout / "service", {}, PG)
+    assert where(linted([service], ask_squawk=False)) == ["b.py:11 H011", "d.py:11 H011"]
+    report = linted([service], base="main", ask_squawk=False)
+    assert (where(report), report.left_out) == (["d.py:11 H011"], 1)
+    report = linted([service], base="main", old_files_too=True, ask_squawk=False)
+    assert (where(report), report.left_out) == (["b.py:11 H011", "d.py:11 H011"], 0)
+    rewrite(checkout, "b.py", one(B, A, more="if False:\n    import app.models  # a remark"))
+    assert against(checkout) == ["d.py:11 H011"]
+    rewrite(checkout, "b.py", one(B, A, "x = 1", more="if False:\n    import app.models"))
+    assert against(checkout) == ["b.py:7 H012", "b.py:11 H011", "d.py:11 H011"]
+
+
+def test_what_this_branch_breaks_in_old_files_is_told(checkout: Path) -> None:
+    """0.py, of ours, has the same id and parent as a.py, and the module that an old file imports is gone."""
+    git(checkout, "checkout", "main")
+    rewrite(checkout, "c.py", one(C, B, more="import module_that_is_gone"))
+    git(checkout, "commit", "-am", "an import")
+    git(checkout, "checkout", "-B", "ours")
+    rewrite(checkout, "0.py", one(A))
+    assert against(checkout) == ["a.py:3 H003", "c.py:10 P001"]
 
 
 def test_a_folder_that_the_base_does_not_have_has_nothing_to_compare(checkout: Path) -> None:
