@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = sorted((ROOT / "dataops" / "cli").glob("*.py"))
 ANSWERS = [*COMMANDS, ROOT / "dataops" / "show" / "json.py"]
 README = (ROOT / "README.md").read_text()
+MANUAL = (ROOT / "docs" / "commands.md").read_text()
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 JSON = (ROOT / "docs" / "json.md").read_text()
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -59,8 +61,8 @@ def section(text: str, heading: str) -> str:
 
 
 @pytest.mark.parametrize("path", LEAVES)
-def test_every_command_has_a_section_in_the_readme_with_an_example(path: str) -> None:
-    text = section(README, path)
+def test_every_command_has_a_section_with_an_example(path: str) -> None:
+    text = section(MANUAL, path)
     assert re.search(rf"^\$ .*\b{path}\b", text, re.MULTILINE)
 
 
@@ -74,10 +76,10 @@ SHARED = options(LEAVES["dataops plan"]) & options(LEAVES["dataops apply"]) - {"
 
 
 @pytest.mark.parametrize("path", LEAVES)
-def test_every_option_is_in_the_readme(path: str) -> None:
+def test_every_option_is_in_the_manual(path: str) -> None:
     """In the command's section, or above all of them where every command has it."""
-    before = section(README, "Commands").partition("\n### ")[0]
-    text = section(README, path)
+    before = MANUAL.partition("\n## ")[0]
+    text = section(MANUAL, path)
     for option in options(LEAVES[path]):
         where = before if option in SHARED else text
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", where), option
@@ -161,28 +163,28 @@ def table(text: str) -> dict[str, str]:
 
 
 def test_every_exit_code_is_in_both_tables() -> None:
-    for text in (section(README, "Exit codes"), section(OPERATIONS, "Exit codes in a Job")):
+    for text in (section(MANUAL, "Exit codes"), section(OPERATIONS, "Exit codes in a Job")):
         rows = table(text)
         assert {key for key in rows if key.isdigit()} == {str(code.value) for code in ExitCode}
         assert all(rows[str(code.value)] for code in ExitCode)
 
 
-def test_every_timeout_is_in_the_readme_with_its_default() -> None:
-    text = section(README, "Configuration")
+def test_every_timeout_is_in_the_manual_with_its_default() -> None:
+    text = CONFIGURATION
     units = {"s": 1.0, "m": 60.0, "": 1.0}
     found = dict(re.findall(r"^\| `(\w+)` \| (\d+[sm]?) \|", text, re.MULTILINE))
     told = {name: float(value.rstrip("sm")) * units[value.lstrip("0123456789")] for name, value in found.items()}
     assert told == dataclasses.asdict(Timeouts())
 
 
-def test_every_key_and_variable_of_the_configuration_is_in_the_readme() -> None:
-    text = section(README, "Configuration")
+def test_every_key_and_variable_of_the_configuration_is_in_the_manual() -> None:
+    text = CONFIGURATION
     source = "".join(path.read_text() for path in (ROOT / "dataops" / "config").glob("*.py"))
     for key in settings.SERVICE_KEYS | settings.OBSERVED_KEYS | settings.LINT_KEYS:
         assert re.search(rf"\b{key}\b", text), key
     prefixed = {f"MONGODB_{end}" for end in re.findall(r"\{prefix\}_([A-Z]+)\b", source)}
     ours = set(re.findall(r'"((?:DATAOPS|NO)_[A-Z_]+)"', "".join(path.read_text() for path in CODE)))
-    everywhere = text + section(README, "Commands").partition("\n### ")[0]
+    everywhere = text + MANUAL.partition("\n## ")[0]
     for variable in prefixed | ours | {"PG_CON", "API_KEYS_PG_CON", "NOTIFICATIONS_PG_CON", "VOUCHER_PG_CON"}:
         assert variable in everywhere, variable
 
@@ -190,11 +192,11 @@ def test_every_key_and_variable_of_the_configuration_is_in_the_readme() -> None:
 CODE = sorted((ROOT / "dataops").rglob("*.py"))
 
 
-def test_our_own_configuration_is_what_the_readme_says(tmp_path: Path) -> None:
-    """The paragraph in the README is one that is read without a complaint."""
+def test_our_own_configuration_is_what_the_manual_says(tmp_path: Path) -> None:
+    """The paragraph in docs/configuration.md is one that is read without a complaint."""
     from dataops import config
 
-    block = re.search(r"```toml\n(.*?)```", section(README, "Configuration"), re.DOTALL)
+    block = re.search(r"```toml\n(.*?)```", CONFIGURATION, re.DOTALL)
     assert block
     (tmp_path / "dataops.toml").write_text(block[1] + '\n[services.api]\nengine = "mongodb"\nfolder = "m"\n')
     (tmp_path / "m").mkdir()

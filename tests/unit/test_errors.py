@@ -1,4 +1,4 @@
-"""Every error is a class, a sentence and an exit code that README.md knows."""
+"""Every error is a class, a sentence and an exit code that docs/commands.md knows."""
 
 from __future__ import annotations
 

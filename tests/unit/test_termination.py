@@ -82,7 +82,7 @@ def test_where_nobody_made_the_file_nothing_is_written(tmp_path: Path, monkeypat
 def test_every_exit_code_means_something() -> None:
     meanings = [code.meaning for code in ExitCode]
     assert len(set(meanings)) == len(ExitCode)
-    readme = (ROOT / "README.md").read_text()
+    readme = (ROOT / "docs" / "commands.md").read_text()
     for code in ExitCode:
         row = re.search(rf"^\| {code.value} \| (.*) \|$", readme, re.MULTILINE)
         assert row
