@@ -37,7 +37,7 @@ import inspect
 
 
 class ExitCode(enum.IntEnum):
-    """The exit code of the process. It never changes its meaning, and is the same number in `--json`. See docs/commands.md."""
+    """The exit code of the process, also in `--json`. It never changes its meaning. See docs/commands.md."""
 
     OK = 0
     FAILED = 1

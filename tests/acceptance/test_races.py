@@ -68,7 +68,7 @@ def test_a_second_apply_waits_for_the_first_and_finds_nothing_left(two: Project,
             two.go("middle")
             assert ended(first).code == 0
             answer = ended(second)
-    assert (answer.code, "nothing applied" in answer.stdout) == (0, True)
+    assert (answer.code, "nothing to apply" in answer.stderr) == (0, True)
 
 
 @pytest.mark.parametrize("service", ["shop", "bank"])

@@ -81,7 +81,7 @@ def test_a_mongodb_user_without_rights_is_told_so(project: Project, mongo_with_p
         ("mongodb://127.0.0.1/x?tls=true&tlsCAFile=/nothing.pem", "/nothing.pem"),
         ("mongodb://127.0.0.1:99999/x", "not a valid"),
         ("postgres://127.0.0.1/x?sslmode=maybe", "sslmode"),
-        ("postgres://127.0.0.1/x?sslmod=require", "not a valid"),
+        ("postgres://127.0.0.1/x?sslmod=require", "the parameter sslmod"),
         ("postgres://127.0.0.1:99999/x", "port"),
         ("mysql://127.0.0.1/x", "has to begin with"),
     ],
