@@ -27,8 +27,7 @@ _SEPARATORS = {"space": " ", "newline": "\n", "os": os.pathsep, ":": ":", ";": "
 class AlembicIni:
     """One section of one alembic.ini. `versions` are the folders of the files, and `recursive` says: those in them too.
 
-    `sys_path` comes first in Python's own path while files run. `file_template` and `timezone` are for new files, ""
-    where they are not given.
+    `sys_path` comes first in Python's own path while files run.
     """
 
     path: Path
@@ -36,8 +35,6 @@ class AlembicIni:
     versions: tuple[Path, ...] = ()
     recursive: bool = False
     sys_path: tuple[Path, ...] = ()
-    file_template: str = ""
-    timezone: str = ""
 
 
 def find(folder: Path, top: Path) -> AlembicIni | None:
@@ -172,8 +169,6 @@ def _made(path: Path, section: str, values: Mapping[str, Any], folder: Path) -> 
         versions=resolved("version_locations", _LEGACY) or (folder / "versions",),
         recursive=recursive if isinstance(recursive, bool) else str(recursive).lower() in ("true", "1", "yes", "on"),
         sys_path=resolved("prepend_sys_path", _LEGACY_PATHS),
-        file_template=str(values.get("file_template") or ""),
-        timezone=str(values.get("timezone") or ""),
     )
 
 

@@ -173,7 +173,7 @@ class _Listener:
 
 
 def stamp(connection: psycopg.Connection[DictRow], ours: OurTables, heads: Sequence[str]) -> None:
-    """Set the record to these revisions in the caller's transaction. None means that nothing is applied."""
+    """Set the record to these revisions in the caller's transaction; without any, nothing is applied."""
     constraint = quoted(f"{ours.record.name}_pkc").replace("%", "%%")
     ours.execute(
         connection,
