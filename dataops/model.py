@@ -6,6 +6,7 @@ Nothing here does I/O. The words are those of the table in docs/architecture.md.
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -47,11 +48,24 @@ class Ahead(enum.Enum):
 
 
 @dataclass(frozen=True)
+class Pinned:
+    """A file of the project that a migration names in `depends`: its name there, and where it is.
+
+    `digest` is the SHA-256 of its code, or of its bytes where it is not Python; None when there is no such file.
+    """
+
+    name: str
+    path: Path
+    digest: str | None
+
+
+@dataclass(frozen=True)
 class Migration:
     """One migration file. Its text is analysed only when somebody asks for a fact, and only once.
 
     `parents` are the ids of the migrations that it comes after: none for a first one, several for one that joins
-    branches. `needs` are others that have to be applied before it (Alembic's `depends_on`).
+    branches. `needs` are others that have to be applied before it (Alembic's `depends_on`). `pinned` are the files that
+    it names in `depends`: an edit of one of them is an edit of the migration.
     """
 
     id: str
@@ -60,6 +74,7 @@ class Migration:
     kind: Kind
     text: bytes = field(repr=False)
     needs: tuple[str, ...] = ()
+    pinned: tuple[Pinned, ...] = ()
 
     @property
     def parent(self) -> str | None:
@@ -68,8 +83,8 @@ class Migration:
 
     @cached_property
     def raw_checksum(self) -> str:
-        """SHA-256 of the bytes of the file."""
-        return source.raw_checksum(self.text)
+        """SHA-256 of the bytes of the file, and of what it pins."""
+        return self._with_pinned(source.raw_checksum(self.text))
 
     @cached_property
     def facts(self) -> source.Facts:
@@ -81,11 +96,15 @@ class Migration:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 of the code without comments, docstrings and formatting. Raises BrokenFile."""
+        """SHA-256 of the code without comments, docstrings and formatting, and of what it pins. Raises BrokenFile."""
         try:
-            return source.semantic_checksum(self.text)
+            return self._with_pinned(source.semantic_checksum(self.text))
         except source.Unreadable as error:
             raise broken(self.path, error) from error
+
+    def _with_pinned(self, checksum: str) -> str:
+        pinned = "".join(f"\n{one.digest} {one.name}" for one in self.pinned)
+        return hashlib.sha256((checksum + pinned).encode()).hexdigest() if pinned else checksum
 
     @property
     def title(self) -> str:
@@ -144,7 +163,7 @@ class Service:
     objects that the application makes, so that they count as no difference. With `onto_existing`, the first apply may
     find a database that is not empty. `aliases` is what adopt.toml says, by tool. `alembic` is the section of an
     alembic.ini that has this folder as its script location. `renamed_record` is the native record's name where
-    dataops.toml gives it another one than usual.
+    dataops.toml gives it another one than usual. `top` is the folder of dataops.toml.
     """
 
     name: str
@@ -167,6 +186,7 @@ class Service:
     aliases: Mapping[str, ToolAliases] = field(default_factory=dict, repr=False, hash=False)
     alembic: AlembicIni | None = None
     renamed_record: str = ""
+    top: Path = Path()
 
     @property
     def record(self) -> str:
@@ -227,9 +247,16 @@ ENDS_HALF_DONE = "it ends a step that was half done the other way"
 """The reason of a *started* or *failed* entry: the record showed what this step brings about before it began."""
 
 
+Imports = tuple[tuple[str, str], ...]
+"""The project's own files that a migration imports, each with the digest of its code: (name, digest), by name."""
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One line of a journal. The database fills in `seq`, and `at` by its own clock."""
+    """One line of a journal. The database fills in `seq`, and `at` by its own clock.
+
+    `imports` is known for an apply that succeeded, and only in a journal that has room for it.
+    """
 
     run: str
     migration: str
@@ -245,6 +272,7 @@ class Entry:
     raw_checksum: str = ""
     error: str = ""
     reason: str = ""
+    imports: Imports = ()
 
     @property
     def is_open(self) -> bool:
@@ -280,6 +308,7 @@ class Author:
         seconds: float | None = None,
         error: str = "",
         reason: str = "",
+        imports: Imports = (),
     ) -> Entry:
         """A journal entry about this migration, by this author."""
         return Entry(
@@ -295,6 +324,7 @@ class Author:
             raw_checksum=migration.raw_checksum,
             error=error,
             reason=reason,
+            imports=imports,
         )
 
 
@@ -313,6 +343,7 @@ class AppliedMigration:
     run: str | None = None
     adopted: str = ""
     author: str = ""
+    imports: Imports = ()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import ast
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +81,20 @@ def needs(source: bytes) -> tuple[str, ...]:
     return named
 
 
+def depends(source: bytes) -> tuple[str, ...]:
+    """The project's own files that a migration names in `depends`, so that they are part of it. Raises Unreadable."""
+    if not _DEPENDS.search(source):
+        return ()
+    found = constants(parse(source)).get("depends")
+    named = (found,) if isinstance(found, str) else found
+    if not isinstance(named, list | tuple) or not all(isinstance(one, str) and one for one in named):
+        raise Unreadable('depends has to be a list of files, for example depends = ["shop/db/helper.py"]')
+    return tuple(named)
+
+
+_DEPENDS = re.compile(rb"^depends[ \t]*[:=]", re.MULTILINE)
+
+
 def labels(source: bytes) -> tuple[str, ...]:
     """The names that Alembic's `branch_labels` gives to a branch. Raises Unreadable."""
     if b"branch_labels" not in source:
@@ -146,6 +161,14 @@ def semantic_checksum(source: bytes) -> str:
     return digest.hexdigest()
 
 
+def digest(name: str, content: bytes) -> str:
+    """SHA-256 of the code of a file that migrations use; of its bytes, where it is not Python."""
+    if name.endswith(".py"):
+        with suppress(Unreadable):
+            return semantic_checksum(content)
+    return raw_checksum(content)
+
+
 def constants(tree: ast.Module) -> dict[str, Any]:
     """The literals that are assigned at the top level, by name. The last assignment counts, as in Python."""
     found: dict[str, Any] = {}
@@ -164,6 +187,32 @@ def constants(tree: ast.Module) -> dict[str, Any]:
                     found.pop(target.id, None)
     return found
 
+
+def imports(tree: ast.Module) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    """What a file imports, by line: the module, with a dot for each level of a relative import, and the names from it.
+
+    What only a type checker imports is left out.
+    """
+    hidden = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        if node in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name, ()) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, "." * node.level + (node.module or ""), tuple(alias.name for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__"):
+            named = node.args[0] if node.args else None
+            yield node.lineno, str(named.value) if isinstance(named, ast.Constant) else COMPUTED, ()
+
+
+COMPUTED = "what it computes at run time"
 
 _IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
 

@@ -26,7 +26,8 @@ ENDED_WELL = (JournalEvent.SUCCEEDED, JournalEvent.RESOLVED, JournalEvent.ADOPTE
 def to_fields(entry: Entry) -> dict[str, Any]:
     """The fields of an entry to store, without `seq` and `at`, which the database fills in.
 
-    Texts are stored with escapes for what no database takes: NUL and lone surrogates.
+    Texts are stored with escapes for what no database takes: NUL and lone surrogates. `imports` is a text as sha256sum
+    writes it, with a line for each file.
     """
     return {
         "run": entry.run,
@@ -41,6 +42,7 @@ def to_fields(entry: Entry) -> dict[str, Any]:
         "raw_checksum": entry.raw_checksum,
         "error": visible(entry.error),
         "reason": visible(entry.reason),
+        "imports": "".join(f"{digest}  {visible(name)}\n" for name, digest in entry.imports),
     }
 
 
@@ -57,7 +59,9 @@ def from_fields(stored: Mapping[str, Any]) -> Entry:
         redacted = {key: visible(redact(stored[key])) for key in ("error", "reason")}
         known = {key: value for key, value in stored.items() if key in _FIELDS}
         direction, event = Direction(stored["direction"]), JournalEvent(stored["event"])
-        return Entry(**{**known, **redacted, "direction": direction, "event": event})
+        lines = str(stored.get("imports") or "").splitlines()  # a journal of an earlier version has none
+        imports = tuple((name, digest) for digest, _, name in (line.partition("  ") for line in lines))
+        return Entry(**{**known, **redacted, "direction": direction, "event": event, "imports": imports})
     except (KeyError, TypeError, ValueError) as error:
         raise DatabaseAhead(
             f"entry {stored.get('seq')} of the journal was written by dataops {redact(str(stored.get('version')))}, "
@@ -96,7 +100,8 @@ class Journal:
             return AppliedMigration(id_, at)
         tool = adopted_from(entry.reason) if entry.event is JournalEvent.ADOPTED else ""
         checksums = (entry.checksum or None, entry.raw_checksum or None)
-        return AppliedMigration(id_, entry.at, *checksums, entry.run, tool, f"{entry.actor}@{entry.host}")
+        author = f"{entry.actor}@{entry.host}"
+        return AppliedMigration(id_, entry.at, *checksums, entry.run, tool, author, entry.imports)
 
 
 @dataclass(frozen=True)

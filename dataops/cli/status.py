@@ -47,6 +47,7 @@ def status_command(
         return code
     drawn = [tables.status_row(one.service.name, one.state, one.problem) for one in looks]
     session.console.table(tables.STATUS_HEADERS, [row for row, _ in drawn], [style for _, style in drawn])
+    session.console.messages([(line, "") for line in tables.imports_lines(looks)] if session.verbose else [])
     for one in looks:
         if one.wrong is not None:
             session.console.error(one.wrong)

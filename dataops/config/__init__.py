@@ -111,7 +111,7 @@ def _service(settings: ServiceSettings, url: str, record: str, *, with_files: bo
     with_files = with_files and not settings.observe
     reads_ini = settings.kind.format is kinds.ALEMBIC and not settings.observe
     ini = alembicini.find(folder, settings.top) if reads_ini else None
-    migrations = chain.load(name, settings.kind, folder, ini) if with_files else ()
+    migrations = chain.load(name, settings.kind, folder, ini, settings.top) if with_files else ()
     known_as = aliases.load(name, folder, migrations) if with_files else {}
     for tool in known_as:
         toml.one_of(match.TOOLS, tool, f"{folder / aliases.ADOPT_FILE}")
@@ -134,6 +134,7 @@ def _service(settings: ServiceSettings, url: str, record: str, *, with_files: bo
         aliases=known_as,
         alembic=ini,
         renamed_record=record,
+        top=settings.top,
     )
 
 

@@ -16,16 +16,21 @@ from dataops import source
 from dataops.alembicini import AlembicIni
 from dataops.errors import BrokenFile, ConfigError, HistoryError
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE, FileFormat, Kind
-from dataops.model import Migration, broken
+from dataops.model import Migration, Pinned, broken
 from dataops.redaction import redact
 from dataops.text import near, on_one_line
 
 
-def load(service: str, kind: Kind, folder: Path, ini: AlembicIni | None = None) -> tuple[Migration, ...]:
-    """The migrations of a service, oldest first. Raises HistoryError, BrokenFile and ConfigError."""
+def load(
+    service: str, kind: Kind, folder: Path, ini: AlembicIni | None = None, top: Path = Path()
+) -> tuple[Migration, ...]:
+    """The migrations of a service, oldest first. What they name in `depends` is looked for in `top`.
+
+    Raises HistoryError, BrokenFile and ConfigError.
+    """
     found: dict[str, Migration] = {}
     for path in paths(service, kind, folder, ini):
-        migration = read(service, kind, path)
+        migration = read(service, kind, path, top)
         other = found.setdefault(migration.id, migration)
         if other is not migration:
             raise HistoryError(
@@ -87,9 +92,15 @@ def is_migration(name: str) -> bool:
     return name.endswith(".py") and not name.startswith(("__", "."))
 
 
-def read(service: str, kind: Kind, path: Path) -> Migration:
-    """Read one file, and none of the others. Raises BrokenFile."""
+def read(service: str, kind: Kind, path: Path, top: Path = Path()) -> Migration:
+    """Read one migration file, and what it names in `depends`. Raises BrokenFile."""
     migration = _READERS[kind.format](service, kind, path)
+    try:
+        named = source.depends(migration.text)
+    except source.Unreadable as error:
+        raise broken(path, error, service) from error
+    if named:
+        migration = replace(migration, pinned=tuple(_pinned(top, name) for name in named))
     if on_one_line(migration.id) != migration.id:
         raise BrokenFile(
             f"{path}: its id has a character that cannot be seen or stored: {on_one_line(migration.id)}",
@@ -97,6 +108,14 @@ def read(service: str, kind: Kind, path: Path) -> Migration:
             hint="use letters, digits, - and _",
         )
     return migration
+
+
+def _pinned(top: Path, name: str) -> Pinned:
+    path = top / name
+    try:
+        return Pinned(name, path, source.digest(name, path.read_bytes()) if path.is_file() else None)
+    except OSError:  # nobody may read it
+        return Pinned(name, path, None)
 
 
 def _identity(service: str, path: Path, text: bytes, written: FileFormat) -> tuple[str | None, object]:

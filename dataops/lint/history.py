@@ -17,10 +17,10 @@ from pathlib import Path
 
 from dataops import source
 from dataops.errors import BrokenFile, DataopsError, UsageError
-from dataops.files import chain
+from dataops.files import chain, imports
 from dataops.kinds import ALEMBIC
 from dataops.lint.rules import RULES, Finding
-from dataops.model import Migration, Service
+from dataops.model import Migration, Pinned, Service
 from dataops.redaction import redact
 from dataops.text import near
 
@@ -53,7 +53,7 @@ def read(service: Service) -> Read:
         try:
             texts[path] = path.read_bytes()
             source.parse(texts[path])
-            migrations.append(chain.read(service.name, service.kind, path))
+            migrations.append(chain.read(service.name, service.kind, path, service.top))
         except source.Unreadable as error:
             broken.append(Finding(RULES["H001"], path, error.line or 1, str(error), service.name))
         except OSError as error:
@@ -118,8 +118,13 @@ def each(read: Read) -> Iterator[Finding]:
                 yield _at_identity(read, "H016", migration, message)
             if refused := sorted({*migration.id} & {*REFUSED_IN_IDS}):
                 yield _at_identity(read, "H017", migration, f"{migration.id} has {' '.join(refused)} in it")
-        for line, module in _imports(tree):
-            if module.partition(".")[0] not in LIBRARIES | sys.stdlib_module_names:
+        for pinned in migration.pinned:
+            if pinned.digest is None:
+                message = f"depends names {redact(pinned.name)}, and there is no such file in {read.service.top}"
+                yield Finding(RULES["H018"], migration.path, _line_of(tree, "depends"), message, read.service.name)
+        sure = imports.pinned_modules(read.service, migration)
+        for line, module, _ in source.imports(tree):
+            if module.partition(".")[0] not in LIBRARIES | sys.stdlib_module_names and module not in sure:
                 message = f"it imports {redact(module)}: the migration changes when that does"
                 yield Finding(RULES["H011"], migration.path, line, message, read.service.name)
 
@@ -207,26 +212,6 @@ def _line_of(tree: ast.Module, *names: str) -> int:
     return 1
 
 
-def _imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    hidden = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for statement in node.body
-        for inner in ast.walk(statement)
-    }
-    for node in ast.walk(tree):
-        if node in hidden:
-            continue
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.lineno, "." * node.level + (node.module or "")
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__"):
-            named = node.args[0] if node.args else None
-            yield node.lineno, str(named.value) if isinstance(named, ast.Constant) else "what it computes at run time"
-
-
 # ---- compared with the base
 
 
@@ -280,6 +265,11 @@ class Base:
             at = end + 2 + size
         return found
 
+    def pinned(self, top: Path, name: str, *, newest: bool) -> Pinned:
+        """A file that a migration names in `depends`, as it is in the base."""
+        content = self._git("show", f"{self.revision if newest else self._parted}:./{name}", place=top)
+        return Pinned(name, top / name, None if content is None else source.digest(name, content))
+
     def _git(self, *arguments: str, given: bytes = b"", place: Path | None = None) -> bytes | None:
         done = subprocess.run(
             ["git", "-C", str(place or self._place), *arguments],
@@ -308,11 +298,7 @@ def against(read: Read, base: Base) -> Compared:
     service = read.service
     places = chain.places_of(service.kind, service.folder, service.alembic)
     stood, news = (
-        {
-            id_: old
-            for place in places
-            for id_, old in _migrations(service, place, base.texts(place, newest=newest)).items()
-        }
+        {id_: old for place in places for id_, old in _migrations(service, place, base, newest=newest).items()}
         for newest in (False, True)
     )
     unchanged = {
@@ -334,7 +320,9 @@ def _differences(
         now = ours.get(id_)
         if now is not None and not _same(old, now):
             line = _first_difference(old.text, now.text)
-            message = f"its code is not what {base.revision} has: {id_} may be applied already"
+            helpers = {one.name for one in now.pinned} & {one.name for one in {*old.pinned} ^ {*now.pinned}}
+            what = f"{', '.join(map(redact, sorted(helpers)))}, which it depends on," if helpers else "its code"
+            message = f"{what} is not what {base.revision} has: {id_} may be applied already"
             yield Finding(RULES["H012"], now.path, line, message, service.name)
         elif now is None and old.path.name not in broken:
             message = f"{id_} is in {base.revision}: {old.path.name} was removed or renamed"
@@ -350,13 +338,14 @@ def _differences(
                 yield _at_identity(read, "H014", migration, message)
 
 
-def _migrations(service: Service, place: Path, texts: dict[str, bytes]) -> dict[str, Migration]:
+def _migrations(service: Service, place: Path, base: Base, *, newest: bool) -> dict[str, Migration]:
     """The migrations that can be read; the others cannot be compared with ours."""
     found = {}
     written = service.kind.format
-    for name, text in texts.items():
+    for name, text in base.texts(place, newest=newest).items():
         try:
             source.parse(text)
+            pinned = tuple(base.pinned(service.top, one, newest=newest) for one in source.depends(text))
             id_, named = source.identity(text, (written.id_variable, written.parent_variable))
         except source.Unreadable:
             continue
@@ -365,13 +354,13 @@ def _migrations(service: Service, place: Path, texts: dict[str, bytes]) -> dict[
             id_ = path.stem
         parents = (named,) if isinstance(named, str) else tuple(named or ())
         if id_ is not None:
-            found[id_] = Migration(id_, parents, path, service.kind, text)
+            found[id_] = Migration(id_, parents, path, service.kind, text, pinned=pinned)
     return found
 
 
 def _same(old: Migration, new: Migration) -> bool:
     try:
-        return old.text == new.text or old.checksum == new.checksum
+        return old.raw_checksum == new.raw_checksum or old.checksum == new.checksum
     except BrokenFile:  # nested too deeply
         return False
 

@@ -20,6 +20,7 @@ from dataops.errors import (
 )
 from dataops.model import Ahead, AppliedMigration, Migration, Service, State
 from dataops.othertools import drift
+from dataops.redaction import redact
 
 _SHOWN = 5
 _LIKE_A_RECORD = re.compile(r"migrat|change_?log|schema_(version|history|info)|evolution|db_version", re.IGNORECASE)
@@ -35,6 +36,8 @@ def check(state: State) -> None:
     _refuse_ahead(state)
     _refuse_gap(state)
     _refuse_disagreement(state)
+    for migration in state.service.migrations:
+        _refuse_unpinned(state.service, migration)
     for applied in state.applied:
         refuse_edited(state.service, applied)
 
@@ -113,14 +116,26 @@ def _in_a_fork(state: State) -> OutOfOrder:
     )
 
 
+def _refuse_unpinned(service: Service, migration: Migration) -> None:
+    missing = [pinned.name for pinned in migration.pinned if pinned.digest is None]
+    if missing:
+        raise BrokenFile(
+            f"{migration.path}: depends names {redact(missing[0])}, and there is no such file in {service.top}",
+            service=service.name,
+            migration=migration.id,
+            hint="put that file back, or correct the path: it begins at the folder of dataops.toml",
+        )
+
+
 def refuse_edited(service: Service, applied: AppliedMigration) -> None:
     """Raise EditedAfterApply when the file's code is not the code that was applied."""
     migration = service.by_id[applied.id]
     if applied.checksum is None or applied.raw_checksum == migration.raw_checksum:
         return
     if checksum_of(service, migration) != applied.checksum:
+        also = f" (or {', '.join(redact(one.name) for one in migration.pinned)}, which it depends on)"
         raise EditedAfterApply(
-            f"{migration.path} was edited after it had been applied",
+            f"{migration.path}{also if migration.pinned else ''} was edited after it had been applied",
             service=service.name,
             migration=migration.id,
         )

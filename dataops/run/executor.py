@@ -33,6 +33,7 @@ from dataops.events import (
     StepStarted,
     StillRunning,
 )
+from dataops.files import imports
 from dataops.model import (
     HALF_DONE,
     Author,
@@ -242,6 +243,7 @@ class _Execution:
         locked.write(self._author.entry(step.migration, step.direction, JournalEvent.STARTED, reason=step.start_reason))
         self._emit(StepStarted(step.service, step))
         running = self._running[step.service] = _Running(step)
+        imported = imports.recorded(locked.database.service, step)  # before the file can take as long as it takes
 
         def report(count: int, total: int | None, unit: str) -> None:
             running.done, running.total, running.unit = count, total, unit
@@ -249,7 +251,9 @@ class _Execution:
 
         def end() -> Entry:
             seconds = running.stopwatch.seconds
-            return self._author.entry(step.migration, step.direction, JournalEvent.SUCCEEDED, seconds=seconds)
+            return self._author.entry(
+                step.migration, step.direction, JournalEvent.SUCCEEDED, seconds=seconds, imports=imported
+            )
 
         try:
             with reporting(report):

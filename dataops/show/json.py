@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dataops.errors import DataopsError
+from dataops.files import imports
 from dataops.model import Entry, Migration, Plan, Rendering, Result, State, Step
 from dataops.othertools import drift, examine, watch
 from dataops.planning import planner, recovery
@@ -145,6 +146,7 @@ def status_of(name: str, state: State | DataopsError, problem: DataopsError | No
         "locked_by": str(state.holder) if state.holder else None,
         "record": state.elsewhere or None,
         "warnings": list(state.warnings),
+        "imports_changed": {file: list(ids) for file, ids in imports.changed(state).items()},
         "problem": error(problem)["error"] if problem else None,
         "foreign": [_foreign(state, record) for record in state.tool_records],
     }

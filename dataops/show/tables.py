@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from dataops.errors import DataopsError
+from dataops.files import imports
 from dataops.model import Entry, JournalEvent, State
 from dataops.othertools import drift, watch
 from dataops.planning import recovery
+from dataops.show.reports import Look
 from dataops.stash.entry import StashEntry
 from dataops.text import counted
 
@@ -91,6 +93,19 @@ def _condition_style(text: str) -> str:
     if text.startswith("up to date") and ";" not in text:
         return "green"
     return "yellow" if text.endswith("pending") and "," not in text else "bold yellow"
+
+
+def imports_lines(looks: Iterable[Look]) -> Iterator[str]:
+    """For each service: which of the project's own files are other ones than its migrations imported when applied."""
+    for one in looks:
+        found = imports.changed(one.state) if isinstance(one.state, State) else {}
+        files = [f"{name} ({counted(len(ids), 'migration')})" for name, ids in found.items()]
+        if files:
+            more = f" and {len(files) - _FILES} more" if len(files) > _FILES else ""
+            yield f"{one.service.name}: imports changed since: {', '.join(files[:_FILES])}{more}"
+
+
+_FILES = 8
 
 
 def history_rows(entries: Iterable[tuple[str, Entry]]) -> list[list[str]]:

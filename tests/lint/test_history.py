@@ -80,6 +80,7 @@ def test_only_two_times_can_be_compared(tmp_path: Path, parent: str) -> None:
         ({"c.py": one(C, B, "op.execute('SELECT 1')", "op.execute('')")}, ["c.py:8 H015"]),
         ({"x.py": one("a" * 33, C)}, ["x.py:3 H016"]),
         ({"x.py": one("add-a@b+c:d", C)}, ["x.py:3 H017"]),
+        ({"c.py": one(C, B, more="depends = ['nowhere.sql']\n")}, ["c.py:10 H018"]),
         ({"c.py": one(C, B, more="import app.models\n")}, ["c.py:10 H011"]),
         ({"c.py": one(C, B, "from ..app import models")}, ["c.py:7 H011"]),
         ({"c.py": one(C, B, down="import importlib; importlib.import_module('app.models')")}, ["c.py:9 H011"]),

@@ -90,10 +90,24 @@ def test_a_service_is_a_paragraph(tmp_path: Path) -> None:
     path = project(tmp_path, toml)
     environ = {"MONGODB_CON": "mongodb://db/galoy", "V": "postgresql://db/voucher"}
     api = Service(
-        "api", MONGODB, environ["MONGODB_CON"], tmp_path / "mongo", depends_on=("voucher",), ahead=Ahead.ALLOW
+        "api",
+        MONGODB,
+        environ["MONGODB_CON"],
+        tmp_path / "mongo",
+        depends_on=("voucher",),
+        ahead=Ahead.ALLOW,
+        top=tmp_path,
     )
     timeouts = Timeouts(connect=0.5, lock=120, table_lock=3, statement=3600, lease=1.5)
-    voucher = Service("voucher", POSTGRESQL, environ["V"], tmp_path / "pg", timeouts=timeouts, session_pooler=True)
+    voucher = Service(
+        "voucher",
+        POSTGRESQL,
+        environ["V"],
+        tmp_path / "pg",
+        timeouts=timeouts,
+        session_pooler=True,
+        top=tmp_path,
+    )
     found = config.load(path, environ=environ)
     assert found == config.Config(path, (api, voucher), ("api", "voucher"), found.variables)
     assert {"V", "V_FILE", "PG_CON", "MONGODB_CON", "MONGODB_PASSWORD_FILE"} <= found.variables
@@ -789,6 +803,7 @@ def test_an_observed_service_has_a_tool_and_no_folder(tmp_path: Path) -> None:
         observe="pop",
         expect="2023",
         timeouts=Timeouts(connect=1),
+        top=tmp_path,
     )
 
 

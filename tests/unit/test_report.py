@@ -190,6 +190,7 @@ def test_the_status_of_a_service() -> None:
         "locked_by": None,
         "record": None,
         "warnings": [],
+        "imports_changed": {},
         "problem": {"kind": "DatabaseAhead", "message": "no", "hint": "h", "service": "voucher", "migration": "b"},
         "foreign": [],
     }

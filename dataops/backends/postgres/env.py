@@ -30,6 +30,7 @@ from dataops.backends.postgres.recording import Recorder
 from dataops.backends.postgres.tables import JOURNAL_NAME, OWN_SCHEMA, Table
 from dataops.durations import Stopwatch
 from dataops.errors import DataopsError
+from dataops.files import imports
 from dataops.model import HALF_DONE, Author, Direction, Entry, JournalEvent, Service, State, Step
 from dataops.planning import checks
 from dataops.redaction import traceback_of
@@ -139,11 +140,14 @@ def _run(locked: PostgresLocked, service: Service, author: Author, revision: Any
     """One step, as `dataops apply` runs it, journalled before and after. Raises CommandError, and prints why."""
     id_ = (revision.to_revisions if revision.is_upgrade else revision.from_revisions)[0]
     step = Step(service.name, service.by_id[id_], Direction.APPLY if revision.is_upgrade else Direction.ROLLBACK)
+    imported = imports.recorded(service, step)
     stopwatch = Stopwatch()
 
     def entry(event: JournalEvent, error: str = "", reason: str = "") -> Entry:
-        seconds = stopwatch.seconds
-        return author.entry(step.migration, step.direction, event, seconds=seconds, error=error, reason=reason)
+        seconds, known = stopwatch.seconds, imported if event is JournalEvent.SUCCEEDED else ()
+        return author.entry(
+            step.migration, step.direction, event, seconds=seconds, error=error, reason=reason, imports=known
+        )
 
     locked.write(author.entry(step.migration, step.direction, JournalEvent.STARTED, reason=step.start_reason))
     try:

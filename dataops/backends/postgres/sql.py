@@ -121,9 +121,10 @@ ENTRY = (
 
 LAST = f"SELECT {ENTRY} FROM {{journal}} ORDER BY seq DESC LIMIT 1"
 
+# A journal that an earlier version has made may have no column `imports`, and is read all the same.
 ENDED_WELL = f"""
-SELECT DISTINCT ON (migration) {ENTRY}
-  FROM {{journal}}
+SELECT DISTINCT ON (migration) {ENTRY}, pg_catalog.to_jsonb(entry) ->> 'imports' AS imports
+  FROM {{journal}} AS entry
  WHERE event IN ('succeeded', 'resolved', 'adopted')
  ORDER BY migration, seq DESC
 """
@@ -168,9 +169,9 @@ SELECT CASE objsubid WHEN 1 THEN
 
 WRITE = """
 INSERT INTO {journal}
-       (run, migration, direction, event, seconds, actor, host, version, checksum, raw_checksum, error, reason)
+       (run, migration, direction, event, seconds, actor, host, version, checksum, raw_checksum, error, reason{imports})
 VALUES (%(run)s, %(migration)s, %(direction)s, %(event)s, %(seconds)s, %(actor)s, %(host)s, %(version)s,
-        %(checksum)s, %(raw_checksum)s, %(error)s, %(reason)s)
+        %(checksum)s, %(raw_checksum)s, %(error)s, %(reason)s{values})
 """
 
 DELETE_MARK = """
@@ -207,6 +208,8 @@ JOURNAL_COMMENT = (
     "What dataops runs did here, append-only. Whether a migration is applied is said by the record, not by this."
 )
 
+ADD_IMPORTS = "ALTER TABLE {journal} ADD COLUMN IF NOT EXISTS imports text NOT NULL DEFAULT ''"
+
 CREATE_JOURNAL = """
 CREATE TABLE {journal} (
     seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -223,7 +226,8 @@ CREATE TABLE {journal} (
     checksum     text NOT NULL,
     raw_checksum text NOT NULL,
     error        text NOT NULL DEFAULT '',
-    reason       text NOT NULL DEFAULT ''
+    reason       text NOT NULL DEFAULT '',
+    imports      text NOT NULL DEFAULT ''
 );
 COMMENT ON COLUMN {journal}.seq IS 'Order of writing in this database';
 COMMENT ON COLUMN {journal}.run IS 'One invocation; the same id in every database it touched and in its logs';
@@ -242,4 +246,6 @@ COMMENT ON COLUMN {journal}.checksum IS 'SHA-256 of the migration''s code, witho
 COMMENT ON COLUMN {journal}.raw_checksum IS 'SHA-256 of the migration file''s bytes';
 COMMENT ON COLUMN {journal}.error IS 'What the server said when the step failed';
 COMMENT ON COLUMN {journal}.reason IS 'Why a person resolved or adopted';
+COMMENT ON COLUMN {journal}.imports IS
+    'The project''s own files that the migration imports, each after the SHA-256 of its code';
 """

@@ -28,9 +28,10 @@ OWN_SCHEMA = "dataops_history"
 """Not `dataops`: a role may be called so, and then the schema of that name is the first of its search_path ($user)."""
 
 _JOURNAL_COLUMNS = frozenset(re.findall(r"\w+", sql.ENTRY))
-OUR_COLUMNS = _JOURNAL_COLUMNS | {"version_num"}
+OUR_COLUMNS = _JOURNAL_COLUMNS | {"version_num", "imports"}
 _REMEMBERED = re.compile(r'Its record: "((?:[^"]|"")+)"\."((?:[^"]|"")+)"')
 _MOVE_SECONDS = 2
+_NO_IMPORTS = {"imports": "", "values": ""}
 
 
 @dataclass(frozen=True, order=True)
@@ -54,18 +55,20 @@ class OurTables:
     """The names of our tables in one database. Either table may not exist yet.
 
     `journal` is None when there is no journal yet, and the schema of `record` is "" when no schema of the search_path
-    exists.
+    exists. `keeps_imports`: the journal has the column `imports`, which one of an earlier version does not have.
     """
 
     record: Table
     journal: Table | None
     path: SearchPath = field(default_factory=SearchPath)
+    keeps_imports: bool = False
 
     def execute(self, cursor: Any, template: str, parameters: Any = ()) -> Any:
         """Execute a statement of `sql` that has {journal} or {record} in it, on a connection or a cursor of psycopg."""
         journal = self.journal.sql if self.journal is not None else ""
         # psycopg reads a % as the beginning of a parameter, also in a name.
         names = {"record": self.record.sql.replace("%", "%%"), "journal": journal.replace("%", "%%")}
+        names |= {"imports": ", imports", "values": ", %(imports)s"} if self.keeps_imports else _NO_IMPORTS
         return cursor.execute(template.format(**names).encode(), parameters)
 
 
@@ -77,6 +80,7 @@ class _Found:
     usable: bool
     readable: bool
     remembered: Table | None = None
+    keeps_imports: bool = False
 
 
 def find(connection: WatchedConnection, service: Service) -> OurTables:
@@ -107,7 +111,9 @@ def find(connection: WatchedConnection, service: Service) -> OurTables:
     journal = _journal_of(connection, service, record, records, journals, path.schemas)
     if journal is not None:
         _refuse_hidden(service, [journal, *([records[record]] if record in records else [])])
-    return replace(ours, record=record, journal=journal.table if journal else None)
+    if journal is None:
+        return replace(ours, record=record)
+    return replace(ours, record=record, journal=journal.table, keeps_imports=journal.keeps_imports)
 
 
 def _records(rows: Sequence[DictRow], name: str) -> Iterator[_Found]:
@@ -125,7 +131,8 @@ def _journals(rows: Sequence[DictRow], records: dict[Table, _Found], name: str) 
             remembered = beside if beside in records else None
             if said is not None:
                 remembered = Table(*(name.replace('""', '"') for name in said.groups()))
-            yield _Found(Table(row["schema"], row["name"]), row["usable"], row["readable"], remembered)
+            table, keeps_imports = Table(row["schema"], row["name"]), "imports" in row["columns"]
+            yield _Found(table, row["usable"], row["readable"], remembered, keeps_imports)
 
 
 def _refuse_hidden(service: Service, found: Sequence[_Found]) -> None:
@@ -244,6 +251,7 @@ def settle(
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {sql.quoted(found.record.schema)}".encode())
         if ours.journal is None:
             ours = _create(connection, ours)
+        ours = _widen_if_owner(connection, ours)
         try:
             with connection.transaction():
                 ours = _move(connection, ours)
@@ -269,10 +277,23 @@ def _create(connection: psycopg.Connection[DictRow], found: OurTables) -> OurTab
     schema = found.record.schema
     if row is not None:  # by a table of the application that only has the same name
         schema = _own_schema(connection, found)
-    made = replace(found, journal=Table(schema, JOURNAL_NAME))
+    made = replace(found, journal=Table(schema, JOURNAL_NAME), keeps_imports=True)
     made.execute(connection, sql.CREATE_JOURNAL)
     _remember(connection, made)
     return made
+
+
+def _widen_if_owner(connection: psycopg.Connection[DictRow], ours: OurTables) -> OurTables:
+    """Give a journal of an earlier version the column `imports`, where this user may. A later run does it otherwise."""
+    if ours.keeps_imports:
+        return ours
+    try:
+        with connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = '{_MOVE_SECONDS}s'".encode())
+            ours.execute(connection, sql.ADD_IMPORTS)
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
+        return ours
+    return replace(ours, keeps_imports=True)
 
 
 def _move(connection: psycopg.Connection[DictRow], found: OurTables) -> OurTables:
