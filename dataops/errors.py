@@ -146,7 +146,7 @@ class LockNotObtained(DataopsError):
     """Another run holds the migration lock."""
 
     exit_code = ExitCode.LOCKED
-    default_hint = "run again, or wait longer with --lock-timeout; docs/operations.md#a-held-lock"
+    default_hint = "run again, or wait longer with --lock-timeout; more: dataops docs operations a-held-lock"
 
 
 class WaitTimedOut(DataopsError):
@@ -213,7 +213,7 @@ class Refused(Unreachable):
 
     default_hint = (
         "a trigger, a policy, a limit or the version of this server forbids it; "
-        "docs/operations.md#a-server-that-refuses"
+        "more: dataops docs operations a-server-that-refuses"
     )
 
 
@@ -225,7 +225,9 @@ class NoSandbox(DataopsError):
     """The process in which migration files are looked at cannot be started."""
 
     exit_code = ExitCode.UNREACHABLE
-    default_hint = "may this user start processes, and is there memory for one? docs/operations.md#looking-at-files"
+    default_hint = (
+        "may this user start processes, and is there memory for one? dataops docs operations looking-at-files"
+    )
 
 
 class CannotWrite(DataopsError):

@@ -1,17 +1,69 @@
-"""The pages of docs/, which are in the wheel, so that commands can print from them without a network."""
+"""The pages of docs/ and the README, which are in the wheel, so that commands can print them without a network."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
+_INSIDE = _HERE / "docs"
+FRONT = "readme"
+"""The name of the README among the pages."""
 
 
 def page(name: str) -> str:
     """The text of docs/NAME. A wheel has the folder inside of the package, and a checkout beside it."""
-    inside = _HERE / "docs" / name
+    inside = _INSIDE / name
     return (inside if inside.is_file() else _HERE.parent / "docs" / name).read_text(encoding="utf-8")
+
+
+def read(name: str) -> str:
+    """The text of a page by its name, such as `operations`, or `readme`. Raises KeyError when there is no such page."""
+    if name not in names():
+        raise KeyError(name)
+    return _front() if name == FRONT else page(f"{name}.md")
+
+
+def names() -> list[str]:
+    """The names of all pages: the paths of their files in docs/, without the ending, and `readme`."""
+    folder = _INSIDE if _INSIDE.is_dir() else _HERE.parent / "docs"
+    found = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.md"))
+    return [FRONT, *(name for name in found if name.lower() != FRONT)]
+
+
+def index() -> list[tuple[str, str]]:
+    """The pages that a reader looks for, in the order of the README, each with what it is about in one line."""
+    return re.findall(r"^- \[docs/([\w/-]+)\.md\]\([^)]*\): (.*(?:\n  .*)*)$", _front(), re.MULTILINE)
+
+
+def _front() -> str:
+    inside = _INSIDE / "README.md"
+    return (inside if inside.is_file() else _HERE.parent / "README.md").read_text(encoding="utf-8")
+
+
+def anchor(heading: str) -> str:
+    """The anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower().strip()).replace(" ", "-")
+
+
+def headings(text: str) -> Iterator[tuple[int, int, str]]:
+    """The headings of a page: at which line, counted from 0, of which level, and their words."""
+    fenced = False
+    for at, line in enumerate(text.splitlines()):
+        fenced ^= line.lstrip().startswith("```")
+        if not fenced and (found := re.match(r"(#+) (.*)", line)):
+            yield at, len(found[1]), found[2]
+
+
+def part(text: str, wanted: str) -> str:
+    """A heading of a page, by its words or its anchor, with all that stands under it. Raises KeyError."""
+    found = list(headings(text))
+    for at, level, heading in found:
+        if wanted.lower() in (anchor(heading), heading.lower()):
+            end = next((line for line, other, _ in found if line > at and other <= level), None)
+            return "\n".join(text.splitlines()[at:end]).strip()
+    raise KeyError(wanted)
 
 
 def section(name: str, heading: str) -> str:
@@ -25,8 +77,8 @@ def section(name: str, heading: str) -> str:
 def row(name: str, heading: str, first: str) -> dict[str, str]:
     """The row of the table under a heading that begins with this cell: the names of the columns, and the cells."""
     lines = [line for line in section(name, heading).splitlines() if line.startswith("|")]
-    names, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
-    return next(dict(zip(names, cells, strict=True)) for cells in rows if cells[0] == first)
+    columns, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    return next(dict(zip(columns, cells, strict=True)) for cells in rows if cells[0] == first)
 
 
 def plain(text: str) -> str:
@@ -35,4 +87,23 @@ def plain(text: str) -> str:
     return re.sub(r"\*\*(\w+)\*\*", r"\1", re.sub(r"\A\*([^*]+)\*", r"\1", text))
 
 
-__all__ = ["page", "plain", "row", "section"]
+def plain_page(text: str) -> str:
+    """A page, or a part of one, as people read it in a terminal. What is in code blocks stays as it is."""
+    pieces = re.split(r"(^ *```.*?^ *```)", text, flags=re.MULTILINE | re.DOTALL)
+    return "".join(piece if at % 2 else plain(piece) for at, piece in enumerate(pieces))
+
+
+__all__ = [
+    "FRONT",
+    "anchor",
+    "headings",
+    "index",
+    "names",
+    "page",
+    "part",
+    "plain",
+    "plain_page",
+    "read",
+    "row",
+    "section",
+]

@@ -106,7 +106,7 @@ class Seeding:
 def _run(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("dataops_seed", path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise UsageError(f"{path} is not a Python file", hint="see docs/ci.md#prove")
+        raise UsageError(f"{path} is not a Python file", hint="dataops docs ci prove says what it has to have")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(Path.cwd()))
     try:
@@ -116,7 +116,9 @@ def _run(path: Path) -> ModuleType:
     finally:
         sys.path.remove(str(Path.cwd()))
     if not any(callable(getattr(module, name, None)) for name in ("seed", "seed_after")):
-        raise UsageError(f"{path} has neither seed() nor seed_after()", hint="see docs/ci.md#prove")
+        raise UsageError(
+            f"{path} has neither seed() nor seed_after()", hint="dataops docs ci prove says what it has to have"
+        )
     return module
 
 

@@ -12,7 +12,10 @@ from dataops.errors import Blocked
 
 MAX_AGE = 3600.0
 _SKEW = 60.0  # seconds by which the clock that dated the file may be ahead of ours
-_HINT = "make a backup that writes this file when it is complete, then run again; docs/operations.md#a-backup-first"
+_HINT = (
+    "make a backup that writes this file when it is complete, then run again; "
+    "more: dataops docs operations a-backup-first"
+)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ _FORMATS = ["text", *writers("lint")]
 def lint_command(
     session: Session, base: str | None, old_files_too: bool, form: str, out: Path | None, no_squawk: bool
 ) -> ExitCode:
-    """Find what is wrong with migration files (docs/rules.md). Exit 7 for an error, 4 if a file cannot run.
+    """Find what is wrong with migration files (dataops docs rules). Exit 7 for an error, 4 if a file cannot run.
 
     Needs no database.
 
@@ -71,7 +71,7 @@ def lint_command(
         session.console.answer(written)
         session.console.say(terminal.lint_summary(found))
     if found.findings:
-        session.console.say("what each means: dataops explain CODE; how to ignore one for a reason: docs/rules.md")
+        session.console.say("what each means: dataops explain CODE; how to ignore one for a reason: dataops docs rules")
     if base is None:
         session.console.say("not compared with what stands elsewhere: --base origin/main")
     if found.left_out:

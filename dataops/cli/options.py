@@ -78,7 +78,7 @@ def metrics_option(function: click.decorators.FC) -> click.decorators.FC:
         "--metrics-file",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Write metrics to FILE, for Prometheus' node exporter (docs/monitoring.md).",
+        help="Write metrics to FILE, for Prometheus' node exporter (dataops docs monitoring).",
     )(function)
 
 

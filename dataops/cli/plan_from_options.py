@@ -130,6 +130,6 @@ def _unharmful(step: Step, rendering: Rendering) -> Rendering:
             f"{step.migration.path.name} changes what dataops keeps in the database: {rendering.harms[0]}",
             service=step.service,
             migration=step.migration.id,
-            hint="take it out of the file; docs/operations.md#a-file-that-changes-our-tables",
+            hint="take it out of the file; more: dataops docs operations a-file-that-changes-our-tables",
         )
     return rendering

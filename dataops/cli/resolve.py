@@ -27,7 +27,7 @@ def resolve_command(session: Session, step: str, applied: bool | None, reason: s
       dataops resolve docs/20220310000000-add-owner --applied --reason "index is there, checked by hand"
     """
     if applied is None:
-        raise UsageError("say which: --applied or --not-applied", hint="docs/operations.md#an-interrupted-step")
+        raise UsageError("say which: --applied or --not-applied", hint="dataops docs operations an-interrupted-step")
     if not reason.strip():
         raise UsageError("the reason is empty", hint="the next person will want to know")
     name, slash, rest = step.partition("/")

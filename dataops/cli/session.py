@@ -211,7 +211,7 @@ class _Group(_Worked, click.Group):
 
 
 COMMANDS = (
-    "adopt", "apply", "baseline", "dev", "explain", "history", "import", "init", "lint", "new", "plan", "prove",
+    "adopt", "apply", "baseline", "dev", "docs", "explain", "history", "import", "init", "lint", "new", "plan", "prove",
     "resolve", "rollback", "stash", "status", "wait",
 )  # fmt: skip
 """Every command; each is in the module of its name, and adds itself to `main_group` when that is imported.
@@ -259,7 +259,7 @@ def command(
                          help="The configuration; by default dataops.toml, here or in a folder above."),
             click.option("--env", "environment", envvar="DATAOPS_ENV", metavar="NAME",
                          help="Take the URLs from [environments.NAME] of the configuration."),
-            click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object (docs/json.md)."),
+            click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object (dataops docs json)."),
             click.option("--log-format", type=click.Choice(["text", "json", "tracing"]), default="text",
                          envvar="DATAOPS_LOG_FORMAT", help="The format of the messages on stderr."),
             click.option("-v", "--verbose", is_flag=True, help="Show everything."),

@@ -18,7 +18,7 @@ from dataops.redaction import redact
 from dataops.text import near
 
 FILE_NAME = "dataops.toml"
-MANUAL = "see docs/configuration.md"
+MANUAL = "see dataops docs configuration"
 
 _URL_KEYS = {"url_env", "env_prefix", "database"}
 SERVICE_KEYS = {

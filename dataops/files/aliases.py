@@ -14,7 +14,7 @@ from dataops.text import near
 from dataops.toolrecords import Alias, ToolAliases
 
 ADOPT_FILE = "adopt.toml"
-_MANUAL = "see docs/adopting.md#adopttoml"
+_MANUAL = "see dataops docs adopting adopttoml"
 _TOOL_FIELDS = {"extension": str, "retired": list, "migrations": dict}
 _ALIAS_FIELDS = {"name": str, "also": list, "description": str, "checksum": str, "earlier": list}
 _TYPES: Mapping[type, str] = {str: "text", list: "list of texts", dict: "table"}

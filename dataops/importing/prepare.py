@@ -125,7 +125,7 @@ def _with_more(service: Service, path: Path, more: str) -> str:
         raise BrokenFile(
             f"{path}: these tables cannot be added at its end: {error}",
             service=service.name,
-            hint="write its tables as docs/adopting.md shows, with [TOOL.migrations.ID]; nothing was written",
+            hint="write its tables as dataops docs adopting shows, with [TOOL.migrations.ID]; nothing was written",
         ) from error
     return text
 

@@ -86,7 +86,7 @@ _OURS = (
     Rule("F001", "it fails, whatever the database answers", "mend the file at that line", fails=True),
     Rule("I001", "an ignore gives no reason", "say why after the bracket: # dataops: ignore[M004] because ...",
          ignorable=False),
-    Rule("I002", "an ignore names a rule that does not exist", "docs/rules.md has all of them", ignorable=False),
+    Rule("I002", "an ignore names a rule that does not exist", "all of them: dataops docs rules", ignorable=False),
     Rule("I003", "an ignore ignores nothing", "remove it", Severity.WARNING, ignorable=False),
     Rule("I004", "an ignore cannot be understood", "write # dataops: ignore[M004] because ...", ignorable=False),
     Rule("M001", "it reads without a limit into memory",

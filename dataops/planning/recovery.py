@@ -197,7 +197,7 @@ def _refusal(state: State, half: HalfStep) -> InterruptedStep:
         what,
         service=state.service.name,
         migration=entry.migration,
-        hint=f"{hint}; docs/operations.md#an-interrupted-step",
+        hint=f"{hint}; more: dataops docs operations an-interrupted-step",
     )
 
 

@@ -160,7 +160,7 @@ def text_of(proposals: Sequence[Proposal], top: Path) -> str:
     """The content of dataops.toml."""
     return (
         "# Which databases there are. Each URL is in the environment variable that url_env names, or in the file that\n"
-        "# the variable with _FILE at its end names. All keys: docs/configuration.md.\n"
+        "# the variable with _FILE at its end names. All keys: dataops docs configuration.\n"
         + "".join("\n" + "\n".join(_paragraph(one, top)) + "\n" for one in proposals)
     )
 

@@ -87,7 +87,7 @@ def refuse_differences(service: Service, differences: Sequence[str], head: str) 
         service=service.name,
         migration=head,
         hint='mend the database, or accept them as they are: --accept-differences --reason "..."; '
-        "docs/adopting.md#differences",
+        "more: dataops docs adopting differences",
     )
 
 

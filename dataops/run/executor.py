@@ -373,7 +373,8 @@ def _what_is_left(step: Step, error: BaseException) -> tuple[str, str]:
             return left, ""
         return (
             left,
-            f"look at the database, then say which: {decisions(step.id)}; docs/operations.md#an-interrupted-step",
+            f"look at the database, then say which: {decisions(step.id)}; "
+            "more: dataops docs operations an-interrupted-step",
         )
     if isinstance(error, RolledBack):
         return f"The change was rolled back. {id_} is as it was before.", ""

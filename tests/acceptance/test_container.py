@@ -146,7 +146,7 @@ def test_without_a_new_backup_nothing_is_done(two: Project, tmp_path: Path, log:
         answer = two("apply", *asked)
         assert (answer.code, answer.json["error"]["kind"]) == (7, "Blocked")
         assert "no backup, nothing was done" in answer.json["error"]["message"]
-        assert "docs/operations.md#a-backup-first" in answer.json["error"]["hint"]
+        assert "dataops docs operations a-backup-first" in answer.json["error"]["hint"]
         assert log.read_text().startswith("exit 7: blocked by a policy\nerror: no backup, nothing was done")
     assert two("history").stdout == ""
     marker.write_text("backup-1")

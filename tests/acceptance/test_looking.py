@@ -359,7 +359,7 @@ def test_a_process_that_ends_before_it_begins_is_told_and_nothing_is_planned(
     answer = two(*command, "--service", service, env={"PYTHONPATH": str(broken)})
     assert (answer.code, "Traceback" in answer.stderr) == (10, False)
     assert "the process in which migration files are looked at has ended (exit 3)" in answer.stderr
-    assert "docs/operations.md#looking-at-files" in answer.stderr
+    assert "dataops docs operations looking-at-files" in answer.stderr
     if "--json" in command:
         assert answer.json["error"]["kind"] == "NoSandbox"
 

@@ -185,7 +185,7 @@ def test_a_role_that_may_not_create_a_schema_is_told_once_and_works(shop: Projec
         shop.env["SHOP_URL"] = url
         answer = done(shop, "apply", "--yes")
         assert answer.stderr.count("stays in a schema of the application") == 1
-        assert "docs/operations.md#rights" in answer.stderr
+        assert "dataops docs operations rights" in answer.stderr
         assert where(pg) == ["public.alembic_version", "public.dataops_journal"]
         assert shop("status", "--check").code == 0
         done(shop, "rollback", "--yes", "--steps", "1")
@@ -237,7 +237,7 @@ def test_who_could_not_read_the_journal_cannot_read_it_after_the_move(shop: Proj
     with role(pg, "nobody") as url:
         done(shop, "apply", "--yes")
         answer = shop("status", env={"SHOP_URL": url})
-        assert (answer.code, "docs/operations.md#rights" in answer.stderr) == (10, True)
+        assert (answer.code, "dataops docs operations rights" in answer.stderr) == (10, True)
         name = urlsplit(url).username
         assert pg.execute("SELECT has_schema_privilege(%s, 'dataops_history', 'USAGE')", [name]).fetchone() == (False,)
 
@@ -303,7 +303,7 @@ def test_an_older_version_that_wrote_a_second_journal_is_told(shop: Project, pg:
     for command in (["status"], ["apply", "--yes"], ["history"]):
         answer = shop(*command)
         assert (answer.code, "there are 2 journals for one record" in answer.stderr) == (4, True)
-        assert "docs/operations.md#two-journals" in answer.stderr
+        assert "dataops docs operations two-journals" in answer.stderr
     older.execute(pg, sql.WRITE, THEIR_ENTRY)
     section = OPERATIONS.read_text().partition("\n### Two journals\n")[2]
     pg.execute(section.partition("```sql\n")[2].partition("```")[0].encode())

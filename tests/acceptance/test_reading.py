@@ -120,7 +120,7 @@ def test_a_read_only_user_who_applies_is_told_about_rights_and_changes_nothing(g
     for service in ("shop", "bank"):
         answer = guarded("apply", "--yes", "--service", service, env=readers)
         assert answer.code == 10
-        assert "docs/operations.md#rights" in answer.stderr
+        assert "dataops docs operations rights" in answer.stderr
     assert (_postgres_snapshot(guarded.env["SHOP_URL"]), _mongo_snapshot(guarded.env["BANK_URL_CON"])) == before
     _drop_readers(guarded)
 

@@ -45,7 +45,7 @@ def test_a_postgresql_user_without_rights_is_told_so(two: Project, pg_url: str, 
         for command in COMMANDS:
             answer = two(*command, "--service", "shop", env={"SHOP_URL": url})
             assert (command, answer.code, "Traceback" in answer.stderr) == (command, 10, False)
-            assert "docs/operations.md#rights" in answer.stderr
+            assert "dataops docs operations rights" in answer.stderr
             assert "secret-of-nobody" not in answer.stdout + answer.stderr
     assert two("status", "--json", "--service", "shop").json["services"][0]["applied"] == 1
 

@@ -70,7 +70,7 @@ def test_plan_and_run_refuse_before_anything_is_changed(docs: Project, db: Datab
         answer = docs(*command)
         assert answer.code == 7
         assert "docs: 001: c " in answer.stderr
-        assert "docs/operations.md#what-a-stash-refuses" in answer.stderr
+        assert "dataops docs operations what-a-stash-refuses" in answer.stderr
     assert raw(db) == before
     assert not [name for name in db.list_collection_names() if name.startswith("dataops_stash")]
 

@@ -65,7 +65,7 @@ def test_something_wrong_is_7_and_every_file_is_told(place: Path, capsys: pytest
     shown = capsys.readouterr()
     assert told(shown.out) == WRONG
     assert shown.out.endswith("4 files, 4 errors\n")
-    assert "docs/rules.md" in shown.err
+    assert "dataops docs rules" in shown.err
     assert "loud" not in shown.out + shown.err
 
 

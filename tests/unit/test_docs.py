@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-from dataops import cli, events
+from dataops import cli, events, manual
 from dataops.backends.postgres import sql
 from dataops.config import Config, settings
 from dataops.errors import ExitCode, Unreachable
@@ -342,8 +342,40 @@ def test_every_hint_in_the_code_leads_somewhere() -> None:
         if path.is_file()
         for target in re.findall(r"(?:README\.md|CHANGELOG\.md|docs/[\w/.-]*?\w\.md)(?:#[\w-]+)?", path.read_text())
     }
-    assert "docs/operations.md#a-held-lock" in found
     assert {target: path for target, path in found.items() if broken(target, ROOT)} == {}
+
+
+def told_pages() -> Iterator[tuple[str, str]]:
+    """Every page, with its section or "", that a message, a help or a document tells a user to read."""
+    for path in [*CODE, *DOCUMENTS]:
+        yield from re.findall(
+            r"dataops docs ([a-z][\w/-]*\b)(?: ([a-z]+-[\w-]+|[a-z]+(?=[\"\n`;])))?", path.read_text()
+        )
+
+
+def test_every_page_that_a_message_names_can_be_printed() -> None:
+    told = set(told_pages())
+    assert {("operations", "a-held-lock"), ("operations", "rights"), ("configuration", "")} <= told
+    for name, heading in told:
+        assert not heading or manual.part(manual.read(name), heading), (name, heading)
+
+
+def test_messages_name_the_command_and_not_the_file() -> None:
+    """Who has installed a wheel has no docs/ to look into."""
+    for path in CODE:
+        tree = ast.parse(path.read_bytes())
+        documented = [
+            node for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        ]
+        said = {node for node in ast.walk(tree) if isinstance(node, ast.Constant)} - {node.value for node in documented}
+        assert not [node.value for node in said if re.search(r"docs/[\w-]+\.md", str(node.value))], path
+
+
+def test_every_page_is_in_the_list_that_the_command_prints() -> None:
+    listed = [name for name, _ in manual.index()]
+    mine = {name for name in manual.names() if not name.startswith(("adr/", "readme"))}
+    assert set(listed) == mine
+    assert len(listed) == len(mine)
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:

@@ -1,4 +1,4 @@
-"""`dataops explain`: what docs/ says of a rule or an exit code, also from a wheel."""
+"""`dataops docs` prints docs/, and `dataops explain` what it says of a rule or an exit code, also from a wheel."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_rule_of_squawk_has_its_page_there(capsys: pytest.CaptureFixture[str])
     ("arguments", "hint"),
     [
         (["M0100"], "M010"),
-        (["nothing"], "docs/rules.md"),
+        (["nothing"], "dataops docs rules"),
         (["squawk/no-such-rule"], ""),
         (["exit"], "0, 1, 2"),
         (["exit", "5000"], "0, 1, 2"),
@@ -74,6 +74,28 @@ def test_what_does_not_exist_is_a_usage_error(
     assert hint in shown
 
 
+def test_a_page_and_a_part_of_it_are_printed_without_marks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["docs", "tutorial"]) == ExitCode.OK
+    whole = capsys.readouterr().out
+    assert whole.startswith("# Ten minutes: an Alembic project and a MongoDB\n")
+    assert "(configuration.md)" not in whole
+    for arguments in (["operations", "a-held-lock"], ["docs/operations.md#a-held-lock"], ["operations", "A held lock"]):
+        assert cli.run(["docs", *arguments]) == ExitCode.OK
+        shown = capsys.readouterr().out
+        assert shown.startswith("## A held lock\n")
+        assert "## An interrupted step" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"), [(["operation"], "operations"), (["operations", "a-hold-lock"], "a-held-lock")]
+)
+def test_a_page_or_a_part_that_does_not_exist_is_a_usage_error(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], hint: str
+) -> None:
+    assert cli.run(["docs", *arguments]) == ExitCode.USAGE
+    assert hint in capsys.readouterr().err
+
+
 def test_a_wheel_explains_without_the_checkout(tmp_path: Path) -> None:
     build = "from hatchling.build import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
     done = subprocess.run(
@@ -82,11 +104,11 @@ def test_a_wheel_explains_without_the_checkout(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / done.stdout.split()[-1]) as wheel:
         wheel.extractall(tmp_path / "installed")
     program = "import dataops, sys; from dataops import cli; print(dataops.__file__); sys.exit(cli.run(sys.argv[1:]))"
-    for arguments in (["M010"], ["exit", "6"]):
+    for arguments in (["explain", "M010"], ["explain", "exit", "6"], ["docs"], ["docs", "operations", "rights"]):
         done = subprocess.run(
-            [sys.executable, "-c", program, "explain", *arguments],
+            [sys.executable, "-c", program, *arguments],
             cwd=tmp_path / "installed", capture_output=True, text=True, check=True,
         )  # fmt: skip
         file, _, text = done.stdout.partition("\n")
         assert Path(file).is_relative_to(tmp_path)
-        assert re.match(r"M010 \(warning\): |exit 6: ", text)
+        assert re.match(r"M010 \(warning\): |exit 6: |page +about\ntutorial +ten|## Rights\n", text)

@@ -130,7 +130,7 @@ class Server:
         elif isinstance(error, OperationFailure) and error.code in _AUTHENTICATION_FAILED:
             kind, hint = PermissionDenied, "check user, password and authSource in the URL"
         elif isinstance(error, OperationFailure) and error.code == _UNAUTHORIZED:
-            kind, hint = PermissionDenied, "docs/operations.md#rights lists what each command needs"
+            kind, hint = PermissionDenied, "what each command needs: dataops docs operations rights"
         elif isinstance(error, UnicodeError):
             text = f"a name in the URL, or an answer of the server, is not text: {text}"
         return kind(text, service=self.service.name, hint=hint)

@@ -115,7 +115,7 @@ class MongoLocked:
                 raise LockNotObtained(
                     f"the server is still busy with {left[0]}",
                     service=self._service.name,
-                    hint="wait until it has ended; docs/operations.md#what-a-dead-run-has-left",
+                    hint="wait until it has ended; more: dataops docs operations what-a-dead-run-has-left",
                 )
             # A run that lost the lease and still has connections may send one more command, until it notices by its own
             # clock, which may take as long as the lease lasts.

@@ -343,7 +343,7 @@ class Server:
             return PermissionDenied(
                 error_text(error),
                 service=self.service.name,
-                hint="docs/operations.md#rights lists what each command needs",
+                hint="what each command needs: dataops docs operations rights",
             )
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             return Unreachable(

@@ -114,7 +114,7 @@ def _recorded(service: Service, path: Path) -> Options:
             service=service.name,
             hint=answer.get("hint")
             or "it has to run without a database, as for `alembic upgrade head --sql`; "
-            "docs/operations.md#an-alembic-project",
+            "more: dataops docs operations an-alembic-project",
         )
     return Options(
         version_table=answer["version_table"] or RECORD_NAME,

@@ -394,7 +394,7 @@ class PostgresLocked:
                 f"{step.migration.id} {what} {' and '.join(changed)}, where dataops and Alembic record what is applied",
                 service=self._service.name,
                 migration=step.migration.id,
-                hint="take that statement out of the file; docs/operations.md#a-file-that-changes-our-tables",
+                hint="take that statement out of it; more: dataops docs operations a-file-that-changes-our-tables",
             )
 
     def _differing(self, before: Sequence[object], now: Sequence[object]) -> list[str]:
@@ -472,7 +472,7 @@ class PostgresLocked:
                 f"the index {redact(', '.join(sorted(broken)))} is invalid; {step.migration.id} counts as not done",
                 service=self._service.name,
                 migration=step.migration.id,
-                hint="drop the index and run again; docs/operations.md#an-invalid-index",
+                hint="drop the index and run again; more: dataops docs operations an-invalid-index",
             )
 
 

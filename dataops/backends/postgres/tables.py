@@ -141,7 +141,7 @@ def _refuse_hidden(service: Service, found: Sequence[_Found]) -> None:
         raise PermissionDenied(
             f"this user may not use the schema {redact(', '.join(hidden))}, in which our tables are",
             service=service.name,
-            hint="docs/operations.md#rights lists what each command needs",
+            hint="what each command needs: dataops docs operations rights",
         )
 
 
@@ -155,7 +155,7 @@ def refuse_hidden_rows(connection: WatchedConnection, table: Table, service: Ser
         raise PermissionDenied(
             f"row-level security hides the rows of {table} from this user",
             service=service.name,
-            hint="let a policy show them, or turn it off for this table; docs/operations.md#rights",
+            hint="let a policy show them, or turn it off for this table; more: dataops docs operations rights",
         )
 
 
@@ -180,7 +180,7 @@ def _elsewhere(
             f"this history is recorded in {' and in '.join(map(str, mine))}, and none of them is in the search_path",
             service=service.name,
             hint="say in the URL which one is meant: ?options=-csearch_path%3DSCHEMA; "
-            "docs/operations.md#where-our-tables-are",
+            "more: dataops docs operations where-our-tables-are",
         )
     return mine[0] if mine else None
 
@@ -203,7 +203,7 @@ def _journal_of(
         raise HistoryError(
             f"there are {len(mine)} journals for one record: {', '.join(str(one.table) for one in mine)}",
             service=service.name,
-            hint="did an older version of dataops run here after a newer one? docs/operations.md#two-journals",
+            hint="did an older version of dataops run here after a newer one? dataops docs operations two-journals",
         )
     return mine[0] if mine else None
 
@@ -242,7 +242,7 @@ def settle(
         raise PermissionDenied(
             "no schema of the search_path exists, or may be used",
             service=service.name,
-            hint="docs/operations.md#rights lists what each command needs",
+            hint="what each command needs: dataops docs operations rights",
         )
     notes: list[str] = []
     ours = found
@@ -261,7 +261,7 @@ def settle(
                 raise
             notes.append(
                 f"the journal {ours.journal} stays in a schema of the application: "
-                f"{' '.join(message_of(error).split())}; docs/operations.md#rights"
+                f"{' '.join(message_of(error).split())}; more: dataops docs operations rights"
             )
             _remember_if_owner(connection, ours)
     return ours, tuple(notes)

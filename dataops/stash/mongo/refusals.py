@@ -24,7 +24,7 @@ _TOO_LARGE = {10334, 17419, 17420}
 class StashRefused(Blocked):
     """What this migration changes could not be given back."""
 
-    default_hint = "docs/operations.md#what-a-stash-refuses says why, and how to write such a migration"
+    default_hint = "why, and how to write such a migration: dataops docs operations what-a-stash-refuses"
 
 
 class Refusals:
