@@ -401,7 +401,8 @@ class State:
     `notes` are for a person who wants to see everything, and `warnings` for everybody. `elsewhere` is the native record
     where the project gives it a name of its own, "" otherwise.
     `unexplained` are the tables and other objects, or collections, that a first apply finds: record and journal are
-    empty, and neither an extension nor the configuration explains them.
+    empty, and neither an extension nor the configuration explains them. `id_room` is how many characters an id may
+    have in the record, None where that has no limit.
     """
 
     service: Service
@@ -417,6 +418,7 @@ class State:
     elsewhere: str = ""
     warnings: tuple[str, ...] = ()
     unexplained: tuple[str, ...] = ()
+    id_room: int | None = None
 
     @cached_property
     def applied_ids(self) -> frozenset[str]:

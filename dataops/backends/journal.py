@@ -130,6 +130,7 @@ def state_of(
     look_around: Callable[[], Iterable[str]] = tuple,
     elsewhere: str = "",
     warnings: tuple[str, ...] = (),
+    id_room: int | None = None,
 ) -> State:
     """The state of a database. The native record says what is applied, and the journal adds what it knows.
 
@@ -151,6 +152,7 @@ def state_of(
         notes=notes,
         elsewhere=elsewhere,
         warnings=warnings,
+        id_room=id_room,
         unexplained=tuple(name for name in look_around() if not f"{name}.".startswith(ignored))
         if nothing_said and service.migrations and not service.onto_existing
         else (),

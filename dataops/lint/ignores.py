@@ -4,7 +4,7 @@
     # dataops: ignore-file[squawk/ban-drop-column, H008] ...
 
 `ignore` counts for the statement that it stands in, behind or directly above. `ignore-file` counts for the whole file.
-`squawk/*` stands for all rules of squawk but `squawk/syntax-error`; it may ignore nothing.
+`squawk` and `squawk/*` stand for all rules of squawk but `squawk/syntax-error`; they may ignore nothing.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dataops.lint.rules import RULES, Finding
+from dataops.lint.rules import RULES, SQUAWK, Finding, named
 from dataops.redaction import redact
 from dataops.text import near
 
 _DIRECTIVE = re.compile(r"#\s*dataops:\s*(ignore\b.*)", re.IGNORECASE)
-_ALL_OF_SQUAWK = "squawk/*"
 _FORM = re.compile(r"ignore(-file)?\[([^\[\]]*)\]\s*[:\u2013\u2014-]*\s*(.*)")
 
 
@@ -43,7 +42,7 @@ class Ignore:
         """Which of its codes mean the rule of a finding."""
         code = finding.rule.code
         every = code.startswith("squawk/") and code != "squawk/syntax-error"
-        return tuple(one for one in self.codes if one == code or (every and one == _ALL_OF_SQUAWK))
+        return tuple(one for one in self.codes if one == code or (every and one == SQUAWK))
 
 
 def read(service: str, path: Path, text: bytes, known: Callable[[str], bool]) -> tuple[list[Ignore], list[Finding]]:
@@ -63,7 +62,7 @@ def read(service: str, path: Path, text: bytes, known: Callable[[str], bool]) ->
             continue
         line = comment.start[0]
         form = _FORM.fullmatch(directive[1].strip())
-        codes = [code.strip() for code in form[2].split(",")] if form else []
+        codes = [named(code.strip()) for code in form[2].split(",")] if form else []
         if form is None or not all(codes):
             complain("I004", line, f"{redact(repr(comment.string.strip()))} is no ignore")
             continue
@@ -71,7 +70,7 @@ def read(service: str, path: Path, text: bytes, known: Callable[[str], bool]) ->
         for code in codes:
             rule = RULES.get(code)
             of_squawk = code.startswith("squawk/")
-            if rule is None and code != _ALL_OF_SQUAWK and not (of_squawk and known(code.removeprefix("squawk/"))):
+            if rule is None and code != SQUAWK and not (of_squawk and known(code.removeprefix("squawk/"))):
                 complain("I002", line, f"there is no rule {redact(code)}", near(code, RULES))
             elif rule is not None and not rule.ignorable:
                 complain("I002", line, f"{code} ({rule.title}) cannot be ignored", rule.fix)
@@ -89,7 +88,7 @@ def unused(service: str, path: Path, ignores: Sequence[Ignore], checked: Callabl
     """Find comments that ignore nothing. Rules that were not checked do not count."""
     for ignore in ignores:
         for code in ignore.codes:
-            if code not in (*ignore.used, _ALL_OF_SQUAWK) and checked(code):
+            if code not in (*ignore.used, SQUAWK) and checked(code):
                 where = "in this file" if ignore.lines is None else "here"
                 yield Finding(RULES["I003"], path, ignore.line, f"{code} finds nothing {where}", service)
 

@@ -120,6 +120,15 @@ _OURS = (
          "take it out: the record, the journal and the stash of another migration are written by dataops only"),
 )  # fmt: skip
 
+SQUAWK = "squawk"
+"""Means all rules of squawk, in a comment and in dataops.toml. `squawk/*` is the same."""
+
+
+def named(name: str) -> str:
+    """A rule or a group of rules, as it is looked up by whatever way it is written."""
+    return SQUAWK if name == f"{SQUAWK}/*" else name
+
+
 RULES = {rule.code: rule for rule in _OURS}
 
 OF_OLD_FILES = frozenset({"H001", "H003", "H005", "H006", "H007", "H012", "H013", "H014", "F001", "P001"})
@@ -129,4 +138,4 @@ A new file can have the same id as an old one, or the same parent, and a module 
 """
 
 
-__all__ = ["OF_OLD_FILES", "RULES", "Finding", "Rule", "Severity"]
+__all__ = ["OF_OLD_FILES", "RULES", "SQUAWK", "Finding", "Rule", "Severity", "named"]

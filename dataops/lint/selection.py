@@ -9,11 +9,10 @@ from pathlib import Path
 
 from dataops.config.settings import LintSettings
 from dataops.errors import ConfigError
-from dataops.lint.rules import RULES, Finding, Rule, Severity
+from dataops.lint.rules import RULES, SQUAWK, Finding, Rule, Severity, named
 from dataops.redaction import redact
 from dataops.text import near
 
-SQUAWK = "squawk"
 GROUPS = {SQUAWK, *(code[0] for code in RULES)}
 """What names several rules at once: the letter that their codes begin with, or all of squawk's."""
 
@@ -25,6 +24,13 @@ class Selection:
     """
 
     def __init__(self, settings: LintSettings, known: Callable[[str], bool]) -> None:
+        settings = replace(
+            settings,
+            select=tuple(map(named, settings.select)),
+            ignore=tuple(map(named, settings.ignore)),
+            severity={named(name): value for name, value in settings.severity.items()},
+            per_path_ignores={path: tuple(map(named, names)) for path, names in settings.per_path_ignores.items()},
+        )
         self._settings = settings
         self._known = known
         self._severity = {name: Severity(value) for name, value in settings.severity.items()}

@@ -28,6 +28,7 @@ TOOLS: Mapping[str, tuple[Kind, ...]] = {
     "goose": (POSTGRESQL,),
     "node-pg-migrate": (POSTGRESQL,),
     "drizzle": (POSTGRESQL,),
+    "typeorm": (POSTGRESQL,),
     POP: (POSTGRESQL,),
     MIGRATE_MONGO: (MONGODB,),
 }

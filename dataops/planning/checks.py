@@ -40,6 +40,7 @@ def check(state: State) -> None:
         _refuse_unpinned(state.service, migration)
     for applied in state.applied:
         refuse_edited(state.service, applied)
+    _refuse_long_id(state)
 
 
 def _refuse_not_empty(state: State) -> None:
@@ -114,6 +115,18 @@ def _in_a_fork(state: State) -> OutOfOrder:
         migration=heads[-1],
         hint=f"end the fork first: {service.kind.format.go_to.format(id=end)}",
     )
+
+
+def _refuse_long_id(state: State) -> None:
+    room = state.id_room
+    too_long = next((m for m in state.pending if room is not None and len(m.id) > room), None)
+    if too_long is not None:
+        raise BrokenFile(
+            f"{too_long.path}: the id {too_long.id} has {len(too_long.id)} characters: the record has room for {room}",
+            service=state.service.name,
+            migration=too_long.id,
+            hint="give it a shorter id, or let an earlier migration make the column wider; dataops explain H016",
+        )
 
 
 def _refuse_unpinned(service: Service, migration: Migration) -> None:

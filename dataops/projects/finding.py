@@ -33,6 +33,9 @@ _OF_A_DATABASE = re.compile(r"URL|URI|DSN|(?<![A-Z])CON(?![A-Z])|DATABASE_CONNEC
 _FLYWAY = re.compile(r"[VUR][\d._]*__.+\.sql")
 _GOLANG = re.compile(r"\d+_.*\.(up|down)\.(sql|json)")
 _NUMBERED = re.compile(r"\d+_.+\.sql")
+_NODE_PG_MIGRATE = re.compile(r"\d{13,17}_.+\.(sql|[cm]?js|ts)")
+_TYPEORM = re.compile(r"\d{13}-.+(?<!\.d)\.(js|ts)")
+_LIQUIBASE = re.compile(rb"\s*--\s*liquibase\s+formatted\s+sql\b", re.IGNORECASE)
 _POSTGRES_NAMES = {"pg", "postgres", "postgresql", "pgnative", "cockroachdb"}
 
 
@@ -219,6 +222,7 @@ def _listed(path: Path) -> _Folder | None:
 def _configured(folder: _Folder, by_path: dict[Path, _Folder], taken: set[Path]) -> Iterator[Found]:
     yield from _migrate_mongo(folder, by_path)
     yield from _knex(folder, by_path)
+    yield from _scripts(folder, by_path)
     if "migration_lock.toml" in folder.files:
         provider = re.search(r'provider\s*=\s*"(\w+)"', _text(folder.path / "migration_lock.toml"))
         count = sum(1 for name in folder.folders if (folder.path / name / "migration.sql").is_file())
@@ -269,6 +273,18 @@ def _knex(folder: _Folder, by_path: dict[Path, _Folder]) -> Iterator[Found]:
     yield _by_dialect("knex", place, count, config, other, variable_in(text))
 
 
+def _scripts(folder: _Folder, by_path: dict[Path, _Folder]) -> Iterator[Found]:
+    """node-pg-migrate has no configuration, only a package.json that names it; TypeORM's files say what they are."""
+    numbered = [name for name in folder.files if _NODE_PG_MIGRATE.fullmatch(name)]
+    package = _above(folder.path, by_path, "package.json", "node-pg-migrate") if numbered else None
+    if package is not None:
+        count = len({name.partition(".")[0] for name in numbered})
+        yield Found("node-pg-migrate", POSTGRESQL, folder.path, count, package, variable="DATABASE_URL")
+    dated = [name for name in folder.files if _TYPEORM.fullmatch(name)]
+    if any(b"MigrationInterface" in _bytes(folder.path / name) for name in dated[:_LOOK_INTO]):
+        yield Found("typeorm", POSTGRESQL, folder.path, len(dated))
+
+
 def _inside(folder: Path, name: str) -> Path:
     return Path(os.path.normpath(folder / name))
 
@@ -293,6 +309,8 @@ def _sql(folder: _Folder, by_path: dict[Path, _Folder], taken: set[Path]) -> Ite
         ups = [name for name in golang if re.search(r"\.up\.\w+$", name)]
         tool, count = ("golang-migrate", len(ups)) if cargo is None else ("sqlx", len(ups))
         engine = POSTGRESQL if golang[0].endswith(".sql") else MONGODB
+    elif any(_LIQUIBASE.match(text) for text in texts):
+        tool = "liquibase"
     elif cargo is not None and any(_NUMBERED.fullmatch(name) for name in sql):
         tool = "sqlx"
     if tool:
@@ -302,9 +320,14 @@ def _sql(folder: _Folder, by_path: dict[Path, _Folder], taken: set[Path]) -> Ite
 
 def _cargo(path: Path, by_path: dict[Path, _Folder]) -> Path | None:
     """The Cargo.toml in this folder or above it that names sqlx."""
+    return _above(path, by_path, "Cargo.toml", "sqlx")
+
+
+def _above(path: Path, by_path: dict[Path, _Folder], file: str, word: str) -> Path | None:
+    """The nearest file of that name, in this folder or above it, if it has the word in it."""
     while path in by_path:
-        if "Cargo.toml" in by_path[path].files and "sqlx" in _text(path / "Cargo.toml"):
-            return path / "Cargo.toml"
+        if file in by_path[path].files and word in _text(path / file):
+            return path / file
         path = path.parent
     return None
 

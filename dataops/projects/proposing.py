@@ -18,6 +18,8 @@ from dataops.text import counted
 
 OURS = {"alembic": POSTGRESQL, "pymongo-migrate": MONGODB}
 """The tools whose files are our own format."""
+IMPORTED_AS = {"liquibase": "liquibase-sql", "node-pg-migrate": "node-pg-migrate-sql"}
+"""What `dataops import` calls a tool, where that is another name: it reads only a part of that tool's files."""
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _SAY_NOTHING = {
     "alembic", "app", "backend", "database", "db", "drizzle", "js", "migrate", "migration", "migrations", "mongo",
@@ -188,11 +190,16 @@ def _paragraph(one: Proposal, top: Path) -> list[str]:
         folder = shown(new_folder(one.name, [one.found] if one.found else [], top), top)
         lines += [
             "# To migrate it with dataops, put these two lines in the place of observe, and then call",
-            f"# `dataops import {one.name} --from {tool} {place[1:-1]}` and `dataops adopt --service {one.name}`:",
+            f"# `{_import(one, place[1:-1])}` and `dataops adopt --service {one.name}`:",
             f"# engine = {_quoted(one.engine.name)}",
             f"# folder = {_quoted(folder)}",
         ]
     return lines
+
+
+def _import(one: Proposal, place: str) -> str:
+    tool = one.found.tool if one.found else ""
+    return f"dataops import {one.name} --from {IMPORTED_AS.get(tool, tool)} {place}"
 
 
 def _about_folder(one: Proposal) -> str:
@@ -213,7 +220,7 @@ def first_commands(proposals: Sequence[Proposal], top: Path) -> list[str]:
     for one in proposals:
         if one.to_import and one.found is not None:
             return [
-                f"dataops import {one.name} --from {one.found.tool} {shown(one.found.folder, top)}",
+                _import(one, shown(one.found.folder, top)),
                 f"dataops adopt --service {one.name}",
             ]
     return ["dataops status", "dataops wait" if all(one.observed for one in proposals) else "dataops plan"]

@@ -90,6 +90,27 @@ def tables(pg: Connection) -> set[str]:
     return {name.removeprefix("t_") for (name,) in found}
 
 
+# --- ids
+
+
+def test_an_id_that_the_record_has_no_room_for_is_refused_before_anything_is_run(
+    project: Project, pg_url: str, pg: Connection
+) -> None:
+    made = AlembicProject(project, pg_url)
+    made.file("a1")
+    long = "b" * 40
+    made.file(long, "a1")
+    refused = project("plan")
+    assert refused.code == 4
+    assert f"the id {long} has 40 characters: the record has room for 32" in refused.stderr
+    assert "dataops explain H016" in refused.stderr
+    assert project("apply", "--yes").code == 4
+    assert tables(pg) == set()
+    pg.execute("CREATE TABLE alembic_version (version_num varchar(64) PRIMARY KEY)")
+    assert project("apply", "--yes").code == 0
+    assert record(pg) == {long}
+
+
 # --- merge revisions
 
 

@@ -81,6 +81,7 @@ DRIZZLE = """
     CREATE SCHEMA drizzle;
     CREATE TABLE drizzle.__drizzle_migrations (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at bigint);
 """
+TYPEORM = 'CREATE TABLE migrations (id SERIAL PRIMARY KEY, "timestamp" bigint NOT NULL, name varchar NOT NULL);'
 GOLANG = "CREATE TABLE schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL);"
 DBMATE = "CREATE TABLE schema_migrations (version varchar(128) PRIMARY KEY);"
 GOOSE = """
@@ -145,6 +146,7 @@ def test_an_empty_database_has_no_record(db: Connection) -> None:
         ("goose", GOOSE),
         ("node-pg-migrate", NODE_PG_MIGRATE),
         ("drizzle", DRIZZLE),
+        ("typeorm", TYPEORM),
         ("pop", POP),
     ],
 )
@@ -208,6 +210,17 @@ def test_drizzle(db: Connection) -> None:
         "drizzle.__drizzle_migrations",
         (ToolRow(("1700000000000",), checksum="ab"),),
     )
+
+
+def test_typeorm(db: Connection) -> None:
+    """The name of the class has the time behind it, and the file has it in front."""
+    made(db, TYPEORM, "INSERT INTO migrations (timestamp, name) VALUES (1700000000000, 'CreateA1700000000000')")
+    found = read(db, "typeorm")
+    assert (found.place, found.rows) == ("migrations", (ToolRow(("1700000000000", "CreateA1700000000000")),))
+
+
+def test_a_table_migrations_of_the_application_is_no_record(db: Connection) -> None:
+    assert records.read(made(db, "CREATE TABLE migrations (id int, migration text, batch int)")) == ()
 
 
 def test_flyway(db: Connection) -> None:

@@ -55,6 +55,7 @@ def codes(capsys: pytest.CaptureFixture[str]) -> list[str]:
         ("[lint]\nselect = ['M', 'squawk']\nignore = ['M001']", ["M010", "squawk/prefer-text-field"], ExitCode.OK),
         ("[lint]\nignore = ['M']", ["H009", "squawk/prefer-text-field"], ExitCode.OK),
         ("[lint]\nignore = ['squawk']", ["H009", "M001", "M010"], ExitCode.BLOCKED),
+        ("[lint]\nignore = ['squawk/*']", ["H009", "M001", "M010"], ExitCode.BLOCKED),
         ("[lint]\nignore = ['squawk/prefer-text-field', 'M001', 'M010', 'H009']", [], ExitCode.OK),
         ("[lint.severity]\nM001 = 'warning'", EVERYTHING, ExitCode.OK),
         ("[lint.severity]\nM = 'warning'\nM001 = 'error'", EVERYTHING, ExitCode.BLOCKED),

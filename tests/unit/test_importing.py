@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dataops.errors import BrokenFile
 from dataops.importing import naming, writer
 from dataops.importing.originals import File, Original, Part
-from dataops.importing.readers import flyway, generated, programs, versioned
+from dataops.importing.readers import flyway, generated, liquibase, programs, versioned
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE
 from dataops.splitting import split, without_frame
 
@@ -223,3 +224,42 @@ def test_djangos_migrations_come_in_the_order_of_their_dependencies() -> None:
     )
     assert [one.recorded for one in found.originals] == [("b.0001_x",), ("a.0001_x",)]
     assert found.left_out == ()
+
+
+XML = """<databaseChangeLog xmlns="http://www.liquibase.org/xml/ns/dbchangelog">
+  <!-- <include file="gone.sql"/> -->
+  <include file="folder/changes/b.sql"/>
+  <include file="more/log.yaml" relativeToChangelogFile="true"/>
+</databaseChangeLog>"""
+YAML = (
+    "databaseChangeLog:\n  # - include:\n  - include:\n      file: changes/a.sql\n  - includeAll:\n      path: later/\n"
+)
+
+
+def formatted(*names: str) -> list[File]:
+    return [file(name, f"--liquibase formatted sql\n--changeset ann:{name}\nSELECT 1;\n") for name in names]
+
+
+def test_the_change_log_gives_the_order_of_the_files_that_it_includes() -> None:
+    sql = formatted("changes/a.sql", "changes/b.sql", "changes/c.sql", "later/1.sql", "later/2.sql")
+    logs = [file("log.xml", XML), file("more/log.yaml", YAML), file("pom.xml", "<project/>")]
+    found = liquibase.liquibase_sql([*sql, *logs], Path("folder"))
+    names = [one.name.partition(",")[0] for one in found.originals]
+    assert names == ["changes/b.sql", "changes/a.sql", "later/1.sql", "later/2.sql"]
+    assert found.left_out == ("changes/c.sql: no change log includes it",)
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line", "words"),
+    [
+        ("log.xml", "<databaseChangeLog>\n<changeSet id='1'/></databaseChangeLog>", 2, "are not formatted SQL"),
+        ("log.yaml", "databaseChangeLog:\n  - changeSet:\n      id: 1\n", 2, "are not formatted SQL"),
+        ("log.json", '{"databaseChangeLog": [{"changeSet": {}}]}', 1, "are not formatted SQL"),
+        ("log.json", '{"databaseChangeLog": [{"include": {"file": "x.sql"}}]}', 1, "includes x.sql, which is not here"),
+    ],
+)
+def test_a_change_log_that_cannot_be_followed_is_refused_by_name(name: str, text: str, line: int, words: str) -> None:
+    with pytest.raises(BrokenFile, match=rf"folder/{name}:{line}: .*{words}") as refused:
+        liquibase.liquibase_sql([*formatted("a.sql"), file(name, text)], Path("folder"))
+    assert refused.value.hint

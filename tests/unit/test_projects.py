@@ -10,7 +10,9 @@ import pytest
 
 from dataops import config
 from dataops.errors import CannotWrite
+from dataops.importing.readers import TOOLS
 from dataops.kinds import MONGODB, POSTGRESQL
+from dataops.othertools import match
 from dataops.projects import proposing, writing
 from dataops.projects.finding import find, variable_in
 
@@ -25,6 +27,10 @@ MULTIDB = "[alembic]\nscript_location = db\ndatabases = one, two\n"
 ENV = "url = os.environ.get('SHOP_URL')\n"
 REVISION = "revision = 'a'\ndown_revision = None\ndef upgrade():\n    pass\n"
 PYMONGO = "dependencies = []\ndef upgrade(db):\n    pass\n"
+
+
+def test_what_is_found_can_be_imported_under_the_name_that_init_writes() -> None:
+    assert {proposing.IMPORTED_AS.get(tool, tool) for tool in match.TOOLS} - {match.POP} <= {*TOOLS}
 
 
 def put(top: Path, files: dict[str, str]) -> None:
@@ -50,6 +56,15 @@ def put(top: Path, files: dict[str, str]) -> None:
         ({"migrate-mongo-config.js": MIGRATE_MONGO, "steps/1-a.js": ""}, "migrate-mongo", "steps", 1, "MONGO_URL"),
         ({"migrate-mongo-config.ts": "", "migrations/1-a.ts": ""}, "migrate-mongo", "migrations", 1, ""),
         ({"x/knexfile.js": KNEX, "x/db/migrate/1.js": ""}, "knex", "x/db/migrate", 1, "SHOP_DATABASE_URL"),
+        (
+            {"package.json": '"node-pg-migrate": "8"', "m/1700000000000_a.js": "", "m/1700000000001_b.sql": ""},
+            "node-pg-migrate",
+            "m",
+            2,
+            "DATABASE_URL",
+        ),
+        ({"src/m/1700000000000-A.ts": "class A implements MigrationInterface"}, "typeorm", "src/m", 1, ""),
+        ({"db/a.sql": "--liquibase formatted sql\n--changeset ann:1\n"}, "liquibase", "db", 1, ""),
         ({"x/Cargo.toml": "sqlx = 1", "x/migrations/1_a.sql": ""}, "sqlx", "x/migrations", 1, "DATABASE_URL"),
         (
             {"Cargo.toml": "sqlx = 1", "m/1_a.up.sql": "", "m/1_a.down.sql": ""},

@@ -135,6 +135,12 @@ _TABLES: Mapping[str, _Table] = {
         "       hash AS checksum FROM drizzle.__drizzle_migrations ORDER BY created_at",
         schema="drizzle",
     ),
+    "typeorm": _Table(
+        "migrations",
+        frozenset({"id", "timestamp", "name"}),
+        "SELECT \"timestamp\"::text AS name, name AS other, NULL::timestamptz AS at, 'applied' AS outcome,"
+        "       '' AS checksum FROM migrations ORDER BY id",
+    ),
     match.POP: _Table(
         "schema_migration",
         frozenset({"version", "version_self"}),

@@ -96,7 +96,10 @@ SELECT current_database() AS database, d.oid AS database_oid,
        current_setting('server_version_num')::int AS version_num,
        has_function_privilege('pg_control_system()', 'EXECUTE') AS may_see_system,
        to_regclass(%(record)s) IS NOT NULL AS has_record,
-       to_regclass(%(journal)s) IS NOT NULL AS has_journal
+       to_regclass(%(journal)s) IS NOT NULL AS has_journal,
+       (SELECT nullif(a.atttypmod, -1) - 4 FROM pg_catalog.pg_attribute a
+         WHERE a.attrelid = to_regclass(%(record)s) AND a.attname = 'version_num'
+           AND a.atttypid = 'pg_catalog.varchar'::regtype) AS id_room
   FROM pg_catalog.pg_database d
  WHERE d.datname = current_database()
 """

@@ -20,6 +20,9 @@ from dataops.redaction import redact
 from dataops.stash.entry import StashEntry
 from dataops.stash.postgres import SCHEMA_PREFIX
 
+NEW_RECORD_ROOM = 32
+"""Alembic makes `version_num` as a VARCHAR(32). A project may have made the column wider since."""
+
 Connection = psycopg.Connection[DictRow]
 
 
@@ -49,6 +52,7 @@ def read(connection: WatchedConnection, server: Server, ours: OurTables | None =
         look_around=partial(_names, connection),
         elsewhere="" if ours.record.name == RECORD_NAME else str(ours.record),
         warnings=options_of(service).warnings,
+        id_room=about["id_room"] if about["has_record"] else NEW_RECORD_ROOM,
     )
 
 

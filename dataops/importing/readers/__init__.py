@@ -33,13 +33,13 @@ TOOLS: Mapping[str, Tool] = {
     "goose": Tool("goose", versioned.goose, (".sql", ".go")),
     "golang-migrate": Tool("golang-migrate", versioned.golang_migrate),
     "flyway": Tool("flyway", flyway.flyway, (".sql", ".sql.conf", ".java"), deep=True),
-    "liquibase-sql": Tool("liquibase", liquibase.liquibase_sql, deep=True),
+    "liquibase-sql": Tool("liquibase", liquibase.liquibase_sql, (".sql", ".xml", ".yaml", ".yml", ".json"), deep=True),
     "node-pg-migrate-sql": Tool("node-pg-migrate", versioned.node_pg_migrate, (".sql", *_SCRIPTS)),
     "prisma": Tool("prisma", generated.prisma, (".sql", "migration_lock.toml"), deep=True),
     "drizzle": Tool("drizzle", generated.drizzle, (".sql", "_journal.json"), deep=True),
     "knex": Tool("knex", programs.by_name, _SCRIPTS),
     "migrate-mongo": Tool("migrate-mongo", programs.by_name, _SCRIPTS, kind=MONGODB),
-    "typeorm": Tool("", programs.typeorm, _SCRIPTS),
+    "typeorm": Tool("typeorm", programs.typeorm, _SCRIPTS),
     "django": Tool("django", programs.django, (".py",), deep=True),
 }
 """By the name that `dataops import --from` has for it."""

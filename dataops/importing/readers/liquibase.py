@@ -35,10 +35,12 @@ class _ChangeSet:
 
 
 def liquibase_sql(files: Sequence[File], folder: Path) -> Found:
-    """The change sets of all files, in the order of the files' names."""
+    """The change sets of all files, in the order of the change log, or else of the files' names."""
     sets: list[_ChangeSet] = []
     left_out = []
-    for file in files:
+    logs = [file for file in files if not file.name.endswith(".sql") and "databaseChangeLog" in file.text]
+    included = _included(logs, files)
+    for file in included or [file for file in files if file.name.endswith(".sql")]:
         if _FIRST.match(file.text):
             sets += _change_sets(file)
         else:
@@ -50,8 +52,66 @@ def liquibase_sql(files: Sequence[File], folder: Path) -> Found:
             left_out.append(f"{one.file.name}, {one.author}:{one.id}: it is for {one.attributes['dbms']}")
             continue
         found.append(_original(one, len(found) + 1, unique=times[one.id] == 1))
+    if included:
+        left_out += [
+            f"{file.name}: no change log includes it"
+            for file in files
+            if file.name.endswith(".sql") and file not in included
+        ]
+        return Found(tuple(found), tuple(left_out))
     order = ("the change sets are in the order of the names of their files; is that the order of your change log?",)
     return Found(tuple(found), tuple(left_out), order if len({one.file.name for one in sets}) > 1 else ())
+
+
+def _included(logs: Sequence[File], files: Sequence[File]) -> list[File]:
+    """The SQL files in the order in which the change logs include them, whatever the logs are written in.
+
+    Raises BrokenFile for a change log with change sets of its own, and for one that includes what is not there.
+    """
+    found: dict[str, File] = {}
+
+    def walk(log: File, trail: tuple[str, ...]) -> None:
+        text = re.sub(r"(?s)<!--.*?-->", lambda comment: "\n" * comment[0].count("\n"), log.text)
+        text = re.sub(r"(?m)^\s*#.*", "", text) if log.name.endswith((".yaml", ".yml")) else text
+        if own := _CHANGE_SET_ELSEWHERE.search(text):
+            line = 1 + text.count("\n", 0, own.start())
+            raise broken(
+                log,
+                line,
+                "its change sets are not formatted SQL, and are not read",
+                "give a folder in which they are formatted SQL; or write one migration of what pg_dump --schema-only "
+                "prints, and dataops baseline says which databases have it",
+            )
+        for include in _INCLUDE.finditer(text):
+            line = 1 + text.count("\n", 0, include.start())
+            for file in _meant(include[2], files, all_of=bool(include[1])):
+                if file.name not in trail and file in logs:
+                    walk(file, (*trail, file.name))
+                else:
+                    found.setdefault(file.name, file)
+            if not _meant(include[2], files, all_of=bool(include[1])):
+                raise broken(
+                    log, line, f"it includes {include[2]}, which is not here", "give the folder of all of them"
+                )
+
+    included = {file.name for log in logs for one in _INCLUDE.finditer(log.text) for file in _meant(one[2], files)}
+    for log in logs:
+        if log.name not in included:
+            walk(log, (log.name,))
+    return list(found.values())
+
+
+def _meant(path: str, files: Sequence[File], *, all_of: bool = False) -> list[File]:
+    """The files that an include means: its path begins elsewhere, and ends as that of a file, or of a folder, here."""
+    wanted = f"/{path.removeprefix('classpath:').strip('./')}"
+    if all_of:
+        places = {file: f"/{file.path}".rpartition("/")[0] for file in files}
+        return [file for file in files if f"{places[file]}/".endswith(f"{wanted}/") or f"{wanted}/" in f"/{file.name}"]
+    return [file for file in files if f"/{file.path}".endswith(wanted)]
+
+
+_INCLUDE = re.compile(r"""\binclude(All)?\b["']?\s*[:>]?[\s\-{]*?["']?(?:file|path)["']?\s*[:=]\s*["']?([^"'\s,}>]+)""")
+_CHANGE_SET_ELSEWHERE = re.compile(r"""<changeSet\b|["']?\bchangeSet["']?\s*:""")
 
 
 def _change_sets(file: File) -> list[_ChangeSet]:

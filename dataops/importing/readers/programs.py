@@ -31,7 +31,7 @@ def typeorm(files: Sequence[File], folder: Path) -> Found:
     ]
     rest = {original.name for original in found}
     left_out = [f"{file.name}: no class in it is a MigrationInterface" for file in files if file.name not in rest]
-    return Found(tuple(found), tuple(left_out), ("the record of TypeORM is not read: dataops baseline",))
+    return Found(tuple(found), tuple(left_out))
 
 
 def django(files: Sequence[File], folder: Path) -> Found:
