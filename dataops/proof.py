@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
 from dataops import catalogue, contents
-from dataops.backends import driver, opened
-from dataops.catalogue import Catalogue
+from dataops.backends import Counts, driver, opened
+from dataops.catalogue import Catalogue, Difference, Differs
 from dataops.contents import Contents
 from dataops.errors import DataopsError, MigrationFailed, Stopped, UsageError
 from dataops.model import Author, Direction, Migration, Plan, Service
@@ -126,6 +126,7 @@ def _run(path: Path) -> ModuleType:
 class _Look:
     catalogue: Catalogue
     contents: Contents
+    counters: Mapping[str, int | None]
 
 
 def prove(
@@ -186,7 +187,8 @@ class _Prover:
             after = self._look()
             if migration.reversible:
                 self._move(Direction.ROLLBACK, migration)
-                self._compare(migration.id, _BACK, before, self._look())
+                if self._compare(migration.id, _BACK, before, self._look()):
+                    self._count_again_from(before)
                 self._move(Direction.APPLY, migration)
                 self._compare(migration.id, _AGAIN, after, self._look())
             for one in (self._trial, self._twin):
@@ -197,7 +199,8 @@ class _Prover:
             end = before
             self._move(Direction.ROLLBACK, None)
             # If `seed_after` added rows to tables that were there at the beginning, their contents cannot be as before.
-            self._compare("", _BACK, start, self._look(), contents_too=not grown)
+            if self._compare("", _BACK, start, self._look(), contents_too=not grown) and not grown:
+                self._count_again_from(start)
             self._move(Direction.APPLY, self._proof.migrations[-1])
             self._compare("", _AGAIN, end, self._look())
 
@@ -225,11 +228,21 @@ class _Prover:
 
     def _look(self) -> _Look:
         with opened(self._trial) as database:
-            return _Look(database.catalogue(), database.contents())
+            counters = database.counters() if isinstance(database, Counts) else {}
+            return _Look(database.catalogue(), database.contents(), counters)
 
-    def _compare(self, migration: str, when: str, wanted: _Look, found: _Look, *, contents_too: bool = True) -> None:
+    def _count_again_from(self, look: _Look) -> None:
+        """Let rows get the same numbers again. Otherwise, everything that an apply inserts would seem to be another."""
+        with opened(self._trial) as database:
+            if isinstance(database, Counts):
+                database.turn_back(look.counters)
+
+    def _compare(self, migration: str, when: str, wanted: _Look, found: _Look, *, contents_too: bool = True) -> bool:
+        """Write down every difference. Returns whether there is none."""
         differences = [
-            str(difference) for difference in catalogue.compare(wanted.catalogue, found.catalogue, details=True)
+            str(difference)
+            for difference in catalogue.compare(wanted.catalogue, found.catalogue, details=True)
+            if not self._is_as_good_as_nothing(difference, found)
         ]
         if contents_too:
             changes = contents.compare(wanted.contents, found.contents)
@@ -241,6 +254,21 @@ class _Prover:
             differences += map(str, changes)
         name = self._proof.service.name
         self._proof.disproved += [Counterexample(name, migration, when, difference) for difference in differences]
+        return not differences
+
+    def _is_as_good_as_nothing(self, difference: Difference, found: _Look) -> bool:
+        """Whether it is an empty collection without options and indexes.
+
+        A server makes one by itself for the first document or index, and keeps it when these are taken away again.
+        """
+        if not self._trial.kind.application_creates or difference.how is not Differs.UNEXPECTED:
+            return False
+        name, digest = difference.name, found.contents.get(difference.name)
+        return (
+            (difference.kind, difference.found) == ("collection", "")
+            and (digest is None or digest.count == 0)
+            and not any(kind == "index" and of.startswith(f"{name}.") for kind, of in found.catalogue.objects)
+        )
 
 
 __all__ = ["Counterexample", "Proof", "Report", "Seeding", "prove"]

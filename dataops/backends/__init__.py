@@ -13,7 +13,7 @@ kind is first connected to. Such a package has the function `connect(service) ->
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -191,6 +191,17 @@ class Imitates(Protocol):
         """
 
 
+@runtime_checkable
+class Counts(Protocol):
+    """A `Database` whose counters, such as sequences, go on counting when what they have numbered is undone."""
+
+    def counters(self) -> Mapping[str, int | None]:
+        """The number that each counter gave last, by its name; None for one that has given none."""
+
+    def turn_back(self, counters: Mapping[str, int | None]) -> None:
+        """Set the counters of a scratch database, as far as they are still there, to what `counters` said once."""
+
+
 def connect(service: Service) -> Database:
     """The database of a service. The driver is imported now; a connection is opened at the first question."""
     database: Database = importlib.import_module(service.kind.module).connect(service)
@@ -217,6 +228,7 @@ def opened(service: Service) -> Iterator[Database]:
 
 
 __all__ = [
+    "Counts",
     "Database",
     "HalfDone",
     "Imitates",

@@ -130,6 +130,40 @@ def test_values_that_are_made_anew_each_time_do_not_count(project: Project, prov
     assert (answer.code, differences(answer, "bank")) == (0, [])
 
 
+def test_what_a_server_makes_by_itself_is_no_difference(project: Project, prove: Prove) -> None:
+    """Rows without an id get the next one, and an index makes its collection."""
+    tables = "CREATE TABLE {0} (id {1} PRIMARY KEY, name text); INSERT INTO {0} (name) VALUES ('first')"
+    identity, serial = (
+        tables.format(*pair) for pair in (("roles", "bigint GENERATED ALWAYS AS IDENTITY"), ("users", "serial"))
+    )
+    project.file("shop", "001", f'op.execute("{identity}; {serial}")', 'op.execute("DROP TABLE roles, users")')
+    project.file(
+        "shop",
+        "002",
+        """
+        op.execute("INSERT INTO roles (name) VALUES ('admin'), ('user')")
+        op.execute("CREATE TABLE members (role bigint REFERENCES roles)")
+        op.execute("INSERT INTO members SELECT id FROM roles")
+        op.execute("INSERT INTO users (name) VALUES ('ann')")
+        """,
+        """
+        op.execute("DROP TABLE members")
+        op.execute("DELETE FROM roles WHERE name <> 'first'; DELETE FROM users WHERE name <> 'first'")
+        """,
+    )
+    project.file("bank", "a", 'db.fresh.create_index("x", name="by_x")', 'db.fresh.drop_index("by_x")')
+    project.file("bank", "b", 'db.other.insert_one({"_id": 1})', "db.other.delete_many({})")
+    answer = prove("--json")
+    assert (answer.code, differences(answer, "shop"), differences(answer, "bank")) == (0, [], [])
+    project.file("bank", "c", 'db.third.create_index("x", name="by_x")', NOT_BACK)
+    project.file("bank", "d", 'db.create_collection("e", collation={"locale": "de"})', NOT_BACK)
+    answer = prove("--json", "--service", "bank")
+    assert [(name, told.partition(":")[0]) for name, when, told in differences(answer, "bank") if name] == [
+        ("c", "collection third"),
+        ("d", "collection e"),
+    ]
+
+
 def test_what_the_second_application_loses_is_found(project: Project, prove: Prove) -> None:
     project.file(
         "bank",

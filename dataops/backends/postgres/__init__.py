@@ -7,7 +7,7 @@ a step need are imported when they are needed, because `status` and `wait` are c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -18,7 +18,7 @@ from psycopg.rows import tuple_row
 
 from dataops.backends import Database, Waiting
 from dataops.backends.journal import settled
-from dataops.backends.postgres import state, tables
+from dataops.backends.postgres import sql, state, tables
 from dataops.backends.postgres.connection import Server, error_text
 from dataops.backends.postgres.tables import OurTables
 from dataops.model import Author, Entry, Rendering, Service, State, Step
@@ -87,6 +87,15 @@ class PostgresDatabase:
 
         with self.server.asking(long=True) as connection:
             return contents.read(connection)
+
+    def counters(self) -> Mapping[str, int | None]:
+        with self.server.asking() as connection:
+            return {row["name"]: row["last"] for row in connection.execute(sql.COUNTERS)}
+
+    def turn_back(self, counters: Mapping[str, int | None]) -> None:
+        with driver(self.service) as connection:
+            for name, last in counters.items():
+                connection.execute(sql.TURN_BACK, {"name": name, "last": last})
 
     def lock(
         self, author: Author, *, timeout: float, waiting: Waiting, stop: Callable[[], bool]

@@ -48,9 +48,13 @@ _IS_RECORD = """EXISTS (
      WHERE k.conrelid = c.oid AND k.contype = 'p' AND k.conname = c.relname || '_pkc'
        AND k.conkey = ARRAY[a.attnum] AND a.attname = 'version_num')"""
 """A record of Alembic, also under another name."""
+_IS_TYPEORM = """(c.relname = 'migrations' AND 'id name timestamp' = (
+    SELECT string_agg(a.attname, ' ' ORDER BY a.attname) FROM pg_attribute a
+     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped))"""
+"""Its name is one that an application may have for a table of its own, too."""
 SCHEMA = "CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname || '.' END"
-TABLES = f"{_SCHEMAS} AND c.relname <> ALL (%(records)s) AND NOT {_IS_RECORD}"
-LEFT_OUT = {"records": [*POSTGRESQL.ours, *othertools.TABLES]}
+TABLES = f"{_SCHEMAS} AND c.relname <> ALL (%(records)s) AND NOT {_IS_RECORD} AND NOT {_IS_TYPEORM}"
+LEFT_OUT = {"records": [*POSTGRESQL.ours, *(name for name in othertools.TABLES if name != "migrations")]}
 _FUNCTION = f"{SCHEMA} || p.proname || '(' || oidvectortypes(p.proargtypes) || ')'"
 
 

@@ -197,6 +197,17 @@ SELECT c.relname AS name, greatest(c.reltuples, s.n_live_tup)::bigint AS rows,
  WHERE greatest(c.reltuples, s.n_live_tup) >= 1000
 """
 
+COUNTERS = """
+SELECT format('%I.%I', schemaname, sequencename) AS name, last_value AS last
+  FROM pg_catalog.pg_sequences
+ WHERE NOT starts_with(schemaname, 'dataops_')
+"""
+
+TURN_BACK = """
+SELECT setval(s.seqrelid::regclass, coalesce(%(last)s, s.seqstart), %(last)s::bigint IS NOT NULL)
+  FROM pg_catalog.pg_sequence s WHERE s.seqrelid = to_regclass(%(name)s)
+"""
+
 STASH_ENTRIES = """
 SELECT n.nspname AS schema, c.relname AS name, greatest(c.reltuples, s.n_live_tup, 0)::bigint AS rows,
        pg_table_size(c.oid) AS bytes, obj_description(n.oid, 'pg_namespace') AS comment
