@@ -84,6 +84,12 @@ class Kind:
     ours: frozenset[str] = frozenset()
     record: str = ""
 
+    @property
+    def url_shape(self) -> str:
+        """How a URL looks, for a person who has to write one."""
+        scheme = self.name if self.name in self.schemes else self.schemes[0]
+        return f"{scheme}://USER:PASSWORD@HOST/DATABASE"
+
 
 POSTGRESQL = Kind(
     name="postgresql",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
@@ -88,9 +88,18 @@ def plain(text: str) -> str:
 
 
 def plain_page(text: str) -> str:
-    """A page, or a part of one, as people read it in a terminal. What is in code blocks stays as it is."""
+    """A page, or a part of one, without the marks of Markdown that disturb. What is in code blocks stays as it is."""
+    return _outside_of_code(lambda piece: re.sub(r"\*\*([^*\n]+)\*\*", r"\1", plain(piece)), text)
+
+
+def without_links(text: str) -> str:
+    """The same Markdown without the targets of its links, which lead to nothing in a terminal."""
+    return _outside_of_code(lambda piece: re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", piece), text)
+
+
+def _outside_of_code(change: Callable[[str], str], text: str) -> str:
     pieces = re.split(r"(^ *```.*?^ *```)", text, flags=re.MULTILINE | re.DOTALL)
-    return "".join(piece if at % 2 else plain(piece) for at, piece in enumerate(pieces))
+    return "".join(piece if at % 2 else change(piece) for at, piece in enumerate(pieces)).rstrip()
 
 
 __all__ = [
@@ -106,4 +115,5 @@ __all__ = [
     "read",
     "row",
     "section",
+    "without_links",
 ]

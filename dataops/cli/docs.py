@@ -46,9 +46,7 @@ def docs_command(session: Session, name: str | None, heading: str | None) -> Non
     if session.as_json:
         session.answer({"name": page, "section": heading or None, "text": text}, ExitCode.OK)
         return
-    plain = manual.plain_page(text)
-    bold = {at for at, _, _ in manual.headings(plain)}
-    session.console.data([(line, "bold" if at in bold else "") for at, line in enumerate(plain.splitlines())])
+    session.console.page(manual.without_links(text), manual.plain_page(text))
 
 
 def _list(session: Session) -> None:

@@ -60,8 +60,10 @@ def rollback_command(
 
 def _refuse_to_guess(plan: Plan) -> NoReturn:
     """Raise UsageError: a job that is repeated would undo the newest run each time, and so one after the other."""
-    newest = ", ".join(run.told(datetime.now(UTC)) for run in runs.undone_by(plan)) or "none"
+    undone = runs.undone_by(plan)
+    newest = ", ".join(run.told(datetime.now(UTC)) for run in undone) or "none"
+    which = f"dataops rollback --run {undone[0].id} --yes" if len(undone) == 1 else "--run ID"
     raise UsageError(
         f"nothing says how far to roll back, and there is no terminal to ask; the newest run is {newest}",
-        hint="nothing was rolled back; say --run ID, --to REV or --steps N",
+        hint=f"nothing was rolled back; say which: {which}, or --to REV or --steps N",
     )

@@ -57,8 +57,8 @@ def _whole(service: ServiceSettings, environ: Mapping[str, str], *, alone: bool)
     raise ConfigError(
         f"{variable} is not set",
         service=service.name,
-        hint=f"set {variable} or {variable}_FILE to {service.kind.schemes[0]}://HOST:PORT/DATABASE, "
-        f"with the credentials{also}",
+        hint=f"set {variable} to {service.kind.url_shape}, or {variable}_FILE to a file with it{also}; "
+        "with servers to try it: dataops dev up",
     )
 
 
@@ -120,7 +120,7 @@ def _in_parts(service: ServiceSettings, environ: Mapping[str, str], *, alone: bo
     if not address:
         raise ConfigError(
             f"neither {prefix}_CON nor {prefix}_ADDRESS is set",
-            hint=f"set {prefix}_CON (or {prefix}_CON_FILE) to {scheme}://HOST:PORT/DATABASE, with the credentials, "
+            hint=f"set {prefix}_CON to {service.kind.url_shape}, or {prefix}_CON_FILE to a file with it, "
             f"or {prefix}_ADDRESS to a host or a comma-separated list of hosts",
         )
     user = variable_or_file(f"{prefix}_USER", environ) or ""

@@ -44,8 +44,9 @@ class Found:
     """The migrations of one tool in one folder.
 
     `engine` is the kind of database. `told_by` is the file that names the folder, and `section` its section there.
-    `variable` is the one environment variable that the project reads the URL from, where that is clear, and `database`
-    the database that the project names beside the URL. With a `problem`, dataops cannot work with them; it says why.
+    `variable` is the one environment variable that the project reads the URL from, where that is clear, and
+    `database` the database that the project names beside the URL. `url_in_ini`: alembic.ini has the whole URL. With a
+    `problem`, dataops cannot work with them; it says why.
     """
 
     tool: str
@@ -57,6 +58,7 @@ class Found:
     variable: str = ""
     problem: str = ""
     database: str = ""
+    url_in_ini: bool = False
 
 
 @dataclass
@@ -205,6 +207,7 @@ def _alembic_project(
         " and ".join(location.section for location in locations),
         variable_in(env),
         problem,
+        url_in_ini=len(locations) == 1 and not variable_in(env) and bool(schemes & set(POSTGRESQL.schemes)),
     )
 
 

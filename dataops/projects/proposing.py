@@ -227,8 +227,10 @@ def first_commands(proposals: Sequence[Proposal], top: Path) -> list[str]:
 
 
 def url_shape(one: Proposal) -> str:
-    """How the value of the variable looks."""
-    return f"{one.engine.schemes[-1 if one.engine is POSTGRESQL else 0]}://USER:PASSWORD@HOST/DATABASE"
+    """How the value of the variable looks, and where it is written already."""
+    if one.found is not None and one.found.url_in_ini and one.found.told_by is not None:
+        return f"{one.engine.url_shape}, as sqlalchemy.url in {one.found.told_by.name} says"
+    return one.engine.url_shape
 
 
 __all__ = [

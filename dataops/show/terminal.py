@@ -87,6 +87,13 @@ class Console:
         ]
         self.answer("\n".join(lines) + "\n")
 
+    def page(self, markdown: str, plain: str) -> None:
+        """Write a page of the documentation to stdout: drawn on a terminal, elsewhere its plain text."""
+        if self._terminal(self.out):
+            self._put(lambda: self._draw_page(markdown))
+        else:
+            self.answer(f"{plain}\n")
+
     def error(self, error: DataopsError, *, verbose: bool = False) -> None:
         """Write an error and its hint to stderr; `verbose` adds the traceback of a migration file."""
         lines = _paragraph(f"error: {error}", "bold red")
@@ -134,6 +141,11 @@ class Console:
         if id(stream) not in self._rich:
             self._rich[id(stream)] = RichConsole(file=stream, emoji=False)  # honours NO_COLOR
         return self._rich[id(stream)]
+
+    def _draw_page(self, markdown: str) -> None:
+        from rich.markdown import Markdown
+
+        self._console(self.out).print(Markdown(markdown, hyperlinks=False, code_theme="ansi_dark"))
 
     def _draw_table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]) -> None:
         from rich import box

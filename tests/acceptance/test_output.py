@@ -187,3 +187,13 @@ def test_two_forms_of_one_answer_exclude_each_other(two: Project) -> None:
     for command in (["plan"], ["status"]):
         assert two(*command, "--json", "--format", "junit").code == 64
         assert two(*command, "--json", "--format", "json").code == 0
+
+
+def test_a_page_of_the_documentation_is_drawn_on_a_terminal_of_80_columns(project: Project) -> None:
+    """The picture stays whole, and tables have no marks of Markdown."""
+    with Terminal(project, "docs", "picture", env={"COLUMNS": "80"}) as terminal:
+        assert terminal.ended() == 0
+    lines = [line.rstrip() for line in terminal.text.splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert any(line.endswith("│ PostgreSQL: shop              │") for line in lines)
+    assert not [line for line in lines if "|---" in line or "**" in line or "](" in line]

@@ -354,7 +354,7 @@ def test_the_services_own_variable_goes_before_pg_con(tmp_path: Path) -> None:
 def test_a_missing_postgresql_variable_is_named(tmp_path: Path, environ: dict[str, str]) -> None:
     error = refused(tmp_path, environ=environ, selected=["api-keys"])
     assert (error.service, error.message) == ("api-keys", "API_KEYS_PG_CON is not set")
-    assert "API_KEYS_PG_CON or API_KEYS_PG_CON_FILE" in error.hint
+    assert "set API_KEYS_PG_CON to postgresql://USER:PASSWORD@HOST/DATABASE, or API_KEYS_PG_CON_FILE to" in error.hint
 
 
 @pytest.mark.parametrize("given", ["mysql://u:s3cret@db/x", "db:5432/x", "host=db password=s3cret", "mongodb://db/x"])
@@ -489,7 +489,9 @@ def test_a_variable_for_the_whole_url_of_mongodb(tmp_path: Path) -> None:
     for environ in ({}, {"MONGODB_CON": "mongodb://wrong/x"}, {"MONGODB_ADDRESS": "wrong"}, {"CON": "mongodb://wrong"}):
         error = refused(tmp_path, toml, environ=environ, selected=["api"])
         assert error.message == "DOCS_URL is not set"
-        assert error.hint.startswith("set DOCS_URL or DOCS_URL_FILE to mongodb://HOST:PORT/DATABASE")
+        assert error.hint.startswith(
+            "set DOCS_URL to mongodb://USER:PASSWORD@HOST/DATABASE, or DOCS_URL_FILE to a file"
+        )
 
 
 def test_a_variable_for_the_whole_url_goes_before_those_of_the_prefix(tmp_path: Path) -> None:

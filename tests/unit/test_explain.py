@@ -111,4 +111,4 @@ def test_a_wheel_explains_without_the_checkout(tmp_path: Path) -> None:
         )  # fmt: skip
         file, _, text = done.stdout.partition("\n")
         assert Path(file).is_relative_to(tmp_path)
-        assert re.match(r"M010 \(warning\): |exit 6: |page +about\ntutorial +ten|## Rights\n", text)
+        assert re.match(r"M010 \(warning\): |exit 6: |page +about\npicture +what talks|## Rights\n", text)

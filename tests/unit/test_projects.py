@@ -250,3 +250,10 @@ def test_all_files_are_written_or_none(tmp_path: Path) -> None:
     assert there.read_text() == "mine"
     writing.write_all({tmp_path / "a" / "x" / "one": "1"})
     assert (tmp_path / "a" / "x" / "one").read_text() == "1"
+
+
+def test_a_url_that_alembic_ini_has_is_named_where_it_has_to_be_set(tmp_path: Path) -> None:
+    put(tmp_path, {"alembic.ini": INI + "sqlalchemy.url = postgresql+psycopg2://a:b@c/d\n", "db/env.py": "x = 1\n"})
+    (one,) = proposing.propose(find(tmp_path).found, [], tmp_path, {})
+    shape = "postgresql://USER:PASSWORD@HOST/DATABASE, as sqlalchemy.url in alembic.ini says"
+    assert proposing.url_shape(one) == shape
