@@ -51,7 +51,8 @@ class Migration:
     """One migration file. Its text is analysed only when somebody asks for a fact, and only once.
 
     `parents` are the ids of the migrations that it comes after: none for a first one, several for one that joins
-    branches. `needs` are others that have to be applied before it (Alembic's `depends_on`).
+    branches. `needs` are others that have to be applied before it (Alembic's `depends_on`). `replaces` are the
+    migrations of which a squashed file was made, oldest first and with their checksums. The last one has its own id.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Migration:
     kind: Kind
     text: bytes = field(repr=False)
     needs: tuple[str, ...] = ()
+    replaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False, hash=False)
 
     @property
     def parent(self) -> str | None:
@@ -187,6 +189,11 @@ class Service:
     def by_id(self) -> dict[str, Migration]:
         """The migrations by id."""
         return {migration.id: migration for migration in self.migrations}
+
+    @cached_property
+    def replaced_by(self) -> dict[str, Migration]:
+        """The squashed file that took the place of each migration, by the ids of those that have no file any more."""
+        return {id_: one for one in self.migrations for id_ in one.replaces if id_ != one.id}
 
     @cached_property
     def forked(self) -> bool:
@@ -369,6 +376,7 @@ class State:
     that differs from it is a reason to stop. `tool_records` are the records of other tools in the same database.
     `notes` are for a person who wants to see everything, and `warnings` for everybody. `elsewhere` is the native record
     where the project gives it a name of its own, "" otherwise.
+    `replaced` are the migrations that the record says are applied, and of which a squashed file took the place.
     `unexplained` are the tables and other objects, or collections, that a first apply finds: record and journal are
     empty, and neither an extension nor the configuration explains them.
     """
@@ -378,6 +386,7 @@ class State:
     server: str
     applied: tuple[AppliedMigration, ...] = ()
     unknown: tuple[str, ...] = ()
+    replaced: tuple[AppliedMigration, ...] = ()
     last: Entry | None = None
     holder: Holder | None = None
     claims: Mapping[str, bool] = field(default_factory=dict)
@@ -391,6 +400,11 @@ class State:
     def applied_ids(self) -> frozenset[str]:
         """The ids of the applied migrations for which there is a file."""
         return frozenset(applied.id for applied in self.applied)
+
+    @cached_property
+    def recorded_ids(self) -> frozenset[str]:
+        """The ids of everything that the record says is applied, with a file or without one."""
+        return self.applied_ids | set(self.unknown) | {one.id for one in self.replaced}
 
     @cached_property
     def pending(self) -> tuple[Migration, ...]:

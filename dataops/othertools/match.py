@@ -7,9 +7,10 @@ its id, by the name of its file, by the names that adopt.toml gives it, and by t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from glob import escape
 
 from dataops.kinds import MONGODB, POSTGRESQL, Kind
 from dataops.model import Migration, Service
@@ -47,7 +48,7 @@ class Identities:
     def __init__(self, service: Service, aliases: ToolAliases) -> None:
         self._by_name: dict[str, str] = {}
         self._by_number: dict[str, str | None] = {}
-        self._retired = tuple(bare_name(name) for name in aliases.retired)
+        self._retired = tuple(bare_name(name) for name in (*aliases.retired, *_replaced(service, aliases)))
         for migration in service.migrations:
             alias = aliases.migrations.get(migration.id, Alias())
             mirrored = migration.path.stem + aliases.extension
@@ -77,6 +78,13 @@ class Identities:
     def _is_retired(self, name: str) -> bool:
         # A pattern such as `auth.*` means all migrations of one application, as Django names them.
         return any(fnmatchcase(name, pattern) for pattern in self._retired)
+
+
+def _replaced(service: Service, aliases: ToolAliases) -> Iterator[str]:
+    """The names of the migrations of which a squashed file took the place: they are history, as retired ones are."""
+    for id_ in service.replaced_by:
+        alias = aliases.migrations.get(id_, Alias())
+        yield from (escape(name) for name in (id_, alias.name, *alias.also) if name)
 
 
 @lru_cache(maxsize=64)

@@ -31,7 +31,7 @@ SELECT set_config('search_path', concat_ws(', ', quote_ident(current_schema()), 
             WHERE (n.nspname = 'public' OR e.oid IS NOT NULL)
               AND n.nspname NOT IN ('pg_catalog', coalesce(current_schema(), '')))), true)
 """
-_SCHEMAS = """
+SCHEMAS = """
     n.nspname <> 'information_schema' AND NOT starts_with(n.nspname, 'pg_')
     AND NOT starts_with(n.nspname, 'dataops_stash_')
     -- A schema that has our journal and no other table
@@ -48,8 +48,11 @@ _IS_RECORD = """EXISTS (
      WHERE k.conrelid = c.oid AND k.contype = 'p' AND k.conname = c.relname || '_pkc'
        AND k.conkey = ARRAY[a.attnum] AND a.attname = 'version_num')"""
 """A record of Alembic, also under another name."""
+ONLY_RECORDS = f"""(SELECT coalesce(bool_and({_IS_RECORD}), false) FROM pg_class c
+                     WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'f', 'v', 'm'))"""
+"""Whether a schema has nothing but such records."""
 SCHEMA = "CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname || '.' END"
-TABLES = f"{_SCHEMAS} AND c.relname <> ALL (%(records)s) AND NOT {_IS_RECORD}"
+TABLES = f"{SCHEMAS} AND c.relname <> ALL (%(records)s) AND NOT {_IS_RECORD}"
 LEFT_OUT = {"records": [*POSTGRESQL.ours, *othertools.TABLES]}
 _FUNCTION = f"{SCHEMA} || p.proname || '(' || oidvectortypes(p.proargtypes) || ')'"
 
@@ -69,9 +72,8 @@ def no_extension(catalog: str, oid: str) -> str:
 _OBJECTS = {
     "schema": f"""
         SELECT n.nspname, '' FROM pg_namespace n
-         WHERE {_SCHEMAS} AND n.nspname NOT IN ('public', current_schema()) AND {no_extension("pg_namespace", "n.oid")}
-           AND NOT (SELECT coalesce(bool_and({_IS_RECORD}), false) FROM pg_class c
-                     WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'f', 'v', 'm'))
+         WHERE {SCHEMAS} AND n.nspname NOT IN ('public', current_schema()) AND {no_extension("pg_namespace", "n.oid")}
+           AND NOT {ONLY_RECORDS}
     """,
     "extension": "SELECT extname, '' FROM pg_extension WHERE extname <> 'plpgsql'",
     "table": f"""
@@ -165,7 +167,7 @@ _OBJECTS = {
                    CASE p.proparallel WHEN 's' THEN 'PARALLEL SAFE' WHEN 'r' THEN 'PARALLEL RESTRICTED' END,
                    'SET ' || array_to_string(p.proconfig, ', '))
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
-         WHERE {_SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+         WHERE {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
     """,
     "type": f"""
         SELECT {SCHEMA} || t.typname,
@@ -186,7 +188,7 @@ _OBJECTS = {
           FROM pg_type t
           JOIN pg_namespace n ON n.oid = t.typnamespace
           LEFT JOIN pg_class c ON c.oid = t.typrelid
-         WHERE (t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c') AND {_SCHEMAS} AND {no_extension("pg_type", "t.oid")}
+         WHERE (t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c') AND {SCHEMAS} AND {no_extension("pg_type", "t.oid")}
     """,
     "trigger": f"""
         SELECT {SCHEMA} || c.relname || '.' || g.tgname,
@@ -218,14 +220,14 @@ _OBJECTS = {
         SELECT {SCHEMA} || s.stxname, substr(pg_get_statisticsobjdef(s.oid),
                                               strpos(pg_get_statisticsobjdef(s.oid), s.stxname) + length(s.stxname) + 1)
           FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
-         WHERE {_SCHEMAS}
+         WHERE {SCHEMAS}
     """,
     "collation": f"""
         SELECT {SCHEMA} || o.collname,
                concat_ws(' ', CASE o.collprovider WHEN 'c' THEN 'libc' WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' END,
                    o.collcollate, CASE WHEN NOT o.collisdeterministic THEN 'nondeterministic' END)
           FROM pg_collation o JOIN pg_namespace n ON n.oid = o.collnamespace
-         WHERE {_SCHEMAS} AND {no_extension("pg_collation", "o.oid")}
+         WHERE {SCHEMAS} AND {no_extension("pg_collation", "o.oid")}
     """,
     "event trigger": f"""
         SELECT t.evtname, concat_ws(' ', 'on', t.evtevent, array_to_string(t.evttags, ', '), 'runs',
@@ -235,7 +237,7 @@ _OBJECTS = {
     "text search configuration": f"""
         SELECT {SCHEMA} || g.cfgname, ''
           FROM pg_ts_config g JOIN pg_namespace n ON n.oid = g.cfgnamespace
-         WHERE {_SCHEMAS} AND {no_extension("pg_ts_config", "g.oid")}
+         WHERE {SCHEMAS} AND {no_extension("pg_ts_config", "g.oid")}
     """,
 }
 
@@ -252,7 +254,7 @@ _DETAILS = {
     "body of function": f"""
         SELECT {_FUNCTION}, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-         WHERE p.prokind <> 'a' AND {_SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+         WHERE p.prokind <> 'a' AND {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
     """,
     "comment on": f"""
         SELECT {SCHEMA} || c.relname || coalesce('.' || a.attname, ''), quote_literal(t.description)
@@ -264,12 +266,12 @@ _DETAILS = {
         SELECT {_FUNCTION}, quote_literal(t.description)
           {_comment("pg_proc", "p")}
           JOIN pg_namespace n ON n.oid = p.pronamespace
-         WHERE {_SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+         WHERE {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
         UNION ALL
         SELECT {SCHEMA} || y.typname, quote_literal(t.description)
           {_comment("pg_type", "y")}
           JOIN pg_namespace n ON n.oid = y.typnamespace
-         WHERE {_SCHEMAS} AND {no_extension("pg_type", "y.oid")}
+         WHERE {SCHEMAS} AND {no_extension("pg_type", "y.oid")}
         UNION ALL
         SELECT {SCHEMA} || c.relname || '.' || k.conname, quote_literal(t.description)
           {_comment("pg_constraint", "k")}
@@ -296,15 +298,15 @@ _DETAILS = {
         UNION ALL
         SELECT {_FUNCTION}, {_sorted("p.proacl")}
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-         WHERE p.proacl IS NOT NULL AND {_SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+         WHERE p.proacl IS NOT NULL AND {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
         UNION ALL
         SELECT {SCHEMA} || y.typname, {_sorted("y.typacl")}
           FROM pg_type y JOIN pg_namespace n ON n.oid = y.typnamespace
-         WHERE y.typacl IS NOT NULL AND {_SCHEMAS} AND {no_extension("pg_type", "y.oid")}
+         WHERE y.typacl IS NOT NULL AND {SCHEMAS} AND {no_extension("pg_type", "y.oid")}
         UNION ALL
         SELECT 'schema ' || n.nspname, {_sorted("n.nspacl")}
           FROM pg_namespace n
-         WHERE n.nspacl IS NOT NULL AND n.nspname <> 'public' AND {_SCHEMAS}
+         WHERE n.nspacl IS NOT NULL AND n.nspname <> 'public' AND {SCHEMAS}
     """,
 }
 
@@ -319,11 +321,11 @@ SELECT {SCHEMA} || c.relname AS name, 1 AS rank
 UNION ALL
 SELECT {_FUNCTION}, 2
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
- WHERE {_SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+ WHERE {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
 UNION ALL
 SELECT {SCHEMA} || y.typname, 3
   FROM pg_type y JOIN pg_namespace n ON n.oid = y.typnamespace
- WHERE y.typtype IN ('d', 'e', 'r') AND {_SCHEMAS} AND {no_extension("pg_type", "y.oid")}
+ WHERE y.typtype IN ('d', 'e', 'r') AND {SCHEMAS} AND {no_extension("pg_type", "y.oid")}
  ORDER BY rank, name
 """
 
@@ -349,10 +351,10 @@ def _read(connection: psycopg.Connection[Any], queries: dict[str, str]) -> Itera
         for kind, query in queries.items():
             for name, definition in cursor.execute(query.encode(), LEFT_OUT):
                 text = " ".join(str(definition).split())
-                yield (kind, str(name)), _unqualified(text) if kind == "view" else text
+                yield (kind, str(name)), unqualified(text) if kind == "view" else text
 
 
-def _unqualified(query: str) -> str:
+def unqualified(query: str) -> str:
     """The query of a view as PostgreSQL 16 and later write it: with one table, its name is not before the columns."""
     names = set(re.findall(r"(?<![\w.\"'])(\w+|\"[^\"]+\")\.(?=[\w\"*])", query))
     if len(names) != 1:
@@ -360,4 +362,15 @@ def _unqualified(query: str) -> str:
     return re.sub(rf"(?<![\w.\"']){re.escape(names.pop())}\.(?=[\w\"*])", "", query)
 
 
-__all__ = ["LEFT_OUT", "SCHEMA", "SEARCH_PATH", "TABLES", "names", "no_extension", "read"]
+__all__ = [
+    "LEFT_OUT",
+    "ONLY_RECORDS",
+    "SCHEMA",
+    "SCHEMAS",
+    "SEARCH_PATH",
+    "TABLES",
+    "names",
+    "no_extension",
+    "read",
+    "unqualified",
+]
