@@ -13,7 +13,8 @@ class Schema:
     `statements` are SQL; for MongoDB they are Python, with the database as `db`, and need the `imports`. The same
     database gives the same text from every version of its server. `data` says how many rows or documents the
     statements write, by table or collection, and `left_out` how many they do not write, because there are too many.
-    `unwritten` names what is in the database and cannot be written. `roles` are named in rights and policies, and have to exist on the server.
+    `unwritten` names what is in the database and cannot be written. `roles` are named in rights and policies, and have
+    to exist on the server.
     """
 
     statements: tuple[str, ...]

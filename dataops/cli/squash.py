@@ -95,6 +95,8 @@ def _tell(session: Session, squashed: Squashed) -> None:
         say(f"look at: {one.migration.id} changes data: {on_one_line(', '.join(one.does))}")
     for name, count in sorted(schema.data.items()):
         say(f"in the new file: {counted(count, 'row')} of {on_one_line(name)}, as the old files leave them")
+    for name in squashed.anew:
+        say(f"look at: the old files make {on_one_line(name)} anew each time; the new file has what they made just now")
     for name, count in sorted(schema.left_out.items()):
         say(f"look at: not in the new file: {counted(count, 'row')} of {on_one_line(name)} (--rows)")
     for role in schema.roles:
@@ -113,6 +115,7 @@ def _answer(session: Session, service: Service, squashed: Squashed, out: Path | 
                 "carries_data": [{"migration": one.migration.id, "does": [*one.does]} for one in squashed.carriers],
                 "rows": dict(squashed.schema.data),
                 "left_out": dict(squashed.schema.left_out),
+                "made_anew": [*squashed.anew],
                 "roles": [*squashed.schema.roles],
             },
             ExitCode.OK,

@@ -31,7 +31,7 @@ class Squashed:
     """A squashed file that was proved to make what the old ones make: nothing is written yet.
 
     `replaced` are the old files; that of the newest one may have the path of the new one. `carriers` are those of them
-    that carry data.
+    that carry data. `anew` names columns or fields of rows in it that the old files give another value each time.
     """
 
     path: Path
@@ -39,6 +39,7 @@ class Squashed:
     replaced: tuple[Migration, ...]
     carriers: tuple[Carrier, ...]
     schema: Schema
+    anew: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def make(service: Service, to: Migration, scratch: Scratch, *, most_rows: int, r
             if does := carried(migration, sent):
                 carriers.append(Carrier(migration, does))
         before = _look(empty, most_rows)
+    anew = _made_anew(scratch, service, to, before) if before.schema.data else ()
     if before.schema.unwritten:
         raise _cannot(service, "cannot be written", list(before.schema.unwritten))
     text = writer.text_of(service, chosen, before.schema, carriers)
@@ -87,7 +89,16 @@ def make(service: Service, to: Migration, scratch: Scratch, *, most_rows: int, r
         after = _look(empty, most_rows)
     if different := _differences(before, after):
         raise _cannot(service, "would be different", different)
-    return Squashed(path, text, chosen, tuple(carriers), before.schema)
+    return Squashed(path, text, chosen, tuple(carriers), before.schema, anew)
+
+
+def _made_anew(scratch: Scratch, service: Service, to: Migration, before: _Made) -> tuple[str, ...]:
+    """Where the old files write other values each time, such as random ids and the time of day: they are run again."""
+    with scratch.database(service) as empty:
+        scratch.migrate(empty, to)
+        with opened(empty) as database:
+            changes = contents.compare(_only(before.contents, before.schema.data), database.contents())
+    return tuple(dict.fromkeys(f"{one.name}.{one.field}" if one.field else one.name for one in changes))
 
 
 def _look(service: Service, most_rows: int) -> _Made:
@@ -107,6 +118,10 @@ def _differences(before: _Made, after: _Made) -> list[str]:
         found = [_first_line(one) for one in before.schema.statements if one not in set(after.schema.statements)]
         found += [_first_line(one) for one in after.schema.statements if one not in set(before.schema.statements)]
     return found
+
+
+def _only(all_of_it: Contents, names: Mapping[str, int]) -> Contents:
+    return {name: digest for name, digest in all_of_it.items() if name in names}
 
 
 def _without(all_of_it: Contents, left_out: Mapping[str, int]) -> Contents:

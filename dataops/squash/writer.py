@@ -77,7 +77,6 @@ def _alembic(id_: str, chosen: Sequence[Migration], schema: Schema, reason: str)
         "down_revision = None",
         *([f"branch_labels = ({', '.join(map(_text, labels))},)"] if labels else []),
         *_promises(chosen, reason),
-        "# dataops: ignore-file[squawk/*] it is for an empty database",
         *([ABOUT_COLONS] if escapes_colons("".join(calls)) else []),
     ]
     return [*lines, "", "", "def upgrade() -> None:", *(calls or ["    pass"]), "", "", *_way_back("")]
@@ -98,7 +97,6 @@ def _mongo(id_: str, chosen: Sequence[Migration], schema: Schema, reason: str) -
         "dependencies: list[str] = []",
         "repeatable = True",
         *_promises(chosen, reason),
-        "# dataops: ignore-file[M*] it is for an empty database",
     ]
     typed = "db: Database[dict[str, Any]]"
     return [*lines, "", "", f"def upgrade({typed}) -> None:", textwrap.indent(body, "    "), "", "", *_way_back(typed)]

@@ -107,11 +107,13 @@ def _model(index: Mapping[str, Any], *, inherits: bool) -> str:
         options["collation"] = catalogue.chosen(options["collation"])
     elif inherits:  # otherwise it would get the collation of its collection
         options["collation"] = {"locale": "simple"}
-    keywords = {key: value for key, value in options.items() if key.isidentifier()}
     others = {key: value for key, value in options.items() if not key.isidentifier()}
-    text = ", ".join(f"{key}={_written(value, 8)}" for key, value in keywords.items())
-    text += f", **{_written(others, 8)}" if others else ""
-    return f"IndexModel({_written(keys, 8)}, {text})"
+    parts = [_written(keys, 12), *(f"{key}={_written(options[key], 12)}" for key in options if key not in others)]
+    parts += [f"**{_written(others, 12)}"] if others else []
+    text = f"IndexModel({', '.join(parts)})"
+    if len(text) + 8 <= _WIDE:
+        return text
+    return "IndexModel(\n" + "".join(f"        {part},\n" for part in parts) + "    )"
 
 
 def _documents(db: Database[Document], name: str) -> str:
