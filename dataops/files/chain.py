@@ -308,7 +308,8 @@ def _branch_by_branch(order: Sequence[Migration]) -> list[Migration]:
             at = after
             continue
         walked.append(by_id[here])
-        next_ = [id_ for id_ in (*by_id[here].parents, *by_id[here].needs) if id_ not in places]
+        before_it = dict.fromkeys((*by_id[here].parents, *by_id[here].needs))  # a parent may be needed, too
+        next_ = [id_ for id_ in before_it if id_ not in places]
         if next_:
             places[at : at + 1] = next_[:1]
             places += next_[1:]

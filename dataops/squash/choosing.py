@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataops import source
 from dataops.errors import UsageError
 from dataops.model import Migration, Service
 
@@ -17,12 +18,12 @@ def choose(service: Service, to: Migration) -> tuple[Migration, ...]:
             hint="name a later one with --to",
         )
     for other in service.migrations:
-        inner = [id_ for id_ in (*other.parents, *other.needs) if id_ in ids and id_ != to.id]
-        if other.id not in ids and inner:
+        inner = [id_ for id_ in ids - {to.id} if other.id not in ids and _names(other, id_)]
+        if inner:
             raise UsageError(
-                f"{other.id} comes after {inner[0]}, which the new file would replace, and not after {to.id}",
+                f"{other.id} names {inner[0]} as what comes before it, and the new file would replace that",
                 service=service.name,
-                hint=f"squash up to a migration that has both behind it: {_joined(service, to, other)}",
+                hint=f"squash up to a later one, which has both behind it: {_joined(service, to, other)}",
             )
     if service.mirror:
         raise UsageError(
@@ -31,6 +32,11 @@ def choose(service: Service, to: Migration) -> tuple[Migration, ...]:
             hint=f"stop mirroring first: remove mirror under [services.{service.name}]; docs/adopting.md",
         )
     return chosen
+
+
+def _names(other: Migration, id_: str) -> bool:
+    """Whether a file names the other one. The label of a branch is no such name, because the new file has it too."""
+    return id_ in other.parents or any(id_.startswith(name) for name in source.needs(other.text))
 
 
 def _joined(service: Service, to: Migration, other: Migration) -> str:

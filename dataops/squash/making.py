@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dataops import catalogue, contents, statements
+from dataops import catalogue, contents, source, statements
 from dataops.backends import WritesSchema, opened
 from dataops.catalogue import Catalogue
 from dataops.contents import Contents
@@ -74,7 +74,8 @@ def make(service: Service, to: Migration, scratch: Scratch, *, most_rows: int, r
     text = writer.text_of(service, chosen, before.schema, carriers)
     path = writer.path_of(service, to)
     new = Migration(to.id, (), path, service.kind, text.encode(), replaces=writer.replaces_of(chosen))
-    kept = [migration for migration in service.migrations if migration not in chosen]
+    # What they need may be named by the label of a branch, which the new file has now.
+    kept = [replace(one, needs=source.needs(one.text)) for one in service.migrations if one not in chosen]
     history = replace(service, migrations=chain.ordered(service.name, [new, *kept]))
     with scratch.database(history) as empty:
         try:

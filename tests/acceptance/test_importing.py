@@ -191,7 +191,8 @@ def test_a_dump_as_the_first_file_is_run(project: Project, theirs: Path, pg: psy
     put(theirs, {"1_all.sql": DUMP, "2_more.up.sql": "CREATE TABLE more ();", "2_more.down.sql": "DROP TABLE more"})
     found = imported(project, "sqlx", theirs)
     assert [(one["what"], one["stops"]) for one in found["to_do"]] == [
-        ("\\restrict and \\unrestrict of pg_dump are left out", False)
+        ("\\restrict and \\unrestrict of pg_dump are left out", False),
+        ("the empty search_path of pg_dump is left out", False),
     ]
     assert ran(project("lint", "--json")).json["findings"] == []
     ran(project("apply", "--yes"))

@@ -98,7 +98,7 @@ def test_collections_and_documents_are_made_again(mongo_db: Database[dict[str, A
             {"_id": "two", "l": Int64(5), "i": 5, "d": Decimal128("1.10"), "x": Binary(b"\0\1", 5), "e": {}, "a": []},
             {
                 "_id": 3,
-                "t": datetime.datetime(2024, 2, 3, 4, 5, 6, 789000),
+                "t": datetime.datetime(2024, 2, 3, 4, 5, 6, 789000, datetime.UTC),
                 "r": Regex("^a", "i"),
                 "ts": Timestamp(1, 2),
             },
