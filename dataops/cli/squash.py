@@ -74,7 +74,8 @@ def squash_command(
         if not session.as_json:
             _tell(session, squashed)
         if not yes:
-            consent(f"Write {squashed.path.name} and remove {counted(len(chosen), 'file')}?", _CONSENT)
+            others = counted(len(chosen) - 1, "other file")
+            consent(f"Replace {squashed.path.name} by the new file and remove {others}?", _CONSENT)
         saving.save(squashed.path, squashed.text, squashed.replaced)
     _answer(session, service, squashed, out)
 

@@ -49,6 +49,9 @@ class Identities:
         self._by_name: dict[str, str] = {}
         self._by_number: dict[str, str | None] = {}
         self._retired = tuple(bare_name(name) for name in (*aliases.retired, *_replaced(service, aliases)))
+        # The names of files that are gone are not known, but the number in front of a name is that of the id.
+        numbers = (leading_number(id_) for id_ in service.replaced_by)
+        self._replaced = {significant(number) for number in numbers if number}
         for migration in service.migrations:
             alias = aliases.migrations.get(migration.id, Alias())
             mirrored = migration.path.stem + aliases.extension
@@ -72,8 +75,9 @@ class Identities:
         return None
 
     def is_retired(self, row: ToolRow) -> bool:
-        """Whether adopt.toml says that the row is history, for which no file is needed any more."""
-        return any(self._is_retired(bare_name(name)) for name in row.names)
+        """Whether the row is history, for which no file is needed: adopt.toml says so, or it is squashed."""
+        names = [bare_name(name) for name in row.names]
+        return any(self._is_retired(name) or significant(leading_number(name)) in self._replaced for name in names)
 
     def _is_retired(self, name: str) -> bool:
         # A pattern such as `auth.*` means all migrations of one application, as Django names them.

@@ -30,8 +30,9 @@ _NAMED = 10
 class Squashed:
     """A squashed file that was proved to make what the old ones make: nothing is written yet.
 
-    `replaced` are the old files; that of the newest one may have the path of the new one. `carriers` are those of them
-    that carry data. `anew` names columns or fields of rows in it that the old files give another value each time.
+    It has the path of the newest of the old files, so that what knows that file by its name still finds it. `replaced`
+    are the old files. `carriers` are those of them that carry data. `anew` names columns or fields of rows in it that
+    the old files give another value each time.
     """
 
     path: Path
@@ -72,8 +73,7 @@ def make(service: Service, to: Migration, scratch: Scratch, *, most_rows: int, r
     if before.schema.unwritten:
         raise _cannot(service, "cannot be written", list(before.schema.unwritten))
     text = writer.text_of(service, chosen, before.schema, carriers)
-    path = writer.path_of(service, to)
-    new = Migration(to.id, (), path, service.kind, text.encode(), replaces=writer.replaces_of(chosen))
+    new = Migration(to.id, (), to.path, service.kind, text.encode(), replaces=writer.replaces_of(chosen))
     # What they need may be named by the label of a branch, which the new file has now.
     kept = [replace(one, needs=source.needs(one.text)) for one in service.migrations if one not in chosen]
     history = replace(service, migrations=chain.ordered(service.name, [new, *kept]))
@@ -90,7 +90,7 @@ def make(service: Service, to: Migration, scratch: Scratch, *, most_rows: int, r
         after = _look(empty, most_rows)
     if different := _differences(before, after):
         raise _cannot(service, "would be different", different)
-    return Squashed(path, text, chosen, tuple(carriers), before.schema, anew)
+    return Squashed(to.path, text, chosen, tuple(carriers), before.schema, anew)
 
 
 def _made_anew(scratch: Scratch, service: Service, to: Migration, before: _Made) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from dataops import outfile
@@ -51,30 +50,21 @@ def _ask(git: str, folder: Path, *arguments: str) -> set[str] | None:
 
 
 def save(path: Path, text: str, replaced: Sequence[Migration]) -> None:
-    """Write the new file and remove the old ones. Raises CannotWrite, and then everything is as it was before.
+    """Write the new file in the place of the newest old one, and remove the others.
 
+    Raises CannotWrite, and then everything is as it was before.
     A process that is killed in between leaves old files beside the new one, which every command then names.
     """
-    there = any(one.path == path for one in replaced)
-    if not there:
-        outfile.write_new(path, text, hint=_HINT)
-    removed: list[Migration] = []
+    changed = [one for one in replaced if one.path == path]
     try:
-        if there:
-            outfile.write(path, text, hint=_HINT)
+        outfile.write(path, text, hint=_HINT)
         for migration in replaced:
             if migration.path != path:
                 migration.path.unlink()
-                removed.append(migration)
+                changed.append(migration)
     except BaseException as error:
-        for migration in removed:
+        for migration in changed:
             migration.path.write_bytes(migration.text)
-        for migration in replaced:
-            if migration.path == path:
-                path.write_bytes(migration.text)
-        if not there:
-            with suppress(OSError):
-                path.unlink()
         if isinstance(error, OSError):
             raise CannotWrite(f"{error.filename}: {error.strerror}", hint=_HINT) from error
         raise

@@ -6,7 +6,6 @@ import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from dataops import source
 from dataops.kinds import ALEMBIC
@@ -22,11 +21,6 @@ class Carrier:
 
     migration: Migration
     does: tuple[str, ...]
-
-
-def path_of(service: Service, to: Migration) -> Path:
-    """The path of the new file. The id of a MongoDB migration is its file's name, so that it keeps its name."""
-    return to.path if service.kind.format.id_is_file_name else to.path.with_name(f"{to.id}_squashed.py")
 
 
 def text_of(service: Service, chosen: Sequence[Migration], schema: Schema, carriers: Sequence[Carrier]) -> str:
@@ -124,4 +118,4 @@ def _text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-__all__ = ["Carrier", "path_of", "replaces_of", "text_of"]
+__all__ = ["Carrier", "replaces_of", "text_of"]

@@ -11,6 +11,7 @@ import pytest
 
 from dataops.dev import PostgresServer
 from tests.contract.test_records import DRIZZLE, FLYWAY, GOLANG, GOOSE, LIQUIBASE, NODE_PG_MIGRATE, PRISMA, SQLX
+from tests.integration.test_schema import DATA, schema_of
 from tests.projects import Project
 from tests.servers import Answer
 
@@ -199,6 +200,16 @@ def test_a_dump_as_the_first_file_is_run(project: Project, theirs: Path, pg: psy
     assert query(pg, "INSERT INTO things (id) VALUES (1) RETURNING note, f()") == [("a :b; 100%", 2)]
     assert query(pg, "SELECT version_num FROM alembic_version") == [("2",)]
     ran(project("rollback", "--yes", "--steps", "1"))
+
+
+def test_a_whole_dump_makes_the_shop_that_was_dumped(project: Project, theirs: Path, pg_url: str) -> None:
+    """shop.dump.sql is what pg_dump 15 --inserts --no-owner wrote of shop.sql."""
+    put(theirs, {"V20240301101500__start.sql": (DATA / "shop.dump.sql").read_text()})
+    found = imported(project, "flyway", theirs)
+    assert [one["what"] for one in found["to_do"] if one["stops"]] == []
+    ran(project("apply", "--yes"))
+    assert ";\n".join((*schema_of(pg_url).statements, "")) == (DATA / "shop.schema.sql").read_text()
+    ran(project("status", "--check"))
 
 
 # --- adopted without a difference

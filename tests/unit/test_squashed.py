@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from dataops import source
-from dataops.errors import Blocked, DataopsError, EditedAfterApply, InterruptedStep, OutOfOrder, UsageError
+from dataops.errors import Blocked, CannotWrite, DataopsError, EditedAfterApply, InterruptedStep, OutOfOrder, UsageError
 from dataops.kinds import MONGODB
 from dataops.model import AppliedMigration, Direction, Entry, JournalEvent, Service, State
 from dataops.planning import planner, readiness
 from dataops.planning.checks import check
 from dataops.planning.decisions import Decision, decide
 from dataops.planning.target import find_target
+from dataops.squash import saving
 from dataops.squash.choosing import choose
 from tests.unit.sample import migration, service, state
 
@@ -122,3 +124,19 @@ def test_what_a_file_replaces_is_read_from_its_text() -> None:
     for wrong in (b'replaces = ["a"]', b"replaces = {1: '2'}", b"replaces = {'a': []}", b"replaces = {'a': 1}"):
         with pytest.raises(source.Unreadable):
             source.replaces(wrong)
+
+
+def test_what_cannot_be_removed_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    """b cannot be removed, after a was and c was written."""
+    old = [replace(migration(id_), path=tmp_path / f"{id_}.py") for id_ in "abc"]
+    for one in (old[0], old[2]):
+        one.path.write_bytes(one.text)
+    old[1].path.mkdir()
+    with pytest.raises(CannotWrite):
+        saving.save(old[2].path, "new", old)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.py", "b.py", "c.py"}
+    assert (old[0].path.read_bytes(), old[2].path.read_bytes()) == (old[0].text, old[2].text)
+    old[1].path.rmdir()
+    old[1].path.write_bytes(old[1].text)
+    saving.save(old[2].path, "new", old)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("c.py", "new")]
