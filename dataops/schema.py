@@ -14,7 +14,8 @@ class Schema:
     database gives the same text from every version of its server. `data` says how many rows or documents the
     statements write, by table or collection, and `left_out` how many they do not write, because there are too many.
     `unwritten` names what is in the database and cannot be written. `roles` are named in rights and policies, and have
-    to exist on the server.
+    to exist on the server. `verbatim` has definitions that are written in other words than the server's, as the server
+    has them: two databases on one server may only be called equal when these are.
     """
 
     statements: tuple[str, ...]
@@ -23,6 +24,7 @@ class Schema:
     unwritten: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
+    verbatim: tuple[str, ...] = ()
 
 
 __all__ = ["Schema"]

@@ -115,6 +115,7 @@ def _differences(before: _Made, after: _Made) -> list[str]:
     found = [str(one) for one in catalogue.compare(*strict, details=True)]
     left_out = before.schema.left_out
     found += map(str, contents.compare(_without(before.contents, left_out), _without(after.contents, left_out)))
+    found += [_first_line(one) for one in before.schema.verbatim if one not in set(after.schema.verbatim)]
     if not found:
         found = [_first_line(one) for one in before.schema.statements if one not in set(after.schema.statements)]
         found += [_first_line(one) for one in after.schema.statements if one not in set(before.schema.statements)]

@@ -351,10 +351,10 @@ def _read(connection: psycopg.Connection[Any], queries: dict[str, str]) -> Itera
         for kind, query in queries.items():
             for name, definition in cursor.execute(query.encode(), LEFT_OUT):
                 text = " ".join(str(definition).split())
-                yield (kind, str(name)), unqualified(text) if kind == "view" else text
+                yield (kind, str(name)), _unqualified(text) if kind == "view" else text
 
 
-def unqualified(query: str) -> str:
+def _unqualified(query: str) -> str:
     """The query of a view as PostgreSQL 16 and later write it: with one table, its name is not before the columns."""
     names = set(re.findall(r"(?<![\w.\"'])(\w+|\"[^\"]+\")\.(?=[\w\"*])", query))
     if len(names) != 1:
@@ -372,5 +372,4 @@ __all__ = [
     "names",
     "no_extension",
     "read",
-    "unqualified",
 ]

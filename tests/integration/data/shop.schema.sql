@@ -17,6 +17,11 @@ CREATE FUNCTION atomic_f(x integer)
 BEGIN ATOMIC
  SELECT (x + 1);
 END;
+CREATE FUNCTION billing.twice(integer)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$SELECT 2 * $1$function$;
 CREATE PROCEDURE fix(INOUT n integer)
  LANGUAGE plpgsql
 AS $procedure$ BEGIN n := n + 1; END $procedure$;
@@ -133,6 +138,13 @@ ALTER TABLE orders ADD CONSTRAINT orders_currency_fkey FOREIGN KEY (currency) RE
 ALTER TABLE orders ADD CONSTRAINT orders_customer_fkey FOREIGN KEY (customer) REFERENCES customers(id) ON DELETE CASCADE DEFERRABLE;
 ALTER TABLE tree ADD CONSTRAINT tree_up_fkey FOREIGN KEY (up) REFERENCES tree(id);
 CREATE STATISTICS cust_stats (dependencies) ON mail, name FROM customers;
+CREATE VIEW named AS
+ SELECT a,
+    'see o.a'::text AS "it's",
+    'it''s o.b'::text AS b,
+    billing.twice(a) AS twice
+   FROM dropped o
+  WHERE b > 1;
 CREATE VIEW paid AS
  SELECT id,
     total

@@ -65,3 +65,5 @@ ALTER TABLE events REPLICA IDENTITY FULL;
 INSERT INTO tree VALUES (2, NULL, 'shipped'), (1, 2, NULL);
 INSERT INTO checked VALUES (5);
 INSERT INTO events (at, body) VALUES ('2024-02-03 04:05:06.789+02', '{"a": ["b:c", "%d"]}');
+CREATE FUNCTION billing.twice(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 2 * $1';
+CREATE VIEW named AS SELECT o.a, 'see o.a'::text AS "it's", 'it''s o.b' AS b, billing.twice(o.a) FROM dropped o WHERE o.b > 1;

@@ -36,6 +36,7 @@ def read(connection: psycopg.Connection[Any], *, most_rows: int) -> Schema:
             written.left_out,
             tuple(unwritten.read(cursor)),
             unwritten.roles(cursor),
+            verbatim=tuple(tables.verbatim(cursor)),
         )
 
 
