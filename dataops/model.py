@@ -65,7 +65,8 @@ class Migration:
 
     `parents` are the ids of the migrations that it comes after: none for a first one, several for one that joins
     branches. `needs` are others that have to be applied before it (Alembic's `depends_on`). `pinned` are the files that
-    it names in `depends`: an edit of one of them is an edit of the migration.
+    it names in `depends`: an edit of one of them is an edit of the migration. `replaces` are the migrations of which a
+    squashed file was made, oldest first and with their checksums. The last one has its own id.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Migration:
     text: bytes = field(repr=False)
     needs: tuple[str, ...] = ()
     pinned: tuple[Pinned, ...] = ()
+    replaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False, hash=False)
 
     @property
     def parent(self) -> str | None:
@@ -207,6 +209,11 @@ class Service:
     def by_id(self) -> dict[str, Migration]:
         """The migrations by id."""
         return {migration.id: migration for migration in self.migrations}
+
+    @cached_property
+    def replaced_by(self) -> dict[str, Migration]:
+        """The squashed file that took the place of each migration, by the ids of those that have no file any more."""
+        return {id_: one for one in self.migrations for id_ in one.replaces if id_ != one.id}
 
     @cached_property
     def forked(self) -> bool:
@@ -400,6 +407,7 @@ class State:
     that differs from it is a reason to stop. `tool_records` are the records of other tools in the same database.
     `notes` are for a person who wants to see everything, and `warnings` for everybody. `elsewhere` is the native record
     where the project gives it a name of its own, "" otherwise.
+    `replaced` are the migrations that the record says are applied, and of which a squashed file took the place.
     `unexplained` are the tables and other objects, or collections, that a first apply finds: record and journal are
     empty, and neither an extension nor the configuration explains them. `id_room` is how many characters an id may
     have in the record, None where that has no limit.
@@ -410,6 +418,7 @@ class State:
     server: str
     applied: tuple[AppliedMigration, ...] = ()
     unknown: tuple[str, ...] = ()
+    replaced: tuple[AppliedMigration, ...] = ()
     last: Entry | None = None
     holder: Holder | None = None
     claims: Mapping[str, bool] = field(default_factory=dict)
@@ -424,6 +433,11 @@ class State:
     def applied_ids(self) -> frozenset[str]:
         """The ids of the applied migrations for which there is a file."""
         return frozenset(applied.id for applied in self.applied)
+
+    @cached_property
+    def recorded_ids(self) -> frozenset[str]:
+        """The ids of everything that the record says is applied, with a file or without one."""
+        return self.applied_ids | set(self.unknown) | {one.id for one in self.replaced}
 
     @cached_property
     def pending(self) -> tuple[Migration, ...]:

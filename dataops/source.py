@@ -95,6 +95,26 @@ def depends(source: bytes) -> tuple[str, ...]:
 _DEPENDS = re.compile(rb"^depends[ \t]*[:=]", re.MULTILINE)
 
 
+def replaces(source: bytes) -> dict[str, tuple[str, ...]]:
+    """The migrations of which a squashed file was made, oldest first, each with its checksums. Raises Unreadable.
+
+    The last of them is the file's own id. One that was a squashed file itself has several checksums. "" as a checksum
+    means that nobody knows it.
+    """
+    if b"replaces" not in source:
+        return {}
+    found = constants(parse(source)).get("replaces", {})
+    if not isinstance(found, dict):
+        raise Unreadable("replaces has to give for each migration that the file replaces the checksum of its code")
+    checksums = {id_: (one,) if isinstance(one, str) else one for id_, one in found.items()}
+    if not all(
+        isinstance(id_, str) and isinstance(ones, list | tuple) and ones and all(isinstance(one, str) for one in ones)
+        for id_, ones in checksums.items()
+    ):
+        raise Unreadable("replaces has to give for each migration that the file replaces the checksum of its code")
+    return {id_: tuple(ones) for id_, ones in checksums.items()}
+
+
 def labels(source: bytes) -> tuple[str, ...]:
     """The names that Alembic's `branch_labels` gives to a branch. Raises Unreadable."""
     if b"branch_labels" not in source:

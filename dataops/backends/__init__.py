@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dataops.backends.sandbox import Sandbox
     from dataops.catalogue import Catalogue
     from dataops.contents import Contents
+    from dataops.schema import Schema
 
 Waiting = Callable[[Holder | None], None]
 """Called once for each holder that keeps us waiting for the lock, with None when we cannot see who holds it."""
@@ -202,6 +203,14 @@ class Counts(Protocol):
         """Set the counters of a scratch database, as far as they are still there, to what `counters` said once."""
 
 
+@runtime_checkable
+class WritesSchema(Protocol):
+    """A `Database` that can write what makes it again, as text (see `dataops.schema`)."""
+
+    def schema(self, *, most_rows: int) -> Schema:
+        """The schema of the database, and its rows or documents where there are at most so many in all."""
+
+
 def connect(service: Service) -> Database:
     """The database of a service. The driver is imported now; a connection is opened at the first question."""
     database: Database = importlib.import_module(service.kind.module).connect(service)
@@ -237,6 +246,7 @@ __all__ = [
     "RolledBack",
     "StepFailed",
     "Waiting",
+    "WritesSchema",
     "connect",
     "driver",
     "opened",

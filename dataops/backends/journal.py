@@ -108,13 +108,15 @@ class Journal:
 class NativeRecord:
     """What the native record says is applied.
 
-    `applied` are the ids that have a file, in the order of the history, and `unknown` are those that have none. `times`
-    says when each was applied, where the record says it.
+    `applied` are the ids that have a file, in the order of the history, and `unknown` are those that have none.
+    `replaced` are those of which a squashed file took the place. `times` says when each was applied, where the record
+    says it.
     """
 
     applied: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     times: Mapping[str, datetime] = field(default_factory=dict)
+    replaced: tuple[str, ...] = ()
 
 
 def state_of(
@@ -137,7 +139,7 @@ def state_of(
     `look_around` names everything that is in the database, except what belongs to the server, to an extension, or to a
     migration tool. It is only called before the first apply, while record and journal say nothing.
     """
-    nothing_said = not record.applied and not record.unknown and journal.last is None
+    nothing_said = not (record.applied or record.unknown or record.replaced) and journal.last is None
     ignored = tuple(f"{name}." for name in service.ignore)
     return State(
         service=service,
@@ -145,9 +147,11 @@ def state_of(
         server=server,
         applied=tuple(journal.applied(id_, record.times.get(id_)) for id_ in record.applied),
         unknown=record.unknown,
+        replaced=tuple(journal.applied(id_, record.times.get(id_)) for id_ in record.replaced),
         last=journal.last,
         holder=holder,
-        claims=journal.claims(),
+        # What the journal says about a replaced migration is about the time before its record became that of another
+        claims={id_: on for id_, on in journal.claims().items() if id_ not in service.replaced_by},
         tool_records=tuple(tool_records),
         notes=notes,
         elsewhere=elsewhere,

@@ -7,7 +7,7 @@ import click
 from dataops.backends import Database, opened
 from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
-from dataops.errors import ExitCode, UsageError
+from dataops.errors import Blocked, ExitCode, UsageError
 from dataops.planning.target import find_migration, find_recorded
 from dataops.redaction import redact
 from dataops.run.under_lock import resolve
@@ -55,7 +55,7 @@ def _find(backend: Database, step: str, rest: str) -> str:
     """The migration that is meant. Its file may be missing here; then the record or the journal has to know it."""
     try:
         return find_migration([backend.service], step, not_base=f"{rest} is not a migration")[1].id
-    except UsageError:
+    except (UsageError, Blocked):
         found = find_recorded(backend.read(), rest)
         if found is None:
             raise

@@ -23,7 +23,7 @@ _TYPES: Mapping[type, str] = {str: "text", list: "list of texts", dict: "table"}
 def load(service: str, folder: Path, migrations: Iterable[Migration]) -> dict[str, ToolAliases]:
     """What the adopt.toml in `folder` says, by tool; nothing where there is no such file. Raises ConfigError."""
     path = folder / ADOPT_FILE
-    ids = {migration.id for migration in migrations}
+    ids = {id_ for migration in migrations for id_ in (migration.id, *migration.replaces)}
     try:
         content = toml.read(path, optional=True)
         return {

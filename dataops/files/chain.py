@@ -8,7 +8,7 @@ Alembic's own order, one whole branch after the other. Anything else is an error
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,13 +32,28 @@ def load(
     for path in paths(service, kind, folder, ini):
         migration = read(service, kind, path, top)
         other = found.setdefault(migration.id, migration)
+        if other is not migration and (migration.replaces or other.replaces):
+            raise _left_behind(service, *((migration, other) if migration.replaces else (other, migration)))
         if other is not migration:
             raise HistoryError(
                 f"two files have the id {migration.id}: {other.path.name} and {path.name}",
                 service=service,
                 hint="give one of them an id of its own",
             )
-    return _chain(service, found)
+    for migration in found.values():
+        for id_ in migration.replaces:
+            if id_ != migration.id and id_ in found:
+                raise _left_behind(service, migration, found[id_])
+    return ordered(service, found.values())
+
+
+def _left_behind(service: str, squashed: Migration, old: Migration) -> HistoryError:
+    """The error for a squashed file beside a file that it replaces, as `dataops squash` leaves it when it is killed."""
+    return HistoryError(
+        f"{squashed.path.name} replaces {old.id}, whose file is still here: {old.path.name}",
+        service=service,
+        hint=f"remove the files that it names in `replaces`, beginning with {old.path}; or take them all back from git",
+    )
 
 
 def places_of(kind: Kind, folder: Path, ini: AlembicIni | None = None) -> tuple[Path, ...]:
@@ -151,7 +166,8 @@ def _read_alembic(service: str, kind: Kind, path: Path) -> Migration:
         needs = source.needs(text)
     except source.Unreadable as error:
         raise broken(path, error, service) from error
-    return Migration(id=revision, parents=tuple(parents), path=path, kind=kind, text=text, needs=needs)
+    replaces = _replaces(service, path, text)
+    return Migration(revision, tuple(parents), path, kind, text, needs, replaces)
 
 
 def _read_mongo(service: str, kind: Kind, path: Path) -> Migration:
@@ -167,15 +183,23 @@ def _read_mongo(service: str, kind: Kind, path: Path) -> Migration:
         raise BrokenFile(
             f"{path}: dependencies has to be a list of names", service=service, hint="see the file before it"
         )
-    return Migration(id=path.stem, parents=tuple(parents), path=path, kind=kind, text=text)
+    return Migration(path.stem, tuple(parents), path, kind, text, replaces=_replaces(service, path, text))
+
+
+def _replaces(service: str, path: Path, text: bytes) -> dict[str, tuple[str, ...]]:
+    try:
+        return source.replaces(text)
+    except source.Unreadable as error:
+        raise broken(path, error, service) from error
 
 
 _READERS = {ALEMBIC: _read_alembic, PYMONGO_MIGRATE: _read_mongo}
 
 
-def _chain(service: str, found: dict[str, Migration]) -> tuple[Migration, ...]:
-    """One order for all of them, in which each comes after its parents and after what it needs."""
-    found = {id_: _resolved(service, migration, found) for id_, migration in found.items()}
+def ordered(service: str, migrations: Iterable[Migration]) -> tuple[Migration, ...]:
+    """One order for all of them, in which each comes after its parents and after what it needs. Raises HistoryError."""
+    by_id = {migration.id: migration for migration in migrations}
+    found = {id_: _resolved(service, migration, by_id) for id_, migration in by_id.items()}
     heads = _heads(found)
     if len(heads) > 1:
         parent, born = list(partings(found))[-1]  # the newest one, where files are named by time
@@ -303,7 +327,8 @@ def _branch_by_branch(order: Sequence[Migration]) -> list[Migration]:
             at = after
             continue
         walked.append(by_id[here])
-        next_ = [id_ for id_ in (*by_id[here].parents, *by_id[here].needs) if id_ not in places]
+        before_it = dict.fromkeys((*by_id[here].parents, *by_id[here].needs))  # a parent may be needed, too
+        next_ = [id_ for id_ in before_it if id_ not in places]
         if next_:
             places[at : at + 1] = next_[:1]
             places += next_[1:]
@@ -313,4 +338,4 @@ def _branch_by_branch(order: Sequence[Migration]) -> list[Migration]:
     return walked[::-1]
 
 
-__all__ = ["is_migration", "load", "named", "partings", "paths", "places_of", "read"]
+__all__ = ["is_migration", "load", "named", "ordered", "partings", "paths", "places_of", "read"]

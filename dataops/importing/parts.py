@@ -14,6 +14,8 @@ from dataops.text import on_one_line, shortened
 
 _GUARD_OF_DUMPS = re.compile(r"(?m)^\\(?:un)?restrict\b[^\r\n]*")
 """Lines that pg_dump writes for psql, to protect itself: they do nothing for the database."""
+_EMPTY_PATH = re.compile(r"(?m)^SELECT pg_catalog\.set_config\('search_path', '', false\);[ \t]*$")
+"""How a dump begins. Its names have their schemas; Alembic's own statements after it do not, and would fail."""
 
 
 def broken(file: File, line: int, message: str, hint: str) -> BrokenFile:
@@ -35,6 +37,9 @@ def part(
     if _GUARD_OF_DUMPS.search(text):
         text = _GUARD_OF_DUMPS.sub("", text)
         notes.append(r"\restrict and \unrestrict of pg_dump are left out")
+    if _EMPTY_PATH.search(text):
+        text = _EMPTY_PATH.sub("", text)
+        notes.append("the empty search_path of pg_dump is left out")
     try:
         found = splitting.split(text, line)
     except splitting.Endless as error:

@@ -9,11 +9,8 @@ from collections.abc import Sequence
 from dataops.importing.naming import Named
 from dataops.importing.originals import Original, Part
 from dataops.kinds import FileFormat
+from dataops.literals import ABOUT_COLONS, escapes_colons, executes
 from dataops.text import visible
-
-_COLON = re.compile(r"(?<![:\w]):(?=[\w$])|\\:")
-"""What SQLAlchemy may take for the beginning of a parameter; not the colons of a cast or of 12:30."""
-_ESCAPED = '.replace(":", r"\\:")'
 
 
 def migration(named: Named, parent: str | None, tool: str, written: FileFormat) -> str:
@@ -34,8 +31,8 @@ def migration(named: Named, parent: str | None, tool: str, written: FileFormat) 
     ]
     if original.up is not None:
         lines.append(f"# dataops: ignore-file[squawk/*] imported from {tool}, as it has run elsewhere before")
-    if _ESCAPED in "".join((*up, *down)):
-        lines.append(r"# In a text for op.execute, a colon that begins no parameter is written \:")
+    if escapes_colons("".join((*up, *down))):
+        lines.append(ABOUT_COLONS)
     lines += ["", "", "def upgrade() -> None:", *up]
     if not reason:
         lines += ["", "", "def downgrade() -> None:", *down]
@@ -77,7 +74,7 @@ def _way_back(original: Original, tool: str) -> tuple[list[str], str]:
 def _body(part: Part) -> list[str]:
     lines = [f"    raise NotImplementedError({_one_line(why)})" for why in part.unfinished[:1]]
     lines += [f"    # Also to do: {visible(why)}" for why in part.unfinished[1:]]
-    calls = [f"op.execute({literal(text)}{_ESCAPED if _COLON.search(text) else ''})" for text in part.statements]
+    calls = [executes(text) for text in part.statements]
     if part.transaction or not calls:
         return [*lines, *(f"    {call}" for call in calls)] or ["    pass"]
     return [*lines, "    with op.get_context().autocommit_block():", *(f"        {call}" for call in calls)]
@@ -85,17 +82,6 @@ def _body(part: Part) -> list[str]:
 
 def _draft_body(original: Original) -> list[str]:
     return [f"    raise NotImplementedError({_one_line(f'write here what {original.name} does')})"]
-
-
-def literal(text: str) -> str:
-    """A Python literal of a text that reads as the text does, as far as that is possible."""
-    if "\n" not in text and '"' not in text and "\\" not in text and text.isprintable() and len(text) < 100:
-        return f'"{text}"'
-    for quotes in ('"""', "'''"):
-        if quotes not in text and "\r" not in text:
-            return f"r{quotes}\n{text}\n{quotes}"
-    escaped = text.replace("\\", "\\\\").replace("\r", "\\r").replace('"""', '\\"\\"\\"')
-    return f'"""\n{escaped}\n"""'
 
 
 def _one_line(text: str) -> str:
@@ -129,4 +115,4 @@ def _mongo_draft(named: Named, parent: str | None, tool: str) -> str:
     return "\n".join([*lines, "", "", *_quoted_original(named.original), ""])
 
 
-__all__ = ["adopt_toml", "literal", "migration"]
+__all__ = ["adopt_toml", "migration"]

@@ -15,7 +15,7 @@ from dataops.config.settings import LintSettings
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE
 from dataops.lint import history, ignores, mongo
 from dataops.lint.ignores import Ignore
-from dataops.lint.rules import OF_OLD_FILES, RULES, Finding, Rule, Severity
+from dataops.lint.rules import OF_DATA_AND_SIZE, OF_OLD_FILES, RULES, Finding, Rule, Severity
 from dataops.lint.selection import Selection
 from dataops.model import Direction, Migration, Service, Step
 
@@ -90,7 +90,13 @@ def _one(
     read: history.Read, compared: history.Compared | None, sandbox: Sandbox, selection: Selection, ask_squawk: bool
 ) -> tuple[list[Finding], list[tuple[Finding, Ignore]]]:
     name = read.service.name
-    findings = [*read.broken, *history.one_chain(read), *history.each(read), *_content(read, sandbox, ask_squawk)]
+    findings = [*read.broken, *history.one_chain(read), *history.each(read)]
+    squashed = {migration.path for migration in read.migrations if migration.replaces}
+    findings += [
+        finding
+        for finding in _content(read, sandbox, ask_squawk)
+        if finding.path not in squashed or not _of_data_and_size(finding)
+    ]
     if compared is not None:
         findings += compared.findings
     comments: dict[Path, list[Ignore]] = {}
@@ -118,6 +124,11 @@ def _one(
         sorted((selection.weighed(finding) for finding in left), key=_place),
         sorted(((selection.weighed(finding), ignore) for finding, ignore in aside), key=lambda pair: _place(pair[0])),
     )
+
+
+def _of_data_and_size(finding: Finding) -> bool:
+    code = finding.rule.code
+    return code in OF_DATA_AND_SIZE or (code.startswith("squawk/") and code != "squawk/syntax-error")
 
 
 def _content(read: history.Read, sandbox: Sandbox, ask_squawk: bool) -> Iterator[Finding]:

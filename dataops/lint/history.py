@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -316,8 +316,11 @@ def _differences(
     service = read.service
     ours = {migration.id: migration for migration in read.migrations}
     broken = {finding.path.name for finding in read.broken}
+    squashed = {id_: checksums for migration in read.migrations for id_, checksums in migration.replaces.items()}
     for id_, old in stood.items():
         now = ours.get(id_)
+        if _is_one_of(old, squashed.get(id_, ())):
+            continue
         if now is not None and not _same(old, now):
             line = _first_difference(old.text, now.text)
             helpers = {one.name for one in now.pinned} & {one.name for one in {*old.pinned} ^ {*now.pinned}}
@@ -356,6 +359,14 @@ def _migrations(service: Service, place: Path, base: Base, *, newest: bool) -> d
         if id_ is not None:
             found[id_] = Migration(id_, parents, path, service.kind, text, pinned=pinned)
     return found
+
+
+def _is_one_of(old: Migration, checksums: Collection[str]) -> bool:
+    """Whether it is the migration that a squashed file says it has replaced."""
+    try:
+        return bool(checksums) and old.checksum in checksums
+    except BrokenFile:  # nested too deeply
+        return False
 
 
 def _same(old: Migration, new: Migration) -> bool:

@@ -137,5 +137,11 @@ OF_OLD_FILES = frozenset({"H001", "H003", "H005", "H006", "H007", "H012", "H013"
 A new file can have the same id as an old one, or the same parent, and a module that an old file imports can be gone.
 """
 
+OF_DATA_AND_SIZE = frozenset({"M003", "M008", "M009"})
+"""What a squashed file cannot do wrong, because it runs in an empty database and stands for many files.
 
-__all__ = ["OF_OLD_FILES", "RULES", "SQUAWK", "Finding", "Rule", "Severity", "named"]
+The same is true of all of squawk's rules but that about syntax.
+"""
+
+
+__all__ = ["OF_DATA_AND_SIZE", "OF_OLD_FILES", "RULES", "SQUAWK", "Finding", "Rule", "Severity", "named"]

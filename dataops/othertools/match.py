@@ -7,9 +7,10 @@ its id, by the name of its file, by the names that adopt.toml gives it, and by t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from glob import escape
 
 from dataops.kinds import MONGODB, POSTGRESQL, Kind
 from dataops.model import Migration, Service
@@ -48,7 +49,10 @@ class Identities:
     def __init__(self, service: Service, aliases: ToolAliases) -> None:
         self._by_name: dict[str, str] = {}
         self._by_number: dict[str, str | None] = {}
-        self._retired = tuple(bare_name(name) for name in aliases.retired)
+        self._retired = tuple(bare_name(name) for name in (*aliases.retired, *_replaced(service, aliases)))
+        # The names of files that are gone are not known, but the number in front of a name is that of the id.
+        numbers = (leading_number(id_) for id_ in service.replaced_by)
+        self._replaced = {significant(number) for number in numbers if number}
         for migration in service.migrations:
             alias = aliases.migrations.get(migration.id, Alias())
             mirrored = migration.path.stem + aliases.extension
@@ -72,12 +76,20 @@ class Identities:
         return None
 
     def is_retired(self, row: ToolRow) -> bool:
-        """Whether adopt.toml says that the row is history, for which no file is needed any more."""
-        return any(self._is_retired(bare_name(name)) for name in row.names)
+        """Whether the row is history, for which no file is needed: adopt.toml says so, or it is squashed."""
+        names = [bare_name(name) for name in row.names]
+        return any(self._is_retired(name) or significant(leading_number(name)) in self._replaced for name in names)
 
     def _is_retired(self, name: str) -> bool:
         # A pattern such as `auth.*` means all migrations of one application, as Django names them.
         return any(fnmatchcase(name, pattern) for pattern in self._retired)
+
+
+def _replaced(service: Service, aliases: ToolAliases) -> Iterator[str]:
+    """The names of the migrations of which a squashed file took the place: they are history, as retired ones are."""
+    for id_ in service.replaced_by:
+        alias = aliases.migrations.get(id_, Alias())
+        yield from (escape(name) for name in (id_, alias.name, *alias.also) if name)
 
 
 @lru_cache(maxsize=64)

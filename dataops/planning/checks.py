@@ -20,6 +20,7 @@ from dataops.errors import (
 )
 from dataops.model import Ahead, AppliedMigration, Migration, Service, State
 from dataops.othertools import drift
+from dataops.planning import squashed
 from dataops.redaction import redact
 
 _SHOWN = 5
@@ -33,6 +34,7 @@ def check(state: State) -> None:
     """
     drift.refuse_moved_on(state)
     _refuse_not_empty(state)
+    squashed.check(state)
     _refuse_ahead(state)
     _refuse_gap(state)
     _refuse_disagreement(state)
@@ -145,6 +147,8 @@ def refuse_edited(service: Service, applied: AppliedMigration) -> None:
     migration = service.by_id[applied.id]
     if applied.checksum is None or applied.raw_checksum == migration.raw_checksum:
         return
+    if applied.checksum in migration.replaces.get(applied.id, ()):
+        return
     if checksum_of(service, migration) != applied.checksum:
         also = f" (or {', '.join(redact(one.name) for one in migration.pinned)}, which it depends on)"
         raise EditedAfterApply(
@@ -194,9 +198,8 @@ def refuse_lossy(state: State, chosen: Sequence[AppliedMigration]) -> None:
 
 
 def _refuse_disagreement(state: State) -> None:
-    known = state.applied_ids | set(state.unknown)
     for id_, applied in state.claims.items():
-        if applied is (id_ in known):
+        if applied is (id_ in state.recorded_ids):
             continue
         journal, native = ("applied", "not applied") if applied else ("rolled back", "applied")
         answer = "--not-applied" if applied else "--applied"

@@ -33,7 +33,9 @@ def decide(state: State, id_: str, *, applied: bool, history: Sequence[Entry]) -
     refuse_half_done(state, locked=True, except_of=id_)
     step = half_step(state, locked=True)
     migration = state.service.by_id.get(id_)
-    recorded = id_ in state.applied_ids or id_ in state.unknown
+    if step is not None and step.entry.migration == id_ and step.migration is None:
+        migration = None  # the file of this id is a squashed one, which is another
+    recorded = id_ in state.recorded_ids
     replaces = applied and not recorded and migration is not None and bool(state.unknown)
     disagree = state.claims.get(id_, recorded) is not recorded
     if not (step or disagree or replaces or _beside_a_gap(state, id_, applied=applied)):

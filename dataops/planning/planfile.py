@@ -95,6 +95,8 @@ def fingerprint(state: State) -> str:
         digest.update(f"applied {applied.id}\n".encode())
     for id_ in state.unknown:
         digest.update(f"unknown {id_}\n".encode())
+    for one in state.replaced:
+        digest.update(f"replaced {one.id}\n".encode())
     return digest.hexdigest()
 
 

@@ -109,7 +109,7 @@ def half_step(state: State, direction: Direction | None = None, *, locked: bool 
         return None
     if not locked and running_step(state) is not None:
         return None
-    migration = state.service.by_id.get(last.migration)
+    migration = _file_of(state, last)
     unedited = migration is not None and last.checksum in ("", migration.checksum)
     recovery = recover(
         last,
@@ -132,7 +132,7 @@ def first_step(state: State, direction: Direction, *, locked: bool = False) -> S
         return None
     if half.migration is None or half.recovery not in (Recovery.AGAIN, Recovery.TAKE_BACK):
         raise _refusal(state, half)
-    shown = (half.migration.id in _known(state)) is (direction is Direction.APPLY)
+    shown = (half.migration.id in state.recorded_ids) is (direction is Direction.APPLY)
     return Step(state.service.name, half.migration, direction, ENDS_HALF_DONE if shown else HALF_DONE)
 
 
@@ -156,12 +156,16 @@ def missing_end(state: State) -> Entry | None:
     return replace(last, event=JournalEvent.FAILED, error=died, reason=reason)
 
 
-def _known(state: State) -> frozenset[str]:
-    return state.applied_ids | set(state.unknown)
+def _file_of(state: State, entry: Entry) -> Migration | None:
+    """The file that the entry is about. A squashed file is another one than that of the same id which it replaces."""
+    migration = state.service.by_id.get(entry.migration)
+    if migration is None or entry.checksum in migration.replaces.get(migration.id, ()):
+        return None
+    return migration
 
 
 def _reached(state: State, entry: Entry) -> bool:
-    return (entry.migration in _known(state)) is (entry.direction is Direction.APPLY)
+    return (entry.migration in state.recorded_ids) is (entry.direction is Direction.APPLY)
 
 
 def refuse_half_done(state: State, *, locked: bool = False, except_of: str | None = None) -> None:
@@ -185,7 +189,7 @@ def _refusal(state: State, half: HalfStep) -> InterruptedStep:
         what += "; nobody knows how far it came"
         hint = f"look at the database, then say which: {decisions(name)}"
         if half.migration is None:  # without its file, the record stays as it is
-            answer = "--applied" if entry.migration in _known(state) else "--not-applied"
+            answer = "--applied" if entry.migration in state.recorded_ids else "--not-applied"
             hint = (
                 f"its file is missing: use the code that has it; or, if the database is as its record says: "
                 f'dataops resolve {name} {answer} --reason "..."'

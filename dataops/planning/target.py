@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dataops.errors import UsageError
+from dataops.errors import Blocked, UsageError
 from dataops.model import Migration, Service, State
 from dataops.redaction import redact
 from dataops.text import near
@@ -15,7 +15,8 @@ BASE = "base"
 def find_target(services: Sequence[Service], wanted: str) -> tuple[Service, Migration | None]:
     """The service and the migration that are meant; without a migration for `base`, which comes before the first one.
 
-    A whole id counts more than the beginning of another one. Raises UsageError, with the names that look alike.
+    A whole id counts more than the beginning of another one. Raises UsageError, with the names that look alike, and
+    Blocked for one that is squashed.
     """
     name, slash, rest = wanted.partition("/")
     if not slash:
@@ -41,6 +42,7 @@ def _find(services: Sequence[Service], wanted: str, *, named: bool = False) -> t
         return hits[0]
     of = services[0].name if named else None
     if not hits:
+        _refuse_squashed(services, wanted)
         raise UsageError(
             f"there is no migration {redact(wanted)}",
             service=of,
@@ -48,6 +50,21 @@ def _find(services: Sequence[Service], wanted: str, *, named: bool = False) -> t
         )
     ids = [migration.id if named else f"{service.name}/{migration.id}" for service, migration in hits[:5]]
     raise UsageError(f"{wanted} could be any of {', '.join(ids)}", service=of, hint="write more of the id")
+
+
+def _refuse_squashed(services: Sequence[Service], wanted: str) -> None:
+    """Raise Blocked where a squashed file took the place of the wanted migration: there is no stopping inside of it."""
+    for service in services:
+        replaced = service.replaced_by
+        found = [wanted] if wanted in replaced else [id_ for id_ in replaced if id_.startswith(wanted)]
+        if wanted and found:
+            squashed = replaced[found[0]]
+            raise Blocked(
+                f"{found[0]} has no file any more: {squashed.path.name} took its place, and is done as a whole or not",
+                service=service.name,
+                migration=found[0],
+                hint=f"name {squashed.id} or a later one; or use the files from before the squash",
+            )
 
 
 def find_recorded(state: State, wanted: str) -> str | None:

@@ -107,7 +107,7 @@ def prune(database: Database, author: Author, migrations: Sequence[str], *, emit
         state = begin_under_lock(locked, lambda state: state)
         for id_ in migrations:
             locked.check()
-            direction = Direction.APPLY if id_ in state.applied_ids else Direction.ROLLBACK
+            direction = Direction.APPLY if id_ in state.recorded_ids else Direction.ROLLBACK
             entry = _entry(state, author, id_, direction, JournalEvent.PRUNED, "what it had put aside was pruned")
             locked.prune(id_, entry)
 

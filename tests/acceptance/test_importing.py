@@ -11,6 +11,7 @@ import pytest
 
 from dataops.dev import PostgresServer
 from tests.contract.test_records import DRIZZLE, FLYWAY, GOLANG, GOOSE, LIQUIBASE, NODE_PG_MIGRATE, PRISMA, SQLX
+from tests.integration.test_schema import DATA, schema_of
 from tests.projects import Project
 from tests.servers import Answer
 
@@ -191,13 +192,24 @@ def test_a_dump_as_the_first_file_is_run(project: Project, theirs: Path, pg: psy
     put(theirs, {"1_all.sql": DUMP, "2_more.up.sql": "CREATE TABLE more ();", "2_more.down.sql": "DROP TABLE more"})
     found = imported(project, "sqlx", theirs)
     assert [(one["what"], one["stops"]) for one in found["to_do"]] == [
-        ("\\restrict and \\unrestrict of pg_dump are left out", False)
+        ("\\restrict and \\unrestrict of pg_dump are left out", False),
+        ("the empty search_path of pg_dump is left out", False),
     ]
     assert ran(project("lint", "--json")).json["findings"] == []
     ran(project("apply", "--yes"))
     assert query(pg, "INSERT INTO things (id) VALUES (1) RETURNING note, f()") == [("a :b; 100%", 2)]
     assert query(pg, "SELECT version_num FROM alembic_version") == [("2",)]
     ran(project("rollback", "--yes", "--steps", "1"))
+
+
+def test_a_whole_dump_makes_the_shop_that_was_dumped(project: Project, theirs: Path, pg_url: str) -> None:
+    """shop.dump.sql is what pg_dump 15 --inserts --no-owner wrote of shop.sql."""
+    put(theirs, {"V20240301101500__start.sql": (DATA / "shop.dump.sql").read_text()})
+    found = imported(project, "flyway", theirs)
+    assert [one["what"] for one in found["to_do"] if one["stops"]] == []
+    ran(project("apply", "--yes"))
+    assert ";\n".join((*schema_of(pg_url).statements, "")) == (DATA / "shop.schema.sql").read_text()
+    ran(project("status", "--check"))
 
 
 # --- adopted without a difference

@@ -107,6 +107,14 @@ def test_a_diamond_has_an_order(tmp_path: Path) -> None:
     assert [m.id for m in chain.load("api", MONGO, place)] == ["a", "c", "b", "d"]
 
 
+def test_a_parent_may_be_needed_too(tmp_path: Path) -> None:
+    """a -- b -- c, where c says again that it depends on b."""
+    place = write_chain(tmp_path, {"a": None, "b": "a", "c": "b"}, PG)
+    (path,) = (place / "versions").glob("*_c.py")
+    path.write_text(path.read_text() + "\ndepends_on = 'b'\n")
+    assert [m.id for m in chain.load("voucher", PG, place)] == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_branches_come_in_the_order_of_alembic(tmp_path: Path, seed: int) -> None:
     """Random histories with branches, merges and depends_on; each ends in one head."""

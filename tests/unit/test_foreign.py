@@ -669,3 +669,12 @@ def test_the_table_of_identities_is_made_once_for_all_rows_and_all_steps(monkeyp
     assert made == ["knex"]
     monkeypatch.undo()
     match.identities_of.cache_clear()
+
+
+def test_the_rows_of_squashed_files_are_history() -> None:
+    """20240102, which replaces 20240101 and itself -- 20240103: knex knows files by name, whose ids are the numbers."""
+    files = service("20240102 -- 20240103")
+    first = replace(files.migrations[0], replaces={"20240101": ("",), "20240102": ("",)}, path=Path("20240102_b.py"))
+    squashed = replace(files, migrations=(first, *files.migrations[1:]))
+    rows = record(match.KNEX, "20240101_a.mjs", "20240102_b.mjs", "20240104_d.mjs")
+    assert owners(squashed, rows) == ({"20240102": ["20240102_b.mjs"]}, ["20240104_d.mjs"])

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from dataops import literals
 from dataops.errors import BrokenFile
-from dataops.importing import naming, writer
+from dataops.importing import naming
 from dataops.importing.originals import File, Original, Part
 from dataops.importing.readers import flyway, generated, liquibase, programs, versioned
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE
@@ -110,7 +111,7 @@ def test_a_frame_is_a_begin_and_a_commit_around_everything(sql: str, inside: lis
     ],
 )
 def test_a_literal_is_the_text_again(text: str) -> None:
-    assert ast.literal_eval(writer.literal(text)).strip("\n") == text.strip("\n")
+    assert ast.literal_eval(literals.literal(text)).strip("\n") == text.strip("\n")
 
 
 def original(number: str, words: str, name: str = "x.sql") -> Original:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dataops.backends.sandbox import Sandbox
     from dataops.catalogue import Catalogue
     from dataops.contents import Contents
+    from dataops.schema import Schema
 
 _COUNT_SECONDS = 10.0
 
@@ -85,6 +86,12 @@ class MongoDatabase:
 
         with self.server.explaining(), self.server.client("dataops") as patient:  # it reads all data
             return contents.read(database_of(patient), self.service.record)
+
+    def schema(self, *, most_rows: int) -> Schema:
+        from dataops.backends.mongo import schema
+
+        with self.server.explaining(), self.server.client("dataops") as patient:  # it may read all data
+            return schema.read(database_of(patient), self.service.record, most_rows=most_rows)
 
     def imitate(self, other: Database, *, strictly: bool) -> None:
         """Collections and indexes: the application creates some of them, and a migration changes those it finds."""

@@ -109,7 +109,7 @@ def _plain(value: Any) -> Any:
     """The same value, in which 1.0 is 1, because drivers differ in which of them they send."""
     if isinstance(value, Mapping):
         return {
-            str(key): _plain(_chosen(child) if key == "collation" and isinstance(child, Mapping) else child)
+            str(key): _plain(chosen(child) if key == "collation" and isinstance(child, Mapping) else child)
             for key, child in value.items()
         }
     if isinstance(value, list):
@@ -119,9 +119,9 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _chosen(collation: Mapping[str, Any]) -> dict[str, Any]:
+def chosen(collation: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a collation that somebody chose. The server adds all defaults and the version of its library."""
     return {key: value for key, value in collation.items() if key != "version" and value != _COLLATION.get(key)}
 
 
-__all__ = ["collections", "copy_shell", "is_counted", "read"]
+__all__ = ["chosen", "collections", "copy_shell", "is_counted", "read"]

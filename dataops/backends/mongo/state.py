@@ -90,8 +90,10 @@ def _entry(stored: Mapping[str, Any]) -> Entry:
 def _native_record(db: Database[Document], service: Service) -> NativeRecord:
     documents = db[service.record].find({"applied": {"$ne": None}}, {"name": 1, "applied": 1})
     times = {str(document["name"]): document["applied"] for document in documents}
-    unknown = sorted((id_ for id_ in times if id_ not in service.by_id), key=lambda id_: (str(times[id_]), id_))
-    return NativeRecord(tuple(m.id for m in service.migrations if m.id in times), tuple(unknown), times)
+    replaced = tuple(id_ for id_ in service.replaced_by if id_ in times)
+    strange = (id_ for id_ in times if id_ not in service.by_id and id_ not in replaced)
+    unknown = sorted(strange, key=lambda id_: (str(times[id_]), id_))
+    return NativeRecord(tuple(m.id for m in service.migrations if m.id in times), tuple(unknown), times, replaced)
 
 
 def _version(db: Database[Document], service: Service) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dataops.backends.sandbox import Sandbox
     from dataops.catalogue import Catalogue
     from dataops.contents import Contents
+    from dataops.schema import Schema
 
 
 class PostgresDatabase:
@@ -81,6 +82,12 @@ class PostgresDatabase:
 
         with self.server.asking() as connection:
             return catalogue.read(connection)
+
+    def schema(self, *, most_rows: int) -> Schema:
+        from dataops.backends.postgres import schema
+
+        with self.server.asking(long=True) as connection:
+            return schema.read(connection, most_rows=most_rows)
 
     def contents(self) -> Contents:
         from dataops.backends.postgres import contents

@@ -31,7 +31,7 @@ SELECT set_config('search_path', concat_ws(', ', quote_ident(current_schema()), 
             WHERE (n.nspname = 'public' OR e.oid IS NOT NULL)
               AND n.nspname NOT IN ('pg_catalog', coalesce(current_schema(), '')))), true)
 """
-_SCHEMAS = """
+SCHEMAS = """
     n.nspname <> 'information_schema' AND NOT starts_with(n.nspname, 'pg_')
     AND NOT starts_with(n.nspname, 'dataops_stash_')
     -- A schema that has our journal and no other table
@@ -52,8 +52,11 @@ _IS_TYPEORM = """(c.relname = 'migrations' AND 'id name timestamp' = (
     SELECT string_agg(a.attname, ' ' ORDER BY a.attname) FROM pg_attribute a
      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped))"""
 """Its name is one that an application may have for a table of its own, too."""
+ONLY_RECORDS = f"""(SELECT coalesce(bool_and({_IS_RECORD}), false) FROM pg_class c
+                     WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'f', 'v', 'm'))"""
+"""Whether a schema has nothing but such records."""
 SCHEMA = "CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname || '.' END"
-TABLES = f"{_SCHEMAS} AND c.relname <> ALL (%(records)s) AND NOT {_IS_RECORD} AND NOT {_IS_TYPEORM}"
+TABLES = f"{SCHEMAS} AND c.relname <> ALL (%(records)s) AND NOT {_IS_RECORD} AND NOT {_IS_TYPEORM}"
 LEFT_OUT = {"records": [*POSTGRESQL.ours, *(name for name in othertools.TABLES if name != "migrations")]}
 _FUNCTION = f"{SCHEMA} || p.proname || '(' || oidvectortypes(p.proargtypes) || ')'"
 
@@ -73,9 +76,8 @@ def no_extension(catalog: str, oid: str) -> str:
 _OBJECTS = {
     "schema": f"""
         SELECT n.nspname, '' FROM pg_namespace n
-         WHERE {_SCHEMAS} AND n.nspname NOT IN ('public', current_schema()) AND {no_extension("pg_namespace", "n.oid")}
-           AND NOT (SELECT coalesce(bool_and({_IS_RECORD}), false) FROM pg_class c
-                     WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'f', 'v', 'm'))
+         WHERE {SCHEMAS} AND n.nspname NOT IN ('public', current_schema()) AND {no_extension("pg_namespace", "n.oid")}
+           AND NOT {ONLY_RECORDS}
     """,
     "extension": "SELECT extname, '' FROM pg_extension WHERE extname <> 'plpgsql'",
     "table": f"""
@@ -169,7 +171,7 @@ _OBJECTS = {
                    CASE p.proparallel WHEN 's' THEN 'PARALLEL SAFE' WHEN 'r' THEN 'PARALLEL RESTRICTED' END,
                    'SET ' || array_to_string(p.proconfig, ', '))
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
-         WHERE {_SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+         WHERE {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
     """,
     "type": f"""
         SELECT {SCHEMA} || t.typname,
@@ -190,7 +192,7 @@ _OBJECTS = {
           FROM pg_type t
           JOIN pg_namespace n ON n.oid = t.typnamespace
           LEFT JOIN pg_class c ON c.oid = t.typrelid
-         WHERE (t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c') AND {_SCHEMAS} AND {no_extension("pg_type", "t.oid")}
+         WHERE (t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c') AND {SCHEMAS} AND {no_extension("pg_type", "t.oid")}
     """,
     "trigger": f"""
         SELECT {SCHEMA} || c.relname || '.' || g.tgname,
@@ -222,14 +224,14 @@ _OBJECTS = {
         SELECT {SCHEMA} || s.stxname, substr(pg_get_statisticsobjdef(s.oid),
                                               strpos(pg_get_statisticsobjdef(s.oid), s.stxname) + length(s.stxname) + 1)
           FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
-         WHERE {_SCHEMAS}
+         WHERE {SCHEMAS}
     """,
     "collation": f"""
         SELECT {SCHEMA} || o.collname,
                concat_ws(' ', CASE o.collprovider WHEN 'c' THEN 'libc' WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' END,
                    o.collcollate, CASE WHEN NOT o.collisdeterministic THEN 'nondeterministic' END)
           FROM pg_collation o JOIN pg_namespace n ON n.oid = o.collnamespace
-         WHERE {_SCHEMAS} AND {no_extension("pg_collation", "o.oid")}
+         WHERE {SCHEMAS} AND {no_extension("pg_collation", "o.oid")}
     """,
     "event trigger": f"""
         SELECT t.evtname, concat_ws(' ', 'on', t.evtevent, array_to_string(t.evttags, ', '), 'runs',
@@ -239,7 +241,7 @@ _OBJECTS = {
     "text search configuration": f"""
         SELECT {SCHEMA} || g.cfgname, ''
           FROM pg_ts_config g JOIN pg_namespace n ON n.oid = g.cfgnamespace
-         WHERE {_SCHEMAS} AND {no_extension("pg_ts_config", "g.oid")}
+         WHERE {SCHEMAS} AND {no_extension("pg_ts_config", "g.oid")}
     """,
 }
 
@@ -256,7 +258,7 @@ _DETAILS = {
     "body of function": f"""
         SELECT {_FUNCTION}, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-         WHERE p.prokind <> 'a' AND {_SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+         WHERE p.prokind <> 'a' AND {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
     """,
     "comment on": f"""
         SELECT {SCHEMA} || c.relname || coalesce('.' || a.attname, ''), quote_literal(t.description)
@@ -268,12 +270,12 @@ _DETAILS = {
         SELECT {_FUNCTION}, quote_literal(t.description)
           {_comment("pg_proc", "p")}
           JOIN pg_namespace n ON n.oid = p.pronamespace
-         WHERE {_SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+         WHERE {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
         UNION ALL
         SELECT {SCHEMA} || y.typname, quote_literal(t.description)
           {_comment("pg_type", "y")}
           JOIN pg_namespace n ON n.oid = y.typnamespace
-         WHERE {_SCHEMAS} AND {no_extension("pg_type", "y.oid")}
+         WHERE {SCHEMAS} AND {no_extension("pg_type", "y.oid")}
         UNION ALL
         SELECT {SCHEMA} || c.relname || '.' || k.conname, quote_literal(t.description)
           {_comment("pg_constraint", "k")}
@@ -300,15 +302,15 @@ _DETAILS = {
         UNION ALL
         SELECT {_FUNCTION}, {_sorted("p.proacl")}
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-         WHERE p.proacl IS NOT NULL AND {_SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+         WHERE p.proacl IS NOT NULL AND {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
         UNION ALL
         SELECT {SCHEMA} || y.typname, {_sorted("y.typacl")}
           FROM pg_type y JOIN pg_namespace n ON n.oid = y.typnamespace
-         WHERE y.typacl IS NOT NULL AND {_SCHEMAS} AND {no_extension("pg_type", "y.oid")}
+         WHERE y.typacl IS NOT NULL AND {SCHEMAS} AND {no_extension("pg_type", "y.oid")}
         UNION ALL
         SELECT 'schema ' || n.nspname, {_sorted("n.nspacl")}
           FROM pg_namespace n
-         WHERE n.nspacl IS NOT NULL AND n.nspname <> 'public' AND {_SCHEMAS}
+         WHERE n.nspacl IS NOT NULL AND n.nspname <> 'public' AND {SCHEMAS}
     """,
 }
 
@@ -323,11 +325,11 @@ SELECT {SCHEMA} || c.relname AS name, 1 AS rank
 UNION ALL
 SELECT {_FUNCTION}, 2
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
- WHERE {_SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+ WHERE {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
 UNION ALL
 SELECT {SCHEMA} || y.typname, 3
   FROM pg_type y JOIN pg_namespace n ON n.oid = y.typnamespace
- WHERE y.typtype IN ('d', 'e', 'r') AND {_SCHEMAS} AND {no_extension("pg_type", "y.oid")}
+ WHERE y.typtype IN ('d', 'e', 'r') AND {SCHEMAS} AND {no_extension("pg_type", "y.oid")}
  ORDER BY rank, name
 """
 
@@ -364,4 +366,14 @@ def _unqualified(query: str) -> str:
     return re.sub(rf"(?<![\w.\"']){re.escape(names.pop())}\.(?=[\w\"*])", "", query)
 
 
-__all__ = ["LEFT_OUT", "SCHEMA", "SEARCH_PATH", "TABLES", "names", "no_extension", "read"]
+__all__ = [
+    "LEFT_OUT",
+    "ONLY_RECORDS",
+    "SCHEMA",
+    "SCHEMAS",
+    "SEARCH_PATH",
+    "TABLES",
+    "names",
+    "no_extension",
+    "read",
+]

@@ -229,6 +229,7 @@ def _revision_step(service: Service, step: Step, module: types.ModuleType) -> Re
     if not hasattr(module, "downgrade"):  # Alembic reads this function even when it only upgrades
         module.downgrade = lambda: None  # type: ignore[attr-defined]
     revision = Script(module, migration.id, str(migration.path))
+    revision.dependencies = migration.needs or None  # as ids: the map has the files without their labels
     if service.forked:
         others = [
             Revision(one.id, one.parents or None, dependencies=one.needs or None)

@@ -126,9 +126,11 @@ def _native_record(service: Service, record: Table, heads: list[str], journal: J
     """Alembic records only the newest migrations. The files say which ones are applied before them."""
     if not heads:
         return NativeRecord()
-    strange = [head for head in heads if head not in service.by_id]
+    known = [head for head in heads if head in service.by_id]
+    strange = [head for head in heads if head not in service.by_id and head not in service.replaced_by]
     if not strange:
-        return NativeRecord(tuple(migration.id for migration in service.up_to(heads)))
+        applied = tuple(migration.id for migration in service.up_to(known))
+        return NativeRecord(applied, replaced=_replaced(service, {*heads, *applied}))
     if len(heads) > 1:
         raise HistoryError(
             f"{record} has {len(heads)} rows: {', '.join(map(redact, heads))}; no file here describes "
@@ -144,6 +146,20 @@ def _native_record(service: Service, record: Table, heads: list[str], journal: J
         return NativeRecord(tuple(chain), (head,))
     ours = tuple(id_ for id_ in chain if claims.get(id_))
     return NativeRecord(ours, (*(id_ for id_, on in claims.items() if on and id_ not in chain and id_ != head), head))
+
+
+def _replaced(service: Service, recorded: set[str]) -> tuple[str, ...]:
+    """The migrations without a file that are applied: those before a replaced one, or before the file itself.
+
+    The order of branches is that of Alembic. So what comes before the head of one branch may count that is not applied,
+    in a database that is refused in any case.
+    """
+    found: list[str] = []
+    for squashed in service.migrations:
+        ids = list(squashed.replaces)
+        newest = max((at for at, id_ in enumerate(ids) if id_ in recorded), default=-1)
+        found += [id_ for id_ in ids[: newest + 1] if id_ != squashed.id]
+    return tuple(found)
 
 
 def _put_aside_at(comment: str | None) -> datetime | None:

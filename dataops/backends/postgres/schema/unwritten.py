@@ -1,0 +1,81 @@
+"""What is in a database and is not written: kinds of objects that are rare, and what belongs to the whole server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dataops.backends.postgres.catalogue import LEFT_OUT, SCHEMAS, TABLES, no_extension
+from dataops.backends.postgres.schema.pieces import RELATION, Cursor
+
+_CATALOGS = (
+    "pg_am", "pg_cast", "pg_conversion", "pg_default_acl", "pg_event_trigger", "pg_foreign_data_wrapper",
+    "pg_foreign_server", "pg_language", "pg_opclass", "pg_operator", "pg_opfamily", "pg_publication", "pg_transform",
+    "pg_ts_config", "pg_ts_dict", "pg_ts_parser", "pg_ts_template", "pg_user_mapping",
+)  # fmt: skip
+_FIRST_OID = 16384
+"""The server's own objects have smaller ones."""
+_EACH = """
+SELECT i.type || coalesce(' ' || i.identity, '') FROM {catalog} t
+ CROSS JOIN LATERAL pg_identify_object('{catalog}'::regclass, t.oid, 0) i
+ WHERE t.oid >= {first} AND {no_extension}
+"""
+_RELATIONS = f"""
+SELECT w.what || {RELATION}
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ CROSS JOIN LATERAL (VALUES
+       ('foreign table ', c.relkind = 'f'),
+       ('table of a type: ', c.reloftype <> 0),
+       ('tablespace of ', c.reltablespace <> 0),
+       ('access method of ', c.relkind IN ('r', 'm') AND c.relam <> (SELECT oid FROM pg_am WHERE amname = 'heap')),
+       ('replica identity by an index of ', c.relreplident = 'i'),
+       ('clustering of ', EXISTS (SELECT FROM pg_index x WHERE x.indrelid = c.oid AND x.indisclustered)),
+       ('owner of ', pg_get_userbyid(c.relowner) <> current_user)) AS w (what, is_so)
+ WHERE w.is_so AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {TABLES} AND {no_extension("pg_class", "c.oid")}
+"""
+_OWNERS = f"""
+SELECT 'owner of function ' || p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+ WHERE pg_get_userbyid(p.proowner) <> current_user AND {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+UNION ALL
+SELECT 'owner of schema ' || n.nspname FROM pg_namespace n
+ WHERE pg_get_userbyid(n.nspowner) <> current_user AND n.nspname NOT IN ('public', current_schema()) AND {SCHEMAS}
+   AND {no_extension("pg_namespace", "n.oid")}
+"""
+_SETTINGS = """
+SELECT 'setting of the database: ' || s FROM pg_db_role_setting r CROSS JOIN unnest(r.setconfig) s
+ WHERE r.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+UNION ALL SELECT 'large object ' || oid FROM pg_largeobject_metadata
+"""
+
+
+_ROLES = f"""
+SELECT DISTINCT r.rolname::text FROM pg_roles r
+ WHERE r.rolname <> current_user AND NOT starts_with(r.rolname, 'pg_') AND (
+       EXISTS (SELECT FROM pg_policy p WHERE r.oid = ANY (p.polroles))
+    OR EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                CROSS JOIN aclexplode(c.relacl) a WHERE a.grantee = r.oid AND {TABLES})
+    OR EXISTS (SELECT FROM pg_attribute t CROSS JOIN aclexplode(t.attacl) a WHERE a.grantee = r.oid)
+    OR EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+                CROSS JOIN aclexplode(p.proacl) a WHERE a.grantee = r.oid AND {SCHEMAS})
+    OR EXISTS (SELECT FROM pg_namespace n CROSS JOIN aclexplode(n.nspacl) a WHERE a.grantee = r.oid AND {SCHEMAS}))
+ ORDER BY 1
+"""
+
+
+def roles(cursor: Cursor) -> tuple[str, ...]:
+    """The roles that rights and policies name: they belong to the server, and are not written."""
+    return tuple(str(row[0]) for row in cursor.execute(_ROLES.encode(), LEFT_OUT).fetchall())
+
+
+def _by_itself(catalog: str) -> str:
+    """SQL for "of no extension", and not made by the server for another object, such as the cast of a range type."""
+    return no_extension(catalog, "t.oid").replace("'e')", "'e', 'i')")
+
+
+def read(cursor: Cursor) -> Iterator[str]:
+    """What is not written, in words."""
+    each = (_EACH.format(catalog=catalog, first=_FIRST_OID, no_extension=_by_itself(catalog)) for catalog in _CATALOGS)
+    for query in (*each, _RELATIONS, _OWNERS, _SETTINGS):
+        yield from sorted(str(row[0]) for row in cursor.execute(query.encode(), LEFT_OUT).fetchall())
+
+
+__all__ = ["read", "roles"]
