@@ -24,7 +24,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     termination.forget()
     invocation = Invocation(sys.argv[1:] if arguments is None else list(arguments))
     code = guarded(
-        lambda: main_group.main(args=list(invocation.given), standalone_mode=False, obj=invocation), invocation
+        lambda: main_group.main(
+            args=list(invocation.given), prog_name="dataops", standalone_mode=False, obj=invocation
+        ),
+        invocation,
     )
     lost = invocation.session.console.lost if invocation.session else None
     if lost is not None and not isinstance(lost, BrokenPipeError):

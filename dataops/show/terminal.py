@@ -22,6 +22,8 @@ from dataops.errors import DataopsError
 from dataops.model import AppliedMigration, Direction, Plan, Rendering, Result, State, Step
 from dataops.othertools import examine
 from dataops.planning import planner, recovery
+from dataops.show import grid
+from dataops.show.grid import Table
 from dataops.show.progress import Line, LiveProgress, PlainProgress
 from dataops.show.reports import below
 from dataops.text import counted, on_one_line
@@ -74,18 +76,17 @@ class Console:
         """Write one message to stderr."""
         self.messages([(text, style)])
 
-    def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
-        """Write a table to stdout: on a terminal fitted to its width, elsewhere as wide as it needs to be."""
-        rows = [[on_one_line(cell) for cell in row] for row in rows]
-        if self._terminal(self.out):
-            self._put(lambda: self._draw_table(headers, rows, styles))
-            return
-        widths = [max(len(row[at]) for row in [headers, *rows]) for at in range(len(headers))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in [headers, *rows]
-        ]
-        self.answer("\n".join(lines) + "\n")
+    def table(self, table: Table, form: str = "table") -> None:
+        """Write a table to stdout: on a terminal fitted to its width, elsewhere, and as `wide`, in full.
+
+        `csv` and `name` are for programs: everything with commas between, and only the names of the rows.
+        """
+        if form in ("csv", "name"):
+            self.answer(grid.comma_separated(table) if form == "csv" else grid.names(table))
+        elif form == "wide" or not self._terminal(self.out):
+            self.data(grid.whole(table))
+        else:
+            self.data(grid.fitted(table, self._console(self.out).width))
 
     def error(self, error: DataopsError, *, verbose: bool = False) -> None:
         """Write an error and its hint to stderr; `verbose` adds the traceback of a migration file."""
@@ -134,18 +135,6 @@ class Console:
         if id(stream) not in self._rich:
             self._rich[id(stream)] = RichConsole(file=stream, emoji=False)  # honours NO_COLOR
         return self._rich[id(stream)]
-
-    def _draw_table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]) -> None:
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for header in headers:
-            table.add_column(header, overflow="fold")
-        for at, row in enumerate(rows):
-            table.add_row(*[Text(cell) for cell in row], style=styles[at] if at < len(styles) else None)
-        self._console(self.out).print(table)
 
 
 class Printed(io.TextIOBase):
