@@ -47,9 +47,7 @@ def status_command(
     if session.deliver(form, "status", StatusReport(looks, checkout(config.path.parent), check, code), report_path):
         return code
     session.console.table(tables.status(looks, datetime.now(UTC)), form)
-    for one in looks:
-        if one.wrong is not None:
-            session.console.error(one.wrong)
+    session.console.errors(one.wrong for one in looks if one.wrong is not None)
     return code
 
 

@@ -280,6 +280,24 @@ def test_runs_are_a_line_each_and_one_is_shown_by_its_steps() -> None:
     ]
 
 
+def test_what_is_the_same_for_many_services_is_said_once() -> None:
+    streams = Streams()
+    names = [f"tenant-{at}" for at in range(30)]
+    refused = [DataopsError("no route to db", hint="is the VPN up?", service=name) for name in names]
+    streams.console.errors([*refused, DataopsError("it is locked", hint="wait", service="shop"), DataopsError("x")])
+    assert streams.both[1].splitlines() == [
+        "error: tenant-0, tenant-1 and 28 more: no route to db",
+        "hint: is the VPN up?",
+        "error: shop: it is locked",
+        "hint: wait",
+        "error: x",
+    ]
+    warned = [replace(state("a", name=name), warnings=("naming is not honoured",)) for name in names]
+    told = text(plan_lines(planner.plan_apply([*warned, state("a", name="shop")]), {}, verbose=False))
+    assert told.startswith("tenant-0, tenant-1 and 28 more: warning: naming is not honoured\n\ntenant-0: ")
+    assert told.count("naming") == 1
+
+
 def test_rows_of_the_stash() -> None:
     sizes = [(0, "0 B"), (1023, "1023 B"), (2048, "2 kB"), (5 * 1024**2, "5 MB"), (3 * 1024**3, "3.0 GB")]
     for size, shown in sizes:
