@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from dataops.backends import opened
+from dataops.cli import completing
 from dataops.cli.options import tabled
 from dataops.cli.session import Session, command
 from dataops.durations import parse_duration
@@ -36,12 +37,20 @@ def _moment(context: click.Context, parameter: click.Parameter, value: str | Non
 
 
 @command("history")
-@click.argument("run", required=False)
-@click.option("--run", "run_option", metavar="ID", help="The same as RUN: show this run, step by step.")
+@click.argument("run", required=False, shell_complete=completing.runs)
+@click.option(
+    "--run",
+    "run_option",
+    metavar="ID",
+    shell_complete=completing.runs,
+    help="The same as RUN: show this run, step by step.",
+)
 @click.option("--since", callback=_moment, metavar="2h", help="Only runs that began since then: 2h, 7d, 2026-11-24.")
 @click.option("--until", callback=_moment, metavar="1h", help="Only runs that began before then.")
 @click.option("--actor", metavar="NAME", help="Only runs that this person, or this person@machine, started.")
-@click.option("--migration", metavar="REV", help="Only runs that touched this migration.")
+@click.option(
+    "--migration", metavar="REV", shell_complete=completing.migrations, help="Only runs that touched this migration."
+)
 @click.option("--failed", is_flag=True, help="Only runs of which a step failed, or has no end.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Show the newest runs only.")
 @click.option(

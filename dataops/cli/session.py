@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from dataops import __version__, config, outfile
-from dataops.cli import termination
+from dataops.cli import completing, termination
 from dataops.cli.streams import diverted
 from dataops.errors import Bug, DataopsError, ExitCode, Stopped, UsageError
 from dataops.events import Broadcast, Emit, Event
@@ -223,18 +223,20 @@ class _Group(_Worked, click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Let options of a command stand before its name too. Without a command, write the help and end with 64."""
-        if not args:
+        if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help(), err=True)
             ctx.exit(ExitCode.USAGE)
         before = _shared_at_the_beginning(args)
         if before == len(args):
+            if ctx.resilient_parsing:  # a shell asks what may come next
+                return super().parse_args(ctx, [])
             raise click.UsageError("the command is missing", ctx)
         return super().parse_args(ctx, [args[before], *args[:before], *args[before + 1 :]])
 
 
 COMMANDS = (
-    "adopt", "apply", "baseline", "dev", "explain", "help", "history", "import", "init", "lint", "new", "plan", "prove",
-    "resolve", "rollback", "stash", "status", "wait",
+    "adopt", "apply", "baseline", "completion", "dev", "explain", "help", "history", "import", "init", "lint",
+    "new", "plan", "prove", "resolve", "rollback", "stash", "status", "wait",
 )  # fmt: skip
 """Every command; each is in the module of its name, and adds itself to `main_group` when that is imported.
 
@@ -280,6 +282,7 @@ def command(
             click.option("--config", "config_path", type=click.Path(path_type=Path), envvar="DATAOPS_CONFIG",
                          help="The configuration; by default dataops.toml, here or in a folder above."),
             click.option("--env", "environment", envvar="DATAOPS_ENV", metavar="NAME",
+                         shell_complete=completing.environments,
                          help="Take the URLs from [environments.NAME] of the configuration."),
             click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object (docs/json.md)."),
             click.option("--log-format", type=click.Choice(["text", "json", "tracing"]), default="text",
@@ -288,6 +291,7 @@ def command(
         ]  # fmt: skip
         if services:
             shared.insert(0, click.option("-s", "--service", "selected", multiple=True, metavar="NAME",
+                                          shell_complete=completing.services,
                                           help="Only this service; may be repeated. By default all."))  # fmt: skip
         decorated: Any = run
         for option in reversed(shared):
