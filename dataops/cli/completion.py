@@ -17,7 +17,7 @@ def completion_command(session: Session, shell: str) -> None:
     \b
     Example:
       eval "$(dataops completion bash)"
-      dataops completion fish > ~/.config/fish/completions/dataops.fish
+      dataops completion fish
     """
     made = get_completion_class(shell)
     assert made is not None, shell
