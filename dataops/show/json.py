@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from dataops.checkup import Check
 from dataops.errors import DataopsError
 from dataops.model import Entry, Migration, Plan, Rendering, Result, State, Step
 from dataops.othertools import drift, examine, watch
@@ -274,6 +275,17 @@ def history(stories: Sequence[Story]) -> Json:
 def entry_lines(entries: Iterable[tuple[str, Entry]]) -> str:
     """Journal entries as lines of JSON, each with its service, in the given order."""
     return "".join(f"{json_text(entry_of(service, entry))}\n" for service, entry in entries)
+
+
+def check_of(where: str, check: Check) -> Json:
+    """What `dataops doctor` found of one thing."""
+    return {
+        "where": where,
+        "subject": check.subject,
+        "level": check.level.value,
+        "found": check.found,
+        "remedy": check.remedy or None,
+    }
 
 
 def stash_entries(service: str, found: StashEntry) -> Json:

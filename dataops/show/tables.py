@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from dataops.checkup import Check, Level
 from dataops.errors import DataopsError
 from dataops.model import Direction, Entry, JournalEvent, State
 from dataops.othertools import drift, watch
@@ -40,6 +41,11 @@ _STEPS = (
     Column("outcome", ALWAYS),
     Column("took", 60, number=True),
     Column("note", ALWAYS, folds=True),
+)
+_CHECKS = (
+    Column("where", ALWAYS),
+    Column("what", ALWAYS),
+    Column("found", ALWAYS, folds=True),
 )
 _STASH = (
     Column("service", ALWAYS),
@@ -225,6 +231,18 @@ def entries_as_csv(entries: Iterable[tuple[str, Entry]]) -> str:
         }
         rows.append([str(row[name]) for name in (*_ENTRIES, *_MORE)])
     return comma_separated(Table([Column(name, ALWAYS) for name in (*_ENTRIES, *_MORE)], rows))
+
+
+def checkup(found: Iterable[tuple[str, Check]]) -> Table:
+    """A row for each thing that `dataops doctor` looked at, in the given order."""
+    found = list(found)
+    marks = {Level.OK: "", Level.NOTE: "! ", Level.FAILED: "✗ "}
+    styles = {Level.OK: "", Level.NOTE: "yellow", Level.FAILED: "bold red"}
+    return Table(
+        _CHECKS,
+        [[where, check.subject, marks[check.level] + check.found] for where, check in found],
+        [styles[check.level] for _, check in found],
+    )
 
 
 def stash(found: Iterable[tuple[str, StashEntry]], now: datetime) -> Table:
