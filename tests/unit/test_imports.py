@@ -24,6 +24,7 @@ HOMES = {
     "psycopg": {"backends/postgres", "dev"},
     "opentelemetry": {"show/otel.py"},
     "prometheus_client": {"show/prometheus.py"},
+    "pytest": {"testing.py"},
 }
 
 
