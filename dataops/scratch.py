@@ -103,7 +103,7 @@ class Scratch:
 
     @contextmanager
     def copy(self, template: Service) -> Iterator[Service]:
-        """The same service with a copy of a scratch database, which nobody may use meanwhile. It is dropped at the end."""
+        """The same service with a copy of a scratch database, which nobody may use meanwhile. Dropped at the end."""
         from dataops import dev
 
         name = self._name()
