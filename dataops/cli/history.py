@@ -83,7 +83,7 @@ def history_command(
       dataops history --service docs --export jsonl
     """
     form = session.form(form)
-    every = story.stories(_journals(session.config().services))
+    every = story.stories(journals_of(session.config().services))
     wanted = run or run_option
     found = [
         one
@@ -114,7 +114,9 @@ def history_command(
         session.console.say(f"{counted(left, 'older run')} not shown: --limit {len(found)}")
 
 
-def _journals(services: Sequence[Service]) -> dict[str, Sequence[Entry]]:
+def journals_of(services: Sequence[Service]) -> dict[str, Sequence[Entry]]:
+    """The journals of these services, newest entry first. Raises the first error."""
+
     def ask(service: Service) -> tuple[str, Sequence[Entry]]:
         with opened(service) as backend:
             return service.name, backend.history(None)

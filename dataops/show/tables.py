@@ -74,7 +74,7 @@ def _status_row(
         return _observed_row(name, state, now)
     revision = state.unknown[-1] if state.unknown else (state.applied[-1].id if state.applied else "none")
     last = state.last
-    condition, style = _condition(state, problem)
+    words, style = condition(state, problem)
     return [
         name,
         revision,
@@ -83,7 +83,7 @@ def _status_row(
         Cell(last.run, runs.get(last.run, last.run)) if last else "",
         f"{last.actor}@{last.host}" if last else "",
         moment(last.at if last else None, now),
-        condition,
+        words,
     ], style
 
 
@@ -111,7 +111,7 @@ def _age(at: datetime) -> str:
     return counted(days, "day") if days else "less than a day"
 
 
-def _condition(state: State, problem: DataopsError | None) -> tuple[str, str]:
+def condition(state: State, problem: DataopsError | None) -> tuple[str, str]:
     """What a person has to know of this database, with a mark where something is wrong, and its style."""
     words, mark, style = [], "", "green"
     if state.holder:

@@ -187,3 +187,22 @@ def test_two_forms_of_one_answer_exclude_each_other(two: Project) -> None:
     for command in (["plan"], ["status"]):
         assert two(*command, "--json", "--format", "junit").code == 64
         assert two(*command, "--json", "--format", "json").code == 0
+
+
+def test_a_report_is_one_page_about_everything(two: Project) -> None:
+    assert two("apply", "--yes", "--service", "shop").code == 0
+    [run] = two("history", "--json").json["runs"]
+    answer = two("report", run["run"].rpartition("-")[2], "--out", "page.html", "--json")
+    assert (answer.code, answer.json["file"]) == (0, "page.html")
+    page = (two.folder / "page.html").read_text()
+    for words in (f"Run {run['run']}", "Plan: 2 to apply in 1 service", "2 applied in shop", "up to date"):
+        assert words in page
+    down = two("report", env={"SHOP_URL": "postgres://u:secret-of-nobody@127.0.0.1:1/x"})
+    assert down.code == 0
+    page = (two.folder / "dataops-report.html").read_text()
+    assert "Plan: refused" in page
+    assert "Connection refused" in page
+    assert "secret-of-nobody" not in page
+    assert two("report", "nothing").code == 64
+    assert two("report", "--out", "/nowhere/page.html").code == 10
+    assert "<!DOCTYPE html>" in two("plan", "--format", "html").stdout
