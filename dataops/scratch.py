@@ -92,7 +92,7 @@ class Scratch:
     @contextmanager
     def database(self, service: Service) -> Iterator[Service]:
         """The same service with an empty database, which is dropped after the scope, whoever is still connected."""
-        name = f"{PREFIX}{self._author.run.replace('-', '_').lower()}_{next(self._numbers)}"
+        name = self._name()
         named = self._named.get(service.kind)
         with _dropped(named, name) if named else ExitStack():
             url = self._create(service, named, name)
@@ -100,6 +100,17 @@ class Scratch:
             yield replace(
                 service, url=url, mirror="", coexist=(), depends_on=(), session_pooler=False, onto_existing=True
             )
+
+    @contextmanager
+    def copy(self, template: Service) -> Iterator[Service]:
+        """The same service with a copy of a scratch database, which nobody may use meanwhile. Dropped at the end."""
+        from dataops import dev
+
+        name = self._name()
+        url = dev.copy_database(template.url, name)
+        redact.learn(url)
+        with _dropped(template.url, name):
+            yield replace(template, url=url)
 
     def migrate(self, service: Service, to: Migration | None) -> None:
         """Apply every migration up to `to` (None: none), as `apply` does. Raises MigrationFailed, Stopped."""
@@ -121,6 +132,9 @@ class Scratch:
             ) from error
         if result.left:
             raise Stopped("stopped while a scratch database was built; nothing was changed", service=service.name)
+
+    def _name(self) -> str:
+        return f"{PREFIX}{self._author.run.replace('-', '_').lower()}_{next(self._numbers)}"
 
     def _create(self, service: Service, named: str | None, name: str) -> str:
         from dataops import dev

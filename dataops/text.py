@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 _UNSEEN = (
@@ -24,6 +24,13 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 def counted(number: int, noun: str) -> str:
     """`1 step`, `2 steps`. Only for nouns whose plural is made with an s."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listed(names: Sequence[str], longest: int = 3) -> str:
+    """`a, b and c`, or `a, b and 28 more` where there are more names than `longest`."""
+    if len(names) > longest:
+        return f"{', '.join(names[: longest - 1])} and {len(names) - longest + 1} more"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def ago(seconds: float) -> str:

@@ -26,6 +26,7 @@ from dataops.backends.loading import function_of, load_module
 from dataops.backends.locking import wait_for
 from dataops.backends.sandbox import Sandbox
 from dataops.catalogue import Catalogue
+from dataops.checkup import Check
 from dataops.contents import Contents
 from dataops.errors import LockLost, Unreachable
 from dataops.kinds import PYMONGO_MIGRATE, Kind
@@ -198,6 +199,9 @@ class MemoryDatabase:
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         newest_first = list(reversed(server_of(self.service.url).journal))
         return tuple(from_fields(stored) for stored in newest_first[:limit])
+
+    def checkup(self) -> Iterator[Check]:
+        yield Check("connection", self.service.url)
 
     def stash_entries(self) -> tuple[StashEntry, ...]:
         stash = server_of(self.service.url).stash

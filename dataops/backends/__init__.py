@@ -24,6 +24,7 @@ from dataops.toolrecords import ToolRecord
 if TYPE_CHECKING:
     from dataops.backends.sandbox import Sandbox
     from dataops.catalogue import Catalogue
+    from dataops.checkup import Check
     from dataops.contents import Contents
     from dataops.schema import Schema
 
@@ -85,6 +86,9 @@ class Database(Protocol):
 
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         """The newest `limit` entries of the journal (None: all), newest first; none if there is no journal."""
+
+    def checkup(self) -> Iterator[Check]:
+        """What is well, and what is not, with the server, the connection and the rights of this user, one by one."""
 
     def stash_entries(self) -> tuple[StashEntry, ...]:
         """What migrations have put aside here, oldest first."""

@@ -11,7 +11,9 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from dataops.cli import streams, termination
+from click.shell_completion import shell_complete
+
+from dataops.cli import completing, streams, termination
 from dataops.cli.errors import AtOnce, guarded, unwritable
 from dataops.cli.session import Invocation, main_group
 from dataops.errors import ExitCode
@@ -21,10 +23,15 @@ from dataops.text import visible
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. Errors are shown, never raised."""
+    if instruction := os.environ.get(completing.VARIABLE):
+        return shell_complete(main_group, {}, "dataops", completing.VARIABLE, instruction)
     termination.forget()
     invocation = Invocation(sys.argv[1:] if arguments is None else list(arguments))
     code = guarded(
-        lambda: main_group.main(args=list(invocation.given), standalone_mode=False, obj=invocation), invocation
+        lambda: main_group.main(
+            args=list(invocation.given), prog_name="dataops", standalone_mode=False, obj=invocation
+        ),
+        invocation,
     )
     lost = invocation.session.console.lost if invocation.session else None
     if lost is not None and not isinstance(lost, BrokenPipeError):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from dataops.cli import completing
 from dataops.cli.carry_out import carry_out
 from dataops.cli.options import RunOptions, duration, only_with, onto_existing_option, run_options
 from dataops.cli.plan_from_options import plan_apply, to_run
@@ -20,7 +21,12 @@ from dataops.planning import planfile
 
 @command("apply")
 @click.argument("planned", metavar="[PLANFILE]", required=False, type=click.Path(path_type=Path))
-@click.option("--to", metavar="REV", help="Stop at this migration: an id, its beginning, or SERVICE/ID.")
+@click.option(
+    "--to",
+    metavar="REV",
+    shell_complete=completing.migrations,
+    help="Stop at this migration: an id, its beginning, or SERVICE/ID.",
+)
 @click.option("--steps", type=click.IntRange(min=1), help="Run at most this number of steps in all.")
 @click.option(
     "--wait", "wait_seconds", callback=duration, metavar="60s", help="Wait this long for servers that do not answer."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dataops.backends import opened
+from dataops.cli import completing
 from dataops.cli.adopt import say_accepted, say_written
 from dataops.cli.options import accepted_because, adoption_options
 from dataops.cli.session import Session, command
@@ -22,8 +23,14 @@ if TYPE_CHECKING:
 
 
 @command("baseline", services=False)
-@click.argument("service_name", metavar="SERVICE")
-@click.option("--to", required=True, metavar="REV", help="The newest migration that the database has.")
+@click.argument("service_name", metavar="SERVICE", shell_complete=completing.services)
+@click.option(
+    "--to",
+    required=True,
+    metavar="REV",
+    shell_complete=completing.migrations,
+    help="The newest migration that the database has.",
+)
 @adoption_options
 def baseline_command(
     session: Session,

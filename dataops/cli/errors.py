@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import click
 
 from dataops import libraries
-from dataops.cli import termination
 from dataops.cli.session import Invocation
 from dataops.errors import CannotWrite, ConfigError, DataopsError, ExitCode, Stopped, UsageError
 from dataops.redaction import message_of, redact
-from dataops.text import visible
 
 
 class AtOnce(BaseException):
@@ -60,14 +56,15 @@ def _refuse_lost_folder() -> None:
 
 
 def _report_usage(error: click.ClickException, invocation: Invocation) -> None:
-    """Report what Click refuses, without secrets: its message quotes the command line, which may hold a URL."""
-    shown = io.StringIO()
-    error.show(file=shown)
-    message = redact(error.format_message())
-    with suppress(OSError):
-        click.echo(visible(redact(shown.getvalue())), nl=False, err=True)
-    termination.note(f"error: {message}")
-    invocation.answer_error(UsageError(message, hint="see --help"))
+    """Report what Click refuses as any error, without secrets: it quotes the command line, which may hold a URL."""
+    context = getattr(error, "ctx", None)
+    hint = f"see {context.command_path if context is not None else 'dataops'} --help"
+    message = error.format_message().rstrip(".")
+    if isinstance(error, click.NoSuchOption):
+        message = f"there is no option {error.option_name}"
+        if error.possibilities:
+            hint = f"did you mean {' or '.join(sorted(error.possibilities))}? {hint}"
+    invocation.report_error(UsageError(redact(message[:1].lower() + message[1:]), hint=hint))
 
 
 def unwritable(error: OSError) -> CannotWrite:

@@ -2,50 +2,145 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import click
 
 from dataops.backends import opened
+from dataops.cli import completing
+from dataops.cli.options import tabled
 from dataops.cli.session import Session, command
-from dataops.errors import ExitCode, UsageError
-from dataops.model import Service
+from dataops.durations import parse_duration
+from dataops.errors import ConfigError, ExitCode
+from dataops.model import Entry, Service
+from dataops.planning import story
+from dataops.planning.story import Story
 from dataops.run.reading import side_by_side
 from dataops.show import json, tables
+from dataops.text import counted
+
+
+def _moment(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    """A Click callback: a moment, or how long ago it was. What names no time zone is UTC, as all times here."""
+    if value is None:
+        return None
+    try:
+        return datetime.now(UTC) - timedelta(seconds=parse_duration(value))
+    except ConfigError:
+        pass
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is no time: write 2h, 7d, 2026-11-24 or 2026-11-24T09:30") from error
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 @command("history")
-@click.option("--run", "run_id", metavar="ID", help="Show only this run.")
+@click.argument("run", required=False, shell_complete=completing.runs)
 @click.option(
-    "--limit",
-    type=click.IntRange(1, 2**31 - 1),
-    default=50,
-    show_default=True,
-    help="Show at most this number of entries.",
+    "--run",
+    "run_option",
+    metavar="ID",
+    shell_complete=completing.runs,
+    help="The same as RUN: show this run, step by step.",
 )
-def history_command(session: Session, run_id: str | None, limit: int) -> None:
-    """Show what runs did, over all services, newest first.
+@click.option("--since", callback=_moment, metavar="2h", help="Only runs that began since then: 2h, 7d, 2026-11-24.")
+@click.option("--until", callback=_moment, metavar="1h", help="Only runs that began before then.")
+@click.option("--actor", metavar="NAME", help="Only runs that this person, or this person@machine, started.")
+@click.option(
+    "--migration", metavar="REV", shell_complete=completing.migrations, help="Only runs that touched this migration."
+)
+@click.option("--failed", is_flag=True, help="Only runs of which a step failed, or has no end.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Show the newest runs only.")
+@click.option(
+    "--export",
+    type=click.Choice(["jsonl", "csv"]),
+    help="Write the entries of the journals instead, for programs, oldest first; --limit does not count.",
+)
+@tabled
+def history_command(
+    session: Session,
+    run: str | None,
+    run_option: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    actor: str | None,
+    migration: str | None,
+    failed: bool,
+    limit: int,
+    export: str | None,
+    form: str,
+) -> None:
+    """Show what runs did, over all services, newest first; with RUN, what that one did, step by step. Writes nothing.
+
+    RUN is an id, its beginning, or the part behind its time, as the tables show it.
 
     \b
     Example:
-      dataops history --service docs --limit 10
-      dataops history --run 20261124T093000-1f2e3d
+      dataops history --since 24h --failed
+      dataops history 1f2e3d
+      dataops history --service docs --export jsonl
     """
-    services = session.config().services
-
-    def ask(service: Service) -> list[tuple[str, Any]]:
-        with opened(service) as backend:
-            entries = backend.history(None if run_id else limit)
-        return [(service.name, entry) for entry in entries if run_id in (None, entry.run)]
-
-    found = [pair for pairs in side_by_side(ask, services) for pair in pairs]
-    found.sort(key=lambda pair: (pair[1].at.timestamp() if pair[1].at else 0.0, pair[1].seq), reverse=True)
-    shown = found if run_id else found[:limit]
-    if run_id and not shown:
-        raise UsageError(f"no entry of run {run_id}", hint="see dataops history")
+    form = session.form(form)
+    every = story.stories(journals_of(session.config().services))
+    wanted = run or run_option
+    found = [
+        one
+        for one in every
+        if _began(one, since, until)
+        and (actor is None or actor in (one.who, one.entries[0][1].actor))
+        and (migration is None or any(entry.migration.startswith(migration) for _, entry in one.entries))
+        and not (failed and one.well)
+    ]
+    if wanted is not None:
+        named = story.meant(wanted, [one.id for one in every])
+        found = [one for one in every if one.id == named]
+    if export is not None:
+        pairs = [pair for one in reversed(found) for pair in one.entries]
+        session.console.answer(json.entry_lines(pairs) if export == "jsonl" else tables.entries_as_csv(pairs))
+        return
+    shown = found if wanted is not None else found[:limit]
     if session.as_json:
         session.answer(json.history(shown), ExitCode.OK)
-    elif shown:
-        session.console.table(tables.HISTORY_HEADERS, tables.history_rows(shown))
+    elif not shown:
+        session.console.say("nothing yet" if not every else "no run is as you want it: leave out an option")
+    elif wanted is not None:
+        _show_run(session, shown[0], form)
     else:
-        session.console.say("nothing yet")
+        session.console.table(tables.runs(shown, datetime.now(UTC)), form)
+    if len(found) > len(shown):
+        left = len(found) - len(shown)
+        session.console.say(f"{counted(left, 'older run')} not shown: --limit {len(found)}")
+
+
+def journals_of(services: Sequence[Service]) -> dict[str, Sequence[Entry]]:
+    """The journals of these services, newest entry first. Raises the first error."""
+
+    def ask(service: Service) -> tuple[str, Sequence[Entry]]:
+        with opened(service) as backend:
+            return service.name, backend.history(None)
+
+    return dict(side_by_side(ask, services))
+
+
+def _began(run: Story, since: datetime | None, until: datetime | None) -> bool:
+    if run.began is None:
+        return since is None and until is None
+    return (since is None or run.began >= since) and (until is None or run.began < until)
+
+
+def _show_run(session: Session, run: Story, form: str) -> None:
+    now = datetime.now(UTC)
+    if form in ("table", "wide"):
+        began = f"{run.began:%Y-%m-%d %H:%M:%S} UTC" if run.began else "at a time that nothing says"
+        took = "" if run.seconds is None else f", {tables.clock(run.seconds)}"
+        version = run.entries[0][1].version
+        session.console.data(
+            [
+                (f"Run {run.id} of {run.who}, with dataops {version}", "bold"),
+                (f"{began}{took}: {run.what}, {run.outcome}", "" if run.well else "bold red"),
+                ("", ""),
+            ]
+        )
+    session.console.table(tables.steps(run, now), form)

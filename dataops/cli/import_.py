@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dataops.cli import completing
 from dataops.cli.session import Session, command
 from dataops.errors import ExitCode
 from dataops.files import chain
@@ -15,7 +16,7 @@ from dataops.text import counted, on_one_line
 
 
 @command("import", services=False)
-@click.argument("service_name", metavar="SERVICE")
+@click.argument("service_name", metavar="SERVICE", shell_complete=completing.services)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--from", "tool", type=click.Choice(list(TOOLS)), required=True, help="The tool whose files are in FOLDER."

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 
 import click
 
+from dataops.cli import completing
 from dataops.cli.session import Session, command
 from dataops.errors import ExitCode
 
 
 @command("new", services=False)
-@click.argument("service_name", metavar="SERVICE")
+@click.argument("service_name", metavar="SERVICE", shell_complete=completing.services)
 @click.argument("message")
 def new_command(session: Session, service_name: str, message: str) -> None:
     """Write a migration file with the right name and parent. Needs no database.

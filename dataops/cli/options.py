@@ -39,14 +39,32 @@ def scratch_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
+TABLES = ("table", "wide", "csv", "name")
+"""The formats of a table: for a terminal, in full, for a program, and only the names of its rows."""
+
+
+def tabled(function: click.decorators.FC) -> click.decorators.FC:
+    """Add --format to a command that answers with a table or JSON."""
+    return click.option(
+        "-o",
+        "--format",
+        "form",
+        type=click.Choice([*TABLES, "json"]),
+        default="table",
+        help="The format of the answer: fitted to the terminal, in full, for programs, or only names.",
+    )(function)
+
+
 def reported(answer: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
     """Add --format and --report to a command. `answer` is what it reports: status, plan or proof."""
 
     def decorate(function: click.decorators.FC) -> click.decorators.FC:
+        tables = TABLES if answer == "status" else TABLES[:1]
         form = click.option(
+            "-o",
             "--format",
             "form",
-            type=click.Choice(["table", *writers(answer)]),
+            type=click.Choice([*tables, *writers(answer)]),
             default="table",
             help="The format of the answer: for people, programs, GitHub, test reports or pull requests.",
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dataops.cli import completing
 from dataops.cli.options import only_with, onto_existing_option, reported
 from dataops.cli.plan_from_options import plan_apply, plan_rollback, render, to_look
 from dataops.cli.session import Session, checkout, command
@@ -18,10 +19,22 @@ from dataops.show.reports import PlanReport
 
 
 @command("plan")
-@click.option("--to", metavar="REV", help="Stop at this migration: an id, its beginning, or SERVICE/ID.")
+@click.option(
+    "--to",
+    metavar="REV",
+    shell_complete=completing.migrations,
+    help="Stop at this migration: an id, its beginning, or SERVICE/ID.",
+)
 @click.option("--steps", type=click.IntRange(min=1), help="Plan at most this number of steps in all.")
 @click.option("--direction", type=click.Choice(["apply", "rollback"]), default="apply", show_default=True)
-@click.option("--run", "run_ids", multiple=True, metavar="ID", help="With --direction rollback: undo this run.")
+@click.option(
+    "--run",
+    "run_ids",
+    multiple=True,
+    metavar="ID",
+    shell_complete=completing.runs,
+    help="With --direction rollback: undo this run.",
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for dataops apply FILE.")
 @click.option(
     "--detailed-exitcode",

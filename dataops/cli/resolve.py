@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dataops.backends import Database, opened
+from dataops.cli import completing
 from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
 from dataops.errors import Blocked, ExitCode, UsageError
@@ -14,7 +15,7 @@ from dataops.run.under_lock import resolve
 
 
 @command("resolve", services=False)
-@click.argument("step", metavar="SERVICE/REV")
+@click.argument("step", metavar="SERVICE/REV", shell_complete=completing.migrations)
 @click.option("--applied/--not-applied", default=None, help="Whether the database has the migration now.")
 @click.option("--reason", required=True, help="Why you say so; it is recorded.")
 def resolve_command(session: Session, step: str, applied: bool | None, reason: str) -> None:

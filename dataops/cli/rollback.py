@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from dataops.cli import completing
 from dataops.cli.carry_out import carry_out
 from dataops.cli.options import RunOptions, run_options
 from dataops.cli.plan_from_options import plan_rollback, to_run
@@ -25,9 +26,15 @@ from dataops.planning import runs
     "run_ids",
     multiple=True,
     metavar="ID",
+    shell_complete=completing.runs,
     help="Undo this run, on every service that it touched; may be repeated. See dataops history.",
 )
-@click.option("--to", metavar="REV", help="Undo everything after this migration. SERVICE/base undoes everything.")
+@click.option(
+    "--to",
+    metavar="REV",
+    shell_complete=completing.migrations,
+    help="Undo everything after this migration. SERVICE/base undoes everything.",
+)
 @click.option("--steps", type=click.IntRange(min=1), help="Undo this number of migrations, newest first.")
 @run_options
 def rollback_command(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from dataops import __version__, config, outfile
-from dataops.cli import termination
+from dataops.cli import completing, termination
 from dataops.cli.streams import diverted
 from dataops.errors import Bug, DataopsError, ExitCode, Stopped, UsageError
 from dataops.events import Broadcast, Emit, Event
@@ -101,6 +101,7 @@ class Session:
         """The format that `--format` and `--json` mean together. Raises UsageError where they contradict each other."""
         if self.as_json and chosen not in ("table", "json"):
             raise UsageError(f"--json and --format {chosen} exclude each other", hint="--json is --format json")
+        self.as_json = self.as_json or chosen == "json"
         return "json" if self.as_json else chosen
 
     def deliver(self, form: str, answer: str, report: object, path: Path | None) -> bool:
@@ -109,11 +110,12 @@ class Session:
         `answer` is what is reported: status, plan or proof. Returns False if the text for people still has to be
         written to stdout: the report went to a file, or no format was asked for.
         """
-        if form == "table":
+        writer = writers(answer).get(form)
+        if writer is None:
             if path is not None:
                 raise UsageError("--report goes only with --format", hint="for example --format github")
             return False
-        return self.deliver_text(writers(answer)[form](report), path)
+        return self.deliver_text(writer(report), path)
 
     def deliver_text(self, text: str, path: Path | None) -> bool:
         """Write a finished report to the file if there is one, else to stdout. True if it went to stdout."""
@@ -198,21 +200,43 @@ class _Worked(click.Command):
         super().__init__(name, help=text, epilog=f"\b\nExample:\n{example}", **settings)
 
 
+_FLAGS = frozenset(("--json", "-v", "--verbose"))
+_WITH_VALUE = frozenset(("--config", "--env", "--log-format", "-s", "--service"))
+
+
+def _shared_at_the_beginning(args: Sequence[str]) -> int:
+    """How many of the arguments are options that all commands share, with their values, before anything else."""
+    at = 0
+    while at < len(args):
+        if args[at] in _FLAGS or (args[at].partition("=")[0] in _WITH_VALUE and "=" in args[at]):
+            at += 1
+        elif args[at] in _WITH_VALUE and at + 1 < len(args):
+            at += 2
+        else:
+            break
+    return at
+
+
 class _Group(_Worked, click.Group):
     command_class = _Worked
     group_class: type[click.Group] | type[type] | None = type
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Without a command, write the help to stderr and end as a usage error does."""
-        if not args:
+        """Let options of a command stand before its name too. Without a command, write the help and end with 64."""
+        if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help(), err=True)
             ctx.exit(ExitCode.USAGE)
-        return super().parse_args(ctx, args)
+        before = _shared_at_the_beginning(args)
+        if before == len(args):
+            if ctx.resilient_parsing:  # a shell asks what may come next
+                return super().parse_args(ctx, [])
+            raise click.UsageError("the command is missing", ctx)
+        return super().parse_args(ctx, [args[before], *args[:before], *args[before + 1 :]])
 
 
 COMMANDS = (
-    "adopt", "apply", "baseline", "dev", "docs", "explain", "history", "import", "init", "lint", "new", "plan", "prove",
-    "resolve", "rollback", "squash", "stash", "status", "wait",
+    "adopt", "apply", "baseline", "completion", "dev", "docs", "doctor", "explain", "help", "history", "import", "init",
+    "lint", "new", "plan", "prove", "report", "resolve", "rollback", "squash", "stash", "status", "wait",
 )  # fmt: skip
 """Every command; each is in the module of its name, and adds itself to `main_group` when that is imported.
 
@@ -258,6 +282,7 @@ def command(
             click.option("--config", "config_path", type=click.Path(path_type=Path), envvar="DATAOPS_CONFIG",
                          help="The configuration; by default dataops.toml, here or in a folder above."),
             click.option("--env", "environment", envvar="DATAOPS_ENV", metavar="NAME",
+                         shell_complete=completing.environments,
                          help="Take the URLs from [environments.NAME] of the configuration."),
             click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object (dataops docs json)."),
             click.option("--log-format", type=click.Choice(["text", "json", "tracing"]), default="text",
@@ -265,7 +290,8 @@ def command(
             click.option("-v", "--verbose", is_flag=True, help="Show everything."),
         ]  # fmt: skip
         if services:
-            shared.insert(0, click.option("--service", "selected", multiple=True, metavar="NAME",
+            shared.insert(0, click.option("-s", "--service", "selected", multiple=True, metavar="NAME",
+                                          shell_complete=completing.services,
                                           help="Only this service; may be repeated. By default all."))  # fmt: skip
         decorated: Any = run
         for option in reversed(shared):

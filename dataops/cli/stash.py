@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from dataops.backends import opened
-from dataops.cli.options import duration
+from dataops.cli.options import duration, tabled
 from dataops.cli.session import Session, command, consent, main_group
 from dataops.cli.signals import signals
 from dataops.errors import ExitCode
@@ -31,18 +31,20 @@ def stash_group() -> None:
 
 
 @command("list", group=stash_group)
-def stash_list_command(session: Session) -> None:
+@tabled
+def stash_list_command(session: Session, form: str) -> None:
     """Show what is put aside, by which migration, how much it is and since when. Writes nothing.
 
     \b
     Example:
       dataops stash list --service docs
     """
+    form = session.form(form)
     found = _kept(session.config().services)
     if session.as_json:
         session.answer({"kept": [json.stash_entries(service.name, kept) for service, kept in found]}, ExitCode.OK)
     elif found:
-        session.console.table(tables.STASH_HEADERS, tables.stash_rows((service.name, kept) for service, kept in found))
+        session.console.table(tables.stash(((service.name, kept) for service, kept in found), datetime.now(UTC)), form)
     else:
         session.console.say("nothing is put aside")
 
@@ -70,7 +72,7 @@ def stash_prune_command(session: Session, older_than: float, yes: bool) -> None:
         if kept.at is not None and kept.at.timestamp() < limit
     ]
     if not session.as_json:
-        rows = tables.stash_rows((service.name, kept) for service, kept in found)
+        rows = tables.stash(((service.name, kept) for service, kept in found), datetime.now(UTC)).texts()
         session.console.messages([("  ".join(row), "") for row in rows] or [("nothing is that old", "")])
     if found and not yes:
         consent(f"Drop these {len(found)}? They cannot be brought back.")

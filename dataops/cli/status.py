@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -45,12 +46,9 @@ def status_command(
     looks = [Look(*one) for one in zip(services, states, problems, strict=True)]
     if session.deliver(form, "status", StatusReport(looks, checkout(config.path.parent), check, code), report_path):
         return code
-    drawn = [tables.status_row(one.service.name, one.state, one.problem) for one in looks]
-    session.console.table(tables.STATUS_HEADERS, [row for row, _ in drawn], [style for _, style in drawn])
+    session.console.table(tables.status(looks, datetime.now(UTC)), form)
     session.console.messages([(line, "") for line in tables.imports_lines(looks)] if session.verbose else [])
-    for one in looks:
-        if one.wrong is not None:
-            session.console.error(one.wrong)
+    session.console.errors(one.wrong for one in looks if one.wrong is not None)
     return code
 
 

@@ -123,6 +123,11 @@ class Settings:
     lint: LintSettings
     _environments: object = field(repr=False)
 
+    @property
+    def environment_names(self) -> tuple[str, ...]:
+        """The names of the environments."""
+        return tuple(self._environments) if isinstance(self._environments, dict) else ()
+
     def environment(self, name: str) -> toml.Table:
         """The URLs of a named environment, by service. Raises UsageError when there is no such environment."""
         environments = toml.table(self._environments, f"{self.path}: [environments]", MANUAL)

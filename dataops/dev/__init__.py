@@ -26,7 +26,7 @@ from typing import Any
 
 from dataops import kinds
 from dataops.dev import supervisor
-from dataops.dev.databases import create_database, drop_database
+from dataops.dev.databases import copy_database, create_database, drop_database
 from dataops.dev.servers import (
     MongoServer,
     Owned,
@@ -44,6 +44,7 @@ __all__ = [
     "PostgresServer",
     "Running",
     "Wanted",
+    "copy_database",
     "create_database",
     "default_folder",
     "down",

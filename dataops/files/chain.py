@@ -167,7 +167,7 @@ def _read_alembic(service: str, kind: Kind, path: Path) -> Migration:
     except source.Unreadable as error:
         raise broken(path, error, service) from error
     replaces = _replaces(service, path, text)
-    return Migration(revision, tuple(parents), path, kind, text, needs, replaces)
+    return Migration(revision, tuple(parents), path, kind, text, needs, replaces=replaces)
 
 
 def _read_mongo(service: str, kind: Kind, path: Path) -> Migration:

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from dataops.errors import Blocked, OutOfOrder, UsageError
 from dataops.model import AppliedMigration, Direction, Entry, JournalEvent, Plan, State
-from dataops.redaction import redact
-from dataops.text import ago, counted, near
+from dataops.planning.story import meant
+from dataops.text import ago, counted
 
 _OF_A_STEP = (JournalEvent.STARTED, JournalEvent.SUCCEEDED, JournalEvent.FAILED)
 _LISTED = 5
@@ -172,21 +172,15 @@ def _named(states: Sequence[State], wanted: Wanted, written: str) -> str:
     for _, entry in wanted.entries():
         steps = entry.direction is Direction.APPLY and entry.event is not JournalEvent.ADOPTED
         applied[entry.run] = applied.get(entry.run, False) or (steps and entry.event is not JournalEvent.PRUNED)
-    hits = [written] if written in applied else [id_ for id_ in applied if written and id_.startswith(written)]
-    if not hits:
+    run = meant(written, applied, stand)
+    if not applied[run]:
         raise UsageError(
-            f"there is no run {redact(written)} in the journal", hint=f"{near(written, stand)}; see dataops history"
-        )
-    if len(hits) > 1:
-        raise UsageError(f"{redact(written)} could be any of {', '.join(sorted(hits)[-5:])}", hint="write more of it")
-    if not applied[hits[0]]:
-        raise UsageError(
-            f"run {hits[0]} has applied nothing: it rolled back, adopted, decided or pruned",
+            f"run {run} has applied nothing: it rolled back, adopted, decided or pruned",
             hint="say which run to undo; see dataops history",
         )
-    if hits[0] not in stand:
-        _refuse_decided(states, wanted, hits[0])
-    return hits[0]
+    if run not in stand:
+        _refuse_decided(states, wanted, run)
+    return run
 
 
 def _refuse_decided(states: Sequence[State], wanted: Wanted, run: str) -> None:

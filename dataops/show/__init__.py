@@ -22,11 +22,12 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from dataops.show import github, json, junit, markdown, sarif
+from dataops.show import github, html, json, junit, markdown, sarif
 
 FORMATS: Mapping[str, ModuleType] = {
     "json": json,
     "github": github,
+    "html": html,
     "junit": junit,
     "markdown": markdown,
     "sarif": sarif,

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from dataops.checkup import Check
 from dataops.errors import DataopsError
 from dataops.files import imports
 from dataops.model import Entry, Migration, Plan, Rendering, Result, State, Step
 from dataops.othertools import drift, examine, watch
 from dataops.planning import planner, recovery
+from dataops.planning.story import Story
 from dataops.redaction import message_of
 from dataops.show.log import details_of
 from dataops.show.reports import LintReport, PlanReport, ProofReport, StatusReport, below
@@ -250,9 +252,42 @@ def entry_of(service: str, entry: Entry) -> Json:
     }
 
 
-def history(entries: Iterable[tuple[str, Entry]]) -> Json:
-    """Journal entries, each with its service, in the given order."""
-    return {"entries": [entry_of(service, entry) for service, entry in entries]}
+def history(stories: Sequence[Story]) -> Json:
+    """Runs, in the given order, and the entries of each, newest first."""
+    return {
+        "runs": [
+            {
+                "run": story.id,
+                "began": _time(story.began),
+                "ended": _time(story.ended),
+                "seconds": story.seconds,
+                "who": story.who,
+                "services": list(story.services),
+                "done": dict(story.done),
+                "standing": story.standing,
+                "failed": list(story.failed),
+                "open": list(story.open),
+            }
+            for story in stories
+        ],
+        "entries": [entry_of(service, entry) for story in stories for service, entry in reversed(story.entries)],
+    }
+
+
+def entry_lines(entries: Iterable[tuple[str, Entry]]) -> str:
+    """Journal entries as lines of JSON, each with its service, in the given order."""
+    return "".join(f"{json_text(entry_of(service, entry))}\n" for service, entry in entries)
+
+
+def check_of(where: str, check: Check) -> Json:
+    """What `dataops doctor` found of one thing."""
+    return {
+        "where": where,
+        "subject": check.subject,
+        "level": check.level.value,
+        "found": check.found,
+        "remedy": check.remedy or None,
+    }
 
 
 def stash_entries(service: str, found: StashEntry) -> Json:

@@ -1,50 +1,99 @@
-"""Rows for people: of status, of the history and of the stash, each with its headers."""
+"""Tables for people: of status, of runs, of the steps of one run, and of the stash."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
+from dataops.checkup import Check, Level
 from dataops.errors import DataopsError
 from dataops.files import imports
-from dataops.model import Entry, JournalEvent, State
+from dataops.model import Direction, Entry, JournalEvent, State
 from dataops.othertools import drift, watch
 from dataops.planning import recovery
+from dataops.planning.story import Story, short_ids
+from dataops.show.grid import ALWAYS, Cell, Column, Table, comma_separated, moment
 from dataops.show.reports import Look
 from dataops.stash.entry import StashEntry
 from dataops.text import counted
 
-STATUS_HEADERS = ("service", "revision", "applied", "pending", "last run", "who", "when", "state")
-HISTORY_HEADERS = ("when", "service", "migration", "direction", "event", "seconds", "run", "who", "note")
-STASH_HEADERS = ("service", "migration", "of", "kept in", "about", "size", "since")
+_STATUS = (
+    Column("service", ALWAYS),
+    Column("revision", ALWAYS),
+    Column("applied", 60, number=True),
+    Column("pending", 80, number=True),
+    Column("last run", 40),
+    Column("who", 30),
+    Column("when", 50),
+    Column("state", ALWAYS, folds=True),
+)
+_RUNS = (
+    Column("run", ALWAYS),
+    Column("when", 90),
+    Column("who", 50),
+    Column("what", ALWAYS, folds=True),
+    Column("took", 60, number=True),
+    Column("outcome", ALWAYS),
+)
+_STEPS = (
+    Column("migration", ALWAYS),
+    Column("service", 90),
+    Column("when", 40),
+    Column("outcome", ALWAYS),
+    Column("took", 60, number=True),
+    Column("note", ALWAYS, folds=True),
+)
+_CHECKS = (
+    Column("where", ALWAYS),
+    Column("what", ALWAYS),
+    Column("found", ALWAYS, folds=True),
+)
+_STASH = (
+    Column("service", ALWAYS),
+    Column("migration", ALWAYS),
+    Column("of", 80),
+    Column("kept in", 60),
+    Column("about", 50, number=True),
+    Column("size", 70, number=True),
+    Column("since", 40),
+)
 
 
-def status_row(name: str, state: State | DataopsError, problem: DataopsError | None) -> tuple[list[str], str]:
-    """One row under STATUS_HEADERS, and its style. `problem` is what would refuse an apply now."""
+def status(looks: Sequence[Look], now: datetime) -> Table:
+    """Where every service stands, one row each."""
+    runs = short_ids(look.state.last.run for look in looks if isinstance(look.state, State) and look.state.last)
+    drawn = [_status_row(look.service.name, look.state, look.problem, runs, now) for look in looks]
+    return Table(_STATUS, [row for row, _ in drawn], [style for _, style in drawn])
+
+
+def _status_row(
+    name: str, state: State | DataopsError, problem: DataopsError | None, runs: dict[str, str], now: datetime
+) -> tuple[list[str | Cell], str]:
     if isinstance(state, DataopsError):
-        return [name, "?", "?", "?", "", "", "", state.message], "red"
+        return [name, "?", "?", "?", "", "", "", f"✗ {state.message}"], "red"
     if state.service.observe:
-        return _observed_row(name, state)
+        return _observed_row(name, state, now)
     revision = state.unknown[-1] if state.unknown else (state.applied[-1].id if state.applied else "none")
     last = state.last
-    condition = _condition(state, problem)
+    words, style = condition(state, problem)
     return [
         name,
         revision,
         str(len(state.applied)),
         str(len(state.pending)),
-        last.run if last else "",
+        Cell(last.run, runs.get(last.run, last.run)) if last else "",
         f"{last.actor}@{last.host}" if last else "",
-        f"{last.at:%Y-%m-%d %H:%M:%S}" if last and last.at else "",
-        condition,
-    ], _condition_style(condition)
+        moment(last.at if last else None, now),
+        words,
+    ], style
 
 
-def _observed_row(name: str, state: State) -> tuple[list[str], str]:
+def _observed_row(name: str, state: State, now: datetime) -> tuple[list[str | Cell], str]:
     watched = watch.watch(state)
     record, newest = watched.record, watched.newest
     at = newest.at if newest else None
     words = watched.problem.message if watched.problem else watched.waiting or "up to date"
+    mark = "✗ " if watched.problem else ("! " if watched.waiting else "")
     tool = f"by {state.service.observe}"
     return [
         name,
@@ -53,8 +102,8 @@ def _observed_row(name: str, state: State) -> tuple[list[str], str]:
         "",
         tool,
         "",
-        f"{at:%Y-%m-%d %H:%M:%S}" if at else "",
-        words + (f", {_age(at)} old" if at else ""),
+        moment(at, now),
+        mark + words + (f", {_age(at)} old" if at else ""),
     ], "bold yellow" if watched.problem else ("yellow" if watched.waiting else "green")
 
 
@@ -63,10 +112,14 @@ def _age(at: datetime) -> str:
     return counted(days, "day") if days else "less than a day"
 
 
-def _condition(state: State, problem: DataopsError | None) -> str:
-    words = []
+def condition(state: State, problem: DataopsError | None) -> tuple[str, str]:
+    """What a person has to know of this database, with a mark where something is wrong, and its style."""
+    words, mark, style = [], "", "green"
     if state.holder:
-        words.append(f"locked by {state.holder}")
+        running = recovery.running_step(state)
+        words.append(f"running: {running.direction.value} {running.migration}" if running else "locked")
+        words[-1] += f" by {state.holder}"
+        style = "bold yellow"
     if state.ahead:
         words.append("ahead")
     words += [
@@ -82,17 +135,18 @@ def _condition(state: State, problem: DataopsError | None) -> str:
         words.append(problem.message)
     elif state.last and state.last.event is JournalEvent.FAILED and state.pending:
         words.append(f"failed: {state.last.direction.value} {state.last.migration}")
+        mark, style = "✗ ", "bold red"
+    if half or problem:
+        mark, style = "✗ ", "bold red"
+    elif state.warnings or len(words) > bool(state.holder):
+        mark = mark or "! "
+        style = "bold yellow" if mark == "! " else style
     if state.pending:
         words.append(f"{len(state.pending)} pending")
+        style = "yellow" if style == "green" else style
     text = ", ".join(words) or "up to date"
     text += f" ({state.elsewhere})" if state.elsewhere else ""
-    return text + "".join(f"; warning: {warning}" for warning in state.warnings)
-
-
-def _condition_style(text: str) -> str:
-    if text.startswith("up to date") and ";" not in text:
-        return "green"
-    return "yellow" if text.endswith("pending") and "," not in text else "bold yellow"
+    return mark + text + "".join(f"; warning: {warning}" for warning in state.warnings), style
 
 
 def imports_lines(looks: Iterable[Look]) -> Iterator[str]:
@@ -108,38 +162,120 @@ def imports_lines(looks: Iterable[Look]) -> Iterator[str]:
 _FILES = 8
 
 
-def history_rows(entries: Iterable[tuple[str, Entry]]) -> list[list[str]]:
-    """A row under HISTORY_HEADERS for each service and entry, in the given order."""
-    return [
+def runs(stories: Sequence[Story], now: datetime) -> Table:
+    """One row for each run, in the given order."""
+    short = short_ids(story.id for story in stories)
+    return Table(
+        _RUNS,
         [
-            f"{entry.at:%Y-%m-%d %H:%M:%S}" if entry.at else "",
-            service,
-            entry.migration,
-            entry.direction.value,
-            entry.event.value,
-            "" if entry.seconds is None else f"{entry.seconds:.2f}",
-            entry.run,
-            f"{entry.actor}@{entry.host}",
-            entry.error or entry.reason,
-        ]
-        for service, entry in entries
-    ]
+            [
+                Cell(story.id, short[story.id]),
+                moment(story.began, now),
+                story.who,
+                story.what,
+                "" if story.seconds is None else clock(story.seconds),
+                story.outcome if story.well else f"✗ {story.outcome}",
+            ]
+            for story in stories
+        ],
+        ["bold red" if not story.well else ("yellow" if story.outcome != "ok" else "green") for story in stories],
+    )
 
 
-def stash_rows(found: Iterable[tuple[str, StashEntry]]) -> list[list[str]]:
-    """A row under STASH_HEADERS for each service and stash entry, in the given order."""
-    return [
+def steps(story: Story, now: datetime) -> Table:
+    """One row for each thing that a run did, in the order in which it did it."""
+    rows: list[list[str | Cell]] = []
+    styles: list[str] = []
+    begun: dict[tuple[str, str], Entry] = {}
+    for service, entry in story.entries:
+        key = (service, entry.migration)
+        if entry.event is JournalEvent.STARTED:
+            begun.setdefault(key, entry)
+            continue
+        first = begun.pop(key, entry)
+        rows.append(_step_row(service, first, entry, now))
+        styles.append("bold red" if entry.event is JournalEvent.FAILED else "")
+    for (service, _), entry in begun.items():
+        rows.append(_step_row(service, entry, entry, now))
+        styles.append("bold red")
+    return Table(_STEPS, rows, styles)
+
+
+def _step_row(service: str, began: Entry, ended: Entry, now: datetime) -> list[str | Cell]:
+    done = "applied" if ended.direction is Direction.APPLY else "rolled back"
+    outcome = {
+        JournalEvent.SUCCEEDED: done,
+        JournalEvent.FAILED: f"✗ {ended.direction.value} failed",
+        JournalEvent.STARTED: f"✗ {ended.direction.value} has no end",
+        JournalEvent.RESOLVED: f"resolved as {done}",
+        JournalEvent.ADOPTED: "adopted" if ended.direction is Direction.APPLY else "struck",
+        JournalEvent.PRUNED: "pruned",
+    }[ended.event]
+    took = "" if ended.seconds is None else f"{ended.seconds:.2f} s"
+    return [ended.migration, service, moment(began.at, now), outcome, took, ended.error or ended.reason]
+
+
+def clock(seconds: float) -> str:
+    """How long something took, for a person: `0.4 s`, `40 s`, `3 min 5 s`, `2 h 10 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+_ENTRIES = ("service", "seq", "at", "run", "migration", "direction", "event", "seconds", "actor", "host", "version")
+_MORE = ("checksum", "error", "reason")
+
+
+def entries_as_csv(entries: Iterable[tuple[str, Entry]]) -> str:
+    """Journal entries as CSV, each with its service, in the given order."""
+    rows = []
+    for service, entry in entries:
+        row = {
+            **vars(entry),
+            "service": service,
+            "at": f"{entry.at:%Y-%m-%dT%H:%M:%S.%fZ}" if entry.at else "",
+            "direction": entry.direction.value,
+            "event": entry.event.value,
+            "seconds": "" if entry.seconds is None else entry.seconds,
+        }
+        rows.append([str(row[name]) for name in (*_ENTRIES, *_MORE)])
+    return comma_separated(Table([Column(name, ALWAYS) for name in (*_ENTRIES, *_MORE)], rows))
+
+
+def checkup(found: Iterable[tuple[str, Check]]) -> Table:
+    """A row for each thing that `dataops doctor` looked at, in the given order."""
+    found = list(found)
+    marks = {Level.OK: "", Level.NOTE: "! ", Level.FAILED: "✗ "}
+    styles = {Level.OK: "", Level.NOTE: "yellow", Level.FAILED: "bold red"}
+    return Table(
+        _CHECKS,
+        [[where, check.subject, marks[check.level] + check.found] for where, check in found],
+        [styles[check.level] for _, check in found],
+    )
+
+
+def stash(found: Iterable[tuple[str, StashEntry]], now: datetime) -> Table:
+    """A row for each service and stash entry, in the given order."""
+    return Table(
+        _STASH,
         [
-            service,
-            entry.migration,
-            entry.source,
-            entry.place,
-            f"{entry.count:,}",
-            _size(entry.bytes),
-            f"{entry.at:%Y-%m-%d %H:%M:%S}" if entry.at else "unknown",
-        ]
-        for service, entry in found
-    ]
+            [
+                service,
+                entry.migration,
+                entry.source,
+                entry.place,
+                f"{entry.count:,}",
+                _size(entry.bytes),
+                moment(entry.at, now) if entry.at else "unknown",
+            ]
+            for service, entry in found
+        ],
+    )
 
 
 def _size(amount: float) -> str:

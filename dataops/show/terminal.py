@@ -11,7 +11,7 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -22,9 +22,11 @@ from dataops.errors import DataopsError
 from dataops.model import AppliedMigration, Direction, Plan, Rendering, Result, State, Step
 from dataops.othertools import examine
 from dataops.planning import planner, recovery
+from dataops.show import grid
+from dataops.show.grid import Table
 from dataops.show.progress import Line, LiveProgress, PlainProgress
 from dataops.show.reports import below
-from dataops.text import counted, on_one_line
+from dataops.text import counted, listed, on_one_line
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -74,18 +76,17 @@ class Console:
         """Write one message to stderr."""
         self.messages([(text, style)])
 
-    def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
-        """Write a table to stdout: on a terminal fitted to its width, elsewhere as wide as it needs to be."""
-        rows = [[on_one_line(cell) for cell in row] for row in rows]
-        if self._terminal(self.out):
-            self._put(lambda: self._draw_table(headers, rows, styles))
-            return
-        widths = [max(len(row[at]) for row in [headers, *rows]) for at in range(len(headers))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in [headers, *rows]
-        ]
-        self.answer("\n".join(lines) + "\n")
+    def table(self, table: Table, form: str = "table") -> None:
+        """Write a table to stdout: on a terminal fitted to its width, elsewhere, and as `wide`, in full.
+
+        `csv` and `name` are for programs: everything with commas between, and only the names of the rows.
+        """
+        if form in ("csv", "name"):
+            self.answer(grid.comma_separated(table) if form == "csv" else grid.names(table))
+        elif form == "wide" or not self._terminal(self.out):
+            self.data(grid.whole(table))
+        else:
+            self.data(grid.fitted(table, self._console(self.out).width))
 
     def page(self, markdown: str, plain: str) -> None:
         """Write a page of the documentation to stdout: drawn on a terminal, elsewhere its plain text."""
@@ -102,6 +103,17 @@ class Console:
         if error.hint:
             lines += _paragraph(f"hint: {error.hint}", "yellow")
         self.messages(lines)
+
+    def errors(self, errors: Iterable[DataopsError]) -> None:
+        """Write what is wrong with many services to stderr. What is the same for several of them is written once."""
+        by_hint: dict[str, dict[str, list[str]]] = {}
+        for error in errors:
+            by_hint.setdefault(error.hint, {}).setdefault(error.message, []).append(error.service or "")
+        for hint, messages in by_hint.items():
+            for message, services in messages.items():
+                names = listed([name for name in services if name])
+                self.messages(_paragraph(f"error: {names}: {message}" if names else f"error: {message}", "bold red"))
+            self.messages(_paragraph(f"hint: {hint}", "yellow") if hint else [])
 
     def progress(self) -> events.Emit:
         """A sink for the events of a run, which shows them on stderr."""
@@ -146,18 +158,6 @@ class Console:
         from rich.markdown import Markdown
 
         self._console(self.out).print(Markdown(markdown, hyperlinks=False, code_theme="ansi_dark"))
-
-    def _draw_table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]) -> None:
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for header in headers:
-            table.add_column(header, overflow="fold")
-        for at, row in enumerate(rows):
-            table.add_row(*[Text(cell) for cell in row], style=styles[at] if at < len(styles) else None)
-        self._console(self.out).print(table)
 
 
 class Printed(io.TextIOBase):
@@ -225,10 +225,12 @@ def _traceback(text: str) -> list[Line]:
 
 def plan_lines(plan: Plan, renderings: Mapping[str, Rendering], *, verbose: bool) -> list[Line]:
     """The plan, as a person reads it: where, what, in which order, how risky, how to undo. The summary comes last."""
-    lines: list[Line] = []
+    common = _common(plan.states, verbose=verbose)
+    lines: list[Line] = [(f"{listed(names)}: {text}", "yellow") for text, names in common.items()]
+    lines += [("", "")] if lines else []
     for state in plan.states:
         steps = plan.of(state.service.name)
-        lines += _service_lines(state, steps, plan.direction, verbose=verbose)
+        lines += _service_lines(state, steps, plan.direction, common, verbose=verbose)
         shown = steps if verbose else steps[:SHOWN_STEPS]
         for step in shown:
             lines += _step_lines(step, renderings.get(step.id), verbose=verbose)
@@ -249,6 +251,20 @@ def plan_lines(plan: Plan, renderings: Mapping[str, Rendering], *, verbose: bool
     return lines
 
 
+def _remarks(state: State, *, verbose: bool) -> list[str]:
+    notes = [f"note: {note}" for note in state.notes] if verbose else []
+    return [*(f"warning: {warning}" for warning in state.warnings), *notes]
+
+
+def _common(states: Iterable[State], *, verbose: bool) -> dict[str, list[str]]:
+    """What is to be said of several services, each with their names: it is said once."""
+    found: dict[str, list[str]] = {}
+    for state in states:
+        for remark in _remarks(state, verbose=verbose):
+            found.setdefault(remark, []).append(state.service.name)
+    return {remark: names for remark, names in found.items() if len(names) > 1}
+
+
 def _waiting(plan: Plan, order: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Which services of the plan come after which others: after those they depend on, and before them to roll back."""
     needs = {state.service.name: state.service.depends_on for state in plan.states}
@@ -261,7 +277,9 @@ def _waiting(plan: Plan, order: Sequence[str]) -> Iterator[tuple[str, list[str]]
             yield name, others
 
 
-def _service_lines(state: State, steps: Sequence[Step], direction: Direction, *, verbose: bool) -> list[Line]:
+def _service_lines(
+    state: State, steps: Sequence[Step], direction: Direction, said: Collection[str], *, verbose: bool
+) -> list[Line]:
     verb = "to apply" if direction is Direction.APPLY else "to roll back"
     name = state.service.name
     lines: list[Line] = [(f"{name}: {state.server}, {state.identity.address}", "bold")]
@@ -277,9 +295,8 @@ def _service_lines(state: State, steps: Sequence[Step], direction: Direction, *,
         lines.append((f"  {what}locked now by {state.holder}", "yellow"))
     if state.elsewhere:
         lines.append((f"  recorded in {state.elsewhere}", ""))
-    lines += [(f"  warning: {warning}", "yellow") for warning in state.warnings]
+    lines += [(f"  {remark}", "yellow") for remark in _remarks(state, verbose=verbose) if remark not in said]
     if verbose:
-        lines += [(f"  note: {note}", "yellow") for note in state.notes]
         lines += [(f"    {applied.id}{_when(applied.at)}", "dim") for applied in state.applied]
     return lines
 

@@ -42,7 +42,7 @@ def test_a_pipe_gets_plain_lines_and_a_terminal_gets_colours(two: Project) -> No
         with Terminal(two, *command) as terminal:
             assert terminal.ended() == 0
         assert ESCAPE in terminal.raw
-        assert "shop" in terminal.text
+        assert ("2 services" if command == ["history"] else "shop") in terminal.text
     for command in (["rollback", "--yes", "--steps", "4"], ["plan"], ["status"]):
         answer = two(*command)
         assert ESCAPE not in answer.stdout + answer.stderr
@@ -197,3 +197,22 @@ def test_a_page_of_the_documentation_is_drawn_on_a_terminal_of_80_columns(projec
     assert max(map(len, lines)) <= 80
     assert any(line.endswith("│ PostgreSQL: shop              │") for line in lines)
     assert not [line for line in lines if "|---" in line or "**" in line or "](" in line]
+
+
+def test_a_report_is_one_page_about_everything(two: Project) -> None:
+    assert two("apply", "--yes", "--service", "shop").code == 0
+    [run] = two("history", "--json").json["runs"]
+    answer = two("report", run["run"].rpartition("-")[2], "--out", "page.html", "--json")
+    assert (answer.code, answer.json["file"]) == (0, "page.html")
+    page = (two.folder / "page.html").read_text()
+    for words in (f"Run {run['run']}", "Plan: 2 to apply in 1 service", "2 applied in shop", "up to date"):
+        assert words in page
+    down = two("report", env={"SHOP_URL": "postgres://u:secret-of-nobody@127.0.0.1:1/x"})
+    assert down.code == 0
+    page = (two.folder / "dataops-report.html").read_text()
+    assert "Plan: refused" in page
+    assert "Connection refused" in page
+    assert "secret-of-nobody" not in page
+    assert two("report", "nothing").code == 64
+    assert two("report", "--out", "/nowhere/page.html").code == 10
+    assert "<!DOCTYPE html>" in two("plan", "--format", "html").stdout

@@ -137,8 +137,9 @@ def check_own_words(project: Project, password: str) -> None:
     assert (last["service"], last["level"], last["kind"]) == ("voucher", 50, "MigrationFailed")
     entry = project("history", "--json").json["entries"][0]
     assert (entry["service"], entry["migration"], entry["event"]) == ("voucher", "002_test", "failed")
-    table = project("history", "--limit", "1").stdout
-    assert "voucher  002_test" in table
+    assert "failed at voucher/002_test" in project("history", "--limit", "1").stdout
+    table = project("history", entry["run"]).stdout
+    assert "002_test   voucher" in table
     mask = password if len(password) < 3 else "***"
     assert printed == f"printed {mask}"
     assert f"of {mask}." in failed["message"]

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from dataops.checkup import Level
 from dataops.errors import ConfigError, MigrationFailed
 from dataops.events import Event, StepRetried
 from dataops.model import Direction, JournalEvent
@@ -222,6 +223,8 @@ def test_a_pooler_is_refused_unless_it_is_said_to_keep_sessions(trial: Trial) ->
         trial.project.env = dict.fromkeys(trial.project.env, through)
         with pytest.raises(ConfigError, match="pooler"), held(trial.database()):
             raise AssertionError("a lock behind a pooler")
+        [told] = [check for check in trial.database().checkup() if check.subject == "pooler"]
+        assert (told.level, 'pooler = "session"' in told.remedy) == (Level.FAILED, True)
         trial.project.configure(it={"pooler": "session"})
         with held(trial.database()) as locked:
             locked.check()

@@ -16,6 +16,8 @@ PACKAGES = (
     "drizzle-kit@0.31.11",
     "drizzle-orm@0.45.4",
     "node-pg-migrate@8.0.4",
+    "playwright-core@1",
+    "axe-core@4",
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,10 +13,12 @@ from dataops.errors import DatabaseAhead, DataopsError, LockNotObtained, Migrati
 from dataops.kinds import MONGODB
 from dataops.model import Ahead, Direction, Failure, JournalEvent, Plan, Rendering, Result, State
 from dataops.planning import planner
+from dataops.planning.story import stories
 from dataops.redaction import redact
 from dataops.show import tables, terminal
+from dataops.show.grid import Column, Table
 from dataops.show.progress import Line, event_line
-from dataops.show.tables import status_row
+from dataops.show.reports import Look
 from dataops.show.terminal import Console, plan_lines, result_lines
 from dataops.stash.entry import StashEntry
 from tests.unit.sample import HOLDER, NOW, entry, state, step
@@ -212,68 +214,98 @@ LAST = replace(entry("b", JournalEvent.SUCCEEDED), at=NOW)
         (
             state("a* -- (b)*", last=LAST),
             DatabaseAhead(),
-            ["b", "1", "0", "run-8", "bob@pod-2", "2026-11-24 09:30:00", "ahead"],
-            "bold yellow",
+            ["b", "1", "0", "run-8", "bob@pod-2", "2026-11-24 09:30:00", "✗ ahead"],
+            "bold red",
         ),
         (
             state("a* -- b~", last=entry("b", JournalEvent.STARTED)),
             DataopsError("x"),
-            ["a", "1", "1", "run-8", "bob@pod-2", "2026-11-24 09:30:00", "interrupted: apply b, 1 pending"],
-            "bold yellow",
+            ["a", "1", "1", "run-8", "bob@pod-2", "2026-11-24 09:30:00", "✗ interrupted: apply b, 1 pending"],
+            "bold red",
         ),
         (
             state("a* -- b", last=entry("b", JournalEvent.FAILED)),
             None,
-            ["a", "1", "1", "run-8", "bob@pod-2", "2026-11-24 09:30:00", "failed: apply b, 1 pending"],
-            "bold yellow",
+            ["a", "1", "1", "run-8", "bob@pod-2", "2026-11-24 09:30:00", "✗ failed: apply b, 1 pending"],
+            "bold red",
         ),
         (
             state("a* -- b~", last=entry("b", JournalEvent.STARTED), holder=HOLDER),
             None,
             [
                 "a", "1", "1", "run-8", "bob@pod-2", "2026-11-24 09:30:00",
-                "locked by bob@pod-2 (run run-9) since 2026-11-24 09:30:00 UTC, 1 pending",
+                "running: apply b by bob@pod-2 (run run-9) since 2026-11-24 09:30:00 UTC, 1 pending",
             ],
             "bold yellow",
         ),
         (
             state("a* -- b -- c*"),
             DataopsError("c is applied, but b is not"),
-            ["c", "2", "1", "", "", "", "c is applied, but b is not, 1 pending"],
-            "bold yellow",
+            ["c", "2", "1", "", "", "", "✗ c is applied, but b is not, 1 pending"],
+            "bold red",
         ),
     ],
     ids=["up to date", "pending", "ahead", "interrupted", "failed", "running", "gap"],
 )  # fmt: skip
 def test_a_row_of_status(now: State, problem: DataopsError | None, row: list[str], style: str) -> None:
-    assert status_row("voucher", now, problem) == (["voucher", *row], style)
+    table = tables.status([Look(now.service, now, problem)], NOW)
+    assert (table.texts()[0], table.styles[0]) == (["voucher", *row], style)
 
 
 def test_a_row_of_a_service_that_cannot_be_reached() -> None:
-    row, style = status_row("voucher", Unreachable("cannot connect to db:5432/voucher", service="voucher"), None)
-    assert (row, style) == (["voucher", "?", "?", "?", "", "", "", "cannot connect to db:5432/voucher"], "red")
-    assert len(row) == len(tables.STATUS_HEADERS)
+    error = Unreachable("cannot connect to db:5432/voucher", service="voucher")
+    table = tables.status([Look(state("a").service, error)], NOW)
+    assert table.texts() == [["voucher", "?", "?", "?", "", "", "", "✗ cannot connect to db:5432/voucher"]]
+    assert table.styles == ["red"]
 
 
-def test_rows_of_history() -> None:
-    done = replace(LAST, seconds=1.234)
-    failed = replace(entry("c", JournalEvent.FAILED, Direction.ROLLBACK), at=None, error="ValueError: no")
-    resolved = replace(entry("c", JournalEvent.RESOLVED), reason="looked at it")
-    assert tables.history_rows([("api", done), ("voucher", failed), ("voucher", resolved)]) == [
-        ["2026-11-24 09:30:00", "api", "b", "apply", "succeeded", "1.23", "run-8", "bob@pod-2", ""],
-        ["", "voucher", "c", "rollback", "failed", "", "run-8", "bob@pod-2", "ValueError: no"],
-        ["2026-11-24 09:30:00", "voucher", "c", "apply", "resolved", "", "run-8", "bob@pod-2", "looked at it"],
+def test_runs_are_a_line_each_and_one_is_shown_by_its_steps() -> None:
+    began = replace(entry("b", JournalEvent.STARTED), seq=1)
+    done = replace(LAST, seq=2, seconds=1.234, at=NOW + timedelta(seconds=2))
+    failed = replace(entry("c", JournalEvent.FAILED, Direction.ROLLBACK), run="t-2", at=None, error="ValueError: no")
+    resolved = replace(entry("c", JournalEvent.RESOLVED), run="t-2", seq=9, reason="looked at it")
+    newer, older = stories({"api": [began, done], "voucher": [failed, replace(began, seq=2), resolved]})
+    now = NOW + timedelta(hours=3)
+    assert tables.runs([newer, older], now).texts(short=True) == [
+        ["2", "3 h ago", "bob@pod-2", "1 resolved in voucher", "0.0 s", "ok"],
+        ["8", "3 h ago", "bob@pod-2", "1 applied in 2 services", "2.0 s", "✗ no end at voucher/b"],
     ]
+    assert tables.steps(newer, now).texts() == [
+        ["c", "voucher", "", "✗ rollback failed", "", "ValueError: no"],
+        ["c", "voucher", "2026-11-24 09:30:00", "resolved as applied", "", "looked at it"],
+    ]
+    assert tables.steps(older, now).texts(short=True) == [
+        ["b", "api", "3 h ago", "applied", "1.23 s", ""],
+        ["b", "voucher", "3 h ago", "✗ apply has no end", "", ""],
+    ]
+
+
+def test_what_is_the_same_for_many_services_is_said_once() -> None:
+    streams = Streams()
+    names = [f"tenant-{at}" for at in range(30)]
+    refused = [DataopsError("no route to db", hint="is the VPN up?", service=name) for name in names]
+    streams.console.errors([*refused, DataopsError("it is locked", hint="wait", service="shop"), DataopsError("x")])
+    assert streams.both[1].splitlines() == [
+        "error: tenant-0, tenant-1 and 28 more: no route to db",
+        "hint: is the VPN up?",
+        "error: shop: it is locked",
+        "hint: wait",
+        "error: x",
+    ]
+    warned = [replace(state("a", name=name), warnings=("naming is not honoured",)) for name in names]
+    told = text(plan_lines(planner.plan_apply([*warned, state("a", name="shop")]), {}, verbose=False))
+    assert told.startswith("tenant-0, tenant-1 and 28 more: warning: naming is not honoured\n\ntenant-0: ")
+    assert told.count("naming") == 1
 
 
 def test_rows_of_the_stash() -> None:
     sizes = [(0, "0 B"), (1023, "1023 B"), (2048, "2 kB"), (5 * 1024**2, "5 MB"), (3 * 1024**3, "3.0 GB")]
     for size, shown in sizes:
         kept = StashEntry("n", "dataops_stash_n.users", "users", 1234, size, NOW)
-        assert tables.stash_rows([("api", kept)]) == [
+        assert tables.stash([("api", kept)], NOW).texts() == [
             ["api", "n", "users", "dataops_stash_n.users", "1,234", shown, "2026-11-24 09:30:00"]
         ]
-    assert tables.stash_rows([("api", StashEntry("n", "p", "s", 0, 0, None))])[0][-1] == "unknown"
+    assert tables.stash([("api", StashEntry("n", "p", "s", 0, 0, None))], NOW).texts()[0][-1] == "unknown"
 
 
 # --- events as lines
@@ -377,7 +409,7 @@ def test_without_a_terminal_there_is_a_line_an_event() -> None:
 
 def test_a_table_is_as_wide_as_it_has_to_be_and_no_line_ends_in_blanks() -> None:
     streams = Streams()
-    streams.console.table(("service", "n"), [["api", "10"], ["notifications", ""]])
+    streams.console.table(Table([Column("service", 1), Column("n", 1)], [["api", "10"], ["notifications", ""]]))
     assert streams.both[0] == "service        n\napi            10\nnotifications\n"
 
 
@@ -386,7 +418,7 @@ def test_what_is_written_is_written_as_it_is_whatever_the_password() -> None:
     redact.learn("postgres://someone:data@db/x")
     streams = Streams()
     streams.console.data([("data", "")])
-    streams.console.table(("data",), [["data"]])
+    streams.console.table(Table([Column("data", 1)], [["data"]]))
     streams.console.say("data")
     streams.console.error(DataopsError("data", hint="data"))
     assert streams.both == ("data\ndata\ndata\n", "data\nerror: data\nhint: data\n")
@@ -401,7 +433,7 @@ def test_data_that_cannot_be_written_stops_nothing_and_is_remembered() -> None:
     err = io.StringIO()
     console_ = Console(Full(), err)
     console_.data([("data", "")])
-    console_.table(("a",), [["b"]])
+    console_.table(Table([Column("a", 1)], [["b"]]))
     console_.answer("{}")
     console_.say("talk")
     assert console_.lost is not None

@@ -15,7 +15,7 @@ FILES = sorted((ROOT / "dataops").rglob("*.py"))
 
 HOMES = {
     "click": {"cli"},
-    "rich": {"show/terminal.py", "show/progress.py"},
+    "rich": {"show/terminal.py", "show/progress.py", "show/grid.py"},
     "pymongo": {"backends/mongo", "dev", "stash"},
     "bson": {"backends/mongo", "dev", "stash"},
     "pymongo_migrate": {"backends/mongo"},
@@ -24,6 +24,7 @@ HOMES = {
     "psycopg": {"backends/postgres", "dev"},
     "opentelemetry": {"show/otel.py"},
     "prometheus_client": {"show/prometheus.py"},
+    "pytest": {"testing.py"},
 }
 
 

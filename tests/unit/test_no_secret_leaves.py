@@ -34,13 +34,14 @@ from dataops.lint import RULES, Finding, Report
 from dataops.lint.ignores import read as read_ignores
 from dataops.model import Failure, JournalEvent, Migration, Rendering, Result, State
 from dataops.planning import planner
+from dataops.planning.story import stories
 from dataops.proof import Counterexample, Proof
 from dataops.redaction import Redactor, describe, redact, traceback_of
-from dataops.show import FORMATS, log, prometheus, tables, terminal, writers
+from dataops.show import FORMATS, grid, log, prometheus, tables, terminal, writers
 from dataops.show import json as answers
 from dataops.show.reports import LintReport, Look, PlanReport, ProofReport, StatusReport
 from dataops.statements import without_values
-from tests.unit.sample import HOLDER, entry, service, state
+from tests.unit.sample import HOLDER, NOW, entry, service, state
 
 ROOT = Path("/nowhere")
 XSD = xmlschema.XMLSchema(Path(__file__).parents[1] / "lint" / "data" / "junit-10.xsd")
@@ -142,12 +143,15 @@ def shown(foreign: Foreign) -> dict[str, str]:
     result = Result("run-2", foreign.plan, failures=(Failure("voucher", foreign.plan.steps[0], foreign.error),))
     last = foreign.state.last
     assert last is not None
-    history = [("voucher", last)]
+    history = stories({"voucher": [last]})
     texts["json result"] = answers.document(answers.result(result, foreign.renderings), 1)
     texts["json history"] = answers.document(answers.history(history), 0)
     lines = terminal.plan_lines(foreign.plan, foreign.renderings, verbose=True) + terminal.result_lines(result)
     lines += terminal.proof_lines([foreign.proof]) + terminal.lint_lines(foreign.report, ROOT)
-    rows = [tables.status_row("voucher", look.state, look.problem)[0] for look in looks] + tables.history_rows(history)
+    drawn = [tables.status(looks, NOW), tables.runs(history, NOW), tables.steps(history[0], NOW)]
+    rows = [row for table in drawn for row in table.texts()]
+    texts["csv"] = "".join(map(grid.comma_separated, drawn)) + tables.entries_as_csv(history[0].entries)
+    texts["json lines"] = answers.entry_lines(history[0].entries)
     texts["terminal"] = streamed(lambda console: console.data(lines))
     texts["terminal tables"] = "\n".join("  ".join(row) for row in rows)
     texts["terminal progress"] = streamed(lambda console: [console.progress()(event) for event in foreign.events])

@@ -8,6 +8,7 @@ from dataops.errors import DatabaseAhead, MigrationFailed, Unreachable
 from dataops.kinds import MONGODB
 from dataops.model import Details, Failure, JournalEvent, Rendering, Result, Sent
 from dataops.planning import planner
+from dataops.planning.story import stories
 from dataops.show import json
 from dataops.stash.entry import StashEntry
 from tests.unit.sample import HOLDER, NOW, entry, state, step
@@ -218,20 +219,33 @@ def test_the_status_of_a_service_that_cannot_be_reached() -> None:
 
 def test_history() -> None:
     failed = replace(entry("b", JournalEvent.FAILED), at=None, seconds=1.5, error="ValueError: no", reason="why")
-    assert json.history([("voucher", entry("b", JournalEvent.STARTED)), ("api", failed)]) == {
-        "entries": [
-            ENTRY,
-            {
-                **ENTRY,
-                "service": "api",
-                "event": "failed",
-                "at": None,
-                "seconds": 1.5,
-                "error": "ValueError: no",
-                "reason": "why",
-            },
-        ]
-    }
+    told = json.history(stories({"voucher": [entry("b", JournalEvent.STARTED)], "api": [failed]}))
+    assert told["runs"] == [
+        {
+            "run": "run-8",
+            "began": AT,
+            "ended": AT,
+            "seconds": 1.5,
+            "who": "bob@pod-2",
+            "services": ["api", "voucher"],
+            "done": {},
+            "standing": 0,
+            "failed": ["api/b"],
+            "open": ["voucher/b"],
+        }
+    ]
+    assert told["entries"] == [
+        ENTRY,
+        {
+            **ENTRY,
+            "service": "api",
+            "event": "failed",
+            "at": None,
+            "seconds": 1.5,
+            "error": "ValueError: no",
+            "reason": "why",
+        },
+    ]
 
 
 def test_what_is_kept() -> None:

@@ -37,7 +37,10 @@ def test_the_exit_code_and_its_meaning_come_first(log: Path) -> None:
     ("arguments", "expected"),
     [
         (["--help"], "exit 0: done, or nothing to do"),
-        (["plan", "--too"], "exit 64: the command line asks for something that does not exist\nerror: No such option"),
+        (
+            ["plan", "--too"],
+            "exit 64: the command line asks for something that does not exist\nerror: there is no option --too",
+        ),
         (
             ["plan", "--config", "none.toml"],
             "exit 4: the history or the configuration is not valid\nerror: none.toml: ",

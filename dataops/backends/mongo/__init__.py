@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dataops.backends.mongo.locked import MongoLocked
     from dataops.backends.sandbox import Sandbox
     from dataops.catalogue import Catalogue
+    from dataops.checkup import Check
     from dataops.contents import Contents
     from dataops.schema import Schema
 
@@ -68,6 +69,12 @@ class MongoDatabase:
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         with self.server.explaining():
             return state.history(self.asking(), limit)
+
+    def checkup(self) -> Iterator[Check]:
+        from dataops.backends.mongo import checkup
+
+        with self.server.explaining():
+            yield from checkup.checks(self.asking(), self.server)
 
     def stash_entries(self) -> tuple[StashEntry, ...]:
         from dataops.stash import mongo as stash

@@ -26,13 +26,13 @@ def read(db: Database[Document], server: Server) -> State:
     """The state. MongoDB has no snapshot over several reads, so we read again until the journal does not change."""
     service = server.service
     hello = db.client.admin.command("hello")
-    version = _version(db, service)
+    number = version(db, service)
     collections = list(db.list_collections())
     journal, record, holder = _consistent(db, service)
     return state_of(
         service,
         _identity(server.address, db.name, hello, collections, service.record),
-        f"MongoDB {redact(version)}, {_topology(hello)}",
+        f"MongoDB {redact(number)}, {_topology(hello)}",
         record,
         journal,
         holder=holder,
@@ -96,13 +96,14 @@ def _native_record(db: Database[Document], service: Service) -> NativeRecord:
     return NativeRecord(tuple(m.id for m in service.migrations if m.id in times), tuple(unknown), times, replaced)
 
 
-def _version(db: Database[Document], service: Service) -> str:
-    version = str(db.client.admin.command("buildInfo").get("version", ""))
-    found = re.match(r"(\d+)\.(\d+)", version)
+def version(db: Database[Document], service: Service) -> str:
+    """The server's version. Raises ConfigError where it is too old for us."""
+    number = str(db.client.admin.command("buildInfo").get("version", ""))
+    found = re.match(r"(\d+)\.(\d+)", number)
     if found is None or (int(found[1]), int(found[2])) < MINIMUM_VERSION:
-        what = f"MongoDB {redact(version)} is too old" if found else "the server does not say which MongoDB it is"
+        what = f"MongoDB {redact(number)} is too old" if found else "the server does not say which MongoDB it is"
         raise ConfigError(what, service=service.name, hint="dataops needs 6.0 or newer")
-    return version
+    return number
 
 
 def _topology(hello: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dataops.backends.postgres.locked import PostgresLocked
     from dataops.backends.sandbox import Sandbox
     from dataops.catalogue import Catalogue
+    from dataops.checkup import Check
     from dataops.contents import Contents
     from dataops.schema import Schema
 
@@ -72,6 +73,11 @@ class PostgresDatabase:
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         with self.server.asking() as connection:
             return state.history(connection, self.service, limit)
+
+    def checkup(self) -> Iterator[Check]:
+        from dataops.backends.postgres import checkup
+
+        return checkup.checks(self.server)
 
     def stash_entries(self) -> tuple[StashEntry, ...]:
         with self.server.asking() as connection:
