@@ -10,6 +10,7 @@ from dataops import manual
 from dataops.cli.session import Session, command
 from dataops.errors import ExitCode, UsageError
 from dataops.redaction import redact
+from dataops.show import tables
 from dataops.text import near
 
 
@@ -54,5 +55,5 @@ def _list(session: Session) -> None:
     if session.as_json:
         session.answer({"pages": [{"name": name, "about": about} for name, about in pages]}, ExitCode.OK)
         return
-    session.console.table(("page", "about"), [[name, about] for name, about in pages])
+    session.console.table(tables.pages(pages))
     session.console.say("read one: dataops docs NAME, or a part of it: dataops docs NAME SECTION")

@@ -259,6 +259,11 @@ def checkup(found: Iterable[tuple[str, Check]]) -> Table:
     )
 
 
+def pages(found: Iterable[tuple[str, str]]) -> Table:
+    """The pages of the documentation, each with what it is about."""
+    return Table([Column("page", ALWAYS), Column("about", ALWAYS, folds=True)], [list(one) for one in found])
+
+
 def stash(found: Iterable[tuple[str, StashEntry]], now: datetime) -> Table:
     """A row for each service and stash entry, in the given order."""
     return Table(
