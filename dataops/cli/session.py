@@ -212,7 +212,7 @@ class _Group(_Worked, click.Group):
 
 COMMANDS = (
     "adopt", "apply", "baseline", "dev", "explain", "history", "import", "init", "lint", "new", "plan", "prove",
-    "resolve", "rollback", "stash", "status", "wait",
+    "rebase", "resolve", "rollback", "stash", "status", "wait",
 )  # fmt: skip
 """Every command; each is in the module of its name, and adds itself to `main_group` when that is imported.
 

@@ -23,6 +23,11 @@ from dataops.text import near, on_one_line
 
 def load(service: str, kind: Kind, folder: Path, ini: AlembicIni | None = None) -> tuple[Migration, ...]:
     """The migrations of a service, oldest first. Raises HistoryError, BrokenFile and ConfigError."""
+    return joined(service, found_in(service, kind, folder, ini))
+
+
+def found_in(service: str, kind: Kind, folder: Path, ini: AlembicIni | None = None) -> dict[str, Migration]:
+    """The migrations of a service by id, which need not make one history. Raises like `load`."""
     found: dict[str, Migration] = {}
     for path in paths(service, kind, folder, ini):
         migration = read(service, kind, path)
@@ -33,7 +38,7 @@ def load(service: str, kind: Kind, folder: Path, ini: AlembicIni | None = None) 
                 service=service,
                 hint="give one of them an id of its own",
             )
-    return _chain(service, found)
+    return {id_: _resolved(service, migration, found) for id_, migration in found.items()}
 
 
 def places_of(kind: Kind, folder: Path, ini: AlembicIni | None = None) -> tuple[Path, ...]:
@@ -89,7 +94,12 @@ def is_migration(name: str) -> bool:
 
 def read(service: str, kind: Kind, path: Path) -> Migration:
     """Read one file, and none of the others. Raises BrokenFile."""
-    migration = _READERS[kind.format](service, kind, path)
+    return made(service, kind, path, _read_bytes(service, path))
+
+
+def made(service: str, kind: Kind, path: Path, text: bytes) -> Migration:
+    """The migration that a file of this text is. Raises BrokenFile."""
+    migration = _READERS[kind.format](service, kind, path, text)
     if on_one_line(migration.id) != migration.id:
         raise BrokenFile(
             f"{path}: its id has a character that cannot be seen or stored: {on_one_line(migration.id)}",
@@ -116,8 +126,7 @@ def _read_bytes(service: str, path: Path) -> bytes:
         raise BrokenFile(f"{path}: {error.strerror}", service=service, hint="make the file readable") from error
 
 
-def _read_alembic(service: str, kind: Kind, path: Path) -> Migration:
-    text = _read_bytes(service, path)
+def _read_alembic(service: str, kind: Kind, path: Path, text: bytes) -> Migration:
     revision, parent = _identity(service, path, text, kind.format)
     if revision is None:
         raise BrokenFile(f"{path}: it does not say revision = ...", service=service, hint="see `dataops new --help`")
@@ -135,8 +144,7 @@ def _read_alembic(service: str, kind: Kind, path: Path) -> Migration:
     return Migration(id=revision, parents=tuple(parents), path=path, kind=kind, text=text, needs=needs)
 
 
-def _read_mongo(service: str, kind: Kind, path: Path) -> Migration:
-    text = _read_bytes(service, path)
+def _read_mongo(service: str, kind: Kind, path: Path, text: bytes) -> Migration:
     name, parents = _identity(service, path, text, kind.format)
     if name not in (None, path.stem):
         raise BrokenFile(
@@ -154,17 +162,19 @@ def _read_mongo(service: str, kind: Kind, path: Path) -> Migration:
 _READERS = {ALEMBIC: _read_alembic, PYMONGO_MIGRATE: _read_mongo}
 
 
-def _chain(service: str, found: dict[str, Migration]) -> tuple[Migration, ...]:
-    """One order for all of them, in which each comes after its parents and after what it needs."""
-    found = {id_: _resolved(service, migration, found) for id_, migration in found.items()}
-    heads = _heads(found)
+def joined(service: str, found: Mapping[str, Migration]) -> tuple[Migration, ...]:
+    """One order for all of them, in which each comes after its parents and after what it needs.
+
+    Raises HistoryError where there is none.
+    """
+    heads = heads_of(found)
     if len(heads) > 1:
         parent, born = list(partings(found))[-1]  # the newest one, where files are named by time
         names = " and ".join(sorted(m.path.name for m in born))
         raise HistoryError(
             f"two heads: {names} both come after {parent}" if parent else f"two first migrations: {names}",
             service=service,
-            hint="let the newer one name the other as its parent",
+            hint=f"put one after the other: dataops rebase {service}",
         )
     order = _ordered(found, heads[0]) if heads else []
     if len(order) < len(found):
@@ -212,7 +222,7 @@ def named(name: str, found: Mapping[str, Migration]) -> list[str]:
 
 def partings(found: Mapping[str, Migration]) -> Iterator[tuple[str | None, list[Migration]]]:
     """Where branches part that are never joined again: a migration, None for the beginning, and what comes after it."""
-    heads = {head: _before(found, head) for head in _heads(found)}
+    heads = {head: up_to(found, head) for head in heads_of(found)}
     children: dict[str | None, list[Migration]] = {}
     if len(heads) < 2:
         return
@@ -224,12 +234,13 @@ def partings(found: Mapping[str, Migration]) -> Iterator[tuple[str | None, list[
             yield parent, born
 
 
-def _heads(found: Mapping[str, Migration]) -> list[str]:
+def heads_of(found: Mapping[str, Migration]) -> list[str]:
+    """The ids after which none of these migrations comes."""
     before = {id_ for migration in found.values() for id_ in (*migration.parents, *migration.needs)}
     return [id_ for id_ in found if id_ not in before]
 
 
-def _before(found: Mapping[str, Migration], head: str) -> set[str]:
+def up_to(found: Mapping[str, Migration], head: str) -> set[str]:
     """A migration and all that come before it."""
     reached, left = set[str](), [head]
     while left:
@@ -240,7 +251,7 @@ def _before(found: Mapping[str, Migration], head: str) -> set[str]:
     return reached
 
 
-def _ordered(found: dict[str, Migration], head: str) -> list[Migration]:
+def _ordered(found: Mapping[str, Migration], head: str) -> list[Migration]:
     """All that lead to `head`, each after its parents. What is in a cycle is left out."""
     order: list[Migration] = []
     entered, done = set[str](), set[str]()
@@ -294,4 +305,17 @@ def _branch_by_branch(order: Sequence[Migration]) -> list[Migration]:
     return walked[::-1]
 
 
-__all__ = ["is_migration", "load", "named", "partings", "paths", "places_of", "read"]
+__all__ = [
+    "found_in",
+    "heads_of",
+    "is_migration",
+    "joined",
+    "load",
+    "made",
+    "named",
+    "partings",
+    "paths",
+    "places_of",
+    "read",
+    "up_to",
+]
