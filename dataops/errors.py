@@ -14,6 +14,7 @@ DataopsError
 ├── StalePlan              5  a plan no longer fits the database
 ├── InterruptedStep        6  a step died half-way and a person has to decide
 ├── DifferencesFound       8  the database is not as its record says
+├── NotUpToDate            2  something is pending that has to be applied first
 ├── Blocked                7  a hazard or a policy forbids it (an irreversible step, for example)
 ├── DatabaseAhead          9  the database knows migrations that this code does not
 ├── Unreachable           10  no connection
@@ -174,6 +175,12 @@ class InterruptedStep(DataopsError):
     """A step was interrupted and nobody knows how far it came."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class NotUpToDate(DataopsError):
+    """Something is pending that has to be applied first."""
+
+    exit_code = ExitCode.PENDING
 
 
 class Blocked(DataopsError):

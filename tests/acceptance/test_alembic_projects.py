@@ -143,7 +143,7 @@ def test_a_new_file_goes_on_from_the_head(forked: AlembicProject, pg: Connection
     made = forked.dataops("new", "shop", "one more")
     assert made.code == 0, made.stderr
     (path,) = (forked.folder / "migrations" / "versions").glob("*one_more*")
-    assert 'down_revision = "c1"' in path.read_text()
+    assert "None] = 'c1'" in path.read_text()
     assert forked.dataops("lint").code in (0, 7)
     assert "H008" not in forked.dataops("lint").stdout
 
@@ -356,6 +356,7 @@ def test_with_one_line_in_env_py_a_bare_alembic_is_journalled(project: Project, 
     assert record(pg, "shop_version") == {"a1"}
     assert [entry["event"] for entry in project("history", "--json").json["entries"]] == ["succeeded", "started"]
     made.alembic("check")
+    assert project("new", "shop", "nothing", "--autogenerate", "--json").json["files"] == []
     assert project("status", "--check").code == 0
     made.alembic("downgrade", "base")
     assert project("status", "--check").code == 2

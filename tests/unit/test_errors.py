@@ -96,6 +96,7 @@ def test_every_error_has_its_exit_code() -> None:
         "Refused": "UNREACHABLE",
         "ServerUnavailable": "UNREACHABLE",
         "NoSandbox": "UNREACHABLE",
+        "NotUpToDate": "PENDING",
         "CannotWrite": "UNREACHABLE",
         "MigrationFailed": "FAILED",
         "Bug": "FAILED",
