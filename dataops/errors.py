@@ -7,6 +7,7 @@ DataopsError
 │   ├── BrokenFile            a file that cannot be read as a migration
 │   ├── EditedAfterApply      a file whose code is not the code that was applied
 │   ├── OutOfOrder            a gap: something older is pending, or a file is missing
+│   ├── RecordMoved           the native record says something else than the journal
 │   └── NotEmpty              nothing says what was applied to a database that is not empty
 ├── LockNotObtained        3  somebody else is migrating, for longer than we may wait
 ├── WaitTimedOut           3  `dataops wait` waited for too long
@@ -137,6 +138,10 @@ class EditedAfterApply(HistoryError):
 
 class OutOfOrder(HistoryError):
     """The applied migrations are not the first ones of the history."""
+
+
+class RecordMoved(HistoryError):
+    """The native record says something else than the journal."""
 
 
 class NotEmpty(HistoryError):

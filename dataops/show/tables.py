@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from dataops.errors import DataopsError
+from dataops.errors import DataopsError, RecordMoved
 from dataops.model import Entry, JournalEvent, State
 from dataops.othertools import drift, watch
-from dataops.planning import recovery
+from dataops.planning import native, recovery
 from dataops.stash.entry import StashEntry
 from dataops.text import counted
 
@@ -76,6 +76,8 @@ def _condition(state: State, problem: DataopsError | None) -> str:
     if half:
         what = "interrupted" if half.ended_by == "resolve" else "half done"
         words.append(f"{what}: {half.entry.direction.value} {half.entry.migration}")
+    elif (problem is None or isinstance(problem, RecordMoved)) and (moved := native.moved(state)):
+        words.append(str(moved))
     elif problem and not state.ahead:
         words.append(problem.message)
     elif state.last and state.last.event is JournalEvent.FAILED and state.pending:

@@ -97,6 +97,7 @@ def test_every_error_has_its_exit_code() -> None:
         "ServerUnavailable": "UNREACHABLE",
         "NoSandbox": "UNREACHABLE",
         "NotUpToDate": "PENDING",
+        "RecordMoved": "INVALID",
         "CannotWrite": "UNREACHABLE",
         "MigrationFailed": "FAILED",
         "Bug": "FAILED",

@@ -189,6 +189,7 @@ def test_the_status_of_a_service() -> None:
         "last": ENTRY,
         "locked_by": None,
         "record": None,
+        "moved": {"applied": [], "rolled_back": []},
         "warnings": [],
         "problem": {"kind": "DatabaseAhead", "message": "no", "hint": "h", "service": "voucher", "migration": "b"},
         "foreign": [],
