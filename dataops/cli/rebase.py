@@ -13,6 +13,7 @@ from dataops.files import chain
 from dataops.files.base import Base
 from dataops.model import Service
 from dataops.run.reading import read_all
+from dataops.text import counted
 
 if TYPE_CHECKING:
     from dataops.rebasing import Rebase
@@ -45,7 +46,8 @@ def rebase_command(session: Session, service_name: str, base: str) -> None:
     against = Base(base, service.folder, without="name a parent by hand")
     if len(heads) < 2:
         chain.joined(service.name, found)
-        _nothing_to_do(session, service, rebasing.not_here(service, found, against), against.revision)
+        missing = rebasing.not_here(service, found, against)
+        _nothing_to_do(session, service, len(heads), missing, against.revision)
         return
     todo = rebasing.prepare(service, found, against, datetime.now(UTC))
     if not unasked:
@@ -70,10 +72,10 @@ def _service(session: Session, name: str) -> tuple[Service, str]:
         return session.config(with_files=False, with_urls=False, selected=[name]).services[0], error.message
 
 
-def _nothing_to_do(session: Session, service: Service, missing: list[str], base: str) -> None:
+def _nothing_to_do(session: Session, service: Service, heads: int, missing: list[str], base: str) -> None:
     if session.as_json:
-        session.answer({"files": [], "asked": False, "heads_left": 1}, ExitCode.OK)
-    session.console.say(f"{service.name} has one head: there is nothing to do")
+        session.answer({"files": [], "asked": False, "heads_left": heads}, ExitCode.OK)
+    session.console.say(f"{service.name} has {counted(heads, 'head')}: there is nothing to do")
     if missing:
         session.console.say(f"{base} has {missing[-1]}, which is not here: git merge {base}, then run this again")
 

@@ -135,6 +135,9 @@ def test_an_ini_is_honoured_without_a_database_and_a_file_is_never_overwritten(p
         made.ini, "[post_write_hooks]", "[post_write_hooks]\nhooks = x\nx.type = console_scripts\nx.entrypoint = no\n"
     )
     refused(project("new", "shop", "two more"), 4, "Alembic cannot write the file", "nothing was written")
+    made._replace(made.ini, "hooks = x", "")
+    made._replace(made.ini, "file_template = only_", "file_template = only_one_more.py/")
+    refused(project("new", "shop", "two more"), 10, "Not a directory", "nothing was written")
     assert sorted(one.name for one in path.parent.glob("*.py")) == ["a1_.py", "only_one_more.py"]
 
 

@@ -56,7 +56,7 @@ def test_the_branch_comes_after_the_base_by_one_line_unless_it_is_applied(
     project.table("shop", "c")
     commit(project, "ours")
     nothing = project("rebase", "shop")
-    assert (nothing.code, nothing.stdout) == (0, "") and "one head" in nothing.stderr
+    assert (nothing.code, nothing.stdout) == (0, "") and "1 head" in nothing.stderr
     assert project("apply", "--yes").code == 0
 
     git(project.folder, "checkout", "main")

@@ -21,10 +21,10 @@ class Answered:
     printed: tuple[str, ...] = field(default=())
 
 
-def ask(service: Service, module: str, more: dict[str, Any], *, seconds: float | None) -> Answered:
+def ask(service: Service, module: str, more: dict[str, Any], *, seconds: float | None, hint: str) -> Answered:
     """Run `main` of a module of ours in a process, and give it the request. None means: however long it takes.
 
-    Raises BrokenFile for an error of env.py, with its line.
+    Raises BrokenFile for an error of env.py, with its line and the `hint`.
     """
     path, ini = service.folder / "env.py", service.alembic
     request = {
@@ -62,9 +62,7 @@ def ask(service: Service, module: str, more: dict[str, Any], *, seconds: float |
         raise BrokenFile(
             f"{where}: {redact(answer['error'])}",
             service=service.name,
-            hint=answer.get("hint")
-            or "it has to run without a database, as for `alembic upgrade head --sql`; "
-            "docs/operations.md#an-alembic-project",
+            hint=answer.get("hint") or hint,
         )
     return Answered(answer, tuple(map(redact, printed)))
 

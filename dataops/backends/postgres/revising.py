@@ -13,7 +13,7 @@ import logging.config
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -149,7 +149,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
             )
     except BaseException as error:
         for path in made:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
         if isinstance(error, _NoMetadata):
             return {"no_metadata": True}
         if isinstance(error, OSError) and not isinstance(error, ConnectionError) and _is_written(error, request):

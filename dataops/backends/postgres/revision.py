@@ -71,6 +71,7 @@ def write(service: Service, message: str, *, autogenerate: bool, with_database: 
             "version_path": None if newest else str(places[0]),
         },
         seconds=None,
+        hint="it has to work as for Alembic's own `revision`; nothing was written",
     )
     values = answered.values
     if values.get("no_metadata"):
