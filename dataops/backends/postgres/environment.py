@@ -56,7 +56,10 @@ def options_of(service: Service) -> Options:
 
 
 def _recorded(service: Service) -> Options:
-    hint = "it has to run without a database, as for `alembic upgrade head --sql`; more: dataops docs operations an-alembic-project"
+    hint = (
+        "it has to run without a database, as for `alembic upgrade head --sql`; "
+        "more: dataops docs operations an-alembic-project"
+    )
     answer = envprocess.ask(service, "dataops.backends.postgres.recording", {}, seconds=_SECONDS, hint=hint).values
     return Options(
         version_table=answer["version_table"] or RECORD_NAME,
