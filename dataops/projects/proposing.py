@@ -23,7 +23,8 @@ IMPORTED_AS = {"liquibase": "liquibase-sql", "node-pg-migrate": "node-pg-migrate
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _SAY_NOTHING = {
     "alembic", "app", "backend", "database", "db", "drizzle", "js", "migrate", "migration", "migrations", "mongo",
-    "mongodb", "pg", "postgres", "postgresql", "prisma", "pymongo", "schema", "server", "sql", "src", "ts", "versions",
+    "mongodb", "out", "pg", "postgres", "postgresql", "prisma", "pymongo", "schema", "server", "sql", "src", "ts",
+    "versions",
 }  # fmt: skip
 
 

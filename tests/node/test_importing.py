@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,31 @@ from tests.servers import Answer
 
 
 @pytest.fixture
-def project(tmp_path: Path, pg_url: str, postgres: PostgresServer) -> Project:
-    folder = tmp_path / "ours"
-    folder.mkdir()
-    return Project(folder, {"DATAOPS_SCRATCH": postgres.url()}).add("shop", pg_url)
-
-
-@pytest.fixture
 def theirs(tmp_path: Path, modules: Path) -> Path:
-    folder = tmp_path / "theirs"
+    folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "node_modules").symlink_to(modules)
     return folder
+
+
+@pytest.fixture
+def project(theirs: Path, postgres: PostgresServer) -> Project:
+    """Theirs, too: `begun` makes it one of ours."""
+    return Project(theirs, {"DATAOPS_SCRATCH": postgres.url()})
+
+
+def begun(project: Project, url: str) -> None:
+    """Call init, and do what it writes into dataops.toml: first look at the database, then import its migrations."""
+    assert "found: " in ran(project("init", "--yes")).stdout
+    path = project.folder / "dataops.toml"
+    text = path.read_text()
+    [variable] = re.findall(r'url_env = "(\w+)"', text)
+    project.env[variable] = url
+    ran(project("status", "--check"))
+    engine, folder = re.findall(r"# ((?:engine|folder) = .*)", text)
+    path.write_text(re.sub("observe = .*", f"{engine}\n{folder}", text, count=1))
+    [command] = re.findall(r"`dataops (import [^`]+)`", text)
+    ran(project(*shlex.split(command)))
 
 
 def ran(answer: Answer, code: int = 0) -> Answer:
@@ -72,8 +86,8 @@ def test_dbmate(project: Project, theirs: Path, modules: Path, pg: psycopg.Conne
         "\n-- migrate:down transaction:false\nDROP INDEX CONCURRENTLY users_name;\n"
     )
     dbmate("up")
-    ran(project("import", "shop", "--from", "dbmate", str(folder)))
-    assert not (project.folder / "shop/adopt.toml").exists()
+    begun(project, pg_url)
+    assert not list(project.folder.glob("**/adopt.toml"))
 
     def agrees() -> None:
         assert "Pending: 0" in dbmate("status")
@@ -97,7 +111,7 @@ def test_drizzle(project: Project, theirs: Path, modules: Path, pg: psycopg.Conn
     (theirs / "schema.ts").write_text(schema + users.format(', (t) => [index("by_name").on(t.name)]'))
     drizzle("generate", *configured, "--name", "two")
     drizzle("migrate", *configured)
-    ran(project("import", "shop", "--from", "drizzle", str(theirs / "out")))
+    begun(project, pg_url)
 
     def agrees() -> None:
         before = pg.execute("SELECT * FROM drizzle.__drizzle_migrations").fetchall()
@@ -117,6 +131,7 @@ def test_node_pg_migrate(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", pg_url)
     tool = Tool(theirs, modules, (str(modules / "node-pg-migrate/bin/node-pg-migrate.js"),))
+    (theirs / "package.json").write_text('{"dependencies": {"node-pg-migrate": "8"}}')
     (theirs / "migrations").mkdir()
     users = "-- Up Migration\nCREATE TABLE users (id int);\n\n-- Down Migration\nDROP TABLE users"
     for name, text in {
@@ -125,7 +140,7 @@ def test_node_pg_migrate(
     }.items():
         (theirs / "migrations" / name).write_text(text)
     tool("up")
-    ran(project("import", "shop", "--from", "node-pg-migrate-sql", str(theirs / "migrations")))
+    begun(project, pg_url)
 
     def agrees() -> None:
         assert "No migrations to run!" in tool("up")
@@ -149,10 +164,10 @@ def test_knex(project: Project, theirs: Path, modules: Path, pg: psycopg.Connect
     (theirs / "migrations").mkdir()
     (theirs / "migrations/20240101120000_add users.js").write_text(USERS)
     knex("migrate:latest")
-    ran(project("import", "shop", "--from", "knex", str(theirs / "migrations")))
+    begun(project, pg_url)
     found = ran(project("lint", "--json"), 4).json["findings"]
     assert sorted(one["code"] for one in found) == ["F001", "H010"]
-    (path,) = project.place("shop").glob("*.py")
+    (path,) = (one for one in project.folder.glob("*/versions/*.py"))
     assert USERS.strip().splitlines()[-1] in path.read_text()
     up, down, rest = path.read_text().split("    raise NotImplementedError", 2)
     written = (
@@ -167,7 +182,8 @@ def test_knex(project: Project, theirs: Path, modules: Path, pg: psycopg.Connect
         assert "Already up to date" in knex("migrate:latest")
 
     assert adopted_and_used(project, agrees, pg) == ["20240101120000"]
-    project.configure(shop={"mirror": True})
+    configured = project.folder / "dataops.toml"
+    configured.write_text(configured.read_text().replace("\nurl_env", "\nmirror = true\nurl_env", 1))
     ran(project("rollback", "--yes", "--to", "shop/base"))
     assert "add users.js" in knex("migrate:status")
     ran(project("apply", "--yes", "--to", "20240101120000"))
