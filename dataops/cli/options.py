@@ -59,7 +59,7 @@ def reported(answer: str) -> Callable[[click.decorators.FC], click.decorators.FC
     """Add --format and --report to a command. `answer` is what it reports: status, plan or proof."""
 
     def decorate(function: click.decorators.FC) -> click.decorators.FC:
-        tables = TABLES if answer == "status" else TABLES[:1]
+        tables = TABLES if answer in ("status", "drifted") else TABLES[:1]
         form = click.option(
             "-o",
             "--format",

@@ -7,6 +7,7 @@ for each answer that it can write, and nothing else has to be changed:
     plan(report: reports.PlanReport) -> str
     proof(report: reports.ProofReport) -> str
     lint(report: reports.LintReport) -> str
+    drifted(report: reports.DriftReport) -> str
     refusal(command: str, error: DataopsError) -> str    why there is no plan
 
 A command offers the formats that have its function (`writers`). What only such a function needs (an XML library, the

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 from dataops.errors import DataopsError
 from dataops.model import Rendering, Step
 from dataops.othertools import watch
-from dataops.show.reports import LintReport, Look, PlanReport, ProofReport, StatusReport, below, step_remarks
+from dataops.show.reports import (
+    DriftReport,
+    LintReport,
+    Look,
+    PlanReport,
+    ProofReport,
+    StatusReport,
+    below,
+    step_remarks,
+)
 from dataops.text import visible
 
 if TYPE_CHECKING:
@@ -49,6 +58,15 @@ def _level(step: Step, rendering: Rendering | None) -> str:
 def proof(report: ProofReport) -> str:
     """An annotation for each difference and each error, on the file of its migration."""
     return lines(note for proof in report.proofs for note in _proved(proof, report.root))
+
+
+def drifted(report: DriftReport) -> str:
+    """An annotation for each object that differs, and for each error."""
+    notes = []
+    for one in report.found:
+        notes += [Annotation("error", str(of), title=one.service.name) for of in one.differences]
+        notes += [_error(one.error, one.service.name)] if one.error is not None else []
+    return lines(notes)
 
 
 def refusal(command: str, error: DataopsError) -> str:
@@ -130,4 +148,4 @@ def _proved(proof: Proof, root: Path) -> Iterator[Annotation]:
         yield Annotation("error", f"{one.when}: {one.difference}", title, paths.get(one.migration, ""), 1)
 
 
-__all__ = ["Annotation", "lines", "lint", "plan", "proof", "refusal", "status"]
+__all__ = ["Annotation", "drifted", "lines", "lint", "plan", "proof", "refusal", "status"]

@@ -18,9 +18,9 @@ from dataops.othertools import drift, examine, watch
 from dataops.planning import native, planner, recovery
 from dataops.planning.native import Moved
 from dataops.planning.story import Story
-from dataops.redaction import message_of
+from dataops.redaction import message_of, redact
 from dataops.show.log import details_of
-from dataops.show.reports import LintReport, PlanReport, ProofReport, StatusReport, below
+from dataops.show.reports import DriftReport, LintReport, PlanReport, ProofReport, StatusReport, below
 from dataops.stash.entry import StashEntry
 from dataops.text import json_text
 from dataops.toolrecords import ToolRecord
@@ -50,6 +50,29 @@ def plan(report: PlanReport) -> str:
 def proof(report: ProofReport) -> str:
     """What `dataops prove` found."""
     return document({"services": [proof_of(one) for one in report.proofs]}, report.code)
+
+
+def drifted(report: DriftReport) -> str:
+    """What `dataops drift` found."""
+    services = [
+        {
+            "service": one.service.name,
+            "head": one.head,
+            "differences": [
+                {
+                    "how": of.how.value,
+                    "kind": of.kind,
+                    "name": redact(of.name),
+                    "expected": redact(of.expected) or None,
+                    "here": redact(of.found) or None,
+                }
+                for of in one.differences
+            ],
+            "problem": error(one.error)["error"] if one.error is not None else None,
+        }
+        for one in report.found
+    ]
+    return document({"services": services}, report.code)
 
 
 def lint(report: LintReport) -> str:

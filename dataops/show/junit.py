@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from dataops.errors import DataopsError
 from dataops.othertools import watch
-from dataops.show.reports import LintReport, Look, PlanReport, ProofReport, StatusReport, below, step_remarks
+from dataops.show.reports import (
+    DriftReport,
+    LintReport,
+    Look,
+    PlanReport,
+    ProofReport,
+    StatusReport,
+    below,
+    step_remarks,
+)
 from dataops.text import visible
 
 if TYPE_CHECKING:
@@ -34,6 +43,16 @@ def plan(report: PlanReport) -> str:
 def proof(report: ProofReport) -> str:
     """A case for each migration, and one for the whole way back and forth."""
     return document("dataops prove", [case for proof in report.proofs for case in _proved(proof)])
+
+
+def drifted(report: DriftReport) -> str:
+    """A case for each service, with a failure for each object that differs."""
+    cases = []
+    for one in report.found:
+        failures = [Failure(of.how.value, str(of)) for of in one.differences]
+        failures += [_failure(one.error)] if one.error is not None else []
+        cases.append(Case(one.service.name, one.head or "nothing applied", tuple(failures)))
+    return document("dataops drift", cases)
 
 
 def refusal(command: str, error: DataopsError) -> str:
@@ -139,4 +158,4 @@ def _proved(proof: Proof) -> Iterable[Case]:
         yield Case(proof.service.name, id_ or "the whole way", tuple(failures))
 
 
-__all__ = ["Case", "Failure", "document", "lint", "plan", "proof", "refusal", "status"]
+__all__ = ["Case", "Failure", "document", "drifted", "lint", "plan", "proof", "refusal", "status"]

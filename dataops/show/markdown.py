@@ -10,7 +10,7 @@ from dataops.errors import DataopsError
 from dataops.model import Direction, Rendering, State, Step
 from dataops.othertools import watch
 from dataops.planning import planner
-from dataops.show.reports import Look, PlanReport, ProofReport, StatusReport, rendering_remarks
+from dataops.show.reports import DriftReport, Look, PlanReport, ProofReport, StatusReport, rendering_remarks
 from dataops.text import on_one_line, shortened, visible
 
 LONGEST = 60_000
@@ -70,6 +70,20 @@ def proof(report: ProofReport) -> str:
     page.table(["service", "migrations", "with data", "differences"], rows, "services", LONGEST // 2)
     found = [f"- {_plain(str(found))}\n" for one in report.proofs for found in one.disproved]
     page.add("", found, "differences: `dataops prove` shows them")
+    return page.text
+
+
+def drifted(report: DriftReport) -> str:
+    """A table of the services, and a list of what differs, as far as they fit."""
+    rows = []
+    for one in report.found:
+        state = f":x: {len(one.differences)}" if one.differences else ":white_check_mark:"
+        state = f":x: {_plain(one.error.message)}" if one.error else state
+        rows.append([_plain(one.service.name), _code(one.head) if one.head else "none", state])
+    page = _Page("### Drift\n")
+    page.table(["service", "applied up to", "differences"], rows, "services", LONGEST // 2)
+    found = [f"- {_plain(one.service.name)}: {_plain(str(of))}\n" for one in report.found for of in one.differences]
+    page.add("\n" if found else "", found, "differences: `dataops drift` shows them")
     return page.text
 
 
@@ -186,4 +200,4 @@ def _code(text: str) -> str:
     return f"{fence}{space}{on_one_line(text)}{space}{fence}"
 
 
-__all__ = ["plan", "proof", "refusal", "status"]
+__all__ = ["drifted", "plan", "proof", "refusal", "status"]

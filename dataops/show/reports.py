@@ -14,6 +14,7 @@ from dataops.planning import planner
 
 if TYPE_CHECKING:
     from dataops import lint
+    from dataops.drift import Drift
     from dataops.proof import Proof
 
 
@@ -63,6 +64,15 @@ class ProofReport:
     """What `dataops prove` found."""
 
     proofs: Sequence[Proof]
+    root: Path
+    code: ExitCode = ExitCode.OK
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """What `dataops drift` found."""
+
+    found: Sequence[Drift]
     root: Path
     code: ExitCode = ExitCode.OK
 

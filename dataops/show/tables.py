@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from dataops.checkup import Check, Level
 from dataops.errors import DataopsError, RecordMoved
@@ -12,10 +13,14 @@ from dataops.model import Direction, Entry, JournalEvent, State
 from dataops.othertools import drift, watch
 from dataops.planning import native, recovery
 from dataops.planning.story import Story, short_ids
+from dataops.redaction import redact
 from dataops.show.grid import ALWAYS, Cell, Column, Table, comma_separated, moment
 from dataops.show.reports import Look
 from dataops.stash.entry import StashEntry
 from dataops.text import counted
+
+if TYPE_CHECKING:
+    from dataops.drift import Drift
 
 _STATUS = (
     Column("service", ALWAYS),
@@ -47,6 +52,12 @@ _CHECKS = (
     Column("where", ALWAYS),
     Column("what", ALWAYS),
     Column("found", ALWAYS, folds=True),
+)
+_DRIFT = (
+    Column("service", ALWAYS),
+    Column("object", ALWAYS),
+    Column("expected", ALWAYS, folds=True),
+    Column("here", ALWAYS, folds=True),
 )
 _STASH = (
     Column("service", ALWAYS),
@@ -264,6 +275,24 @@ def checkup(found: Iterable[tuple[str, Check]]) -> Table:
 def pages(found: Iterable[tuple[str, str]]) -> Table:
     """The pages of the documentation, each with what it is about."""
     return Table([Column("page", ALWAYS), Column("about", ALWAYS, folds=True)], [list(one) for one in found])
+
+
+def drifted(found: Iterable[Drift]) -> Table:
+    """A row for each object that differs: what it should be, and what it is."""
+    rows = [
+        [
+            one.service.name,
+            f"{of.kind} {redact(of.name)}",
+            redact(of.expected) or _NOTHING,
+            redact(of.found) or _NOTHING,
+        ]
+        for one in found
+        for of in one.differences
+    ]
+    return Table(_DRIFT, rows)
+
+
+_NOTHING = "-"
 
 
 def stash(found: Iterable[tuple[str, StashEntry]], now: datetime) -> Table:
