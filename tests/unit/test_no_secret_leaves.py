@@ -29,6 +29,7 @@ from dataops.backends.postgres import connection as postgres_connection
 from dataops.backends.postgres import rendering
 from dataops.backends.sandbox import Sandbox
 from dataops.catalogue import Differs
+from dataops.drift import Drift
 from dataops.errors import DataopsError, ExitCode, MigrationFailed, Unreachable
 from dataops.lint import RULES, Finding, Report
 from dataops.lint.ignores import read as read_ignores
@@ -39,7 +40,7 @@ from dataops.proof import Counterexample, Proof
 from dataops.redaction import Redactor, describe, redact, traceback_of
 from dataops.show import FORMATS, grid, log, prometheus, tables, terminal, writers
 from dataops.show import json as answers
-from dataops.show.reports import LintReport, Look, PlanReport, ProofReport, StatusReport
+from dataops.show.reports import DriftReport, LintReport, Look, PlanReport, ProofReport, StatusReport
 from dataops.statements import without_values
 from tests.unit.sample import HOLDER, NOW, entry, service, state
 
@@ -104,11 +105,12 @@ class Foreign:
             rendered = {step.id: rendering.render(known, step, sandbox) for step in self.plan.steps}
         self.renderings: dict[str, Rendering] = rendered
         self.error = MigrationFailed(f"apply a1 failed\n  {text}", service=known.name, migration="a1")
-        differences = [
+        differences: list[Any] = [
             catalogue.Difference(Differs.DIFFERENT, "table", said, "x" * 200 + said, said),
             contents.Change(Differs.MISSING, "rows", said, said, 1, (said,)),
         ]
         self.proof = Proof(known, files, [Counterexample(known.name, "a1", "rolled back", str(d)) for d in differences])
+        self.drift = Drift(known, "a1", (differences[0],), self.error)
         self.report = Report((("voucher", Path("a1.py")),), tuple(self.findings(said)))
         self.texts = [without_values(said), describe(error), traceback_of(error)]
         self.events = [
@@ -137,6 +139,7 @@ def shown(foreign: Foreign) -> dict[str, str]:
         "plan": PlanReport(foreign.plan, foreign.renderings, ROOT, code=ExitCode.PENDING),
         "proof": ProofReport([foreign.proof], ROOT),
         "lint": LintReport(foreign.report, ROOT),
+        "drifted": DriftReport([foreign.drift], ROOT),
     }
     texts = {f"{name} {kind}": write(made) for kind, made in reports.items() for name, write in writers(kind).items()}
     texts |= {f"{name} refusal": write("dataops plan", foreign.error) for name, write in writers("refusal").items()}
@@ -148,7 +151,12 @@ def shown(foreign: Foreign) -> dict[str, str]:
     texts["json history"] = answers.document(answers.history(history), 0)
     lines = terminal.plan_lines(foreign.plan, foreign.renderings, verbose=True) + terminal.result_lines(result)
     lines += terminal.proof_lines([foreign.proof]) + terminal.lint_lines(foreign.report, ROOT)
-    drawn = [tables.status(looks, NOW), tables.runs(history, NOW), tables.steps(history[0], NOW)]
+    drawn = [
+        tables.drifted([foreign.drift]),
+        tables.status(looks, NOW),
+        tables.runs(history, NOW),
+        tables.steps(history[0], NOW),
+    ]
     rows = [row for table in drawn for row in table.texts()]
     texts["csv"] = "".join(map(grid.comma_separated, drawn)) + tables.entries_as_csv(history[0].entries)
     texts["json lines"] = answers.entry_lines(history[0].entries)
