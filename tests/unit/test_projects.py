@@ -169,6 +169,7 @@ def test_ordinary_files_are_not_taken_for_migrations(tmp_path: Path) -> None:
             "latin.py": "",
             "pyproject.toml": "[project]\nname = 'x'\n",
             "x/pyproject.toml": "not [ toml",
+            "makes.py": 'TEXT = """\ndependencies = []\n\ndef upgrade(db):\n    pass\n"""\n',
         },
     )
     (tmp_path / "latin.py").write_bytes(b"# \xe4\n")
