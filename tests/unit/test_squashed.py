@@ -19,6 +19,7 @@ from dataops.planning.decisions import Decision, decide
 from dataops.planning.target import find_target
 from dataops.squash import saving
 from dataops.squash.choosing import choose
+from dataops.squash.data import carried
 from tests.unit.sample import migration, service, state
 
 E = TypeVar("E", bound=DataopsError)
@@ -140,3 +141,19 @@ def test_what_cannot_be_removed_leaves_everything_as_it_was(tmp_path: Path) -> N
     old[1].path.write_bytes(old[1].text)
     saving.save(old[2].path, "new", old)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("c.py", "new")]
+
+
+def test_each_statement_of_a_text_is_looked_at_for_what_it_does_to_data() -> None:
+    text = """
+def upgrade():
+    op.execute('''
+        ALTER TABLE orders ADD total int;
+        -- all of them
+        UPDATE orders SET total = 0; WITH old AS (SELECT 1) DELETE FROM "My S"."T b"; DO $$ BEGIN END $$;
+        CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ UPDATE hidden SET a = 1 RETURNING 1 $$
+    ''')
+    op.execute(f"UPDATE names SET name = 'x{suffix}'")
+"""
+    assert carried(replace(migration("a"), text=text.encode()), []) == (
+        "UPDATE orders", 'DELETE FROM "My S"."T b"', "a block of code, which may change data", "UPDATE names",
+    )  # fmt: skip
