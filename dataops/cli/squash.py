@@ -43,7 +43,8 @@ def squash_command(
 ) -> None:
     """Replace all files up to ID by one that makes the same (dataops docs migrations squash).
 
-    Needs no database of yours. An empty database runs the new file. A database that has everything up to ID has it already.
+    Needs no database of yours. An empty database runs the new file. A database that has everything up to ID has it
+    already.
 
     \b
     Example:
