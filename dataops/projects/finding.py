@@ -17,7 +17,7 @@ from dataops import alembicini, source
 from dataops.errors import ConfigError
 from dataops.kinds import MONGODB, POSTGRESQL, Kind
 
-DEPTH = 5
+DEPTH = 7  # SERVICE/src/main/resources/db/migration, and one folder around it
 _FOLDERS = 5_000
 _BYTES = 100_000
 _LOOK_INTO = 5

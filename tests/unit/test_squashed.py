@@ -128,7 +128,7 @@ def test_what_a_file_replaces_is_read_from_its_text() -> None:
 
 
 def test_what_cannot_be_removed_leaves_everything_as_it_was(tmp_path: Path) -> None:
-    """b cannot be removed, after a was and c was written."""
+    """b cannot be removed, after a was and c was written; then c cannot be written."""
     old = [replace(migration(id_), path=tmp_path / f"{id_}.py") for id_ in "abc"]
     for one in (old[0], old[2]):
         one.path.write_bytes(one.text)
@@ -139,6 +139,12 @@ def test_what_cannot_be_removed_leaves_everything_as_it_was(tmp_path: Path) -> N
     assert (old[0].path.read_bytes(), old[2].path.read_bytes()) == (old[0].text, old[2].text)
     old[1].path.rmdir()
     old[1].path.write_bytes(old[1].text)
+    old[2].path.unlink()
+    old[2].path.mkdir()
+    with pytest.raises(CannotWrite):
+        saving.save(old[2].path, "new", old)
+    assert (old[0].path.read_bytes(), old[1].path.read_bytes()) == (old[0].text, old[1].text)
+    old[2].path.rmdir()
     saving.save(old[2].path, "new", old)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("c.py", "new")]
 
