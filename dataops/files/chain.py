@@ -248,8 +248,9 @@ def joined(service: str, found: Mapping[str, Migration]) -> tuple[Migration, ...
     if len(heads) > 1:
         parent, born = list(partings(found))[-1]  # the newest one, where files are named by time
         names = " and ".join(sorted(m.path.name for m in born))
+        many, each = ("two", "both") if len(born) == 2 else (str(len(born)), "all")
         raise HistoryError(
-            f"two heads: {names} both come after {parent}" if parent else f"two first migrations: {names}",
+            f"{many} heads: {names} {each} come after {parent}" if parent else f"{many} first migrations: {names}",
             service=service,
             hint=f"put one after the other: dataops rebase {service}",
         )

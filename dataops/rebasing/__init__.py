@@ -130,7 +130,7 @@ def _undecided(service: Service, found: Mapping[str, Migration], base: str, stay
     elif stay:
         why, hint = f"{base} has no migration of this service", "name the branch that has one of them: --base BRANCH"
     else:
-        why = f"{names} are on {base} both"
+        why = f"{names} are {'both' if names.count(' and ') == 1 else 'all'} on {base}"
         hint = "name the branch that has only one of them, such as the one before the merge: --base 'HEAD^1'"
     return HistoryError(why, service=service.name, hint=hint)
 

@@ -187,7 +187,7 @@ def test_what_git_cannot_decide_is_refused_and_nothing_is_written(project: Proje
     commit(project, "all at once")
     refused(project("rebase", "shop"), 64, "origin/main, origin/master, main, master", "--base BRANCH")
     refused(project("rebase", "shop", "--base", "nowhere"), 64, "git knows no revision nowhere")
-    refused(project("rebase", "shop", "--base", "trunk"), 4, "b.py and c.py are on trunk both")
+    refused(project("rebase", "shop", "--base", "trunk"), 4, "b.py and c.py are both on trunk")
     git(project.folder, "rm", "-q", "--cached", "shop/versions/b.py", "shop/versions/c.py")
     git(project.folder, "commit", "-m", "neither")
     refused(project("rebase", "shop", "--base", "trunk"), 4, "none of b.py and c.py is on trunk")
