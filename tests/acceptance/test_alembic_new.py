@@ -101,7 +101,7 @@ def test_what_the_models_have_becomes_a_file_that_alembic_agrees_with(
 
     assert project("apply", "--yes").code == 0
     assert pg.execute("SELECT to_regclass('shop.customers')").fetchone() == ("shop.customers",)
-    made.alembic("current", "--check-heads")
+    made.is_at_head()
     made.alembic("check")
     again = project("new", "shop", "nothing", "--autogenerate")
     assert (again.code, again.stdout) == (0, "")

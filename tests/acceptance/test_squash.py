@@ -165,7 +165,7 @@ def test_a_history_with_merges_is_squashed_and_a_bare_alembic_agrees(
     pg.execute("CREATE TABLE t_m1 (id int)")
     applied = project("apply", "--yes")
     assert applied.code == 0, applied.stderr
-    made.alembic("current", "--check-heads")
+    made.is_at_head()
     with fresh_postgres(postgres) as url:
         project.env = {"SHOP_URL": url}
         made._replace(made.ini, pg_url.split("/")[-1], url.split("/")[-1])
