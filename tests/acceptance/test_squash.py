@@ -203,3 +203,15 @@ def test_documents_that_a_later_validator_would_refuse_are_in_the_file(project: 
     # Going past a validator is a right of its own, which most users do not have.
     assert project.path("bank", "002").read_text().count("bypass_document_validation") == 1
     assert project("apply", "--yes").code == 0
+
+
+def test_the_schema_of_the_record_may_have_tables_of_the_project(project: Project, pg_url: str) -> None:
+    made = AlembicProject(project, pg_url)
+    made.configure("version_table='ver', version_table_schema='app'")
+    for path in (made.file("a1"), made.file("b1", "a1")):
+        path.write_text(path.read_text().replace("TABLE t_", "TABLE app.t_"))
+    commit(project)
+    squashed = project("squash", "shop", "--to", "b1", "--yes")
+    assert squashed.code == 0, squashed.stderr
+    assert project("apply", "--yes").code == 0
+    made.is_at_head()
