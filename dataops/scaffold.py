@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -137,9 +138,16 @@ def draft(service: Service, message: str, now: datetime) -> tuple[Path, str]:
     if not title.isprintable():  # bytes of the command line that are not UTF-8 are not printable either
         raise UsageError("the message has characters that are not text", hint="write it in UTF-8, on one line")
     template = _TEMPLATES[service.kind.format]
-    slug = re.sub(r"[^a-z0-9]+", template.separator, title.lower()).strip("_-")[:60]
+    # NFKD writes é as e with an accent after it, which is left out.
+    plain = "".join(one for one in unicodedata.normalize("NFKD", title.lower()) if not unicodedata.combining(one))
+    slug = re.sub(r"[^a-z0-9]+", template.separator, plain).strip("_-")[:60]
     if not slug:
-        raise UsageError("the message is empty", hint='say what it does: dataops new SERVICE "add last_used_by"')
+        raise UsageError(
+            "the message has no letter from a to z and no digit, and the name of the file is made of these"
+            if title
+            else "the message is empty",
+            hint='say what it does: dataops new SERVICE "add last_used_by"',
+        )
     stamp = now.strftime("%Y%m%d%H%M%S")
     name = f"{stamp}{template.separator}{slug}"
     id_ = name if service.kind.format.id_is_file_name else stamp

@@ -192,6 +192,20 @@ def digest(name: str, content: bytes) -> str:
 def constants(tree: ast.Module) -> dict[str, Any]:
     """The literals that are assigned at the top level, by name. The last assignment counts, as in Python."""
     found: dict[str, Any] = {}
+    for name, value in _assigned(tree):
+        try:
+            found[name] = ast.literal_eval(value)
+        except (ValueError, TypeError):  # TypeError: {[]: 1}
+            found.pop(name, None)
+    return found
+
+
+def names(tree: ast.Module) -> set[str]:
+    """What is assigned at the top level, literal or not."""
+    return {name for name, _ in _assigned(tree)}
+
+
+def _assigned(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
     for node in tree.body:
         if isinstance(node, ast.Assign):
             targets, value = node.targets, node.value
@@ -199,13 +213,7 @@ def constants(tree: ast.Module) -> dict[str, Any]:
             targets, value = [node.target], node.value
         else:
             continue
-        for target in targets:
-            if isinstance(target, ast.Name):
-                try:
-                    found[target.id] = ast.literal_eval(value)
-                except (ValueError, TypeError):  # TypeError: {[]: 1}
-                    found.pop(target.id, None)
-    return found
+        yield from ((target.id, value) for target in targets if isinstance(target, ast.Name))
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[int, str, tuple[str, ...]]]:

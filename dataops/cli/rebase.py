@@ -41,15 +41,13 @@ def rebase_command(session: Session, service_name: str, base: str) -> None:
     from dataops import rebasing
 
     service, unasked = _service(session, service_name)
-    found = chain.found_in(service.name, service.kind, service.folder, service.alembic, service.top)
-    heads = chain.heads_of(found)
+    written = chain.as_written(service.name, service.kind, service.folder, service.alembic, service.top)
     against = Base(base, service.folder, without="name a parent by hand")
-    if len(heads) < 2:
-        chain.joined(service.name, found)
-        missing = rebasing.not_here(service, found, against)
-        _nothing_to_do(session, service, len(heads), missing, against.revision)
+    todo = rebasing.prepare(service, written, against, datetime.now(UTC))
+    if todo is None:
+        missing = rebasing.not_here(service, written, against)
+        _nothing_to_do(session, service, len(chain.heads_of(written)), missing, against.revision)
         return
-    todo = rebasing.prepare(service, found, against, datetime.now(UTC))
     if not unasked:
         try:
             (state,) = read_all([todo.service], emit=session.sink())

@@ -8,6 +8,7 @@ Alembic's own order, one whole branch after the other. Anything else is an error
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,13 @@ def found_in(
     service: str, kind: Kind, folder: Path, ini: AlembicIni | None = None, top: Path = Path()
 ) -> dict[str, Migration]:
     """The migrations of a service by id, which need not make one history. Raises like `load`."""
+    return resolved(service, as_written(service, kind, folder, ini, top))
+
+
+def as_written(
+    service: str, kind: Kind, folder: Path, ini: AlembicIni | None = None, top: Path = Path()
+) -> dict[str, Migration]:
+    """The migrations of a service by id; what they name need not exist. Raises like `load`."""
     found: dict[str, Migration] = {}
     for path in paths(service, kind, folder, ini):
         migration = read(service, kind, path, top)
@@ -51,7 +59,25 @@ def found_in(
         for id_ in migration.replaces:
             if id_ != migration.id and id_ in found:
                 raise _left_behind(service, migration, found[id_])
+    return found
+
+
+def resolved(service: str, found: Mapping[str, Migration]) -> dict[str, Migration]:
+    """The migrations with whole ids in what they name. Raises HistoryError where that does not exist."""
     return {id_: _resolved(service, migration, found) for id_, migration in found.items()}
+
+
+def past_squash(found: Mapping[str, Migration]) -> dict[str, Migration]:
+    """The migrations, each of which comes after the squashed file where its parent is one that this file replaces."""
+    return {
+        id_: replace(one, parents=tuple(dict.fromkeys(squashed_into(name, found) or name for name in one.parents)))
+        for id_, one in found.items()
+    }
+
+
+def squashed_into(name: str, found: Mapping[str, Migration]) -> str | None:
+    """The id of the squashed file that replaces the migration of this id, if there is one."""
+    return next((one.id for one in found.values() if name != one.id and name in one.replaces), None)
 
 
 def _left_behind(service: str, squashed: Migration, old: Migration) -> HistoryError:
@@ -59,7 +85,8 @@ def _left_behind(service: str, squashed: Migration, old: Migration) -> HistoryEr
     return HistoryError(
         f"{squashed.path.name} replaces {old.id}, whose file is still here: {old.path.name}",
         service=service,
-        hint=f"remove the files that it names in `replaces`, beginning with {old.path}; or take them all back from git",
+        hint=f"remove the files that it names in `replaces`, beginning with {old.path}; or take them all back: "
+        f"git checkout HEAD -- {shlex.quote(str(squashed.path.parent))}",
     )
 
 
@@ -209,7 +236,7 @@ _READERS = {ALEMBIC: _read_alembic, PYMONGO_MIGRATE: _read_mongo}
 def ordered(service: str, migrations: Iterable[Migration]) -> tuple[Migration, ...]:
     """`joined`, for migrations that name each other as their files do."""
     by_id = {migration.id: migration for migration in migrations}
-    return joined(service, {id_: _resolved(service, migration, by_id) for id_, migration in by_id.items()})
+    return joined(service, resolved(service, by_id))
 
 
 def joined(service: str, found: Mapping[str, Migration]) -> tuple[Migration, ...]:
@@ -221,8 +248,9 @@ def joined(service: str, found: Mapping[str, Migration]) -> tuple[Migration, ...
     if len(heads) > 1:
         parent, born = list(partings(found))[-1]  # the newest one, where files are named by time
         names = " and ".join(sorted(m.path.name for m in born))
+        many, each = ("two", "both") if len(born) == 2 else (str(len(born)), "all")
         raise HistoryError(
-            f"two heads: {names} both come after {parent}" if parent else f"two first migrations: {names}",
+            f"{many} heads: {names} {each} come after {parent}" if parent else f"{many} first migrations: {names}",
             service=service,
             hint=f"put one after the other: dataops rebase {service}",
         )
@@ -242,6 +270,12 @@ def _resolved(service: str, migration: Migration, found: Mapping[str, Migration]
     """The migration with whole ids in `needs`. Raises HistoryError when a parent, or what it needs, does not exist."""
     others = [id_ for id_ in found if id_ != migration.id]
     for parent in migration.parents:
+        if into := squashed_into(parent, found):
+            raise HistoryError(
+                f"{migration.path.name}: its parent {parent} is squashed into {found[into].path.name}",
+                service=service,
+                hint=f"put it after that one: dataops rebase {service}",
+            )
         if parent not in found:
             raise HistoryError(
                 f"{migration.path.name}: its parent {parent} does not exist",
@@ -250,13 +284,14 @@ def _resolved(service: str, migration: Migration, found: Mapping[str, Migration]
             )
     needs = []
     for name in migration.needs:
-        meant = named(name, found)
+        meant, into = named(name, found), squashed_into(name, found)
         if len(meant) != 1:
+            why = f"is squashed into {into}" if into else "does not exist"
             raise HistoryError(
                 f"{migration.path.name}: depends_on names {name}, which "
-                + (f"may be any of {', '.join(meant[:5])}" if meant else "does not exist"),
+                + (f"may be any of {', '.join(meant[:5])}" if meant else why),
                 service=service,
-                hint=near(name, others),
+                hint=f"name {into} there" if into and not meant else near(name, others),
             )
         needs += meant
     return replace(migration, needs=tuple(needs)) if needs else migration
@@ -357,6 +392,7 @@ def _branch_by_branch(order: Sequence[Migration]) -> list[Migration]:
 
 
 __all__ = [
+    "as_written",
     "found_in",
     "heads_of",
     "is_migration",
@@ -366,8 +402,11 @@ __all__ = [
     "named",
     "ordered",
     "partings",
+    "past_squash",
     "paths",
     "places_of",
     "read",
+    "resolved",
+    "squashed_into",
     "up_to",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +51,8 @@ def _file(name: str, path: Path, encoding: str) -> File:
     except OSError as error:
         raise BrokenFile(f"{path}: {error.strerror}", hint=f"make the file readable; {_NOTHING}") from error
     try:
-        text = content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+        marked = content.startswith(codecs.BOM_UTF8)  # one such file may be among others
+        text = content.decode("utf-8-sig" if marked else encoding)
     except UnicodeDecodeError as error:
         line = 1 + content.count(b"\n", 0, error.start)
         raise BrokenFile(

@@ -81,8 +81,11 @@ def one_chain(read: Read) -> Iterator[Finding]:
         for id_ in migration.parents:
             parent = by_id.get(id_)
             if parent is None and not _may_be_broken(id_, read):
+                into = chain.squashed_into(id_, by_id)
                 hint = near(id_, [other for other in by_id if other != migration.id])
-                yield _at_identity(read, "H005", migration, f"its parent {id_} does not exist", hint)
+                hint = f"dataops rebase {read.service.name}" if into else hint
+                why = f"is squashed into {by_id[into].path.name}" if into else "does not exist"
+                yield _at_identity(read, "H005", migration, f"its parent {id_} {why}", hint)
             times = time_of(migration.id), time_of(id_)
             if parent is not None and all(times) and times[0] < times[1]:
                 yield _at_identity(read, "H008", migration, f"{migration.id} is older than its parent {id_}")

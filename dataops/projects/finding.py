@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dataops import alembicini
+from dataops import alembicini, source
 from dataops.errors import ConfigError
 from dataops.kinds import MONGODB, POSTGRESQL, Kind
 
-DEPTH = 5
+DEPTH = 7  # SERVICE/src/main/resources/db/migration, and one folder around it
 _FOLDERS = 5_000
 _BYTES = 100_000
 _LOOK_INTO = 5
@@ -345,7 +345,12 @@ def _pymongo_migrate(folder: _Folder, by_path: dict[Path, _Folder], taken: set[P
 
 def _is_pymongo_migrate(path: Path) -> bool:
     text = _bytes(path)
-    return bool(_PYMONGO_MIGRATE.search(text) and _UPGRADE.search(text)) and b"down_revision" not in text
+    if b"down_revision" in text or not (_PYMONGO_MIGRATE.search(text) and _UPGRADE.search(text)):
+        return False
+    try:
+        return "dependencies" in source.names(source.parse(text))  # a script that makes migrations has it in a string
+    except source.Unreadable:  # `lint` then says why
+        return True
 
 
 def _django(folder: _Folder, by_path: dict[Path, _Folder], taken: set[Path]) -> Iterator[Found]:

@@ -1,7 +1,8 @@
 """`dataops rebase`: of two heads, the one that is not on the base branch comes after the other.
 
 Only the first file of that head gets another parent. Where its id begins with a time or a number that is not after its
-parent's, it gets a newer one, and so do the files on top of it that need one; whatever names them follows.
+parent's, it gets a newer one, and so do the files on top of it that need one; whatever names them follows. A file whose
+parent was squashed meanwhile comes after the squashed file, in the same way.
 """
 
 from __future__ import annotations
@@ -56,20 +57,23 @@ class Rebase:
     adopt_toml: bytes | None = None
 
 
-def prepare(service: Service, found: Mapping[str, Migration], base: Base, now: datetime) -> Rebase:
-    """What `found`, which has several heads, needs to have one less. Raises HistoryError where the base cannot say."""
+def prepare(service: Service, written: Mapping[str, Migration], base: Base, now: datetime) -> Rebase | None:
+    """What these files need to have one head less, and no parent that is squashed; None where they need nothing.
+
+    Raises HistoryError where the base cannot say which head moves, and where a parent does not exist.
+    """
+    found = chain.resolved(service.name, chain.past_squash(written))
     heads = chain.heads_of(found)
-    on_base = {id_ for id_ in base.migrations(service, newest=True) if id_ in found}
-    before = {head: chain.up_to(found, head) for head in heads}
-    stay = [head for head in heads if on_base <= before[head]]
-    if len(stay) != 1 or not on_base:
-        raise _undecided(service, found, base.revision, stay)
-    (onto,) = stay
-    mover = min((head for head in heads if head != onto), key=lambda head: (ids.time_of(head) or "~", head))
+    behind = {id_: one.parents for id_, one in found.items() if one.parents != written[id_].parents}
+    if len(heads) < 2 and not behind:
+        chain.joined(service.name, found)
+        return None
+    onto, mover = _onto_and_mover(service, found, base, heads) if len(heads) > 1 else _after_squashed(found, behind)
+    before = {head: chain.up_to(found, head) for head in (onto, mover)}
     branch = before[mover] - before[onto]
     roots = {id_: found[id_] for id_ in branch if not branch & {*found[id_].parents}}
-    fork = next((parent for root in roots.values() for parent in root.parents), None)
-    parents = dict.fromkeys(roots, (onto,))
+    fork = next((parent for id_ in roots for parent in written[id_].parents), None)
+    parents = {id_: behind[id_] for id_ in behind if id_ in branch} | dict.fromkeys(roots, (onto,))
     # Only these two heads: a third one may be left for the next time.
     both = {id_: found[id_] for id_ in before[mover] | before[onto]}
     both |= {id_: replace(root, parents=(onto,)) for id_, root in roots.items()}
@@ -82,9 +86,9 @@ def prepare(service: Service, found: Mapping[str, Migration], base: Base, now: d
             )
     words = {**names, **{found[old].path.stem: _path(found[old], names).stem for old in names}}
     moved = tuple(
-        _moved(service, found[id_], parents.get(id_, found[id_].parents), names, words)
+        _moved(service, written[id_], parents.get(id_, found[id_].parents), names, words)
         for id_ in found
-        if id_ in roots
+        if id_ in parents
         or id_ in names
         or (id_ not in before[onto] and {*found[id_].parents, *found[id_].needs} & {*names})
     )
@@ -98,9 +102,25 @@ def prepare(service: Service, found: Mapping[str, Migration], base: Base, now: d
         frozenset(branch),
         moved,
         {old: new for one in moved for old, new in _beside(one)},
-        len(heads) - 1,
+        max(len(heads) - 1, 1),
         renamed(text, names) if renamed(text, names) != text else None,
     )
+
+
+def _onto_and_mover(service: Service, found: Mapping[str, Migration], base: Base, heads: list[str]) -> tuple[str, str]:
+    """The head that stays, which has all that the base has, and the one that comes after it."""
+    on_base = {id_ for id_ in base.migrations(service, newest=True) if id_ in found}
+    stay = [head for head in heads if on_base <= chain.up_to(found, head)]
+    if len(stay) != 1 or not on_base:
+        raise _undecided(service, found, base.revision, stay)
+    return stay[0], min((head for head in heads if head != stay[0]), key=lambda head: (ids.time_of(head) or "~", head))
+
+
+def _after_squashed(found: Mapping[str, Migration], behind: Mapping[str, tuple[str, ...]]) -> tuple[str, str]:
+    """The squashed file, and the only head: what comes between them named a migration that is squashed."""
+    (head,) = chain.heads_of(found)
+    onto = next(parent for parents in behind.values() for parent in parents if found[parent].replaces)
+    return onto, head
 
 
 def _undecided(service: Service, found: Mapping[str, Migration], base: str, stay: list[str]) -> HistoryError:
@@ -110,7 +130,7 @@ def _undecided(service: Service, found: Mapping[str, Migration], base: str, stay
     elif stay:
         why, hint = f"{base} has no migration of this service", "name the branch that has one of them: --base BRANCH"
     else:
-        why = f"{names} are on {base} both"
+        why = f"{names} are {'both' if names.count(' and ') == 1 else 'all'} on {base}"
         hint = "name the branch that has only one of them, such as the one before the merge: --base 'HEAD^1'"
     return HistoryError(why, service=service.name, hint=hint)
 

@@ -9,17 +9,15 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
-from dataops import source
+from dataops import source, splitting
 from dataops.model import Migration
 from dataops.statements import Statement
 
-_SQL = re.compile(
-    r"(?is)\s*(?:with\b.*?\b)?(insert\s+into|update(?:\s+only)?|delete\s+from|merge\s+into|copy|truncate)\b"
-)
+_CHANGES = re.compile(r"(WITH\b.*\b)?(INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|COPY|TRUNCATE)\b")
 _TARGET = re.compile(
-    r'(?is)\b(insert\s+into|update(?:\s+only)?|delete\s+from|merge\s+into|copy|truncate(?:\s+table)?)\s+([\w."$]+)'
+    r'(?is)\b(insert\s+into|update(?:\s+only)?|delete\s+from|merge\s+into|copy|truncate(?:\s+table)?)\s+((?:"[^"]+"|[\w.$])+)'
 )
-_HIDDEN = re.compile(r"(?i)\s*(do|call)\b")
+_HIDDEN = re.compile(r"(DO|CALL)\b")
 _METHODS = {
     "bulk_insert", "bulk_write", "delete_many", "delete_one", "find_one_and_delete", "find_one_and_replace",
     "find_one_and_update", "insert_many", "insert_one", "replace_one", "update_many", "update_one",
@@ -39,8 +37,8 @@ def _sent(statements: Sequence[Statement]) -> Iterator[str]:
             continue
         if statement.operation in _COMMANDS:
             yield f"{statement.operation} {statement.target}"
-        elif _SQL.match(statement.text) and (found := _TARGET.search(statement.text)):
-            yield f"{' '.join(found[1].upper().split())} {found[2]}"
+        else:
+            yield from _in_sql(statement.text)
 
 
 def _written(migration: Migration) -> Iterator[str]:
@@ -53,18 +51,28 @@ def _written(migration: Migration) -> Iterator[str]:
             case ast.Call(func=ast.Attribute(attr=name)) if name in _METHODS:
                 yield f"{name}()"
             case ast.Call(func=ast.Attribute(attr="execute" | "text") | ast.Name(id="text"), args=[first, *_]):
-                yield from _in_sql(first)
+                yield from _in_argument(first)
             case ast.Constant(value=str(text)) if text in _STAGES:
                 yield text
 
 
-def _in_sql(argument: ast.expr) -> Iterator[str]:
-    texts = (node.value for node in ast.walk(argument) if isinstance(node, ast.Constant))
-    for text in (text for text in texts if isinstance(text, str)):
-        if _HIDDEN.match(text):
+def _in_argument(argument: ast.expr) -> Iterator[str]:
+    for node in ast.walk(argument):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from _in_sql(node.value)
+
+
+def _in_sql(text: str) -> Iterator[str]:
+    """What each statement of a text does to data."""
+    try:
+        found = [(one.words, one.text) for one in splitting.split(text)]
+    except splitting.Endless:  # a piece of an f-string may end anywhere
+        found = [(" ".join(text.upper().split()), text)]
+    for words, statement in found:
+        if _HIDDEN.match(words):
             yield "a block of code, which may change data"
-        elif _SQL.match(text):
-            yield from (f"{' '.join(found[1].upper().split())} {found[2]}" for found in _TARGET.finditer(text))
+        elif _CHANGES.match(words):
+            yield from (f"{' '.join(one[1].upper().split())} {one[2]}" for one in _TARGET.finditer(statement))
 
 
 __all__ = ["carried"]

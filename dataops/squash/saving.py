@@ -55,9 +55,10 @@ def save(path: Path, text: str, replaced: Sequence[Migration]) -> None:
     Raises CannotWrite, and then everything is as it was before.
     A process that is killed in between leaves old files beside the new one, which every command then names.
     """
-    changed = [one for one in replaced if one.path == path]
+    changed: list[Migration] = []
     try:
         outfile.write(path, text, hint=_HINT)
+        changed += [one for one in replaced if one.path == path]
         for migration in replaced:
             if migration.path != path:
                 migration.path.unlink()

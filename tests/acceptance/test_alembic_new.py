@@ -95,13 +95,13 @@ def test_what_the_models_have_becomes_a_file_that_alembic_agrees_with(
     assert path.name.endswith("what_the_.py") and path.name.startswith("20")
     text = path.read_text()
     assert '"""What the models have got by now by titled' in text
-    assert "down_revision: Union[str, Sequence[str], None] = 'm1'" in text
+    assert re.search(r"^down_revision: Union\[.*\] = 'm1'$", text, re.MULTILINE)  # Alembic 1.13 has no Sequence
     assert "# team: payments" in text and "+0" in text.partition("Create Date:")[2].partition("\n")[0]
     assert "op.f('uq_customers_mail')" in text and "mirrored" not in text and "dataops" not in text
 
     assert project("apply", "--yes").code == 0
     assert pg.execute("SELECT to_regclass('shop.customers')").fetchone() == ("shop.customers",)
-    made.alembic("current", "--check-heads")
+    made.is_at_head()
     made.alembic("check")
     again = project("new", "shop", "nothing", "--autogenerate")
     assert (again.code, again.stdout) == (0, "")

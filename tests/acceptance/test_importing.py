@@ -507,10 +507,12 @@ def test_what_cannot_be_read_is_named_and_nothing_is_written(
 
 
 def test_another_encoding_is_read_when_it_is_named(project: Project, theirs: Path, pg: psycopg.Connection[Any]) -> None:
-    put(theirs, {"1_a.sql": "CREATE TABLE a (b text DEFAULT 'é');".encode("latin-1")})
+    marked = b"\xef\xbb\xbf" + "COMMENT ON TABLE a IS 'é'".encode()  # one with a mark is in UTF-8 all the same
+    put(theirs, {"1_a.sql": "CREATE TABLE a (b text DEFAULT 'é');".encode("latin-1"), "2_b.sql": marked})
     imported(project, "sqlx", theirs, 0, "--encoding", "latin-1")
     ran(project("apply", "--yes"))
     assert query(pg, "INSERT INTO a DEFAULT VALUES RETURNING b") == [("é",)]
+    assert query(pg, "SELECT obj_description('a'::regclass)") == [("é",)]
     unknown = ran(project("import", "shop", "--from", "sqlx", "x", "--encoding", "no"), 64)
     assert "there is no encoding" in unknown.stderr
     assert "is no folder" in ran(project("import", "shop", "--from", "sqlx", str(theirs / "no")), 64).stderr

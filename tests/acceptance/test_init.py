@@ -113,7 +113,7 @@ def test_an_alembic_project_and_a_pymongo_migrate_folder_go_all_the_way(
     assert {step.rpartition("/")[2] for step in plan["order"]} == {"a2", "m2"}
     run = project("apply", "--yes", "--json").json["run"]
     assert project("status", "--check").code == 0
-    assert project.run("alembic", "current", "--check-heads").code == 0
+    assert "(head)" in project.run("alembic", "current").stdout
     shown = project.run("pymongo-migrate", "show", *pymongo_migrate).stdout
     assert "Not applied" not in shown
     assert project("rollback", "--yes", "--run", run).code == 0
@@ -122,7 +122,7 @@ def test_an_alembic_project_and_a_pymongo_migrate_folder_go_all_the_way(
     assert mongo_db.list_collection_names(filter={"name": {"$regex": "^c_"}}) == ["c_m1"]
     assert pg.execute("SELECT relname FROM pg_class WHERE relname LIKE 't\\_%'").fetchall() == [("t_a1",)]
     assert project("apply", "--yes").code == 0
-    assert project.run("alembic", "current", "--check-heads").code == 0
+    assert "(head)" in project.run("alembic", "current").stdout
 
 
 def test_new_services_in_an_empty_folder_work_with_every_tool(project: Project, pg_url: str, mongo_url: str) -> None:
@@ -135,7 +135,7 @@ def test_new_services_in_an_empty_folder_work_with_every_tool(project: Project, 
     assert len(project("plan", "--json").json["order"]) == 2
     assert project("new", "shop", "second one").code == 0
     assert project("apply", "--yes").code == 0
-    assert project.run("alembic", "-n", "shop", "current", "--check-heads").code == 0
+    assert "(head)" in project.run("alembic", "-n", "shop", "current").stdout
     assert project.run("alembic", "-n", "shop", "downgrade", "-1").code == 0
     assert project.run("alembic", "-n", "shop", "revision", "-m", "by alembic").code == 0
     place = str(project.folder / "migrations" / "docs")

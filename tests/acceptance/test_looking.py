@@ -244,6 +244,32 @@ def test_a_thread_that_a_file_leaves_behind_reaches_nothing_and_disturbs_no_othe
     assert not Path("seen").exists()
 
 
+LATE = """
+import socket, sys, threading, time
+def late():
+    main = threading.main_thread().ident
+    while sys._current_frames()[main].f_code.co_name != "_exactly":  # it reads what comes next
+        time.sleep(0.001)
+    try:
+        socket.create_connection(("127.0.0.1", 1))
+    finally:
+        pass
+threading.Thread(target=late, name="pymongo_late", daemon=True).start()
+"""
+
+
+def test_a_late_thread_of_a_client_disturbs_no_other_file(two: Project) -> None:
+    """A client of pymongo lets its own threads end a little later, and so does this one, between two files."""
+    two.file("bank", "003", LATE)
+    for id_ in ("004", "005"):
+        two.file("bank", id_, "db.t.insert_one({'_id': 1})")
+    for _ in range(3):
+        answer = two("plan", "--json", "--service", "bank")
+        assert answer.code == 0, answer.stderr
+        steps = answer.json["services"][0]["steps"]
+        assert [(step["opaque"], len(step["commands"])) for step in steps[3:]] == [(None, 1)] * 2
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_what_a_file_does_to_its_process_is_gone_for_the_next(two: Project, service: str) -> None:
     two.file(service, "003", "import os\nos.chdir('/')\nos.environ.update(SHOP_URL='mine', LEFT='x')\n")

@@ -147,6 +147,37 @@ def test_a_time_that_is_older_gets_a_newer_one(project: Project, pg_url: str) ->
     assert project("plan").code == 0
 
 
+def test_a_file_whose_parent_was_squashed_comes_after_the_squashed_file(project: Project, pg_url: str) -> None:
+    """
+    main: 0001 -- 0002, squashed: 0002
+          └── 0002_ours -- 0003: ours, rebased: 0002 -- 0003_ours -- 0004
+    """
+    project.add("shop", pg_url)
+    project.file("shop", "0001")
+    branch(project)
+    project.table("shop", "0002_ours")
+    project.file("shop", "0003")
+    commit(project, "ours")
+    git(project.folder, "checkout", "main")
+    project.file("shop", "0002", parent="0001")
+    commit(project, "0002")
+    assert project("squash", "shop", "--to", "0002", "--yes").code == 0
+    commit(project, "squashed")
+    git(project.folder, "checkout", "ours")
+    git(project.folder, "merge", "main")
+
+    for told in (project("status").stderr, project("lint", "--no-squawk").stdout):
+        assert "its parent 0001 is squashed into 0002.py" in told
+        assert "dataops rebase shop" in told
+    done = project("rebase", "shop", "--json")
+    assert done.code == 0, done.stderr
+    assert [(file["id"], file["parents"]) for file in done.json["files"]] == [
+        ("0003_ours", ["0002"]), ("0004", ["0003_ours"]),
+    ]  # fmt: skip
+    assert project("apply", "--yes").code == 0
+    assert "nothing to do" in project("rebase", "shop").stderr
+
+
 def test_what_git_cannot_decide_is_refused_and_nothing_is_written(project: Project, pg_url: str) -> None:
     project.add("shop", pg_url)
     for id_, parent in (("a", None), ("b", "a"), ("c", "a")):
@@ -156,7 +187,7 @@ def test_what_git_cannot_decide_is_refused_and_nothing_is_written(project: Proje
     commit(project, "all at once")
     refused(project("rebase", "shop"), 64, "origin/main, origin/master, main, master", "--base BRANCH")
     refused(project("rebase", "shop", "--base", "nowhere"), 64, "git knows no revision nowhere")
-    refused(project("rebase", "shop", "--base", "trunk"), 4, "b.py and c.py are on trunk both")
+    refused(project("rebase", "shop", "--base", "trunk"), 4, "b.py and c.py are both on trunk")
     git(project.folder, "rm", "-q", "--cached", "shop/versions/b.py", "shop/versions/c.py")
     git(project.folder, "commit", "-m", "neither")
     refused(project("rebase", "shop", "--base", "trunk"), 4, "none of b.py and c.py is on trunk")

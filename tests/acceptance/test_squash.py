@@ -165,7 +165,7 @@ def test_a_history_with_merges_is_squashed_and_a_bare_alembic_agrees(
     pg.execute("CREATE TABLE t_m1 (id int)")
     applied = project("apply", "--yes")
     assert applied.code == 0, applied.stderr
-    made.alembic("current", "--check-heads")
+    made.is_at_head()
     with fresh_postgres(postgres) as url:
         project.env = {"SHOP_URL": url}
         made._replace(made.ini, pg_url.split("/")[-1], url.split("/")[-1])
@@ -187,3 +187,31 @@ def test_a_step_of_an_old_file_that_is_half_done_comes_first(two: Project) -> No
         refused = two(*command, "--service", "bank")
         assert (refused.code, "its file is missing" in refused.stderr + refused.stdout) == (6, True), refused
     assert two("resolve", "bank/003", "--applied", "--reason", "r").code == 64
+
+
+def test_documents_that_a_later_validator_would_refuse_are_in_the_file(project: Project, mongo_url: str) -> None:
+    """001 inserts a document, and 002 sets a validator that it does not meet, as a server allows."""
+    project.add("bank", mongo_url)
+    project.file("bank", "001", 'db.t.insert_one({"_id": 1, "n": 1})\ndb.u.insert_one({"_id": 1, "m": 1})')
+    strict = '"validator": {"$jsonSchema": {"required": ["m"]}}'
+    project.file("bank", "002", f'db.command({{"collMod": "t", {strict}}})\ndb.command({{"collMod": "u", {strict}}})')
+    commit(project)
+
+    squashed = project("squash", "bank", "--to", "002", "--yes")
+
+    assert squashed.code == 0, squashed.stderr
+    # Going past a validator is a right of its own, which most users do not have.
+    assert project.path("bank", "002").read_text().count("bypass_document_validation") == 1
+    assert project("apply", "--yes").code == 0
+
+
+def test_the_schema_of_the_record_may_have_tables_of_the_project(project: Project, pg_url: str) -> None:
+    made = AlembicProject(project, pg_url)
+    made.configure("version_table='ver', version_table_schema='app'")
+    for path in (made.file("a1"), made.file("b1", "a1")):
+        path.write_text(path.read_text().replace("TABLE t_", "TABLE app.t_"))
+    commit(project)
+    squashed = project("squash", "shop", "--to", "b1", "--yes")
+    assert squashed.code == 0, squashed.stderr
+    assert project("apply", "--yes").code == 0
+    made.is_at_head()

@@ -87,6 +87,8 @@ def test_two_heads_are_refused_and_named(tmp_path: Path, kind: Kind) -> None:
     error = refused(HistoryError, write_chain(tmp_path, {"a": None, "b": "a", "c": "a"}, kind), kind)
     names = "97_c.py and 98_b.py" if kind is PG else "b.py and c.py"
     assert error.message == f"two heads: {names} both come after a"
+    third = refused(HistoryError, write_chain(tmp_path, {"d": "a"}, kind), kind)
+    assert third.message.startswith("3 heads: ") and "all come after a" in third.message
 
 
 @pytest.mark.parametrize("kind", [POSTGRESQL, MONGODB])

@@ -78,6 +78,7 @@ def put(top: Path, files: dict[str, str]) -> None:
         ({"m/1_a.up.sql": "", "m/1_a.down.sql": ""}, "golang-migrate", "m", 1, ""),
         ({"m/1_a.up.json": "", "m/1_a.down.json": ""}, "golang-migrate", "m", 1, ""),
         ({"m/V1__a.sql": "", "m/R__b.sql": "", "m/other.sql": ""}, "flyway", "m", 2, ""),
+        ({"a/b/src/main/resources/db/migration/V1__a.sql": ""}, "flyway", "a/b/src/main/resources/db/migration", 1, ""),
         (
             {
                 "prisma/schema.prisma": PRISMA,
@@ -150,7 +151,7 @@ def test_what_dataops_cannot_work_with_is_told(tmp_path: Path, files: dict[str, 
 
 
 def test_folders_that_are_not_the_projects_own_are_not_looked_into(tmp_path: Path) -> None:
-    skipped = ("node_modules/x", ".git/x", ".venv/x", "mine/lib", "a/b/c/d/e/f")
+    skipped = ("node_modules/x", ".git/x", ".venv/x", "mine/lib", "a/b/c/d/e/f/g/h")
     put(tmp_path, {f"{name}/m1.py": PYMONGO for name in skipped} | {"mine/pyvenv.cfg": ""})
     (tmp_path / "again").symlink_to(tmp_path)
     assert find(tmp_path).found == ()
@@ -169,6 +170,7 @@ def test_ordinary_files_are_not_taken_for_migrations(tmp_path: Path) -> None:
             "latin.py": "",
             "pyproject.toml": "[project]\nname = 'x'\n",
             "x/pyproject.toml": "not [ toml",
+            "makes.py": 'TEXT = """\ndependencies = []\n\ndef upgrade(db):\n    pass\n"""\n',
         },
     )
     (tmp_path / "latin.py").write_bytes(b"# \xe4\n")

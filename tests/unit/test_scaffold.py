@@ -67,11 +67,18 @@ def test_any_message_makes_a_file_that_python_can_read(tmp_path: Path, kind: Kin
     assert len(path.name) < 90
 
 
-@pytest.mark.parametrize("message", ["", "   ", "---", "***"])
-def test_a_message_that_says_nothing_is_refused(tmp_path: Path, message: str) -> None:
+def test_accents_come_off_in_the_name_of_the_file_only(tmp_path: Path) -> None:
+    (path,) = scaffold.new(home(tmp_path, MONGODB, ""), "Füge Café hinzu", NOW).files
+    assert path.name.endswith("-fuge-cafe-hinzu.py") and "Füge Café hinzu" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("message", "why"), [("", "is empty"), ("   ", "is empty"), ("---", "has no letter"), ("добавить", "has no letter")]
+)
+def test_a_message_that_makes_no_name_is_refused(tmp_path: Path, message: str, why: str) -> None:
     with pytest.raises(UsageError) as caught:
         scaffold.new(home(tmp_path, POSTGRESQL), message, NOW)
-    assert (caught.value.exit_code, caught.value.message) == (ExitCode.USAGE, "the message is empty")
+    assert (caught.value.exit_code, f"the message {why}" in caught.value.message) == (ExitCode.USAGE, True)
     assert list((tmp_path / "versions").iterdir()) == []
 
 

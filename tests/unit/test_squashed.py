@@ -19,6 +19,7 @@ from dataops.planning.decisions import Decision, decide
 from dataops.planning.target import find_target
 from dataops.squash import saving
 from dataops.squash.choosing import choose
+from dataops.squash.data import carried
 from tests.unit.sample import migration, service, state
 
 E = TypeVar("E", bound=DataopsError)
@@ -127,7 +128,7 @@ def test_what_a_file_replaces_is_read_from_its_text() -> None:
 
 
 def test_what_cannot_be_removed_leaves_everything_as_it_was(tmp_path: Path) -> None:
-    """b cannot be removed, after a was and c was written."""
+    """b cannot be removed, after a was and c was written; then c cannot be written."""
     old = [replace(migration(id_), path=tmp_path / f"{id_}.py") for id_ in "abc"]
     for one in (old[0], old[2]):
         one.path.write_bytes(one.text)
@@ -138,5 +139,27 @@ def test_what_cannot_be_removed_leaves_everything_as_it_was(tmp_path: Path) -> N
     assert (old[0].path.read_bytes(), old[2].path.read_bytes()) == (old[0].text, old[2].text)
     old[1].path.rmdir()
     old[1].path.write_bytes(old[1].text)
+    old[2].path.unlink()
+    old[2].path.mkdir()
+    with pytest.raises(CannotWrite):
+        saving.save(old[2].path, "new", old)
+    assert (old[0].path.read_bytes(), old[1].path.read_bytes()) == (old[0].text, old[1].text)
+    old[2].path.rmdir()
     saving.save(old[2].path, "new", old)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("c.py", "new")]
+
+
+def test_each_statement_of_a_text_is_looked_at_for_what_it_does_to_data() -> None:
+    text = """
+def upgrade():
+    op.execute('''
+        ALTER TABLE orders ADD total int;
+        -- all of them
+        UPDATE orders SET total = 0; WITH old AS (SELECT 1) DELETE FROM "My S"."T b"; DO $$ BEGIN END $$;
+        CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ UPDATE hidden SET a = 1 RETURNING 1 $$
+    ''')
+    op.execute(f"UPDATE names SET name = 'x{suffix}'")
+"""
+    assert carried(replace(migration("a"), text=text.encode()), []) == (
+        "UPDATE orders", 'DELETE FROM "My S"."T b"', "a block of code, which may change data", "UPDATE names",
+    )  # fmt: skip

@@ -50,12 +50,13 @@ def read(db: Database[Document], record: str, *, most_rows: int) -> Schema:
             counts[str(info["name"])] = count
     data, left_out = dict[str, int](), dict[str, int]()
     kinds = {str(info["name"]): str(info["type"]) for info in found}
+    validators = {str(info["name"]): info.get("options", {}).get("validator") for info in found}
     for name, count in sorted(counts.items(), key=lambda one: (one[1], one[0])):
         if sum(data.values()) + count > most_rows or kinds[name] == "timeseries":
             left_out[name] = count
         else:
             data[name] = count
-            statements.append(_documents(db, name))
+            statements.append(_documents(db, name, validators.get(name)))
     others = ("stored functions (system.js)",) if "system.js" in db.list_collection_names() else ()
     return Schema(tuple(statements), data, left_out, others, imports=tuple(_imports("\n".join(statements))))
 
@@ -116,12 +117,14 @@ def _model(index: Mapping[str, Any], *, inherits: bool) -> str:
     return "IndexModel(\n" + "".join(f"        {part},\n" for part in parts) + "    )"
 
 
-def _documents(db: Database[Document], name: str) -> str:
+def _documents(db: Database[Document], name: str, validator: Mapping[str, Any] | None) -> str:
     found = db.get_collection(name, codec_options=_EVERY_DATE).find().sort("_id", 1)
     lines = "".join(
         f"    ReplaceOne({{'_id': {_written(one['_id'], 4)}}}, {_written(one, 4)}, upsert=True),\n" for one in found
     ).replace("{'_id'", '{"_id"')
-    return f"db[{literal(name)}].bulk_write([\n{lines}])"
+    # A validator is only asked about what is written after it was set, so it may refuse what was there before.
+    refused = validator and db[name].find_one({"$nor": [validator]}, {"_id": 1})
+    return f"db[{literal(name)}].bulk_write([\n{lines}]{', bypass_document_validation=True' if refused else ''})"
 
 
 def _whole(value: object) -> object:

@@ -55,6 +55,8 @@ _IS_TYPEORM = """(c.relname = 'migrations' AND 'id name timestamp' = (
 ONLY_RECORDS = f"""(SELECT coalesce(bool_and({_IS_RECORD}), false) FROM pg_class c
                      WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'f', 'v', 'm'))"""
 """Whether a schema has nothing but such records."""
+HAS_RECORD = f"EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND {_IS_RECORD})"
+"""Whether a schema has such a record, and so is there before the first migration runs."""
 SCHEMA = "CASE WHEN n.nspname = current_schema() THEN '' ELSE n.nspname || '.' END"
 TABLES = f"{SCHEMAS} AND c.relname <> ALL (%(records)s) AND NOT {_IS_RECORD} AND NOT {_IS_TYPEORM}"
 LEFT_OUT = {"records": [*POSTGRESQL.ours, *(name for name in othertools.TABLES if name != "migrations")]}
@@ -367,6 +369,7 @@ def _unqualified(query: str) -> str:
 
 
 __all__ = [
+    "HAS_RECORD",
     "LEFT_OUT",
     "ONLY_RECORDS",
     "SCHEMA",

@@ -76,7 +76,7 @@ class Fence:
         """`hidden` are the names of variables that the file may not read."""
         self._ended = ended
         self._path = Path()
-        self._socket = ""
+        self._sockets = set[str]()
         self._up = False
         self._main = threading.get_ident()
         self._hidden = set(hidden)
@@ -96,11 +96,12 @@ class Fence:
 
     @contextmanager
     def around(self, path: Path, socket: str) -> Iterator[None]:
-        """Refuse in this scope what the migration at `path` does, but connections to the one `socket` of ours.
+        """Refuse in this scope what the migration at `path` does, but connections to the `socket` of ours.
 
         A thread that a file has started is refused outside of the scope as well.
         """
-        self._path, self._socket, self._up = path, socket, True
+        self._path, self._up = path, True
+        self._sockets.add(socket)  # a client's own thread may still go to that of the file before
         self._read.clear()
         self._read.update(self._hidden)
         sys.dont_write_bytecode = True  # what the file imports would be compiled into files
@@ -145,7 +146,7 @@ class Fence:
                     words = "it opens {0!r} for writing"
             case "socket.connect":
                 address = arguments[1]
-                if address != self._socket:
+                if address not in self._sockets:
                     words = f"it connects to {_address(address)}"
             case "os.kill":
                 if arguments[0] != os.getpid():

@@ -46,6 +46,7 @@ class Process:
         """
         if self.closed:
             raise EndOfPipe
+        used = self._running is not None
         running = self._running or self._start()
         assert running.stdin is not None
         try:
@@ -55,10 +56,16 @@ class Process:
             if self.closed:
                 raise EndOfPipe from error
             self.kill()
-            raise NoSandbox(f"{_WHAT} has ended ({self.end()})") from error
-        if "end" in message:
-            self.end()
+            how = self.end()
+            if used and isinstance(error, EndOfPipe):
+                return self.begin(request)
+            raise NoSandbox(f"{_WHAT} has ended ({how})") from error
         problem: dict[str, Any] = message.get("end", {})
+        if problem:
+            self.end()
+        if problem and "refused" not in problem:
+            # A client's own thread, of the file before, was late and reached out; this file has not begun.
+            return self.begin(request)
         return problem
 
     def receive(self, until: float) -> dict[str, Any]:

@@ -69,7 +69,8 @@ SEQUENCE_OPTIONS = """
 # Each query gives the rank, the name, the statement, and the address of the object (catalog, oid).
 _QUERIES = {
     (SCHEMA, "pg_namespace", False): f"""
-        SELECT n.nspname, 'CREATE SCHEMA ' || quote_ident(n.nspname), n.oid
+        SELECT n.nspname, 'CREATE SCHEMA ' || CASE WHEN {catalogue.HAS_RECORD} THEN 'IF NOT EXISTS ' ELSE '' END
+                              || quote_ident(n.nspname), n.oid
           FROM pg_namespace n
          WHERE {SCHEMAS} AND n.nspname NOT IN ('public', current_schema()) AND {no_extension("pg_namespace", "n.oid")}
            AND NOT {catalogue.ONLY_RECORDS}
