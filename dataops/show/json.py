@@ -14,9 +14,10 @@ from dataops.checkup import Check
 from dataops.errors import DataopsError
 from dataops.files import imports
 from dataops.inspection import Inspection, Place
-from dataops.model import Entry, Migration, Plan, Rendering, Result, State, Step
+from dataops.model import Direction, Entry, Migration, Plan, Rendering, Result, State, Step
 from dataops.othertools import drift, examine, watch
-from dataops.planning import planner, recovery
+from dataops.planning import native, planner, recovery
+from dataops.planning.native import Moved
 from dataops.planning.story import Story
 from dataops.redaction import message_of
 from dataops.show.log import details_of
@@ -137,6 +138,7 @@ def status_of(name: str, state: State | DataopsError, problem: DataopsError | No
     if state.service.observe:
         return _watched(state)
     half = recovery.half_step(state)
+    moved = native.moved(state)
     return {
         **_database(state),
         "reachable": True,
@@ -148,6 +150,10 @@ def status_of(name: str, state: State | DataopsError, problem: DataopsError | No
         "last": entry_of(name, state.last) if state.last else None,
         "locked_by": str(state.holder) if state.holder else None,
         "record": state.elsewhere or None,
+        "moved": {
+            "applied": [migration.id for migration in moved.applied],
+            "rolled_back": [migration.id for migration in moved.rolled_back],
+        },
         "warnings": list(state.warnings),
         "imports_changed": {file: list(ids) for file, ids in imports.changed(state).items()},
         "problem": error(problem)["error"] if problem else None,
@@ -201,6 +207,33 @@ def adoption(
         ],
         "to_record": [line.name for line in (found.to_record if found else ())],
         "to_strike": [line.name for line in (found.to_remove if found else ())],
+        "differences": list(differences) if differences is not None else None,
+        "written": written,
+        "problem": error(problem)["error"] if problem else None,
+    }
+
+
+def caught_up(
+    name: str,
+    moved: Moved,
+    place: str,
+    differences: Sequence[str] | None,
+    problem: DataopsError | None,
+    *,
+    written: bool,
+) -> Json:
+    """One service of `dataops adopt`, whose own tool has moved the record by itself."""
+    words = {Direction.APPLY: "applied by itself", Direction.ROLLBACK: "rolled back by itself"}
+    return {
+        "service": name,
+        "tool": moved.tool,
+        "place": place,
+        "migrations": [
+            {"migration": migration.id, "finding": words[direction], "at": None, "note": None}
+            for migration, direction in moved.lines
+        ],
+        "to_record": [migration.id for migration in moved.applied],
+        "to_strike": [migration.id for migration in reversed(moved.rolled_back)],
         "differences": list(differences) if differences is not None else None,
         "written": written,
         "problem": error(problem)["error"] if problem else None,

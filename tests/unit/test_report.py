@@ -190,6 +190,7 @@ def test_the_status_of_a_service() -> None:
         "last": ENTRY,
         "locked_by": None,
         "record": None,
+        "moved": {"applied": [], "rolled_back": []},
         "warnings": [],
         "imports_changed": {},
         "problem": {"kind": "DatabaseAhead", "message": "no", "hint": "h", "service": "voucher", "migration": "b"},
