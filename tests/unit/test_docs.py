@@ -7,9 +7,9 @@ import dataclasses
 import io
 import json
 import re
+import shlex
 import subprocess
 import sys
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
