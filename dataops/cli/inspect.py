@@ -15,6 +15,7 @@ from dataops.cli.session import Session, command
 from dataops.errors import ExitCode, UsageError
 from dataops.inspection import Inspection, Place
 from dataops.model import Service
+from dataops.redaction import redact
 from dataops.show import json, tables
 from dataops.text import counted
 
@@ -98,9 +99,13 @@ def _unknown(service: Service, name: str, places: Sequence[Place]) -> UsageError
     several = [place.name for place in places if place.name.rpartition(".")[2] == name]
     near = several or difflib.get_close_matches(name, [place.name for place in places], n=1)
     return UsageError(
-        f"there is no {name}" if not several else f"there are {len(several)} tables with the name {name}",
+        f"there is no table or collection {redact(name)}"
+        if not several
+        else f"there are {len(several)} tables with the name {redact(name)}",
         service=service.name,
-        hint=f"dataops inspect {service.name}{f' {near[0]}' if near else ''}",
+        hint=f"did you mean dataops inspect {service.name} {near[0]}"
+        if near
+        else f"see dataops inspect {service.name}",
     )
 
 

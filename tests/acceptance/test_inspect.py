@@ -61,7 +61,10 @@ def test_inspect_says_what_a_postgresql_database_has(
     assert {one["share"] for one in parts(orders, "field").values()} == {None}  # nothing is in it
 
     wrong = project("inspect", "shop", "user")
-    assert (wrong.code, wrong.stderr) == (64, "error: shop: there is no user\nhint: dataops inspect shop users\n")
+    assert (wrong.code, wrong.stderr) == (
+        64,
+        "error: shop: there is no table or collection user\nhint: did you mean dataops inspect shop users\n",
+    )
 
 
 def test_a_big_table_is_sampled_a_locked_one_is_named_and_a_view_is_not_run(
