@@ -45,7 +45,7 @@ def near(wanted: str, names: Iterable[str]) -> str:
     """A hint for an unknown name: the names that look like `wanted`, or else the last five of `names`."""
     import difflib  # only needed when something is wrong
 
-    names = list(names)
+    names = list(dict.fromkeys(names))  # services may have migrations of the same name
     close = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(close)}?"

@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import subprocess
+import termios
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -20,8 +21,14 @@ from tests.projects import Project
 class Terminal:
     """`with Terminal(project, "apply") as terminal:` read, type, and see how it ends."""
 
-    def __init__(self, project: Project, *args: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, project: Project, *args: str, env: Mapping[str, str] | None = None, columns: int | None = None
+    ) -> None:
+        """`columns` is the width of the terminal; without it, the width is what `project` says in COLUMNS."""
         self._mine, theirs = pty.openpty()
+        if columns is not None:
+            termios.tcsetwinsize(theirs, (24, columns))
+            env = {"COLUMNS": "", **(env or {})}
         self.process = project.start(
             *args,
             env={"TERM": "xterm-256color", **(env or {})},
@@ -38,6 +45,11 @@ class Terminal:
     def text(self) -> str:
         """What was written, without colours and movements."""
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.raw)
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines that stand there: of one that was written several times, the last one."""
+        return [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in self.text.split("\n")]
 
     def read_until(self, words: str, seconds: float = 20) -> None:
         deadline = time.monotonic() + seconds
@@ -89,6 +101,5 @@ class Terminal:
 
 def _control_terminal() -> None:
     import fcntl
-    import termios
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

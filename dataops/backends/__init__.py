@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dataops.catalogue import Catalogue
     from dataops.checkup import Check
     from dataops.contents import Contents
+    from dataops.inspection import Inspection, Place
     from dataops.schema import Schema
 
 Waiting = Callable[[Holder | None], None]
@@ -215,6 +216,17 @@ class WritesSchema(Protocol):
         """The schema of the database, and its rows or documents where there are at most so many in all."""
 
 
+@runtime_checkable
+class Inspects(Protocol):
+    """A `Database` that can say what is in it (see `dataops.inspection`). It shows no value of a row or document."""
+
+    def places(self) -> list[Place]:
+        """The tables, collections and views of the application, by their names."""
+
+    def inspect(self, name: str, sample: int) -> Inspection:
+        """One of `places` in detail. About `sample` rows are looked at, and never a big table as a whole."""
+
+
 def connect(service: Service) -> Database:
     """The database of a service. The driver is imported now; a connection is opened at the first question."""
     database: Database = importlib.import_module(service.kind.module).connect(service)
@@ -245,6 +257,7 @@ __all__ = [
     "Database",
     "HalfDone",
     "Imitates",
+    "Inspects",
     "Locked",
     "Mirrors",
     "RolledBack",

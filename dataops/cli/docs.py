@@ -35,14 +35,14 @@ def docs_command(session: Session, name: str | None, heading: str | None) -> Non
         text = manual.read(page)
     except KeyError as error:
         hint = near(page, manual.names())
-        raise UsageError(f"there is no page {redact(page)}", hint=f"{hint}; all of them: dataops docs") from error
+        raise UsageError(f"there is no page {redact(page)}", hint=f"all of them: dataops docs; {hint}") from error
     try:
         text = manual.part(text, heading) if heading else text
     except KeyError as error:
         anchors = [manual.anchor(words) for _, _, words in manual.headings(text)]
         raise UsageError(
             f"there is no section {redact(heading)} in {page}",
-            hint=f"{near(heading, anchors)}; the whole page: dataops docs {page}",
+            hint=f"the whole page: dataops docs {page}; {near(heading, anchors)}",
         ) from error
     if session.as_json:
         session.answer({"name": page, "section": heading or None, "text": text}, ExitCode.OK)

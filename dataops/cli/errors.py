@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 
 import click
@@ -55,6 +56,14 @@ def _refuse_lost_folder() -> None:
         raise ConfigError("the working directory does not exist any more", hint="go to one that does") from error
 
 
+_PLAIN = {
+    r"is not a valid integer( range)?$": "is no whole number",
+    r"(\S+) is not in the range x>=(\d+)$": r"\1 is less than \2",
+    r"(\S+) is not in the range (\d+)<=x<=(\d+)$": r"\1 is not between \2 and \3",
+}
+"""What Click says of numbers, and what we say."""
+
+
 def _report_usage(error: click.ClickException, invocation: Invocation) -> None:
     """Report what Click refuses as any error, without secrets: it quotes the command line, which may hold a URL."""
     context = getattr(error, "ctx", None)
@@ -64,6 +73,8 @@ def _report_usage(error: click.ClickException, invocation: Invocation) -> None:
         message = f"there is no option {error.option_name}"
         if error.possibilities:
             hint = f"did you mean {' or '.join(sorted(error.possibilities))}? {hint}"
+    for words, plain in _PLAIN.items():
+        message = re.sub(words, plain, message)
     invocation.report_error(UsageError(redact(message[:1].lower() + message[1:]), hint=hint))
 
 

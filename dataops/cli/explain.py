@@ -52,7 +52,7 @@ def _rule(name: str) -> tuple[str, str, str, str]:
     if rule is None:
         raise UsageError(
             f"there is no rule {redact(name)}",
-            hint=f"{near(name.upper(), RULES)}; all of them: dataops docs rules; an exit code: dataops explain exit 6",
+            hint=f"all of them: dataops docs rules; an exit code: dataops explain exit 6; {near(name.upper(), RULES)}",
         )
     return rule.code, rule.severity.value, rule.title, manual.plain(manual.section("rules.md", rule.code))
 

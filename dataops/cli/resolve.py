@@ -16,9 +16,10 @@ from dataops.run.under_lock import resolve
 
 @command("resolve", services=False)
 @click.argument("step", metavar="SERVICE/REV", shell_complete=completing.migrations)
-@click.option("--applied/--not-applied", default=None, help="Whether the database has the migration now.")
+@click.option("--applied", is_flag=True, help="The database has the migration now.")
+@click.option("--not-applied", is_flag=True, help="The database does not have it.")
 @click.option("--reason", required=True, help="Why you say so; it is recorded.")
-def resolve_command(session: Session, step: str, applied: bool | None, reason: str) -> None:
+def resolve_command(session: Session, step: str, applied: bool, not_applied: bool, reason: str) -> None:
     """Decide an interrupted step, or a record that another tool changed. The answer is recorded in the journal.
 
     Nothing else can be decided: what is applied is undone by rollback, and what is pending is run by apply.
@@ -27,7 +28,7 @@ def resolve_command(session: Session, step: str, applied: bool | None, reason: s
     Example:
       dataops resolve docs/20220310000000-add-owner --applied --reason "index is there, checked by hand"
     """
-    if applied is None:
+    if applied == not_applied:
         raise UsageError("say which: --applied or --not-applied", hint="dataops docs operations an-interrupted-step")
     if not reason.strip():
         raise UsageError("the reason is empty", hint="the next person will want to know")

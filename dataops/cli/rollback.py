@@ -68,7 +68,11 @@ def rollback_command(
 def _refuse_to_guess(plan: Plan) -> NoReturn:
     """Raise UsageError: a job that is repeated would undo the newest run each time, and so one after the other."""
     undone = runs.undone_by(plan)
-    newest = ", ".join(run.told(datetime.now(UTC)) for run in undone) or "none"
+    if not undone:
+        raise UsageError(
+            "nothing says how far to roll back, and no run has left anything to undo", hint="dataops status"
+        )
+    newest = ", ".join(run.told(datetime.now(UTC)) for run in undone)
     which = f"dataops rollback --run {undone[0].id} --yes" if len(undone) == 1 else "--run ID"
     raise UsageError(
         f"nothing says how far to roll back, and there is no terminal to ask; the newest run is {newest}",

@@ -49,10 +49,19 @@ def stash_list_command(session: Session, form: str) -> None:
         session.console.say("nothing is put aside")
 
 
+def _age(context: click.Context, parameter: click.Parameter, value: str) -> float:
+    """A duration with its unit: `3` would mean seconds, and what is pruned cannot be brought back."""
+    if value.strip().isdigit():
+        raise click.BadParameter(f"{value!r} has no unit: write {value.strip()}d for days")
+    seconds = duration(context, parameter, value)
+    assert seconds is not None
+    return seconds
+
+
 @command("prune", group=stash_group)
 @click.option(
     "--older-than",
-    callback=duration,
+    callback=_age,
     required=True,
     metavar="30d",
     help="Drop what was put aside longer ago than this.",

@@ -133,7 +133,8 @@ class Settings:
         environments = toml.table(self._environments, f"{self.path}: [environments]", MANUAL)
         if name not in environments:
             raise UsageError(
-                f"there is no environment {redact(name)} in {self.path}", hint=near(name, environments.values)
+                f"there is no environment {redact(name)} in {self.path}",
+                hint=f"{near(name, environments.values)}; how to write one: dataops docs configuration",
             )
         return environments.table(name, f"{self.path}: [environments.{name}]")
 

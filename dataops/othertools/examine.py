@@ -113,7 +113,8 @@ def choose(state: State, wanted: str | None) -> ToolRecord:
         raise HistoryError(
             f"no record of {wanted} is in this database" + (f"; there is {there}" if there else ""),
             service=service.name,
-            hint="is the URL right? --from names another tool; a database without a record: dataops baseline",
+            hint="is the URL right? --from names another tool; a database without a record: "
+            f"dataops baseline {service.name} --to REV",
         )
     records = [record for record in state.tool_records if record.tool not in service.coexist]
     if not records:

@@ -148,7 +148,7 @@ def meant(written: str, ids: Iterable[str], known: Iterable[str] = ()) -> str:
     if not hits:
         raise UsageError(
             f"there is no run {redact(written)} in the journal",
-            hint=f"{near(written, list(known) or ids)}; see dataops history",
+            hint=f"see dataops history; {near(written, list(known) or ids)}",
         )
     if len(hits) > 1:
         raise UsageError(f"{redact(written)} could be any of {', '.join(sorted(hits)[-5:])}", hint="write more of it")

@@ -49,7 +49,9 @@ def _find(services: Sequence[Service], wanted: str, *, named: bool = False) -> t
             hint=near(wanted, [migration.id for _, migration in every]),
         )
     ids = [migration.id if named else f"{service.name}/{migration.id}" for service, migration in hits[:5]]
-    raise UsageError(f"{wanted} could be any of {', '.join(ids)}", service=of, hint="write more of the id")
+    same = not named and len({migration.id for _, migration in hits}) == 1
+    hint = f"name the service too, for example {ids[0]}" if same else "write more of the id"
+    raise UsageError(f"{wanted} could be any of {', '.join(ids)}", service=of, hint=hint)
 
 
 def _refuse_squashed(services: Sequence[Service], wanted: str) -> None:

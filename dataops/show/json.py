@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dataops.checkup import Check
 from dataops.errors import DataopsError
 from dataops.files import imports
+from dataops.inspection import Inspection, Place
 from dataops.model import Direction, Entry, Migration, Plan, Rendering, Result, State, Step
 from dataops.othertools import drift, examine, watch
 from dataops.planning import native, planner, recovery
@@ -333,6 +334,43 @@ def history(stories: Sequence[Story]) -> Json:
 def entry_lines(entries: Iterable[tuple[str, Entry]]) -> str:
     """Journal entries as lines of JSON, each with its service, in the given order."""
     return "".join(f"{json_text(entry_of(service, entry))}\n" for service, entry in entries)
+
+
+def places(service: str, found: Iterable[Place]) -> Json:
+    """What `dataops inspect SERVICE` found."""
+    return {"service": service, "places": [_place(place) for place in found]}
+
+
+def inspection(service: str, found: Inspection, named: Iterable[Sequence[str]]) -> Json:
+    """What `dataops inspect SERVICE NAME` found; `named` has the migrations that name each part."""
+    return {
+        "service": service,
+        "place": _place(found.place),
+        "sampled": found.sampled,
+        "notes": list(found.notes),
+        "parts": [
+            {
+                "kind": part.kind,
+                "name": part.name,
+                "definition": part.definition,
+                "share": part.share,
+                "bytes": part.size,
+                "named_in": list(ids),
+            }
+            for part, ids in zip(found.parts, named, strict=True)
+        ],
+    }
+
+
+def _place(place: Place) -> Json:
+    return {
+        "name": place.name,
+        "kind": place.kind,
+        "rows": place.rows,
+        "bytes": place.size,
+        "indexes": place.indexes,
+        "index_bytes": place.index_size,
+    }
 
 
 def check_of(where: str, check: Check) -> Json:

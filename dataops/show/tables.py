@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dataops.checkup import Check, Level
 from dataops.errors import DataopsError, RecordMoved
 from dataops.files import imports
+from dataops.inspection import Inspection, Place
 from dataops.model import Direction, Entry, JournalEvent, State
 from dataops.othertools import drift, watch
 from dataops.planning import native, recovery
@@ -58,6 +59,22 @@ _DRIFT = (
     Column("object", ALWAYS),
     Column("expected", ALWAYS, folds=True),
     Column("here", ALWAYS, folds=True),
+)
+_PLACES = (
+    Column("name", ALWAYS),
+    Column("kind", 80),
+    Column("about rows", 90, number=True),
+    Column("size", 85, number=True),
+    Column("indexes", 60, number=True),
+    Column("their size", 50, number=True),
+)
+_PARTS = (
+    Column("name", ALWAYS),
+    Column("kind", 90),
+    Column("what it is", ALWAYS, folds=True),
+    Column("has a value", 80, number=True),
+    Column("size", 60, number=True),
+    Column("named in", 70),
 )
 _STASH = (
     Column("service", ALWAYS),
@@ -293,6 +310,51 @@ def drifted(found: Iterable[Drift]) -> Table:
 
 
 _NOTHING = "-"
+
+
+def places(found: Iterable[Place]) -> Table:
+    """A row for each table, collection or view of a database."""
+    return Table(
+        _PLACES,
+        [
+            [
+                place.name,
+                place.kind,
+                "" if place.rows is None else f"{place.rows:,}",
+                _size(place.size) if place.size else "",
+                str(place.indexes or ""),
+                _size(place.index_size) if place.index_size else "",
+            ]
+            for place in found
+        ],
+    )
+
+
+def parts(found: Inspection, named: Sequence[Sequence[str]]) -> Table:
+    """A row for each part of a place; `named` has the migrations that name each of them."""
+    return Table(
+        _PARTS,
+        [
+            [
+                part.name,
+                part.kind,
+                part.definition,
+                "" if part.share is None else percent(part.share),
+                "" if part.size is None else _size(part.size),
+                Cell(", ".join(ids), ids[0] + (f" +{len(ids) - 1}" if len(ids) > 1 else "")) if ids else "",
+            ]
+            for part, ids in zip(found.parts, named, strict=True)
+        ],
+    )
+
+
+def percent(share: float) -> str:
+    """A share as a person reads it. Only what is so of all is called 100 %, and only what is so of none 0 %."""
+    if 0 < share < 0.01:
+        return "< 1 %"
+    if 0.99 < share < 1:
+        return "> 99 %"
+    return f"{share:.0%}".replace("%", " %")
 
 
 def stash(found: Iterable[tuple[str, StashEntry]], now: datetime) -> Table:

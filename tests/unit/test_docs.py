@@ -8,6 +8,8 @@ import io
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -144,6 +146,16 @@ def test_an_example_that_is_wrong_would_be_found() -> None:
     for wrong in ("dataops plans", "dataops plan --too x", "dataops resolve api/x --applied", "dataops stash"):
         with pytest.raises((click.ClickException, AssertionError)):
             understood(wrong)
+
+
+def test_the_man_page_is_what_the_commands_say_of_themselves() -> None:
+    made = subprocess.run(
+        [sys.executable, ROOT / "script" / "manpage.py", "--print"], capture_output=True, text=True, check=True
+    ).stdout
+    assert (ROOT / "docs" / "dataops.1").read_text() == made, "make it again: .venv/bin/python script/manpage.py"
+    for name, command in EVERY.items():
+        assert isinstance(command, click.Group) or f'.SS "{name}'.replace("-", "\\-") in made
+    assert "\\-\\-lock\\-timeout" in made and "hint" not in made
 
 
 def test_the_set_up_is_exactly_two_commands() -> None:

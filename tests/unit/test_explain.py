@@ -103,6 +103,8 @@ def test_a_wheel_explains_without_the_checkout(tmp_path: Path) -> None:
     )
     with zipfile.ZipFile(tmp_path / done.stdout.split()[-1]) as wheel:
         wheel.extractall(tmp_path / "installed")
+        (manpage,) = [name for name in wheel.namelist() if name.endswith(".data/data/share/man/man1/dataops.1")]
+        assert wheel.read(manpage) == (ROOT / "docs" / "dataops.1").read_bytes()
     program = "import dataops, sys; from dataops import cli; print(dataops.__file__); sys.exit(cli.run(sys.argv[1:]))"
     for arguments in (["explain", "M010"], ["explain", "exit", "6"], ["docs"], ["docs", "operations", "rights"]):
         done = subprocess.run(

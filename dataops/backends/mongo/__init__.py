@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dataops.catalogue import Catalogue
     from dataops.checkup import Check
     from dataops.contents import Contents
+    from dataops.inspection import Inspection, Place
     from dataops.schema import Schema
 
 _COUNT_SECONDS = 10.0
@@ -99,6 +100,18 @@ class MongoDatabase:
 
         with self.server.explaining(), self.server.client("dataops") as patient:  # it may read all data
             return schema.read(database_of(patient), self.service.record, most_rows=most_rows)
+
+    def places(self) -> list[Place]:
+        from dataops.backends.mongo import inspection
+
+        with self.server.explaining():
+            return inspection.places(self.asking(), self.service.record)
+
+    def inspect(self, name: str, sample: int) -> Inspection:
+        from dataops.backends.mongo import inspection
+
+        with self.server.explaining():
+            return inspection.inspect(self.asking(), self.service.record, name, sample)
 
     def imitate(self, other: Database, *, strictly: bool) -> None:
         """Collections and indexes: the application creates some of them, and a migration changes those it finds."""

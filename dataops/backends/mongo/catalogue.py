@@ -76,20 +76,20 @@ def is_counted(name: str, record: str) -> bool:
 def _objects(db: Database[Document], info: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     name, options = str(info["name"]), dict(info.get("options", {}))
     if info["type"] == "view":
-        yield ("view", name), _text(options)
+        yield ("view", name), option_text(options)
         return
     options.pop("autoIndexId", None)
     validator = {key: options.pop(key) for key in list(options) if key.startswith("valid")}
     if validator.get("validator"):
         chosen = {key: value for key, value in validator.items() if value != _NO_CHOICE.get(key)}
-        yield ("validator", f"{name}.validator"), _text(chosen)
-    yield ("collection", name), _text(options) if options else ""
+        yield ("validator", f"{name}.validator"), option_text(chosen)
+    yield ("collection", name), option_text(options) if options else ""
     for index in db[name].list_indexes():
         if index["name"] != "_id_":
-            yield ("index", f"{name}.{index['name']}"), _index(index)
+            yield ("index", f"{name}.{index['name']}"), index_text(index)
 
 
-def _index(index: Mapping[str, Any]) -> str:
+def index_text(index: Mapping[str, Any]) -> str:
     """An index as text: its keys in order, the options that are on, the other options.
 
     For example `(phone: 1) unique sparse {"collation": ...}`.
@@ -98,10 +98,10 @@ def _index(index: Mapping[str, Any]) -> str:
     options = {key: value for key, value in index.items() if key not in _NO_OPTION and value is not False}
     flags = [key for key in sorted(options) if options[key] is True]
     others = {key: value for key, value in options.items() if key not in flags}
-    return " ".join([f"({keys})", *flags, *([_text(others)] if others else [])])
+    return " ".join([f"({keys})", *flags, *([option_text(others)] if others else [])])
 
 
-def _text(value: Mapping[str, Any]) -> str:
+def option_text(value: Mapping[str, Any]) -> str:
     return json_util.dumps(_plain(value), json_options=json_util.RELAXED_JSON_OPTIONS, sort_keys=True)
 
 

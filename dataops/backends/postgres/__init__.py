@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dataops.catalogue import Catalogue
     from dataops.checkup import Check
     from dataops.contents import Contents
+    from dataops.inspection import Inspection, Place
     from dataops.schema import Schema
 
 
@@ -100,6 +101,18 @@ class PostgresDatabase:
 
         with self.server.asking(long=True) as connection:
             return contents.read(connection)
+
+    def places(self) -> list[Place]:
+        from dataops.backends.postgres import inspection
+
+        with self.server.asking() as connection:
+            return inspection.places(connection)
+
+    def inspect(self, name: str, sample: int) -> Inspection:
+        from dataops.backends.postgres import inspection
+
+        with self.server.asking() as connection:
+            return inspection.inspect(connection, name, sample)
 
     def counters(self) -> Mapping[str, int | None]:
         with self.server.asking() as connection:
