@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from dataops.model import Adopted, Author, Entry, Holder, Migration, Rendering, Sent, Service, State, Step
+from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
 from dataops.toolrecords import ToolRecord
 
@@ -86,6 +87,9 @@ class Database(Protocol):
 
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         """The newest `limit` entries of the journal (None: all), newest first; none if there is no journal."""
+
+    def links(self) -> tuple[Link, ...]:
+        """How all entries of the journal are bound to each other, oldest first; none if there is no journal."""
 
     def checkup(self) -> Iterator[Check]:
         """What is well, and what is not, with the server, the connection and the rights of this user, one by one."""

@@ -250,9 +250,13 @@ class _Execution:
             self._emit(StepProgressed(step.service, step, count, total, unit))
 
         def end() -> Entry:
-            seconds = running.stopwatch.seconds
             return self._author.entry(
-                step.migration, step.direction, JournalEvent.SUCCEEDED, seconds=seconds, imports=imported
+                step.migration,
+                step.direction,
+                JournalEvent.SUCCEEDED,
+                seconds=running.stopwatch.seconds,
+                imports=imported,
+                statements=locked.sent().slowest,
             )
 
         try:
@@ -286,7 +290,13 @@ class _Execution:
     def _note_failure(self, locked: Locked, step: Step, stopwatch: Stopwatch, text: str, half: str) -> bool:
         """Write the failure into the journal. Returns False when that is not possible."""
         failed = self._author.entry(
-            step.migration, step.direction, JournalEvent.FAILED, seconds=stopwatch.seconds, error=text, reason=half
+            step.migration,
+            step.direction,
+            JournalEvent.FAILED,
+            seconds=stopwatch.seconds,
+            error=text,
+            reason=half,
+            statements=locked.sent().slowest,
         )
         try:
             locked.write(failed)

@@ -16,6 +16,7 @@ from dataops.files import imports
 from dataops.model import Entry, Migration, Plan, Rendering, Result, State, Step
 from dataops.othertools import drift, examine, watch
 from dataops.planning import planner, recovery
+from dataops.planning.evidence import Verdict
 from dataops.planning.story import Story
 from dataops.redaction import message_of
 from dataops.show.log import details_of
@@ -249,6 +250,7 @@ def entry_of(service: str, entry: Entry) -> Json:
         "version": entry.version,
         "error": entry.error or None,
         "reason": entry.reason or None,
+        "statements": [vars(one) for one in entry.statements],
     }
 
 
@@ -277,6 +279,28 @@ def history(stories: Sequence[Story]) -> Json:
 def entry_lines(entries: Iterable[tuple[str, Entry]]) -> str:
     """Journal entries as lines of JSON, each with its service, in the given order."""
     return "".join(f"{json_text(entry_of(service, entry))}\n" for service, entry in entries)
+
+
+def verification(verdicts: Mapping[str, Verdict], gone: Sequence[str]) -> Json:
+    """Whether the journals are as they were written, for each service; `gone` are hashes that no entry has."""
+    return {
+        "services": [
+            {
+                "service": name,
+                "with_hash": verdict.chained,
+                "earlier": verdict.earlier,
+                "between": [
+                    {"seq": one.seq, "migration": one.migration, "version": one.version} for one in verdict.between
+                ],
+                "damages": [
+                    {"seq": one.seq or None, "migration": one.migration, "what": one.what} for one in verdict.damages
+                ],
+                "newest": {"seq": verdict.newest.seq, "hash": verdict.newest.hash} if verdict.newest else None,
+            }
+            for name, verdict in verdicts.items()
+        ],
+        "gone": list(gone),
+    }
 
 
 def check_of(where: str, check: Check) -> Json:

@@ -215,6 +215,20 @@ def _step_row(service: str, began: Entry, ended: Entry, now: datetime) -> list[s
     return [ended.migration, service, moment(began.at, now), outcome, took, ended.error or ended.reason]
 
 
+def statement_lines(story: Story) -> list[tuple[str, str]]:
+    """The slowest statements of each step of a run, as lines of text with their style."""
+    lines: list[tuple[str, str]] = []
+    for service, entry in story.entries:
+        if entry.statements:
+            lines += [("", ""), (f"{service}/{entry.migration}, its slowest statements:", "bold")]
+            lines += [(f"  {clock(one.seconds):>9}  {_times(one.count)}{one.text}", "") for one in entry.statements]
+    return lines
+
+
+def _times(count: int) -> str:
+    return f"{count:,} times: " if count > 1 else ""
+
+
 def clock(seconds: float) -> str:
     """How long something took, for a person: `0.4 s`, `40 s`, `3 min 5 s`, `2 h 10 min`."""
     if seconds < 10:

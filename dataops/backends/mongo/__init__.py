@@ -21,6 +21,7 @@ from dataops.backends.journal import settled
 from dataops.backends.mongo import state
 from dataops.backends.mongo.connection import Document, Server, database_of, error_text
 from dataops.model import Author, Entry, Rendering, Service, State, Step
+from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ class MongoDatabase:
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         with self.server.explaining():
             return state.history(self.asking(), limit)
+
+    def links(self) -> tuple[Link, ...]:
+        with self.server.explaining():
+            return state.links(self.asking())
 
     def checkup(self) -> Iterator[Check]:
         from dataops.backends.mongo import checkup

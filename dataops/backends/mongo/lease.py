@@ -160,6 +160,21 @@ class Lease:
         if self._why_lost:
             raise LockLost(f"the migration lock was lost: {self._why_lost}")
 
+    def now(self) -> datetime:
+        """The server's time, only while the lease is ours. Raises LockLost."""
+        self.check()
+        mine: list[dict[str, Any]] = [
+            {"$match": {"_id": _ID, "token": self._token}},
+            {"$project": {"now": "$$NOW"}},
+        ]
+        found = next(iter(self._db[LOCK].aggregate(mine)), None)
+        if found is None:
+            self._lose("another run holds it")
+            self.check()  # raises LockLost
+        assert found is not None
+        now: datetime = found["now"]
+        return now
+
     def write(self, collection: str, document: Mapping[str, Any], *, at: str | None = None) -> None:
         """Insert or merge one document by its _id, only while the lease is ours. Raises LockLost.
 

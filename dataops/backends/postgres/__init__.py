@@ -22,6 +22,7 @@ from dataops.backends.postgres import sql, state, tables
 from dataops.backends.postgres.connection import Server, error_text
 from dataops.backends.postgres.tables import OurTables
 from dataops.model import Author, Entry, Rendering, Service, State, Step
+from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
 
 if TYPE_CHECKING:
@@ -73,6 +74,10 @@ class PostgresDatabase:
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         with self.server.asking() as connection:
             return state.history(connection, self.service, limit)
+
+    def links(self) -> tuple[Link, ...]:
+        with self.server.asking() as connection:
+            return state.links(connection, self.service)
 
     def checkup(self) -> Iterator[Check]:
         from dataops.backends.postgres import checkup

@@ -9,13 +9,14 @@ from functools import partial
 import psycopg
 from psycopg.rows import DictRow
 
-from dataops.backends.journal import Journal, NativeRecord, from_fields, state_of
+from dataops.backends.journal import Journal, NativeRecord, from_fields, link_of, state_of
 from dataops.backends.postgres import othertools, sql, tables
 from dataops.backends.postgres.connection import Server, WatchedConnection
 from dataops.backends.postgres.environment import RECORD_NAME, options_of
 from dataops.backends.postgres.tables import OurTables, Table
 from dataops.errors import HistoryError
 from dataops.model import Direction, Entry, Holder, Identity, Service, State
+from dataops.planning.evidence import Link
 from dataops.redaction import redact
 from dataops.stash.entry import StashEntry
 from dataops.stash.postgres import SCHEMA_PREFIX
@@ -77,6 +78,17 @@ def history(connection: WatchedConnection, service: Service, limit: int | None) 
     if not entries:
         tables.refuse_hidden_rows(connection, ours.journal, service)
     return entries
+
+
+def links(connection: WatchedConnection, service: Service) -> tuple[Link, ...]:
+    """How the entries of the journal are bound to each other, oldest first."""
+    ours = tables.find(connection, service)
+    if ours.journal is None:
+        return ()
+    found = tuple(link_of(row) for row in ours.execute(connection, sql.STORED))
+    if not found:
+        tables.refuse_hidden_rows(connection, ours.journal, service)
+    return found
 
 
 def big_tables(connection: Connection) -> dict[str, str]:
@@ -168,4 +180,4 @@ def _put_aside_at(comment: str | None) -> datetime | None:
     return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
 
 
-__all__ = ["big_tables", "history", "lock_holder", "read", "stash_entries"]
+__all__ = ["big_tables", "history", "links", "lock_holder", "read", "stash_entries"]
