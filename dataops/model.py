@@ -259,6 +259,27 @@ Imports = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
+class Doing:
+    """How far a step has come: `done` of `total` (None: unknown) `unit`s.
+
+    `what` is what the server says that it is busy with, such as `index on users: scanning table`; "" if the file says
+    how far it is.
+    """
+
+    what: str = ""
+    done: int = 0
+    total: int | None = None
+    unit: str = ""
+
+    def __str__(self) -> str:
+        if self.total is not None:
+            amount = f"{self.done:,} of {self.total:,} {self.unit}"
+        else:
+            amount = f"{self.done:,} {self.unit}" if self.done else ""
+        return ", ".join(part for part in (self.what, amount) if part)
+
+
+@dataclass(frozen=True)
 class Spent:
     """A statement that took long: its text without values, how often it did, and the seconds of all these times."""
 

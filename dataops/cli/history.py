@@ -12,7 +12,7 @@ from dataops.cli import completing
 from dataops.cli.options import tabled
 from dataops.cli.session import Session, command
 from dataops.cli.verifying import verify_journals
-from dataops.durations import parse_duration
+from dataops.durations import clock, parse_duration
 from dataops.errors import ConfigError, ExitCode, UsageError
 from dataops.model import Entry, Service
 from dataops.planning import story
@@ -151,7 +151,7 @@ def _show_run(session: Session, run: Story, form: str) -> None:
     now = datetime.now(UTC)
     if form in ("table", "wide"):
         began = f"{run.began:%Y-%m-%d %H:%M:%S} UTC" if run.began else "at a time that nothing says"
-        took = "" if run.seconds is None else f", {tables.clock(run.seconds)}"
+        took = "" if run.seconds is None else f", {clock(run.seconds)}"
         version = run.entries[0][1].version
         session.console.data(
             [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dataops.checkup import Check
 from dataops.errors import DataopsError
 from dataops.files import imports
-from dataops.model import Entry, Migration, Plan, Rendering, Result, State, Step
+from dataops.model import Doing, Entry, Migration, Plan, Rendering, Result, State, Step
 from dataops.othertools import drift, examine, watch
 from dataops.planning import planner, recovery
 from dataops.planning.evidence import Verdict
@@ -37,7 +37,8 @@ Json = dict[str, Any]
 def status(report: StatusReport) -> str:
     """Where every service stands."""
     return document(
-        {"services": [status_of(look.service.name, look.state, look.problem) for look in report.looks]}, report.code
+        {"services": [status_of(look.service.name, look.state, look.problem, look.doing) for look in report.looks]},
+        report.code,
     )
 
 
@@ -130,13 +131,13 @@ def result(done: Result, renderings: Mapping[str, Rendering]) -> Json:
     }
 
 
-def status_of(name: str, state: State | DataopsError, problem: DataopsError | None) -> Json:
-    """Where one service stands. `problem` is what would refuse an apply now."""
+def status_of(name: str, state: State | DataopsError, problem: DataopsError | None, doing: Doing | None = None) -> Json:
+    """Where one service stands. `problem` is what would refuse an apply now, `doing` what the server does for a run."""
     if isinstance(state, DataopsError):
         return {"service": name, "reachable": False, **error(state)}
     if state.service.observe:
         return _watched(state)
-    half = recovery.half_step(state)
+    half, running = recovery.half_step(state), recovery.running_step(state)
     return {
         **_database(state),
         "reachable": True,
@@ -147,6 +148,7 @@ def status_of(name: str, state: State | DataopsError, problem: DataopsError | No
         "interrupted": {**entry_of(name, half.entry), "ended_by": half.ended_by} if half else None,
         "last": entry_of(name, state.last) if state.last else None,
         "locked_by": str(state.holder) if state.holder else None,
+        "running": {**entry_of(name, running), "doing": vars(doing) if doing else None} if running else None,
         "record": state.elsewhere or None,
         "warnings": list(state.warnings),
         "imports_changed": {file: list(ids) for file, ids in imports.changed(state).items()},

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from dataops.checkup import Check, Level
+from dataops.durations import clock
 from dataops.errors import DataopsError
 from dataops.files import imports
-from dataops.model import Direction, Entry, JournalEvent, State
+from dataops.model import Direction, Doing, Entry, JournalEvent, State
 from dataops.othertools import drift, watch
 from dataops.planning import recovery
 from dataops.planning.story import Story, short_ids
@@ -62,20 +63,19 @@ _STASH = (
 def status(looks: Sequence[Look], now: datetime) -> Table:
     """Where every service stands, one row each."""
     runs = short_ids(look.state.last.run for look in looks if isinstance(look.state, State) and look.state.last)
-    drawn = [_status_row(look.service.name, look.state, look.problem, runs, now) for look in looks]
+    drawn = [_status_row(look, runs, now) for look in looks]
     return Table(_STATUS, [row for row, _ in drawn], [style for _, style in drawn])
 
 
-def _status_row(
-    name: str, state: State | DataopsError, problem: DataopsError | None, runs: dict[str, str], now: datetime
-) -> tuple[list[str | Cell], str]:
+def _status_row(look: Look, runs: dict[str, str], now: datetime) -> tuple[list[str | Cell], str]:
+    name, state = look.service.name, look.state
     if isinstance(state, DataopsError):
         return [name, "?", "?", "?", "", "", "", f"✗ {state.message}"], "red"
     if state.service.observe:
         return _observed_row(name, state, now)
     revision = state.unknown[-1] if state.unknown else (state.applied[-1].id if state.applied else "none")
     last = state.last
-    words, style = condition(state, problem)
+    words, style = condition(state, look.problem, look.doing, now)
     return [
         name,
         revision,
@@ -112,12 +112,15 @@ def _age(at: datetime) -> str:
     return counted(days, "day") if days else "less than a day"
 
 
-def condition(state: State, problem: DataopsError | None) -> tuple[str, str]:
+def condition(state: State, problem: DataopsError | None, doing: Doing | None, now: datetime) -> tuple[str, str]:
     """What a person has to know of this database, with a mark where something is wrong, and its style."""
     words, mark, style = [], "", "green"
     if state.holder:
         running = recovery.running_step(state)
         words.append(f"running: {running.direction.value} {running.migration}" if running else "locked")
+        if running and running.at:
+            words[-1] += f" for {clock(max(0.0, (now - running.at).total_seconds()))}"
+        words[-1] += f" ({doing})" if running and doing else ""
         words[-1] += f" by {state.holder}"
         style = "bold yellow"
     if state.ahead:
@@ -227,18 +230,6 @@ def statement_lines(story: Story) -> list[tuple[str, str]]:
 
 def _times(count: int) -> str:
     return f"{count:,} times: " if count > 1 else ""
-
-
-def clock(seconds: float) -> str:
-    """How long something took, for a person: `0.4 s`, `40 s`, `3 min 5 s`, `2 h 10 min`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 _ENTRIES = ("service", "seq", "at", "run", "migration", "direction", "event", "seconds", "actor", "host", "version")

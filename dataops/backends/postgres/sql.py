@@ -149,6 +149,17 @@ SELECT a.application_name, a.pid, host(a.client_addr) AS client, a.backend_start
  LIMIT 1
 """
 
+DOING = """
+SELECT p.relid::regclass::text AS name, p.phase, p.lockers_total, p.lockers_done, p.blocks_total, p.blocks_done,
+       p.tuples_total, p.tuples_done
+  FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_progress_create_index p ON p.pid = l.pid
+ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+   AND ((l.classid::bigint << 32) | l.objid::bigint) = %s AND p.phase IS NOT NULL
+ LIMIT 1
+"""
+"""The index that the holder of our lock builds, as far as this user may see it."""
+
 _MINE = """
        locktype = 'advisory' AND granted AND pid = pg_backend_pid()
    AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())

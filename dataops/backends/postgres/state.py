@@ -15,7 +15,7 @@ from dataops.backends.postgres.connection import Server, WatchedConnection
 from dataops.backends.postgres.environment import RECORD_NAME, options_of
 from dataops.backends.postgres.tables import OurTables, Table
 from dataops.errors import HistoryError
-from dataops.model import Direction, Entry, Holder, Identity, Service, State
+from dataops.model import Direction, Doing, Entry, Holder, Identity, Service, State
 from dataops.planning.evidence import Link
 from dataops.redaction import redact
 from dataops.stash.entry import StashEntry
@@ -126,6 +126,18 @@ def lock_holder(connection: Connection) -> Holder | None:
     return Holder(run=run or "unknown", who=f"{who}, {where}" if who else where, since=row["since"])
 
 
+def doing(connection: Connection) -> Doing | None:
+    """How far the server is with the index that the holder of our lock builds."""
+    row = connection.execute(sql.DOING, [sql.LOCK_KEY]).fetchone()
+    if row is None:
+        return None
+    what = f"index on {redact(row['name'])}: {row['phase']}"
+    for counted, unit in (("lockers", "transactions"), ("tuples", "rows"), ("blocks", "blocks")):
+        if row[f"{counted}_total"] and (counted == "lockers") == row["phase"].startswith("waiting for"):
+            return Doing(what, row[f"{counted}_done"], row[f"{counted}_total"], unit)
+    return Doing(what)
+
+
 def _journal(connection: WatchedConnection, ours: OurTables, service: Service) -> Journal:
     last = ours.execute(connection, sql.LAST).fetchone()
     if last is None and ours.journal is not None:
@@ -180,4 +192,4 @@ def _put_aside_at(comment: str | None) -> datetime | None:
     return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
 
 
-__all__ = ["big_tables", "history", "links", "lock_holder", "read", "stash_entries"]
+__all__ = ["big_tables", "doing", "history", "links", "lock_holder", "read", "stash_entries"]
