@@ -141,7 +141,6 @@ class LiveProgress:
         from rich.text import Text
 
         view = Table.grid(padding=(0, 1))
-        view.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         rows = list(self._rows.values())
         for row in rows:
             seconds, doing = row.since.seconds, row.doing
@@ -152,8 +151,9 @@ class LiveProgress:
                     if doing.total
                     else []
                 )
-                words = [on_one_line(str(doing)), clock(seconds), row.left]
-                line.add_row(*bar, Text(", ".join([row.text, *(word for word in words if word)])))
+                words = [clock(seconds), row.left, on_one_line(str(doing))]
+                told = ", ".join([row.text, *(word for word in words if word)])
+                line.add_row(*bar, Text(told))
                 view.add_row(line)
         running = f"{len(rows)} running, " if rows else ""
         view.add_row(Text(f"{self._ended} of {self._steps}, {running}{clock(self._began.seconds)}", style="bold"))

@@ -224,7 +224,7 @@ def statement_lines(story: Story) -> list[tuple[str, str]]:
     for service, entry in story.entries:
         if entry.statements:
             lines += [("", ""), (f"{service}/{entry.migration}, its slowest statements:", "bold")]
-            lines += [(f"  {clock(one.seconds):>9}  {_times(one.count)}{one.text}", "") for one in entry.statements]
+            lines += [(f"  {one.seconds:9.2f} s  {_times(one.count)}{one.text}", "") for one in entry.statements]
     return lines
 
 

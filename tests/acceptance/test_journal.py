@@ -7,6 +7,8 @@ from typing import Any
 import psycopg
 from pymongo.database import Database
 
+from tests.acceptance.test_our_tables import alembic
+from tests.acceptance.test_rights import role
 from tests.projects import Project
 
 JOURNAL = "dataops_history.dataops_journal"
@@ -79,3 +81,59 @@ def test_history_of_a_run_tells_the_statements_that_took_long(
     (sleep,) = next(one["statements"] for one in entries if (one["service"], one["event"]) == ("shop", "succeeded"))
     assert (sleep["text"], sleep["count"], 0.06 <= sleep["seconds"] < 30) == ("SELECT pg_sleep(?), ?", 2, True)
     assert two("history", "--verify").code == 0
+
+
+# Written so that the text of the file does not show it, and the step begins as one transaction
+BESIDE = """
+with getattr(op.get_bind(), 'eng' + 'ine').connect() as other:
+    other.exec_driver_sql('CREATE TABLE beside_{id} (id int)')
+    getattr(other, 'com' + 'mit')()
+op.execute('CREATE TABLE t_{id} (id int)')
+"""
+
+
+def test_whatever_a_file_does_with_transactions_and_whoever_runs_it_no_entry_is_called_changed(
+    project: Project, pg_url: str, pg: psycopg.Connection[Any]
+) -> None:
+    """Marks on two connections, a commit in the middle, a step that is taken back, a bare Alembic, a decision."""
+    project.add("shop", pg_url, onto_existing=True)
+    project.file("shop", "001", BESIDE.format(id="001"))
+    project.file(
+        "shop", "002", "op.execute('COM' + 'MIT')\nop.execute('BE' + 'GIN')\nop.execute('CREATE TABLE t_002 (id int)')"
+    )
+    project.table("shop", "003")
+    assert project("apply", "--yes").code == 0
+    project.file("shop", "004", BESIDE.format(id="004") + "raise RuntimeError('no')\n")
+    assert project("apply", "--yes").code == 1
+    assert project("resolve", "shop/004", "--not-applied", "--reason", "by hand").code == 0
+    project.file("shop", "004", "raise RuntimeError('no')\n", parent="003")
+    assert project("apply", "--yes").code == 1
+    project.file("shop", "004", "pass", parent="003")
+    for arguments in (["upgrade", "head"], ["downgrade", "-1"], ["stamp", "head"]):
+        answer = alembic(project, *arguments)
+        assert (answer.code, answer.stderr if answer.code else "") == (0, "")
+    marks = list(pg.execute(f"SELECT 1 FROM {JOURNAL} WHERE migration = '001' AND reason <> ''".encode()))
+    assert len(marks) == 2, marks  # the second one was written before the first one could be seen
+    verified = project("history", "--verify")
+    assert (verified.code, "✗" in verified.stdout) == (0, False), verified.stdout
+
+
+def test_a_user_who_may_only_write_into_a_journal_of_somebody_else_writes_hashes_too(
+    project: Project, pg_url: str, pg: psycopg.Connection[Any]
+) -> None:
+    """First the journal has no room for them, and this user may not make any."""
+    project.add("shop", pg_url)
+    project.table("shop", "001")
+    assert project("apply", "--yes").code == 0
+    pg.execute(f"ALTER TABLE {JOURNAL} DROP hash, DROP previous, DROP statements".encode())
+    pg.execute("GRANT CREATE, USAGE ON SCHEMA public TO PUBLIC; GRANT USAGE ON SCHEMA dataops_history TO PUBLIC")
+    pg.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {JOURNAL}, alembic_version TO PUBLIC".encode())
+    with role(pg_url, "writer_of_entries") as url:
+        for id_, words in (("002", "0 entries with a hash"), ("003", "2 entries with a hash")):
+            project.table("shop", id_)
+            answer = project("apply", "--yes", env={"SHOP_URL": url})
+            assert (answer.code, answer.stderr if answer.code else "") == (0, "")
+            verified = project("history", "--verify", env={"SHOP_URL": url})
+            assert (verified.code, words in verified.stdout) == (0, True), verified.stdout
+            for column in ("previous", "hash"):
+                pg.execute(f"ALTER TABLE {JOURNAL} ADD IF NOT EXISTS {column} text NOT NULL DEFAULT ''".encode())

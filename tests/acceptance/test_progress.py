@@ -39,7 +39,7 @@ def test_a_run_that_builds_an_index_in_postgresql_is_watched_from_inside_and_fro
     pg.execute("BEGIN; INSERT INTO t_001 VALUES (1)")
     waiting = "index on t_001: waiting for writers before build, 0 of 1 transactions"
     with Terminal(project, "apply", "--yes", env={"COLUMNS": "160"}) as terminal:
-        terminal.read_until(f"shop 002, {waiting}")
+        terminal.read_until(f" s, {waiting}")
         terminal.read_until("0 of 1, 1 running, ")
         assert " left" not in terminal.text  # nobody knows how long
 
@@ -75,7 +75,7 @@ def test_a_run_that_builds_an_index_in_mongodb_says_how_far_it_is(project: Proje
         client.admin.command({**hold, "mode": "alwaysOn"})
         with Terminal(project, "apply", "--yes", env={"COLUMNS": "160"}) as terminal:
             try:
-                terminal.read_until("bank 001, index on t_001: scanning collection, 300 of 500 documents")
+                terminal.read_until(" s, index on t_001: scanning collection, 300 of 500 documents")
                 told = project("status").stdout
                 assert "(index on t_001: scanning collection, 300 of 500 documents) by " in told
             finally:
@@ -92,7 +92,7 @@ def test_a_loop_with_a_total_says_how_much_time_is_left_and_a_pipe_gets_lines_at
     with Terminal(two, "apply", "--yes", env={"COLUMNS": "160"}) as terminal:
         two.go("at0")
         two.reached("at1")
-        terminal.read_until("shop 003, 1 of 4 rows")
+        terminal.read_until(" s, 1 of 4 rows")
         terminal.read_until("0 of 1, 1 running, 1.")  # a second: the speed can be seen
         two.go("at1")
         terminal.read_until("2 of 4 rows")
