@@ -6,12 +6,13 @@ alembic.ini files between that folder and dataops.toml. See https://alembic.sqla
 
 from __future__ import annotations
 
+import ast
 import configparser
 import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ from dataops.redaction import message_of, redact
 
 _LEGACY = re.compile(r", *|(?: +)")
 _LEGACY_PATHS = re.compile(r"[,:\s]+")
+TEMPLATE = "script.py.mako"
+"""What Alembic makes a new file of; it lies beside env.py."""
+
+_OF_NEW_FILES = ("file_template", "timezone", "truncate_slug_length", "output_encoding", "revision_environment")
 _SEPARATORS = {"space": " ", "newline": "\n", "os": os.pathsep, ":": ":", ";": ";"}
 
 
@@ -27,7 +32,8 @@ _SEPARATORS = {"space": " ", "newline": "\n", "os": os.pathsep, ":": ":", ";": "
 class AlembicIni:
     """One section of one alembic.ini. `versions` are the folders of the files, and `recursive` says: those in them too.
 
-    `sys_path` comes first in Python's own path while files run.
+    `sys_path` comes first in Python's own path while files run. `new_files` are the options, as texts, that say how
+    Alembic writes a new file; "post_write_hooks" are the names of these.
     """
 
     path: Path
@@ -35,6 +41,7 @@ class AlembicIni:
     versions: tuple[Path, ...] = ()
     recursive: bool = False
     sys_path: tuple[Path, ...] = ()
+    new_files: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def find(folder: Path, top: Path) -> AlembicIni | None:
@@ -169,7 +176,40 @@ def _made(path: Path, section: str, values: Mapping[str, Any], folder: Path) -> 
         versions=resolved("version_locations", _LEGACY) or (folder / "versions",),
         recursive=recursive if isinstance(recursive, bool) else str(recursive).lower() in ("true", "1", "yes", "on"),
         sys_path=resolved("prepend_sys_path", _LEGACY_PATHS),
+        new_files={key: str(values[key]) for key in _OF_NEW_FILES if values.get(key)} | _hooks(path),
     )
+
+
+def is_ours(path: Path) -> bool:
+    """Whether an env.py does nothing but call a function of ours with a name."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+    def plain(node: ast.stmt) -> bool:
+        match node:
+            case ast.ImportFrom(module=str(module)):
+                return module == "__future__" or module.partition(".")[0] == "dataops"
+            case ast.Expr(value=ast.Constant()):
+                return True
+            case ast.Expr(value=ast.Call(func=ast.Name(), args=[ast.Constant()], keywords=[])):
+                return True
+        return False
+
+    return all(map(plain, tree.body))
+
+
+def _hooks(path: Path) -> dict[str, str]:
+    """The programs that Alembic runs after it has written a file."""
+    if path.suffix == ".toml":
+        content = tomllib.loads(path.read_text())
+        hooks = content.get("tool", {}).get("alembic", {}).get("post_write_hooks")
+        names = ", ".join(str(one.get("name", "")) for one in hooks) if isinstance(hooks, list) else ""
+    else:
+        sections = dict(_sections(path))
+        names = str(sections.get("post_write_hooks", {}).get("hooks", ""))
+    return {"post_write_hooks": names} if names else {}
 
 
 def _listed(values: Mapping[str, Any], key: str, legacy: re.Pattern[str]) -> list[str]:
@@ -185,4 +225,4 @@ def _listed(values: Mapping[str, Any], key: str, legacy: re.Pattern[str]) -> lis
     return [part.strip() for part in parts if part.strip()]
 
 
-__all__ = ["AlembicIni", "Location", "find", "locations"]
+__all__ = ["TEMPLATE", "AlembicIni", "Location", "find", "is_ours", "locations"]

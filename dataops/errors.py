@@ -7,6 +7,7 @@ DataopsError
 │   ├── BrokenFile            a file that cannot be read as a migration
 │   ├── EditedAfterApply      a file whose code is not the code that was applied
 │   ├── OutOfOrder            a gap: something older is pending, or a file is missing
+│   ├── RecordMoved           the native record says something else than the journal
 │   └── NotEmpty              nothing says what was applied to a database that is not empty
 ├── LockNotObtained        3  somebody else is migrating, for longer than we may wait
 ├── WaitTimedOut           3  `dataops wait` waited for too long
@@ -14,6 +15,7 @@ DataopsError
 ├── StalePlan              5  a plan no longer fits the database
 ├── InterruptedStep        6  a step died half-way and a person has to decide
 ├── DifferencesFound       8  the database is not as its record says
+├── NotUpToDate            2  something is pending that has to be applied first
 ├── Blocked                7  a hazard or a policy forbids it (an irreversible step, for example)
 ├── DatabaseAhead          9  the database knows migrations that this code does not
 ├── Unreachable           10  no connection
@@ -138,6 +140,10 @@ class OutOfOrder(HistoryError):
     """The applied migrations are not the first ones of the history."""
 
 
+class RecordMoved(HistoryError):
+    """The native record says something else than the journal."""
+
+
 class NotEmpty(HistoryError):
     """The database is not empty, and nothing says what was applied to it."""
 
@@ -174,6 +180,12 @@ class InterruptedStep(DataopsError):
     """A step was interrupted and nobody knows how far it came."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class NotUpToDate(DataopsError):
+    """Something is pending that has to be applied first."""
+
+    exit_code = ExitCode.PENDING
 
 
 class Blocked(DataopsError):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from dataops.errors import CannotWrite, UsageError
+from dataops import alembicini, outfile
+from dataops.errors import UsageError
 from dataops.files import chain
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE
 from dataops.model import Service
@@ -55,6 +57,20 @@ def downgrade(db: Database[dict[str, Any]]) -> None:
 
 
 @dataclass(frozen=True)
+class New:
+    """The files that were written: none where a comparison has found nothing.
+
+    `found` are the differences that it has found, `printed` is what programs of the project have said, and `warnings`
+    name what of the project's configuration is not honoured.
+    """
+
+    files: tuple[Path, ...]
+    found: tuple[str, ...] = ()
+    printed: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class _Template:
     text: str
     separator: str
@@ -64,18 +80,55 @@ class _Template:
 _TEMPLATES = {ALEMBIC: _Template(_ALEMBIC, "_", "None"), PYMONGO_MIGRATE: _Template(_MONGO, "-", "")}
 
 
-def new(service: Service, message: str, now: datetime) -> Path:
-    """Write a migration file that comes after the newest one, and return its path.
+_OURS = {"file_template": "%(year)d%(month).2d%(day).2d%(hour).2d%(minute).2d%(second).2d_%(slug)s", "timezone": "UTC"}
+"""What the files of ours are named by, whatever alembic.ini says."""
 
-    `message` becomes its title and part of its name. Raises UsageError for an empty message or a file that exists, and
-    CannotWrite.
+
+def needs_database(service: Service, *, autogenerate: bool) -> bool:
+    """Whether a new file needs the database. Raises UsageError where nothing can be compared."""
+    if service.kind.format is not ALEMBIC:
+        if autogenerate:
+            raise UsageError(
+                "--autogenerate is Alembic's, and this service is none of its projects",
+                service=service.name,
+                hint="leave it out, and write the file",
+            )
+        return False
+    asked = service.alembic.new_files.get("revision_environment", "") if service.alembic is not None else ""
+    return autogenerate or (_alembic_writes(service) and asked.lower() in ("true", "1", "yes", "on"))
+
+
+def _alembic_writes(service: Service) -> bool:
+    """Whether it is a project of Alembic: it has Alembic's template, and an env.py of its own."""
+    if service.kind.format is not ALEMBIC or not (service.folder / alembicini.TEMPLATE).is_file():
+        return False
+    return not alembicini.is_ours(service.folder / "env.py")
+
+
+def new(service: Service, message: str, now: datetime, *, autogenerate: bool = False) -> New:
+    """Write a migration file that comes after the newest one: Alembic writes it in a project of its own.
+
+    `message` becomes its title and part of its name. Raises UsageError for an empty message or a file that exists,
+    CannotWrite, and what `revision.write` raises.
     """
     path, text = draft(service, message, now)
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise CannotWrite(f"{path}: {error.strerror}", service=service.name, hint="nothing was written") from error
-    return path
+    if autogenerate or _alembic_writes(service):
+        from dataops.backends.postgres import revision
+
+        with_database = needs_database(service, autogenerate=autogenerate)
+        title = " ".join(message.split())
+        made = revision.write(service, title, autogenerate=autogenerate, with_database=with_database)
+        return New(made.files, made.seen, made.printed)
+    outfile.write_new(path, text, hint="nothing was written")
+    return New((path,), warnings=tuple(_not_honoured(service)))
+
+
+def _not_honoured(service: Service) -> Iterator[str]:
+    ini = service.alembic
+    if ini is not None:
+        names = [name for name, value in ini.new_files.items() if value != _OURS.get(name)]
+        why = "because env.py is ours or there is no script.py.mako"
+        yield from (f"{name} of {ini.path.name} is not honoured, {why}" for name in names)
 
 
 def draft(service: Service, message: str, now: datetime) -> tuple[Path, str]:

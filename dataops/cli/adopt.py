@@ -14,9 +14,11 @@ from dataops.cli.options import accepted_because, adoption_options
 from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
 from dataops.errors import DataopsError, ExitCode
-from dataops.model import Service
+from dataops.model import Service, State
 from dataops.othertools import examine, match
 from dataops.othertools.examine import Adoption
+from dataops.planning import native
+from dataops.planning.native import Moved
 from dataops.planning.target import BASE
 from dataops.run import adopting
 from dataops.run.reading import look
@@ -33,6 +35,8 @@ class _Outcome:
     """A service, and what is known and done about it so far."""
 
     service: Service
+    moved: Moved | None = None
+    place: str = ""
     found: Adoption | None = None
     differences: tuple[str, ...] | None = None
     written: bool = False
@@ -52,6 +56,8 @@ def adopt_command(
     Says what would be recorded and how the database differs from our history. Without --write, nothing is written.
     The other tool's record is never changed, so a service that still runs that tool when it starts goes on working.
 
+    Where Alembic or pymongo-migrate has moved its record by itself since we came, that is written into our journal.
+
     \b
     Example:
       dataops adopt
@@ -69,8 +75,15 @@ def adopt_command(
             try:
                 if isinstance(state, DataopsError):
                     raise state
-                outcome.found = adopting.survey(state, tool)
-                if outcome.found is not None:
+                others = any(record.tool not in outcome.service.coexist for record in state.tool_records)
+                moved = native.moved(state)
+                if others or tool is not None or not moved:
+                    outcome.found = adopting.survey(state, tool)
+                if moved and (outcome.found is None or outcome.found.nothing_to_do):
+                    outcome.moved = adopting.survey_moved(state)
+                    outcome.place = state.elsewhere or state.service.record or f"the record of {moved.tool}"
+                    _catch_up(session, outcome, state, scratch, write=write, accepted=accepted, stop=stop)
+                elif outcome.found is not None:
                     if not session.as_json:
                         session.console.data(terminal.adoption_lines(outcome.found))
                     examine.refuse_unfit(outcome.found, everyone)
@@ -81,6 +94,36 @@ def adopt_command(
             if not session.as_json:
                 _tell(session, outcome)
     return _end(session, outcomes)
+
+
+def _catch_up(
+    session: Session,
+    outcome: _Outcome,
+    state: State,
+    scratch: Scratch,
+    *,
+    write: bool,
+    accepted: str,
+    stop: StopSignal,
+) -> None:
+    """Take over what the record's own tool has done by itself."""
+    assert outcome.moved is not None
+    service, moved = outcome.service, outcome.moved
+    if not session.as_json:
+        session.console.data(terminal.moved_lines(service.name, state.identity.address, moved))
+    head = service.by_id[state.applied[-1].id] if state.applied else None
+    with opened(service) as backend:
+        with session.running_files(on_scratch=True):
+            expected = scratch.catalogue(service, head, backend)
+        if write:
+            outcome.differences = adopting.catch_up(
+                backend, session.author, moved, expected, accepted=accepted, emit=session.sink(), stop=stop
+            )
+            outcome.written = outcome.differences is not None
+            return
+        outcome.differences = adopting.check(backend, expected)
+    if not accepted:
+        adopting.refuse_differences(service, outcome.differences, adopting.newest(state))
 
 
 def _adopt(
@@ -110,6 +153,9 @@ def _tell(session: Session, outcome: _Outcome) -> None:
     name = outcome.service.name
     if outcome.error is not None:
         session.console.error(outcome.error)
+    elif outcome.moved is not None:
+        say_accepted(session, outcome.differences or ())
+        say_written(session, outcome.service, len(outcome.moved.lines), written=outcome.written)
     elif outcome.found is None:
         session.console.say(f"{name}: is ours already; no other tool has a record there")
     elif outcome.found.nothing_to_do:
@@ -139,6 +185,11 @@ def _end(session: Session, outcomes: Sequence[_Outcome]) -> ExitCode:
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     code = worst(errors).exit_code if errors else ExitCode.OK
     if session.as_json:
-        rows = [json.adoption(o.service.name, o.found, o.differences, o.error, written=o.written) for o in outcomes]
+        rows = [
+            json.caught_up(o.service.name, o.moved, o.place, o.differences, o.error, written=o.written)
+            if o.moved is not None
+            else json.adoption(o.service.name, o.found, o.differences, o.error, written=o.written)
+            for o in outcomes
+        ]
         session.answer({"run": session.author.run, "services": rows}, code)
     return code

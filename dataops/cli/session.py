@@ -236,7 +236,7 @@ class _Group(_Worked, click.Group):
 
 COMMANDS = (
     "adopt", "apply", "baseline", "completion", "dev", "docs", "doctor", "explain", "help", "history", "import", "init",
-    "lint", "new", "plan", "prove", "report", "resolve", "rollback", "squash", "stash", "status", "wait",
+    "lint", "new", "plan", "prove", "rebase", "report", "resolve", "rollback", "squash", "stash", "status", "wait",
 )  # fmt: skip
 """Every command; each is in the module of its name, and adds itself to `main_group` when that is imported.
 

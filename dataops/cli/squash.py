@@ -41,7 +41,7 @@ _CONSENT = "look at it first with --out FILE, which removes nothing; then say --
 def squash_command(
     session: Session, service_name: str, to: str, rows: int, out: Path | None, yes: bool, server: tuple[str, ...]
 ) -> None:
-    """Replace all files up to ID by one that makes the same (docs/migrations.md#squash). Needs no database of yours.
+    """Replace all files up to ID by one that makes the same. Needs no database of yours.
 
     An empty database runs the new file. A database that has everything up to ID has it already.
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from dataops.backends import opened
 from dataops.cli.session import Session
 from dataops.errors import DatabaseAhead, ExitCode
-from dataops.model import Service, State
-from dataops.planning import evidence
+from dataops.model import Direction, Service, State
+from dataops.planning import evidence, native
 from dataops.planning.evidence import Damage, Verdict
 from dataops.run.reading import side_by_side
 from dataops.show import json
@@ -58,11 +58,12 @@ def _look(service: Service) -> tuple[Verdict, frozenset[str]]:
 
 
 def _against_the_record(state: State) -> Iterator[Damage]:
-    """Where the journal contradicts the native record: newest entries may be gone, which no hash can say."""
-    for id_, on in state.claims.items():
-        if on is not (id_ in state.recorded_ids):
-            says, record = ("applied", "does not have it") if on else ("rolled back", "has it as applied")
-            yield Damage(0, id_, f"is {says} by the journal, and the native record {record}: are newest entries gone?")
+    """Where the native record differs from the journal: newest entries may be gone, which no hash can say."""
+    moved = native.moved(state)
+    for migration, direction in moved.lines:
+        done = "applied" if direction is Direction.APPLY else "rolled back"
+        why = f"{moved.tool} did it by itself, or entries are gone"
+        yield Damage(0, migration.id, f"is {done} by the native record and not by the journal: {why}")
 
 
 __all__ = ["verify_journals"]

@@ -28,6 +28,13 @@ def load(
 
     Raises HistoryError, BrokenFile and ConfigError.
     """
+    return joined(service, found_in(service, kind, folder, ini, top))
+
+
+def found_in(
+    service: str, kind: Kind, folder: Path, ini: AlembicIni | None = None, top: Path = Path()
+) -> dict[str, Migration]:
+    """The migrations of a service by id, which need not make one history. Raises like `load`."""
     found: dict[str, Migration] = {}
     for path in paths(service, kind, folder, ini):
         migration = read(service, kind, path, top)
@@ -44,7 +51,7 @@ def load(
         for id_ in migration.replaces:
             if id_ != migration.id and id_ in found:
                 raise _left_behind(service, migration, found[id_])
-    return ordered(service, found.values())
+    return {id_: _resolved(service, migration, found) for id_, migration in found.items()}
 
 
 def _left_behind(service: str, squashed: Migration, old: Migration) -> HistoryError:
@@ -108,10 +115,15 @@ def is_migration(name: str) -> bool:
 
 
 def read(service: str, kind: Kind, path: Path, top: Path = Path()) -> Migration:
-    """Read one migration file, and what it names in `depends`. Raises BrokenFile."""
-    migration = _READERS[kind.format](service, kind, path)
+    """Read one file, and what it names in `depends`, but none of the others. Raises BrokenFile."""
+    return made(service, kind, path, _read_bytes(service, path), top)
+
+
+def made(service: str, kind: Kind, path: Path, text: bytes, top: Path = Path()) -> Migration:
+    """The migration that a file of this text is. Raises BrokenFile."""
+    migration = _READERS[kind.format](service, kind, path, text)
     try:
-        named = source.depends(migration.text)
+        named = source.depends(text)
     except source.Unreadable as error:
         raise broken(path, error, service) from error
     if named:
@@ -150,8 +162,7 @@ def _read_bytes(service: str, path: Path) -> bytes:
         raise BrokenFile(f"{path}: {error.strerror}", service=service, hint="make the file readable") from error
 
 
-def _read_alembic(service: str, kind: Kind, path: Path) -> Migration:
-    text = _read_bytes(service, path)
+def _read_alembic(service: str, kind: Kind, path: Path, text: bytes) -> Migration:
     revision, parent = _identity(service, path, text, kind.format)
     if revision is None:
         raise BrokenFile(f"{path}: it does not say revision = ...", service=service, hint="see `dataops new --help`")
@@ -170,8 +181,7 @@ def _read_alembic(service: str, kind: Kind, path: Path) -> Migration:
     return Migration(revision, tuple(parents), path, kind, text, needs, replaces=replaces)
 
 
-def _read_mongo(service: str, kind: Kind, path: Path) -> Migration:
-    text = _read_bytes(service, path)
+def _read_mongo(service: str, kind: Kind, path: Path, text: bytes) -> Migration:
     name, parents = _identity(service, path, text, kind.format)
     if name not in (None, path.stem):
         raise BrokenFile(
@@ -197,17 +207,24 @@ _READERS = {ALEMBIC: _read_alembic, PYMONGO_MIGRATE: _read_mongo}
 
 
 def ordered(service: str, migrations: Iterable[Migration]) -> tuple[Migration, ...]:
-    """One order for all of them, in which each comes after its parents and after what it needs. Raises HistoryError."""
+    """`joined`, for migrations that name each other as their files do."""
     by_id = {migration.id: migration for migration in migrations}
-    found = {id_: _resolved(service, migration, by_id) for id_, migration in by_id.items()}
-    heads = _heads(found)
+    return joined(service, {id_: _resolved(service, migration, by_id) for id_, migration in by_id.items()})
+
+
+def joined(service: str, found: Mapping[str, Migration]) -> tuple[Migration, ...]:
+    """One order for all of them, in which each comes after its parents and after what it needs.
+
+    Raises HistoryError where there is none.
+    """
+    heads = heads_of(found)
     if len(heads) > 1:
         parent, born = list(partings(found))[-1]  # the newest one, where files are named by time
         names = " and ".join(sorted(m.path.name for m in born))
         raise HistoryError(
             f"two heads: {names} both come after {parent}" if parent else f"two first migrations: {names}",
             service=service,
-            hint="let the newer one name the other as its parent",
+            hint=f"put one after the other: dataops rebase {service}",
         )
     order = _ordered(found, heads[0]) if heads else []
     if len(order) < len(found):
@@ -255,7 +272,7 @@ def named(name: str, found: Mapping[str, Migration]) -> list[str]:
 
 def partings(found: Mapping[str, Migration]) -> Iterator[tuple[str | None, list[Migration]]]:
     """Where branches part that are never joined again: a migration, None for the beginning, and what comes after it."""
-    heads = {head: _before(found, head) for head in _heads(found)}
+    heads = {head: up_to(found, head) for head in heads_of(found)}
     children: dict[str | None, list[Migration]] = {}
     if len(heads) < 2:
         return
@@ -267,12 +284,13 @@ def partings(found: Mapping[str, Migration]) -> Iterator[tuple[str | None, list[
             yield parent, born
 
 
-def _heads(found: Mapping[str, Migration]) -> list[str]:
+def heads_of(found: Mapping[str, Migration]) -> list[str]:
+    """The ids after which none of these migrations comes."""
     before = {id_ for migration in found.values() for id_ in (*migration.parents, *migration.needs)}
     return [id_ for id_ in found if id_ not in before]
 
 
-def _before(found: Mapping[str, Migration], head: str) -> set[str]:
+def up_to(found: Mapping[str, Migration], head: str) -> set[str]:
     """A migration and all that come before it."""
     reached, left = set[str](), [head]
     while left:
@@ -283,7 +301,7 @@ def _before(found: Mapping[str, Migration], head: str) -> set[str]:
     return reached
 
 
-def _ordered(found: dict[str, Migration], head: str) -> list[Migration]:
+def _ordered(found: Mapping[str, Migration], head: str) -> list[Migration]:
     """All that lead to `head`, each after its parents. What is in a cycle is left out."""
     order: list[Migration] = []
     entered, done = set[str](), set[str]()
@@ -338,4 +356,18 @@ def _branch_by_branch(order: Sequence[Migration]) -> list[Migration]:
     return walked[::-1]
 
 
-__all__ = ["is_migration", "load", "named", "ordered", "partings", "paths", "places_of", "read"]
+__all__ = [
+    "found_in",
+    "heads_of",
+    "is_migration",
+    "joined",
+    "load",
+    "made",
+    "named",
+    "ordered",
+    "partings",
+    "paths",
+    "places_of",
+    "read",
+    "up_to",
+]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dataops.backends.sandbox import Sandbox
 from dataops.config.settings import LintSettings
+from dataops.files.base import Base
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE
 from dataops.lint import history, ignores, mongo
 from dataops.lint.ignores import Ignore
@@ -65,7 +66,7 @@ def lint(
     selection = Selection(settings or LintSettings(), _knows)
     ask_squawk = ask_squawk and selection.asks_squawk
     reads = [history.read(service) for service in services]
-    bases = [history.Base(base, read.service.folder) if base else None for read in reads]
+    bases = [Base(base, read.service.folder) if base else None for read in reads]
     if ask_squawk and any(service.kind.format is ALEMBIC for service in services):
         from dataops.lint import squawk
 

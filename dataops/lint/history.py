@@ -6,21 +6,20 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataops import source
-from dataops.errors import BrokenFile, DataopsError, UsageError
+from dataops.errors import BrokenFile, DataopsError
 from dataops.files import chain, imports
+from dataops.files.base import Base
+from dataops.files.ids import time_of
 from dataops.kinds import ALEMBIC
 from dataops.lint.rules import RULES, Finding
-from dataops.model import Migration, Pinned, Service
+from dataops.model import Migration, Service
 from dataops.redaction import redact
 from dataops.text import near
 
@@ -84,16 +83,16 @@ def one_chain(read: Read) -> Iterator[Finding]:
             if parent is None and not _may_be_broken(id_, read):
                 hint = near(id_, [other for other in by_id if other != migration.id])
                 yield _at_identity(read, "H005", migration, f"its parent {id_} does not exist", hint)
-            times = _time(migration.id), _time(id_)
+            times = time_of(migration.id), time_of(id_)
             if parent is not None and all(times) and times[0] < times[1]:
                 yield _at_identity(read, "H008", migration, f"{migration.id} is older than its parent {id_}")
     for parent_id, born in chain.partings(by_id):
-        for migration in sorted(born, key=lambda m: (_time(m.id) or "~", m.id))[1:]:
+        for migration in sorted(born, key=lambda m: (time_of(m.id) or "~", m.id))[1:]:
             others = ", ".join(sorted(m.path.name for m in born if m is not migration))
             message = (
                 f"{others} comes after {parent_id} too" if parent_id else f"{others} says too that it is the first"
             )
-            yield _at_identity(read, "H006", migration, message)
+            yield _at_identity(read, "H006", migration, message, f"dataops rebase {read.service.name}")
     yield from _circles(read, by_id)
 
 
@@ -186,12 +185,6 @@ def _may_be_broken(parent: str, read: Read) -> bool:
     )
 
 
-def _time(id_: str) -> str:
-    """The time that an id begins with, compared as a text because some have 14 digits and some 16; "" without one."""
-    digits = re.match(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])\d*(?![0-9a-f])", id_)
-    return digits[0] if digits else ""
-
-
 def _at_identity(read: Read, code: str, migration: Migration, message: str, hint: str = "") -> Finding:
     line = _line_of_identity(migration.text, of_id=code in ("H003", "H016", "H017"))
     return Finding(RULES[code], migration.path, line, message, read.service.name, hint)
@@ -215,76 +208,6 @@ def _line_of(tree: ast.Module, *names: str) -> int:
 # ---- compared with the base
 
 
-class Base:
-    """A revision of the git repository that has the files. Raises UsageError if there is none.
-
-    Files that both branches had where they part must not change. Of what the other branch added since, only the
-    parents count.
-    """
-
-    def __init__(self, revision: str, place: Path) -> None:
-        self._place = place
-        if shutil.which("git") is None:
-            raise UsageError("--base asks git, which is not installed", hint="install git, or leave --base out")
-        if self._git("rev-parse", "--is-inside-work-tree") is None:
-            raise UsageError(
-                f"--base: {place} is in no git repository" if "not a git repo" in self._said else f"git: {self._said}",
-                hint="leave --base out, or run it in the checkout",
-            )
-        self._shallow = self._git("rev-parse", "--is-shallow-repository") == b"true\n"
-        if revision.startswith("-") or self._git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}") is None:
-            raise UsageError(
-                f"--base: git knows no revision {redact(revision)}"
-                + (" in this shallow checkout" if self._shallow else ""),
-                hint=_DEEPEN if self._shallow else f"fetch it: git fetch origin {revision.removeprefix('origin/')}",
-            )
-        self.revision = revision
-        parted = self._git("merge-base", revision, "HEAD")
-        if parted is None:
-            raise UsageError(
-                f"--base: {revision} and HEAD have no common commit"
-                + (": this checkout is shallow and does not reach back to it" if self._shallow else ""),
-                hint=_DEEPEN if self._shallow else "name the branch that this one came from",
-            )
-        self._parted = parted.decode().strip()
-
-    def texts(self, place: Path, *, newest: bool) -> dict[str, bytes]:
-        """The migration files of a folder by name: as the base has them now (`newest`), or had where we part."""
-        listed = self._git("ls-tree", "-z", self.revision if newest else self._parted, "./", place=place) or b""
-        entries = [entry.split(b"\t", 1) for entry in listed.split(b"\0") if entry]
-        blobs = {
-            os.fsdecode(name): about.split()[2] for about, name in entries if about.split()[1] == b"blob"
-        }  # fmt: skip
-        wanted = {Path(name).name: blob for name, blob in blobs.items() if chain.is_migration(Path(name).name)}
-        answer = self._git("cat-file", "--batch", given=b"".join(blob + b"\n" for blob in wanted.values())) or b""
-        found, at = {}, 0
-        for name in wanted:
-            end = answer.index(b"\n", at)
-            size = int(answer[at:end].split()[2])
-            found[name] = answer[end + 1 : end + 1 + size]
-            at = end + 2 + size
-        return found
-
-    def pinned(self, top: Path, name: str, *, newest: bool) -> Pinned:
-        """A file that a migration names in `depends`, as it is in the base."""
-        content = self._git("show", f"{self.revision if newest else self._parted}:./{name}", place=top)
-        return Pinned(name, top / name, None if content is None else source.digest(name, content))
-
-    def _git(self, *arguments: str, given: bytes = b"", place: Path | None = None) -> bytes | None:
-        done = subprocess.run(
-            ["git", "-C", str(place or self._place), *arguments],
-            input=given,
-            capture_output=True,
-            check=False,
-            env=os.environ | {"LC_ALL": "C"},
-        )
-        self._said = redact(done.stderr.decode(errors="replace")).strip()
-        return done.stdout if done.returncode == 0 else None
-
-
-_DEEPEN = "git fetch --unshallow; in GitHub Actions: actions/checkout with fetch-depth: 0"
-
-
 @dataclass(frozen=True)
 class Compared:
     """What the base makes of our files: findings, and the files whose code is the same in the base."""
@@ -296,11 +219,7 @@ class Compared:
 def against(read: Read, base: Base) -> Compared:
     """Find files that were edited or removed, and files of ours whose parent has another child in the base."""
     service = read.service
-    places = chain.places_of(service.kind, service.folder, service.alembic)
-    stood, news = (
-        {id_: old for place in places for id_, old in _migrations(service, place, base, newest=newest).items()}
-        for newest in (False, True)
-    )
+    stood, news = (base.migrations(service, newest=newest) for newest in (False, True))
     unchanged = {
         migration.path
         for migration in read.migrations
@@ -338,27 +257,8 @@ def _differences(
                 message = (
                     f"{base.revision} has got {new.id} after {new.parent} meanwhile: two heads once both are there"
                 )
-                yield _at_identity(read, "H014", migration, message)
-
-
-def _migrations(service: Service, place: Path, base: Base, *, newest: bool) -> dict[str, Migration]:
-    """The migrations that can be read; the others cannot be compared with ours."""
-    found = {}
-    written = service.kind.format
-    for name, text in base.texts(place, newest=newest).items():
-        try:
-            source.parse(text)
-            pinned = tuple(base.pinned(service.top, one, newest=newest) for one in source.depends(text))
-            id_, named = source.identity(text, (written.id_variable, written.parent_variable))
-        except source.Unreadable:
-            continue
-        path = place / name
-        if written.id_is_file_name:
-            id_ = path.stem
-        parents = (named,) if isinstance(named, str) else tuple(named or ())
-        if id_ is not None:
-            found[id_] = Migration(id_, parents, path, service.kind, text, pinned=pinned)
-    return found
+                hint = f"git merge {base.revision}, then: dataops rebase {service.name} --base {base.revision}"
+                yield _at_identity(read, "H014", migration, message, hint)
 
 
 def _is_one_of(old: Migration, checksums: Collection[str]) -> bool:
@@ -397,4 +297,4 @@ def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-__all__ = ["Base", "Compared", "Read", "against", "each", "one_chain", "read"]
+__all__ = ["Compared", "Read", "against", "each", "one_chain", "read"]

@@ -14,13 +14,13 @@ from dataops.errors import (
     ConfigError,
     DatabaseAhead,
     EditedAfterApply,
-    HistoryError,
     NotEmpty,
     OutOfOrder,
+    RecordMoved,
 )
 from dataops.model import Ahead, AppliedMigration, Migration, Service, State
 from dataops.othertools import drift
-from dataops.planning import squashed
+from dataops.planning import native, squashed
 from dataops.redaction import redact
 
 _SHOWN = 5
@@ -36,7 +36,7 @@ def check(state: State) -> None:
     _refuse_not_empty(state)
     squashed.check(state)
     _refuse_ahead(state)
-    _refuse_gap(state)
+    refuse_gap(state)
     _refuse_disagreement(state)
     for migration in state.service.migrations:
         _refuse_unpinned(state.service, migration)
@@ -86,7 +86,7 @@ def _refuse_ahead(state: State) -> None:
         )
 
 
-def _refuse_gap(state: State) -> None:
+def refuse_gap(state: State) -> None:
     service = state.service
     for migration, applied in zip(service.migrations, state.applied, strict=False):
         if migration.id != applied.id and service.forked:
@@ -186,7 +186,9 @@ def refuse_lossy(state: State, chosen: Sequence[AppliedMigration]) -> None:
     """
     service = state.service
     for applied in chosen:
-        if applied.adopted and service.by_id[applied.id].facts.puts_aside:
+        # A file of ours puts aside what it throws away, whoever runs it.
+        by_its_file = applied.adopted == service.kind.format.tool
+        if applied.adopted and not by_its_file and service.by_id[applied.id].facts.puts_aside:
             raise Blocked(
                 f"{applied.id} was applied by {applied.adopted}, not by dataops: what it threw away was not put aside "
                 "and cannot be given back",
@@ -201,12 +203,16 @@ def _refuse_disagreement(state: State) -> None:
     for id_, applied in state.claims.items():
         if applied is (id_ in state.recorded_ids):
             continue
-        journal, native = ("applied", "not applied") if applied else ("rolled back", "applied")
+        said, recorded = ("applied", "not applied") if applied else ("rolled back", "applied")
         answer = "--not-applied" if applied else "--applied"
-        raise HistoryError(
-            f"the journal says that {id_} is {journal}, the native record says it is {native}",
-            service=state.service.name,
+        name, moved = state.service.name, native.moved(state)
+        resolve = f'dataops resolve {name}/{id_} {answer} --reason "..."'
+        raise RecordMoved(
+            f"the journal says that {id_} is {said}, the native record says it is {recorded}",
+            service=name,
             migration=id_,
-            hint="somebody changed the record with another tool; if the native record is right: "
-            f'dataops resolve {state.service.name}/{id_} {answer} --reason "..."',
+            hint=f"{moved}; to write that into the journal: dataops adopt --service {name}; if somebody "
+            f"else changed the record, and it is right: {resolve}"
+            if moved
+            else f"somebody changed the record with another tool; if the native record is right: {resolve}",
         )

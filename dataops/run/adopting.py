@@ -18,7 +18,8 @@ from dataops.events import Emit
 from dataops.model import Adopted, Author, Direction, JournalEvent, Migration, Service, State
 from dataops.othertools import examine, match
 from dataops.othertools.examine import Adoption, Line
-from dataops.planning import recovery
+from dataops.planning import checks, native, recovery
+from dataops.planning.native import Moved
 from dataops.planning.target import BASE
 from dataops.run.stop import StopSignal
 from dataops.run.under_lock import hold_lock
@@ -127,6 +128,63 @@ def take_over(
         return differences
 
 
+def catch_up(
+    database: Database,
+    author: Author,
+    moved: Moved,
+    expected: Catalogue | None,
+    *,
+    accepted: str,
+    emit: Emit,
+    stop: StopSignal,
+) -> tuple[str, ...] | None:
+    """Write into the journal what the record's own tool has done by itself. The record stays as it is.
+
+    Returns and raises what `take_over` does.
+    """
+    with hold_lock(database, author, emit=emit, stop=stop) as locked:
+        state = begin_under_lock(locked, _to_catch_up)
+        now = native.moved(state)
+        if not now:
+            return None
+        if now != moved:
+            raise StalePlan("the record changed since it was looked at", service=state.service.name, hint="look again")
+        differences = check(database, expected)
+        if not accepted:
+            refuse_differences(state.service, differences, newest(state))
+        reason = f"{moved.tool}: it did this by itself; its record says so"
+        entries = [
+            Adopted(author.entry(migration, direction, JournalEvent.ADOPTED, reason=reason))
+            for migration, direction in moved.lines
+        ]
+        for one in _accepting(entries, differences, accepted):
+            locked.write(one.entry)
+        return differences
+
+
+def survey_moved(state: State) -> Moved:
+    """What the record's own tool has done by itself, where a database can be brought to agree with its journal.
+
+    Raises InterruptedStep, and OutOfOrder where the record has a gap.
+    """
+    recovery.refuse_half_done(state)
+    moved = native.moved(state)
+    if moved:
+        checks.refuse_gap(state)
+    return moved
+
+
+def newest(state: State) -> str:
+    """The newest applied migration, or the name of the state without one."""
+    return state.applied[-1].id if state.applied else BASE
+
+
+def _to_catch_up(state: State) -> State:
+    recovery.refuse_half_done(state, locked=True)
+    checks.refuse_gap(state)
+    return state
+
+
 def baseline(
     database: Database,
     author: Author,
@@ -174,4 +232,14 @@ def _accepting(entries: list[Adopted], differences: Sequence[str], accepted: str
     return [*entries[:-1], replace(entries[-1], entry=replace(newest, reason=reason))]
 
 
-__all__ = ["baseline", "check", "refuse_baseline", "refuse_differences", "survey", "take_over"]
+__all__ = [
+    "baseline",
+    "catch_up",
+    "check",
+    "newest",
+    "refuse_baseline",
+    "refuse_differences",
+    "survey",
+    "survey_moved",
+    "take_over",
+]

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from dataops.checkup import Check
 from dataops.errors import DataopsError
 from dataops.files import imports
-from dataops.model import Doing, Entry, Migration, Plan, Rendering, Result, State, Step
+from dataops.model import Direction, Doing, Entry, Migration, Plan, Rendering, Result, State, Step
 from dataops.othertools import drift, examine, watch
-from dataops.planning import planner, recovery
+from dataops.planning import native, planner, recovery
 from dataops.planning.evidence import Verdict
+from dataops.planning.native import Moved
 from dataops.planning.story import Story
 from dataops.redaction import message_of
 from dataops.show.log import details_of
@@ -138,6 +139,7 @@ def status_of(name: str, state: State | DataopsError, problem: DataopsError | No
     if state.service.observe:
         return _watched(state)
     half, running = recovery.half_step(state), recovery.running_step(state)
+    moved = native.moved(state)
     return {
         **_database(state),
         "reachable": True,
@@ -150,6 +152,10 @@ def status_of(name: str, state: State | DataopsError, problem: DataopsError | No
         "locked_by": str(state.holder) if state.holder else None,
         "running": {**entry_of(name, running), "doing": vars(doing) if doing else None} if running else None,
         "record": state.elsewhere or None,
+        "moved": {
+            "applied": [migration.id for migration in moved.applied],
+            "rolled_back": [migration.id for migration in moved.rolled_back],
+        },
         "warnings": list(state.warnings),
         "imports_changed": {file: list(ids) for file, ids in imports.changed(state).items()},
         "problem": error(problem)["error"] if problem else None,
@@ -203,6 +209,33 @@ def adoption(
         ],
         "to_record": [line.name for line in (found.to_record if found else ())],
         "to_strike": [line.name for line in (found.to_remove if found else ())],
+        "differences": list(differences) if differences is not None else None,
+        "written": written,
+        "problem": error(problem)["error"] if problem else None,
+    }
+
+
+def caught_up(
+    name: str,
+    moved: Moved,
+    place: str,
+    differences: Sequence[str] | None,
+    problem: DataopsError | None,
+    *,
+    written: bool,
+) -> Json:
+    """One service of `dataops adopt`, whose own tool has moved the record by itself."""
+    words = {Direction.APPLY: "applied by itself", Direction.ROLLBACK: "rolled back by itself"}
+    return {
+        "service": name,
+        "tool": moved.tool,
+        "place": place,
+        "migrations": [
+            {"migration": migration.id, "finding": words[direction], "at": None, "note": None}
+            for migration, direction in moved.lines
+        ],
+        "to_record": [migration.id for migration in moved.applied],
+        "to_strike": [migration.id for migration in reversed(moved.rolled_back)],
         "differences": list(differences) if differences is not None else None,
         "written": written,
         "problem": error(problem)["error"] if problem else None,

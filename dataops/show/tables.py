@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 from dataops.checkup import Check, Level
 from dataops.durations import clock
-from dataops.errors import DataopsError
+from dataops.errors import DataopsError, RecordMoved
 from dataops.files import imports
 from dataops.model import Direction, Doing, Entry, JournalEvent, State
 from dataops.othertools import drift, watch
-from dataops.planning import recovery
+from dataops.planning import native, recovery
 from dataops.planning.story import Story, short_ids
 from dataops.show.grid import ALWAYS, Cell, Column, Table, comma_separated, moment
 from dataops.show.reports import Look
@@ -134,6 +134,8 @@ def condition(state: State, problem: DataopsError | None, doing: Doing | None, n
     if half:
         what = "interrupted" if half.ended_by == "resolve" else "half done"
         words.append(f"{what}: {half.entry.direction.value} {half.entry.migration}")
+    elif (problem is None or isinstance(problem, RecordMoved)) and (moved := native.moved(state)):
+        words.append(str(moved))
     elif problem and not state.ahead:
         words.append(problem.message)
     elif state.last and state.last.event is JournalEvent.FAILED and state.pending:

@@ -22,6 +22,7 @@ from dataops.errors import DataopsError
 from dataops.model import AppliedMigration, Direction, Plan, Rendering, Result, State, Step
 from dataops.othertools import examine
 from dataops.planning import planner, recovery
+from dataops.planning.native import Moved
 from dataops.show import grid
 from dataops.show.grid import Table
 from dataops.show.progress import Line, LiveProgress, PlainProgress
@@ -409,6 +410,16 @@ def proof_lines(proofs: Sequence[Proof], *, verbose: bool = False) -> list[Line]
             only = f", {len(irreversible)} of them only there" if irreversible else ""
             lines.append((f"{name}: {count} there and back{only}{data}", "green"))
         lines += [(f"  {disproved}", "yellow") for disproved in proof.disproved]
+    return lines
+
+
+def moved_lines(service: str, address: str, moved: Moved) -> list[Line]:
+    """What the record's own tool has done by itself, one line a migration."""
+    words = {Direction.APPLY: ("applied", "green"), Direction.ROLLBACK: ("rolled back", "yellow")}
+    lines: list[Line] = [(f"{service}: {moved.tool} has moved its record by itself, on {address}", "bold")]
+    for migration, direction in moved.lines:
+        word, style = words[direction]
+        lines.append((f"  {word:<11}  {migration.id}", style))
     return lines
 
 

@@ -84,7 +84,7 @@ def make(service: Service, to: Migration, scratch: Scratch, *, most_rows: int, r
             raise DifferencesFound(
                 f"the new file does not run in an empty database, so nothing was written: {error.message}",
                 service=service.name,
-                hint="please report it; docs/migrations.md#squash says how to write such a file by hand",
+                hint="please report it; dataops docs migrations squash says how to write such a file by hand",
                 traceback=error.traceback,
             ) from error
         after = _look(empty, most_rows)
@@ -140,7 +140,7 @@ def _cannot(service: Service, what: str, names: list[str]) -> DifferencesFound:
         f"a squashed file would not make all that the old files make, so nothing was written; {what}: "
         f"{'; '.join(names[:_NAMED])}{more}",
         service=service.name,
-        hint="squash up to a migration before it, or write such a file by hand: docs/migrations.md#squash",
+        hint="squash up to a migration before it, or write such a file by hand: dataops docs migrations squash",
     )
 
 

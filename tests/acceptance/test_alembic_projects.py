@@ -164,7 +164,7 @@ def test_a_new_file_goes_on_from_the_head(forked: AlembicProject, pg: Connection
     made = forked.dataops("new", "shop", "one more")
     assert made.code == 0, made.stderr
     (path,) = (forked.folder / "migrations" / "versions").glob("*one_more*")
-    assert 'down_revision = "c1"' in path.read_text()
+    assert "None] = 'c1'" in path.read_text()
     assert forked.dataops("lint").code in (0, 7)
     assert "H008" not in forked.dataops("lint").stdout
 
@@ -377,6 +377,7 @@ def test_with_one_line_in_env_py_a_bare_alembic_is_journalled(project: Project, 
     assert record(pg, "shop_version") == {"a1"}
     assert [entry["event"] for entry in project("history", "--json").json["entries"]] == ["succeeded", "started"]
     made.alembic("check")
+    assert project("new", "shop", "nothing", "--autogenerate", "--json").json["files"] == []
     assert project("status", "--check").code == 0
     made.alembic("downgrade", "base")
     assert project("status", "--check").code == 2
@@ -485,3 +486,57 @@ def test_a_project_of_flask_migrate_is_an_alembic_project(project: Project, pg_u
     assert record(pg, "flask_version") == set()
     assert project("apply", "--yes").code == 0
     assert project.run("flask", "db", "check").code == 0
+
+
+# --- what Alembic does by itself
+
+
+def test_what_alembic_has_moved_by_itself_is_told_and_adopted(project: Project, pg_url: str, pg: Connection) -> None:
+    """a1 and a2 are ours; then a bare alembic goes down and up, and stamps, past our journal."""
+    made = AlembicProject(project, pg_url)
+    made.file("a0")
+    made.alembic("upgrade", "head")  # before us
+    made.file("a1", "a0")
+    made.file("a2", "a1")
+    assert project("apply", "--yes").code == 0
+    assert project("status", "--json").json["services"][0]["moved"] == {"applied": [], "rolled_back": []}
+
+    made.file("a3", "a2")
+    made.file("a4", "a3")
+    made.alembic("upgrade", "head")
+    status = project("status")
+    assert "alembic has applied a4 and 1 migration before it by itself" in status.stdout
+    look = project("adopt")
+    assert look.code == 0, look.stderr
+    assert "2 migrations to record" in look.stdout and "--write" in look.stderr
+    made.alembic("downgrade", "a1")
+    moved = {"applied": [], "rolled_back": ["a2"]}
+    assert project("status", "--json").json["services"][0]["moved"] == moved
+    plan = project("plan")
+    assert plan.code == 4 and "alembic has rolled back a2 by itself" in plan.stderr
+    assert "dataops adopt --service shop" in plan.stderr
+    assert project("status", "--check").code == 4
+    assert project("adopt", "--write").code == 0
+    assert project("status", "--check").code == 2
+    assert project("apply", "--yes").code == 0
+    assert project("rollback", "--yes", "--steps", "3").code == 0
+
+    made.alembic("upgrade", "a3")  # after a rollback of ours
+    assert project("plan").code == 4
+    answer = project("adopt", "--write", "--json")
+    assert answer.code == 0, answer.stderr
+    assert answer.json["services"][0]["to_record"] == ["a2", "a3"]
+    assert answer.json["services"][0]["tool"] == "alembic"
+    assert project("adopt").stderr.startswith("shop: is ours already")
+    newest = project("history", "--json").json["entries"][0]
+    assert (newest["migration"], newest["event"]) == ("a3", "adopted") and newest["reason"].startswith("alembic:")
+    assert project("plan").code == 0
+    assert project("rollback", "--yes", "--to", "shop/a2").code == 0
+    assert tables(pg) == {"a0", "a1", "a2"}
+
+    made.alembic("stamp", "a4")  # says what is not true
+    refusal = project("adopt", "--write")
+    assert refusal.code == 8 and "t_a3" in refusal.stderr, refusal.stderr
+    made.alembic("stamp", "a2")
+    assert project("status", "--check").code == 2
+    made.alembic("current")

@@ -41,9 +41,14 @@ def test_what_a_superuser_does_to_the_journals_is_named_and_a_hash_kept_outside_
     mongo_db["dataops_journal"].delete_many({"migration": "002"})
     found = two("history", "--verify", *kept, "--json", "--service", "bank")
     assert (found.code, found.json["gone"]) == (8, [newest["shop"], newest["bank"]])
-    pg.execute("DELETE FROM alembic_version")
+    (damage,) = [one for one in found.json["services"][0]["damages"] if one["seq"] is None]
+    assert (damage["migration"], "applied by the native record and not by the journal" in damage["what"]) == (
+        "002",
+        True,
+    )
+    pg.execute("UPDATE alembic_version SET version_num = '001'")
     found = two("history", "--verify", "--service", "shop")
-    assert "✗ shop: 001 is applied by the journal, and the native record does not have it" in found.stdout
+    assert "✗ shop: 002 is rolled back by the native record and not by the journal: Alembic did it" in found.stdout
     assert two("history", "--hash", "x").code == 64
 
 

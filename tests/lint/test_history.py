@@ -112,7 +112,7 @@ def test_what_is_fine_is_left_in_peace(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("kind", [PG, MONGO])
 def test_a_new_file_is_a_template_until_somebody_writes_it(tmp_path: Path, kind: Kind) -> None:
-    path = scaffold.new(project(tmp_path, {}, kind), "Add last_used_by", datetime(2024, 1, 1, tzinfo=UTC))
+    (path,) = scaffold.new(project(tmp_path, {}, kind), "Add last_used_by", datetime(2024, 1, 1, tzinfo=UTC)).files
     found = linted([project(tmp_path, {}, kind)], ask_squawk=False)
     assert "H015" in {finding.rule.code for finding in found.findings}
     path.write_text(

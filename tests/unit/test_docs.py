@@ -278,7 +278,7 @@ def test_every_event_of_the_log_and_its_fields_are_in_docs_json() -> None:
     spy.error(Unreachable("no"))
     for name, found in re.findall(
         r'log\.line\(\s*"\w+",\s*("\w+"(?: if \w+ else "\w+")?),[^{]*\{([^}]*)\}',
-        "".join(path.read_text() for path in COMMANDS),
+        "{}".join(path.read_text() for path in COMMANDS),  # each file ends what the one before it leaves open
     ):
         lines.extend((one, dict.fromkeys(re.findall(r'"(\w+)":', found))) for one in re.findall(r'"(\w+)"', name))
     assert {name for name, _ in lines} >= {"run_started", "printed", "waiting", "ready", "error", "bug"}

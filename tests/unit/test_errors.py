@@ -96,6 +96,8 @@ def test_every_error_has_its_exit_code() -> None:
         "Refused": "UNREACHABLE",
         "ServerUnavailable": "UNREACHABLE",
         "NoSandbox": "UNREACHABLE",
+        "NotUpToDate": "PENDING",
+        "RecordMoved": "INVALID",
         "CannotWrite": "UNREACHABLE",
         "MigrationFailed": "FAILED",
         "Bug": "FAILED",

@@ -289,4 +289,4 @@ def test_text_is_redacted_before_it_is_cut(before: int) -> None:
 
 
 def test_every_format_is_looked_at() -> None:
-    assert set(FORMATS) == {"json", "github", "junit", "markdown", "sarif"}
+    assert set(FORMATS) == {"json", "github", "html", "junit", "markdown", "sarif"}

@@ -17,9 +17,9 @@ from dataops.errors import (
     DataopsError,
     EditedAfterApply,
     ExitCode,
-    HistoryError,
     InterruptedStep,
     OutOfOrder,
+    RecordMoved,
     StalePlan,
     UsageError,
 )
@@ -36,7 +36,7 @@ from dataops.model import (
     Plan,
     State,
 )
-from dataops.planning import checks, planfile, planner, recovery
+from dataops.planning import checks, native, planfile, planner, recovery
 from dataops.planning.decisions import Decision, decide
 from dataops.planning.recovery import Recovery
 from dataops.planning.target import find_target
@@ -260,16 +260,27 @@ def test_check_refuses_unknown_migrations_beside_pending_ones_whatever_the_polic
 
 def test_check_refuses_a_journal_that_believes_more_than_the_record() -> None:
     """a* -- b, and the journal says b was applied"""
-    error = refused(HistoryError, lambda: checks.check(replace(state("a* -- b"), claims={"a": True, "b": True})))
+    error = refused(RecordMoved, lambda: checks.check(replace(state("a* -- b"), claims={"a": True, "b": True})))
     assert (error.migration, error.exit_code) == ("b", ExitCode.INVALID)
     assert "dataops resolve voucher/b --not-applied" in error.hint
 
 
 def test_check_refuses_a_journal_that_believes_less_than_the_record() -> None:
     """a* -- b*, and the journal says b was rolled back"""
-    error = refused(HistoryError, lambda: checks.check(replace(state("a* -- b*"), claims={"a": True, "b": False})))
+    error = refused(RecordMoved, lambda: checks.check(replace(state("a* -- b*"), claims={"a": True, "b": False})))
     assert error.migration == "b"
     assert "dataops resolve voucher/b --applied" in error.hint
+
+
+def test_what_alembic_has_moved_by_itself_begins_where_the_journal_begins() -> None:
+    """a* -- b* -- c -- d*, and the journal knows b, c as applied: a was there before us"""
+    before = replace(state("a* -- b* -- c -- d*"), claims={"b": True, "c": True}, last=None)
+    found = native.moved(before)
+    assert ([m.id for m in found.applied], [m.id for m in found.rolled_back]) == (["d"], ["c"])
+    assert str(found) == "alembic has applied d and rolled back c by itself"
+    crashed = replace(before, last=entry("d", JournalEvent.STARTED), claims={"b": True})
+    assert not native.moved(crashed)
+    assert not native.moved(replace(before, claims={}))
 
 
 def test_check_refuses_code_edited_after_apply_and_names_the_file() -> None:

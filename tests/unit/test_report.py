@@ -192,6 +192,7 @@ def test_the_status_of_a_service() -> None:
         "locked_by": None,
         "running": None,
         "record": None,
+        "moved": {"applied": [], "rolled_back": []},
         "warnings": [],
         "imports_changed": {},
         "problem": {"kind": "DatabaseAhead", "message": "no", "hint": "h", "service": "voucher", "migration": "b"},

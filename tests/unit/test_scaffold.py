@@ -31,7 +31,7 @@ def home(tmp_path: Path, kind: Kind, picture: str = "a -- b") -> Service:
 )
 def test_a_new_file_follows_the_newest_one(tmp_path: Path, kind: Kind, name: str, id_: str) -> None:
     """a -- b -- new"""
-    path = scaffold.new(home(tmp_path, kind), "Add last_used_by", NOW)
+    (path,) = scaffold.new(home(tmp_path, kind), "Add last_used_by", NOW).files
     assert path == tmp_path / name
     place = tmp_path if kind is MONGODB else tmp_path / "versions"
     for one in service("a -- b", kind=kind).migrations:
@@ -61,7 +61,7 @@ def test_the_first_file_has_no_parent(tmp_path: Path, kind: Kind) -> None:
     ],
 )
 def test_any_message_makes_a_file_that_python_can_read(tmp_path: Path, kind: Kind, message: str, title: str) -> None:
-    path = scaffold.new(home(tmp_path, kind, ""), message, NOW)
+    (path,) = scaffold.new(home(tmp_path, kind, ""), message, NOW).files
     (made,) = chain.load("voucher", kind, tmp_path)
     assert made.title == title
     assert len(path.name) < 90
@@ -77,7 +77,7 @@ def test_a_message_that_says_nothing_is_refused(tmp_path: Path, message: str) ->
 
 @pytest.mark.parametrize("kind", [POSTGRESQL, MONGODB])
 def test_a_file_that_is_there_is_never_written_over(tmp_path: Path, kind: Kind) -> None:
-    made = scaffold.new(home(tmp_path, kind), "one", NOW)
+    (made,) = scaffold.new(home(tmp_path, kind), "one", NOW).files
     before = made.read_bytes()
     with pytest.raises(UsageError, match="exists already"):
         scaffold.new(home(tmp_path, kind), "one", NOW)

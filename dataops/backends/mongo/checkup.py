@@ -46,7 +46,7 @@ def checks(db: Database[Document], server: Server) -> Iterator[Check]:
     if holder is None:
         yield Check("lock", "free")
     else:
-        yield Check("lock", f"held by {holder}", Level.NOTE, "docs/operations.md#a-held-lock")
+        yield Check("lock", f"held by {holder}", Level.NOTE, "dataops docs operations a-held-lock")
     yield _disk(db.command("dbStats"))
 
 

@@ -167,7 +167,7 @@ def _lock(connection: WatchedConnection) -> Check:
     holder = state.lock_holder(connection)
     if holder is None:
         return Check("lock", "free")
-    return Check("lock", f"held by {holder}", Level.NOTE, "docs/operations.md#a-held-lock")
+    return Check("lock", f"held by {holder}", Level.NOTE, "dataops docs operations a-held-lock")
 
 
 def _extensions(connection: WatchedConnection, service: Service) -> Iterator[Check]:

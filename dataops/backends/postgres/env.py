@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -24,17 +24,17 @@ from dataops.backends import HalfDone, StepFailed
 from dataops.backends.locking import begin_under_lock
 from dataops.backends.postgres import PostgresDatabase
 from dataops.backends.postgres.connection import as_dbapi
-from dataops.backends.postgres.environment import RECORD_NAME
+from dataops.backends.postgres.hiding import is_not_ours
 from dataops.backends.postgres.locked import PostgresLocked
 from dataops.backends.postgres.recording import Recorder
-from dataops.backends.postgres.tables import JOURNAL_NAME, OWN_SCHEMA, Table
+from dataops.backends.postgres.revising import Reviser
+from dataops.backends.postgres.tables import Table
 from dataops.durations import Stopwatch
 from dataops.errors import DataopsError
 from dataops.files import imports
 from dataops.model import HALF_DONE, Author, Direction, Entry, JournalEvent, Service, State, Step
 from dataops.planning import checks
 from dataops.redaction import traceback_of
-from dataops.stash.postgres import SCHEMA_PREFIX
 from dataops.text import on_one_line, visible
 
 
@@ -48,6 +48,10 @@ def run(service_name: str, **options: Any) -> None:
     environment: EnvironmentContext = vars(alembic.context)["_proxy"]
     if isinstance(environment, Recorder):
         context.configure(**options)
+        return
+    if isinstance(environment, Reviser):
+        context.configure(**options)
+        context.run_migrations()
         return
     if context.is_offline_mode():
         context.configure(
@@ -86,7 +90,7 @@ def _ask(database: PostgresDatabase, environment: EnvironmentContext, options: M
     database.read()  # raises our error, with a hint, when the server or the URL is not usable
     environment.context_opts["dont_mutate"] = True  # otherwise Alembic creates its table even for `history -i`
     record = database.our_tables().record
-    hidden = {"include_name": partial(_is_not_ours, record.name, options.get("include_name"))}
+    hidden = {"include_name": partial(is_not_ours, record.name, options.get("include_name"))}
     raw = database.server.connect_to_ask()
     raw.answer_within = None  # autogenerate's questions about a big database may take long
     with _sqlalchemy(raw) as connection:
@@ -96,17 +100,6 @@ def _ask(database: PostgresDatabase, environment: EnvironmentContext, options: M
 
 def _record_options(record: Table) -> dict[str, Any]:
     return {"version_table": record.name, "version_table_schema": record.schema or None}
-
-
-def _is_not_ours(
-    record: str, include_name: Callable[..., bool] | None, name: str | None, type_: Any, parents: Any
-) -> bool:
-    """Alembic's include_name: hides our journal, its schema and the stash, and then asks the project's own hook."""
-    if type_ == "schema" and name is not None and name.startswith((OWN_SCHEMA, SCHEMA_PREFIX)):
-        return False
-    if type_ == "table" and name in (JOURNAL_NAME, RECORD_NAME, record):
-        return False
-    return include_name is None or include_name(name, type_, parents)
 
 
 def _do(database: PostgresDatabase, environment: EnvironmentContext) -> None:

@@ -7,17 +7,13 @@ records what `configure()` is given: `recording` is that process. Nothing is con
 
 from __future__ import annotations
 
-import ast
-import json
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from dataops.errors import BrokenFile
+from dataops import alembicini
+from dataops.backends.postgres import envprocess
 from dataops.model import Service
 from dataops.redaction import redact
 
@@ -55,67 +51,16 @@ def options_of(service: Service) -> Options:
         lock = _locks.setdefault(key, threading.Lock())
     with lock:
         if key not in _known:
-            _known[key] = Options() if _is_ours(path) else _recorded(service, path)
+            _known[key] = Options() if alembicini.is_ours(path) else _recorded(service)
         return _known[key]
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether the file does nothing but call a function of ours with a name."""
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return False
-
-    def plain(node: ast.stmt) -> bool:
-        match node:
-            case ast.ImportFrom(module=str(module)):
-                return module == "__future__" or module.partition(".")[0] == "dataops"
-            case ast.Expr(value=ast.Constant()):
-                return True
-            case ast.Expr(value=ast.Call(func=ast.Name(), args=[ast.Constant()], keywords=[])):
-                return True
-        return False
-
-    return all(map(plain, tree.body))
-
-
-def _recorded(service: Service, path: Path) -> Options:
-    ini = service.alembic
-    request = {
-        "env": str(path),
-        "folder": str(service.folder),
-        "ini": str(ini.path) if ini else None,
-        "section": ini.section if ini else "alembic",
-        "sys_path": [str(one) for one in ini.sys_path] if ini else [],
-    }
-    code = (
-        "import sys; count = int(sys.argv[1]); sys.path[:] = sys.argv[2:2 + count]; del sys.argv[1:]; "
-        "from dataops.backends.postgres.recording import main; main()"
+def _recorded(service: Service) -> Options:
+    hint = (
+        "it has to run without a database, as for `alembic upgrade head --sql`; "
+        "more: dataops docs operations an-alembic-project"
     )
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(len(sys.path)), *sys.path],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
-        lines = done.stdout.splitlines()
-        answer: dict[str, Any] = json.loads(lines[-1]) if lines else {"error": f"it ended with code {done.returncode}"}
-    except subprocess.TimeoutExpired:
-        answer = {"error": f"it had not ended after {_SECONDS:g} s"}
-    except ValueError:
-        answer = {"error": f"it ended with code {done.returncode}"}
-    if "error" in answer:
-        where = f"{path}:{answer['line']}" if answer.get("line") else str(path)
-        raise BrokenFile(
-            f"{where}: {redact(answer['error'])}",
-            service=service.name,
-            hint=answer.get("hint")
-            or "it has to run without a database, as for `alembic upgrade head --sql`; "
-            "more: dataops docs operations an-alembic-project",
-        )
+    answer = envprocess.ask(service, "dataops.backends.postgres.recording", {}, seconds=_SECONDS, hint=hint).values
     return Options(
         version_table=answer["version_table"] or RECORD_NAME,
         version_table_schema=answer["version_table_schema"] or "",

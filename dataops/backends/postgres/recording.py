@@ -50,11 +50,16 @@ _OF_AUTOGENERATE = {
 
 def main() -> None:
     """Answer one request."""
+    answering(_answer)
+
+
+def answering(work: Callable[[dict[str, Any]], dict[str, Any]]) -> NoReturn:
+    """Read a request, write the answer that `work` gives or the error that it raises, and end the process."""
     request = json.loads(sys.stdin.read())
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the file prints is no answer
     try:
-        answer = _answer(request)
+        answer = work(request)
     except BaseException as error:  # noqa: BLE001  a file may raise anything
         answer = {"error": f"{type(error).__name__}: {message_of(error)}", "line": _line(error, request["env"])}
     out.write("\n" + json.dumps(answer) + "\n")
@@ -139,7 +144,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         AsyncEngine.connect = AsyncEngine.begin = _connection  # type: ignore[method-assign]
     wrap_connecting(lambda _: _refuse)
     sys.addaudithook(lambda event, _: _refuse() if event == "socket.connect" else None)
-    with _application(env, request["sys_path"]):
+    with application(env, request["sys_path"]):
         recorded: dict[str, Any] = {}
         problems: dict[str, Exception] = {}
         for mode in ("online", "offline"):
@@ -169,7 +174,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _application(env: Path, sys_path: list[str]) -> Iterator[None]:
+def application(env: Path, sys_path: list[str]) -> Iterator[None]:
     """The application of Flask around an env.py that asks for it, as `flask db` does."""
     if b"current_app" not in env.read_bytes() or importlib.util.find_spec("flask") is None:
         yield
@@ -229,4 +234,4 @@ def _line(error: BaseException, env: str) -> int:
     return lines[-1] if lines else 0
 
 
-__all__ = ["Recorder", "main"]
+__all__ = ["Recorder", "answering", "application", "main"]
