@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from dataops.durations import clock
+from dataops.durations import Stopwatch, clock
 from dataops.model import Details, Doing, Plan, Result, Step
 from dataops.redaction import describe
 from dataops.text import counted
@@ -133,6 +133,32 @@ class RunFinished(Event):
 
 
 Emit = Callable[[Event], None]
+
+
+class Pace:
+    """How far a step has come, and how fast its present phase goes: another total or unit is another phase."""
+
+    def __init__(self) -> None:
+        self.doing = self._first = Doing()
+        self._clock = Stopwatch()
+
+    def set(self, doing: Doing) -> None:
+        """How far it is now."""
+        if (doing.what, doing.unit, doing.total) != (self._first.what, self._first.unit, self._first.total):
+            self._first, self._clock = doing, Stopwatch()
+        self.doing = doing
+
+    @property
+    def rate(self) -> float | None:
+        """How many a second, since this phase began; None where that cannot be seen yet."""
+        seconds, done = self._clock.seconds, self.doing.done - self._first.done
+        return done / seconds if done > 0 and seconds >= 1 else None
+
+    @property
+    def left(self) -> float | None:
+        """How many seconds it will still take at this speed; None where the total or the speed is not known."""
+        rate, total = self.rate, self.doing.total
+        return max(0, total - self.doing.done) / rate if rate and total is not None else None
 
 
 def sentence(event: Event) -> str:

@@ -12,7 +12,7 @@ from typing import Self
 from dataops.backends import Watches, opened
 from dataops.durations import Stopwatch
 from dataops.errors import DataopsError
-from dataops.events import Emit, ServerBusy, StillRunning
+from dataops.events import Emit, Pace, ServerBusy, StillRunning
 from dataops.model import Doing, Service, Step
 
 _FIRST_REPORT = 5.0
@@ -29,43 +29,24 @@ class Running:
     step: Step
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     next_report: float = _FIRST_REPORT
-    doing: Doing = field(default_factory=Doing)
+    pace: Pace = field(default_factory=Pace)
     _reported: Doing = field(default_factory=Doing)
-    _since: Doing = field(default_factory=Doing)
-    _clock: Stopwatch = field(default_factory=Stopwatch)
 
     def progressed(self, done: int, total: int | None, unit: str) -> None:
         """The file says how far it is."""
         self._reported = Doing("", done, total, unit)
-        self._set(self._reported)
+        self.pace.set(self._reported)
 
     def busy(self, doing: Doing | None) -> None:
         """The server says what it is busy with; None where it does not, and then the file's own word counts again."""
-        self._set(doing or self._reported)
-
-    def _set(self, doing: Doing) -> None:
-        if (doing.what, doing.unit, doing.total) != (self._since.what, self._since.unit, self._since.total):
-            self._since, self._clock = doing, Stopwatch()  # another phase has a speed of its own
-        self.doing = doing
-
-    @property
-    def rate(self) -> float | None:
-        """How many a second, since this phase began; None where nothing is known."""
-        seconds, done = self._clock.seconds, self.doing.done - self._since.done
-        return done / seconds if done > 0 and seconds > 0 else None
-
-    @property
-    def left(self) -> float | None:
-        """How many seconds it will still take at this speed; None where the total or the speed is not known."""
-        rate, total = self.rate, self.doing.total
-        return max(0, total - self.doing.done) / rate if rate and total is not None else None
+        self.pace.set(doing or self._reported)
 
     def report(self, emit: Emit) -> None:
         """Emit that it is still running: after 5 s, and then always after as long again, at most 10 minutes."""
         seconds = self.stopwatch.seconds
         if seconds >= self.next_report:
             self.next_report = seconds + min(max(seconds, _FIRST_REPORT), _LONGEST_PAUSE)
-            emit(StillRunning(self.step.service, self.step, seconds, self.doing, self.rate, self.left))
+            emit(StillRunning(self.step.service, self.step, seconds, self.pace.doing, self.pace.rate, self.pace.left))
 
 
 class Watcher:
@@ -118,7 +99,7 @@ class Watcher:
             doing = None
         if not self._over.is_set() and self._running.get(name) is running:
             running.busy(doing)
-            self._emit(ServerBusy(name, running.step, running.doing))
+            self._emit(ServerBusy(name, running.step, running.pace.doing))
 
 
 __all__ = ["Running", "Watcher"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dataops import events
@@ -57,25 +57,11 @@ class PlainProgress:
 
 @dataclass(frozen=True)
 class _Row:
-    """A running step on a terminal. `since` and `phase` are when it and its present phase began."""
+    """A running step on a terminal. `since` is when it began."""
 
     text: str
-    since: Stopwatch
-    doing: Doing = field(default_factory=Doing)
-    first: Doing = field(default_factory=Doing)
-    phase: Stopwatch = field(default_factory=Stopwatch)
-
-    def now(self, doing: Doing) -> _Row:
-        same = (doing.what, doing.unit, doing.total) == (self.first.what, self.first.unit, self.first.total)
-        return replace(self, doing=doing) if same else replace(self, doing=doing, first=doing, phase=Stopwatch())
-
-    @property
-    def left(self) -> str:
-        """How long it still takes, where the total is known and the speed can be seen."""
-        done, seconds = self.doing.done - self.first.done, self.phase.seconds
-        if self.doing.total is None or done <= 0 or seconds < 1:
-            return ""
-        return f"{clock(max(0, self.doing.total - self.doing.done) * seconds / done)} left"
+    since: Stopwatch = field(default_factory=Stopwatch)
+    pace: events.Pace = field(default_factory=events.Pace)
 
 
 class LiveProgress:
@@ -108,11 +94,11 @@ class LiveProgress:
         elif self._live is None:
             return
         elif isinstance(event, events.StepStarted) and event.step:
-            self._rows[event.service] = _Row(on_one_line(f"{event.service} {event.step.migration.id}"), Stopwatch())
+            self._rows[event.service] = _Row(on_one_line(f"{event.service} {event.step.migration.id}"))
         elif isinstance(event, events.StepProgressed) and row:
-            self._rows[event.service] = row.now(Doing("", event.done, event.total, event.unit))
+            row.pace.set(Doing("", event.done, event.total, event.unit))
         elif isinstance(event, events.ServerBusy) and row:
-            self._rows[event.service] = row.now(event.doing)
+            row.pace.set(event.doing)
         elif isinstance(event, events.StepFinished | events.StepFailed):
             self._ended += isinstance(event, events.StepFinished)
             self._rows.pop(event.service, None)
@@ -143,7 +129,7 @@ class LiveProgress:
         view = Table.grid(padding=(0, 1))
         rows = list(self._rows.values())
         for row in rows:
-            seconds, doing = row.since.seconds, row.doing
+            seconds, doing, left = row.since.seconds, row.pace.doing, row.pace.left
             if seconds >= _WORTH_SECONDS or doing.done:
                 line = Table.grid(padding=(0, 1))
                 bar = (
@@ -151,7 +137,7 @@ class LiveProgress:
                     if doing.total
                     else []
                 )
-                words = [clock(seconds), row.left, on_one_line(str(doing))]
+                words = [clock(seconds), "" if left is None else f"{clock(left)} left", on_one_line(str(doing))]
                 told = ", ".join([row.text, *(word for word in words if word)])
                 line.add_row(*bar, Text(told))
                 view.add_row(line)

@@ -148,18 +148,13 @@ class MongoLocked:
         with self._explaining():
             self.check()
             try:
-                self._lease.write(JOURNAL, self._sealed(entry, self._last_hash(), self._lease.now()))
+                self._lease.write(JOURNAL, self._sealed(entry, *self._lease.newest_hash(JOURNAL)))
             except OperationFailure as error:
                 raise Unreachable(
                     f"the journal cannot be written: {error_text(error)}",
                     service=self._service.name,
                     hint=f"look at the collection {JOURNAL}; dataops history shows what it has",
                 ) from error
-
-    def _last_hash(self) -> str:
-        """The hash of the newest entry that has one. Nobody else writes entries while the lease is ours."""
-        found = self.database.asking()[JOURNAL].find_one({"hash": {"$gt": ""}}, {"hash": 1}, sort=[("seq", -1)])
-        return str(found["hash"]) if found else ""
 
     def _sealed(self, entry: Entry, previous: str, at: datetime) -> Document:
         """The document of an entry in the journal, bound to the one before."""
@@ -226,7 +221,7 @@ class MongoLocked:
                 str(document["name"]): document for document in db[self._service.record].find({"name": {"$in": ids}})
             }
             documents: list[lease.Write] = []
-            previous, now = self._last_hash(), self._lease.now()
+            previous, now = self._lease.newest_hash(JOURNAL)
             for one in adopted:
                 entry = self._sealed(one.entry, previous, now)
                 previous = str(entry["hash"])
