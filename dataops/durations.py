@@ -1,4 +1,4 @@
-"""Durations: parses them as people write them (500ms, 60s, 2m, 1h), and measures them."""
+"""Durations: parses them as people write them (500ms, 60s, 2m, 1h), writes them for people, and measures them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,18 @@ def parse_duration(text: object, where: str = "duration") -> float:
     if not match or isinstance(text, bool):
         raise ConfigError(f"{where}: {redact(repr(text))} is not a duration", hint="write 500ms, 60s, 2m or 1h")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def clock(seconds: float) -> str:
+    """How long something took, for a person: `0.4 s`, `40 s`, `3 min 5 s`, `2 h 10 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 class Stopwatch:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from dataops.model import Details, Plan, Result, Step
+from dataops.durations import Stopwatch, clock
+from dataops.model import Details, Doing, Plan, Result, Step
 from dataops.redaction import describe
 from dataops.text import counted
 
@@ -68,13 +69,25 @@ class StepProgressed(Event):
 
 @dataclass(frozen=True)
 class StillRunning(Event):
-    """Emitted once a minute while a step runs."""
+    """Emitted at growing intervals while a step runs: after 5 s, 10 s, 20 s, and at last every 10 minutes.
+
+    `rate` is how many units are done in a second, and `left` how many seconds it will still take; None where that is
+    not known.
+    """
 
     step: Step | None = None
     seconds: float = 0.0
-    done: int = 0
-    total: int | None = None
-    unit: str = ""
+    doing: Doing = field(default_factory=Doing)
+    rate: float | None = None
+    left: float | None = None
+
+
+@dataclass(frozen=True)
+class ServerBusy(Event):
+    """What the server of a running step was busy with when it was asked. Only for displays."""
+
+    step: Step | None = None
+    doing: Doing = field(default_factory=Doing)
 
 
 @dataclass(frozen=True)
@@ -122,6 +135,32 @@ class RunFinished(Event):
 Emit = Callable[[Event], None]
 
 
+class Pace:
+    """How far a step has come, and how fast its present phase goes: another total or unit is another phase."""
+
+    def __init__(self) -> None:
+        self.doing = self._first = Doing()
+        self._clock = Stopwatch()
+
+    def set(self, doing: Doing) -> None:
+        """How far it is now."""
+        if (doing.what, doing.unit, doing.total) != (self._first.what, self._first.unit, self._first.total):
+            self._first, self._clock = doing, Stopwatch()
+        self.doing = doing
+
+    @property
+    def rate(self) -> float | None:
+        """How many a second, since this phase began; None where that cannot be seen yet."""
+        seconds, done = self._clock.seconds, self.doing.done - self._first.done
+        return done / seconds if done > 0 and seconds >= 1 else None
+
+    @property
+    def left(self) -> float | None:
+        """How many seconds it will still take at this speed; None where the total or the speed is not known."""
+        rate, total = self.rate, self.doing.total
+        return max(0, total - self.doing.done) / rate if rate and total is not None else None
+
+
 def sentence(event: Event) -> str:
     """An event in words, for people and for logs. "" for progress, which is emitted many times a second."""
     make = _SENTENCES.get(type(event))
@@ -131,11 +170,6 @@ def sentence(event: Event) -> str:
 def name(event: Event) -> str:
     """The name of an event in logs and traces, for example `step_started`."""
     return re.sub(r"(?<!^)([A-Z])", r"_\1", type(event).__name__).lower()
-
-
-def amount(done: int, total: int | None, unit: str) -> str:
-    """`5 of 10 rows`, or `5 rows` when the total is not known, or "" when nothing is done yet."""
-    return f"{done:,} of {total:,} {unit}" if total is not None else (f"{done:,} {unit}" if done else "")
 
 
 def _what(event: Any) -> str:
@@ -150,6 +184,13 @@ def _end(result: Result | None) -> str:
     return f"run {result.run} {'stopped' if result.stopped else 'ended'}: {counts}"
 
 
+def _speed(event: StillRunning) -> tuple[str, ...]:
+    rate = (
+        "" if event.rate is None else f"{event.rate:,.0f} a second" if event.rate >= 1 else f"{event.rate:.2g} a second"
+    )
+    return str(event.doing), rate, "" if event.left is None else f"{clock(event.left)} left"
+
+
 _SENTENCES: dict[type[Event], Callable[[Any], str]] = {
     RunStarted: lambda e: f"run {e.run}: {counted(e.steps, 'step')}",
     ServerAwaited: lambda e: f"{e.service}: waiting for the server: {e.reason}",
@@ -157,7 +198,7 @@ _SENTENCES: dict[type[Event], Callable[[Any], str]] = {
     LockTaken: lambda e: f"{e.service}: has the lock",
     NothingLeft: lambda e: f"{e.service}: nothing left to do, another run did it",
     StepStarted: lambda e: f"{_what(e)} …",
-    StillRunning: lambda e: f"{_what(e)} still running, {e.seconds:.0f} s {amount(e.done, e.total, e.unit)}".rstrip(),
+    StillRunning: lambda e: ", ".join(filter(None, (f"{_what(e)} still running", clock(e.seconds), *_speed(e)))),
     StepRetried: lambda e: f"{_what(e)} rolled back, again in {e.seconds:.1f} s (attempt {e.attempt}): {e.reason}",
     StepFinished: lambda e: f"{_what(e)} done ({e.seconds:.2f} s)",
     StepFailed: lambda e: f"{_what(e)} FAILED ({e.seconds:.2f} s)",

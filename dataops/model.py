@@ -259,10 +259,41 @@ Imports = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
+class Doing:
+    """How far a step has come: `done` of `total` (None: unknown) `unit`s.
+
+    `what` is what the server says that it is busy with, such as `index on users: scanning table`; "" if the file says
+    how far it is.
+    """
+
+    what: str = ""
+    done: int = 0
+    total: int | None = None
+    unit: str = ""
+
+    def __str__(self) -> str:
+        if self.total is not None:
+            amount = f"{self.done:,} of {self.total:,} {self.unit}"
+        else:
+            amount = f"{self.done:,} {self.unit}" if self.done else ""
+        return ", ".join(part for part in (self.what, amount) if part)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """A statement that took long: its text without values, how often it did, and the seconds of all these times."""
+
+    text: str
+    seconds: float
+    count: int = 1
+
+
+@dataclass(frozen=True)
 class Entry:
     """One line of a journal. The database fills in `seq`, and `at` by its own clock.
 
-    `imports` is known for an apply that succeeded, and only in a journal that has room for it.
+    `imports` is known for an apply that succeeded, and `statements` are the slowest ones of a step that has ended;
+    both are only in a journal that has room for them.
     """
 
     run: str
@@ -280,6 +311,7 @@ class Entry:
     error: str = ""
     reason: str = ""
     imports: Imports = ()
+    statements: tuple[Spent, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -316,6 +348,7 @@ class Author:
         error: str = "",
         reason: str = "",
         imports: Imports = (),
+        statements: tuple[Spent, ...] = (),
     ) -> Entry:
         """A journal entry about this migration, by this author."""
         return Entry(
@@ -332,6 +365,7 @@ class Author:
             error=error,
             reason=reason,
             imports=imports,
+            statements=statements,
         )
 
 
@@ -525,12 +559,14 @@ class Sent:
     `writes` counts statements and commands that were sent and are not certainly reads, also those that failed or were
     rolled back. `changed` is how many rows or documents (`unit`) the server says they changed. `last` is the newest
     statement or command, without values: SQL with ? for its literals, or the name of a command and its collection.
+    `slowest` are those in which the step has spent most of its time.
     """
 
     writes: int = 0
     changed: int = 0
     unit: str = "rows"
     last: str = ""
+    slowest: tuple[Spent, ...] = ()
 
     def __str__(self) -> str:
         if not self.last:

@@ -1,4 +1,4 @@
-"""The statements that migrations send: a tally for the message of a failed step, and reports for traces and metrics.
+"""The statements that migrations send: a tally for messages and the journal, and reports for traces and metrics.
 
 A backend always keeps a `Tally`, which costs next to nothing. `report` hands each statement to whoever is `listening`.
 Usually nobody is, and then backends make no reports. A statement contains no data: SQL is without its literals, and of
@@ -13,10 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from dataops.model import Sent
+from dataops.model import Sent, Spent
 from dataops.redaction import redact
 
 _LONGEST = 1000
+_SLOW_SECONDS = 0.01
+_SLOWEST = 5
+_SLOWEST_LONGEST = 300
+_MOST_TEXTS = 100
 _VALUES = r"""
     (?P<name>"[^"]*")
   | (?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))
@@ -45,7 +49,7 @@ class Tally:
     """Counts what the running step sends. A migration may send from several threads."""
 
     def __init__(self, unit: str, told: Callable[[str], str]) -> None:
-        """`told` makes text without values and secrets of what was sent last. It is only called for a failed step."""
+        """`told` makes text without values and secrets of what was sent. It is only called for what is told."""
         self._unit = unit
         self._told = told
         self._mutex = threading.Lock()
@@ -69,13 +73,26 @@ class Tally:
         with self._mutex:
             self._changed += number
 
+    def spend(self, what: str, seconds: float) -> None:
+        """Note how long a statement or command took. What took less than 10 ms is forgotten at once."""
+        if seconds < _SLOW_SECONDS:
+            return
+        text = _shortened(self._told(what))
+        with self._mutex:
+            before = self._slow.pop(text, Spent(text, 0.0, 0))
+            self._slow[text] = Spent(text, before.seconds + seconds, before.count + 1)
+            if len(self._slow) > _MOST_TEXTS:  # a step may send very many that all differ
+                del self._slow[min(self._slow.values(), key=lambda spent: spent.seconds).text]
+
     def sent(self) -> Sent:
         """What was counted in the running step, or in the last one if that failed."""
-        return Sent(self._writes, self._changed, self._unit, self._told(self._last))
+        slowest = sorted(self._slow.values(), key=lambda spent: spent.seconds, reverse=True)[:_SLOWEST]
+        return Sent(self._writes, self._changed, self._unit, self._told(self._last), tuple(slowest))
 
     def _forget(self) -> None:
         self._writes = self._changed = 0
         self._last = ""
+        self._slow: dict[str, Spent] = {}
 
 
 OnStatement = Callable[[Statement], None]
@@ -113,6 +130,10 @@ def without_values(sql: str) -> str:
     """SQL without secrets on one line of at most 1,000 characters, with ? for each literal and each function body."""
     text = " ".join(re.sub(_VALUES, _instead, redact(sql)[: 4 * _LONGEST], flags=re.VERBOSE | re.DOTALL).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SLOWEST_LONGEST else text[: _SLOWEST_LONGEST - 1] + "…"
 
 
 def _instead(found: re.Match[str]) -> str:

@@ -21,7 +21,17 @@ from typing import Any
 
 from dataops import kinds
 from dataops.backends import Database, RolledBack, Waiting
-from dataops.backends.journal import ENDED_WELL, Journal, NativeRecord, from_fields, settled, state_of, to_fields
+from dataops.backends.journal import (
+    ENDED_WELL,
+    Journal,
+    NativeRecord,
+    from_fields,
+    link_of,
+    seal,
+    settled,
+    state_of,
+    to_fields,
+)
 from dataops.backends.loading import function_of, load_module
 from dataops.backends.locking import wait_for
 from dataops.backends.sandbox import Sandbox
@@ -31,6 +41,7 @@ from dataops.contents import Contents
 from dataops.errors import LockLost, Unreachable
 from dataops.kinds import PYMONGO_MIGRATE, Kind
 from dataops.model import Adopted, Author, Direction, Entry, Holder, Identity, Rendering, Sent, Service, State, Step
+from dataops.planning.evidence import Link
 from dataops.redaction import redact
 from dataops.stash.entry import StashEntry
 from dataops.statements import Tally
@@ -107,6 +118,7 @@ class Server:
 
     def append(self, entry: Entry) -> Entry:
         stored = {**to_fields(entry), "seq": len(self.journal) + 1, "at": datetime.now(UTC)}
+        stored |= seal(stored, next((one["hash"] for one in reversed(self.journal) if one["hash"]), ""))
         self.journal.append(stored)
         return from_fields(stored)
 
@@ -199,6 +211,9 @@ class MemoryDatabase:
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         newest_first = list(reversed(server_of(self.service.url).journal))
         return tuple(from_fields(stored) for stored in newest_first[:limit])
+
+    def links(self) -> tuple[Link, ...]:
+        return tuple(link_of(stored) for stored in server_of(self.service.url).journal)
 
     def checkup(self) -> Iterator[Check]:
         yield Check("connection", self.service.url)

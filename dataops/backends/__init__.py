@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from dataops.model import Adopted, Author, Entry, Holder, Migration, Rendering, Sent, Service, State, Step
+from dataops.model import Adopted, Author, Doing, Entry, Holder, Migration, Rendering, Sent, Service, State, Step
+from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
 from dataops.toolrecords import ToolRecord
 
@@ -87,6 +88,9 @@ class Database(Protocol):
 
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         """The newest `limit` entries of the journal (None: all), newest first; none if there is no journal."""
+
+    def links(self) -> tuple[Link, ...]:
+        """How all entries of the journal are bound to each other, oldest first; none if there is no journal."""
 
     def checkup(self) -> Iterator[Check]:
         """What is well, and what is not, with the server, the connection and the rights of this user, one by one."""
@@ -209,6 +213,14 @@ class Counts(Protocol):
 
 
 @runtime_checkable
+class Watches(Protocol):
+    """A `Database` whose server says how far it is with what it does for the holder of the lock."""
+
+    def doing(self) -> Doing | None:
+        """What the server does for that run, as far as it says so and this user may see it: the building of indexes."""
+
+
+@runtime_checkable
 class WritesSchema(Protocol):
     """A `Database` that can write what makes it again, as text (see `dataops.schema`)."""
 
@@ -263,6 +275,7 @@ __all__ = [
     "RolledBack",
     "StepFailed",
     "Waiting",
+    "Watches",
     "WritesSchema",
     "connect",
     "driver",

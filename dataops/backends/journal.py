@@ -1,20 +1,35 @@
 """The journal, for every kind of database: how entries are stored and read, and how a state is made from them.
 
 An entry is stored as a row or as a document with the fields of `to_fields`. The database adds two more fields: `seq`,
-which orders the entries, and `at`, the time by the server's clock.
+which orders the entries, and `at`, the time by the server's clock. Over all of them goes the hash of `seal`, which
+binds the entry to the one before. Whoever writes entries holds the lock, so there is one that was written last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from dataops import __version__
 from dataops.errors import DatabaseAhead
-from dataops.model import AppliedMigration, Direction, Entry, Holder, Identity, JournalEvent, Service, State
+from dataops.model import (
+    NOT_ONE_TRANSACTION,
+    AppliedMigration,
+    Direction,
+    Entry,
+    Holder,
+    Identity,
+    JournalEvent,
+    Service,
+    Spent,
+    State,
+)
 from dataops.othertools.examine import adopted_from
+from dataops.planning.evidence import Link
 from dataops.redaction import describe, redact
 from dataops.text import visible
 from dataops.toolrecords import ToolRecord
@@ -27,7 +42,7 @@ def to_fields(entry: Entry) -> dict[str, Any]:
     """The fields of an entry to store, without `seq` and `at`, which the database fills in.
 
     Texts are stored with escapes for what no database takes: NUL and lone surrogates. `imports` is a text as sha256sum
-    writes it, with a line for each file.
+    writes it, with a line for each file, and `statements` is JSON: a list of [text, seconds, count].
     """
     return {
         "run": entry.run,
@@ -43,9 +58,24 @@ def to_fields(entry: Entry) -> dict[str, Any]:
         "error": visible(entry.error),
         "reason": visible(entry.reason),
         "imports": "".join(f"{digest}  {visible(name)}\n" for name, digest in entry.imports),
+        "statements": _statements_text(entry.statements),
     }
 
 
+def _statements_text(statements: Sequence[Spent]) -> str:
+    """The statements as JSON, at most _STATEMENTS_ROOM bytes: the last ones are left out."""
+    rows = [[visible(one.text), round(one.seconds, 3), one.count] for one in statements]
+    while len((text := json.dumps(rows, ensure_ascii=False)).encode()) > _STATEMENTS_ROOM:
+        rows.pop()
+    return text if rows else ""
+
+
+def _statements_of(text: str) -> tuple[Spent, ...]:
+    rows = json.loads(text) if text else []
+    return tuple(Spent(visible(redact(str(row[0]))), float(row[1]), int(row[2])) for row in rows)
+
+
+_STATEMENTS_ROOM = 4000
 _FIELDS = frozenset(one.name for one in fields(Entry))
 
 
@@ -61,13 +91,49 @@ def from_fields(stored: Mapping[str, Any]) -> Entry:
         direction, event = Direction(stored["direction"]), JournalEvent(stored["event"])
         lines = str(stored.get("imports") or "").splitlines()  # a journal of an earlier version has none
         imports = tuple((name, digest) for digest, _, name in (line.partition("  ") for line in lines))
-        return Entry(**{**known, **redacted, "direction": direction, "event": event, "imports": imports})
-    except (KeyError, TypeError, ValueError) as error:
+        read = {"imports": imports, "statements": _statements_of(str(stored.get("statements") or ""))}
+        return Entry(**{**known, **redacted, **read, "direction": direction, "event": event})
+    except (IndexError, KeyError, TypeError, ValueError) as error:
         raise DatabaseAhead(
             f"entry {stored.get('seq')} of the journal was written by dataops {redact(str(stored.get('version')))}, "
             f"and this is {__version__}, which cannot read it: {describe(error)}",
             hint="use the newer version of dataops",
         ) from error
+
+
+def seal(stored: Mapping[str, Any], previous: str) -> dict[str, str]:
+    """The two fields that bind an entry to the one before, whose hash is `previous`; "" for the first with a hash.
+
+    `stored` are all other fields of the entry, also `seq` and `at`.
+    """
+    return {"previous": previous, "hash": _digest({**stored, "previous": previous})}
+
+
+def link_of(stored: Mapping[str, Any]) -> Link:
+    """What an entry that is stored says about its own hash. It raises nothing, whatever the fields hold."""
+    said = {key: str(stored.get(key) or "") for key in ("run", "migration", "event", "version", "previous", "hash")}
+    mark = said["event"] == JournalEvent.STARTED.value and stored.get("reason") == NOT_ONE_TRANSACTION
+    computed = _digest({key: value for key, value in stored.items() if key != "hash"})
+    seq = stored.get("seq")
+    for key in ("run", "migration", "event", "version"):
+        said[key] = visible(redact(said[key]))
+    return Link(seq=seq if isinstance(seq, int) else 0, mark=mark, computed=computed, **said)
+
+
+def _digest(stored: Mapping[str, Any]) -> str:
+    """SHA-256 of an entry as JSON with sorted keys. An empty field does not count: a later version may add fields."""
+    known = {key: _plain(value) for key, value in stored.items() if value is not None and value != ""}
+    text = json.dumps(known, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _plain(value: Any) -> str | int:
+    """A field as every driver gives it back: a time in UTC, and seconds without what a server may round away."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return int(value) if isinstance(value, int) else str(value)
 
 
 @dataclass(frozen=True)
@@ -178,4 +244,14 @@ def settled(look: Callable[[], State]) -> State:
     return state
 
 
-__all__ = ["ENDED_WELL", "Journal", "NativeRecord", "from_fields", "settled", "state_of", "to_fields"]
+__all__ = [
+    "ENDED_WELL",
+    "Journal",
+    "NativeRecord",
+    "from_fields",
+    "link_of",
+    "seal",
+    "settled",
+    "state_of",
+    "to_fields",
+]

@@ -11,8 +11,9 @@ from dataops.backends import opened
 from dataops.cli import completing
 from dataops.cli.options import tabled
 from dataops.cli.session import Session, command
-from dataops.durations import parse_duration
-from dataops.errors import ConfigError, ExitCode
+from dataops.cli.verifying import verify_journals
+from dataops.durations import clock, parse_duration
+from dataops.errors import ConfigError, ExitCode, UsageError
 from dataops.model import Entry, Service
 from dataops.planning import story
 from dataops.planning.story import Story
@@ -58,6 +59,14 @@ def _moment(context: click.Context, parameter: click.Parameter, value: str | Non
     type=click.Choice(["jsonl", "csv"]),
     help="Write the entries of the journals instead, for programs, oldest first; --limit does not count.",
 )
+@click.option("--verify", is_flag=True, help="Tell instead whether the journals are as they were written; else exit 8.")
+@click.option(
+    "--hash",
+    "hashes",
+    multiple=True,
+    metavar="HASH",
+    help="With --verify: an entry with this hash, which --verify has told before, has to be there still.",
+)
 @tabled
 def history_command(
     session: Session,
@@ -70,8 +79,10 @@ def history_command(
     failed: bool,
     limit: int,
     export: str | None,
+    verify: bool,
+    hashes: tuple[str, ...],
     form: str,
-) -> None:
+) -> ExitCode:
     """Show what runs did, over all services, newest first; with RUN, what that one did, step by step. Writes nothing.
 
     RUN is an id, its beginning, or the part behind its time, as the tables show it.
@@ -81,8 +92,13 @@ def history_command(
       dataops history --since 24h --failed
       dataops history 1f2e3d
       dataops history --service docs --export jsonl
+      dataops history --verify
     """
     form = session.form(form)
+    if hashes and not verify:
+        raise UsageError("--hash goes only with --verify", hint="dataops history --verify --hash HASH")
+    if verify:
+        return verify_journals(session, session.config().services, hashes)
     every = story.stories(journals_of(session.config().services))
     wanted = run or run_option
     found = [
@@ -99,7 +115,7 @@ def history_command(
     if export is not None:
         pairs = [pair for one in reversed(found) for pair in one.entries]
         session.console.answer(json.entry_lines(pairs) if export == "jsonl" else tables.entries_as_csv(pairs))
-        return
+        return ExitCode.OK
     shown = found if wanted is not None else found[:limit]
     if session.as_json:
         session.answer(json.history(shown), ExitCode.OK)
@@ -112,6 +128,7 @@ def history_command(
     if len(found) > len(shown):
         left = len(found) - len(shown)
         session.console.say(f"{counted(left, 'older run')} not shown: --limit {len(found)}")
+    return ExitCode.OK
 
 
 def journals_of(services: Sequence[Service]) -> dict[str, Sequence[Entry]]:
@@ -134,7 +151,7 @@ def _show_run(session: Session, run: Story, form: str) -> None:
     now = datetime.now(UTC)
     if form in ("table", "wide"):
         began = f"{run.began:%Y-%m-%d %H:%M:%S} UTC" if run.began else "at a time that nothing says"
-        took = "" if run.seconds is None else f", {tables.clock(run.seconds)}"
+        took = "" if run.seconds is None else f", {clock(run.seconds)}"
         version = run.entries[0][1].version
         session.console.data(
             [
@@ -144,3 +161,5 @@ def _show_run(session: Session, run: Story, form: str) -> None:
             ]
         )
     session.console.table(tables.steps(run, now), form)
+    if session.verbose and form in ("table", "wide"):
+        session.console.data(tables.statement_lines(run))

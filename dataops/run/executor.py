@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 
 from dataops import backends
 from dataops.backends import Database, HalfDone, Locked, Mirrors, RolledBack, connect
@@ -31,7 +30,6 @@ from dataops.events import (
     StepProgressed,
     StepRetried,
     StepStarted,
-    StillRunning,
 )
 from dataops.files import imports
 from dataops.model import (
@@ -57,9 +55,9 @@ from dataops.run import retry
 from dataops.run.reading import side_by_side
 from dataops.run.stop import StopSignal
 from dataops.run.under_lock import hold_lock
+from dataops.run.watching import Running, Watcher
 
 _WAKE_SECONDS = 0.5
-_STILL_RUNNING_SECONDS = 60.0
 
 
 def execute(
@@ -77,25 +75,6 @@ def execute(
     all of them.
     """
     return _Execution(plan, author, emit, stop, lock_timeout, jobs).run()
-
-
-@dataclass
-class _Running:
-    """A step that runs now, and how far it has come."""
-
-    step: Step
-    stopwatch: Stopwatch = field(default_factory=Stopwatch)
-    reported: float = 0.0
-    done: int = 0
-    total: int | None = None
-    unit: str = ""
-
-    def report(self, emit: Emit) -> None:
-        """Emit once a minute that it is still running."""
-        seconds = self.stopwatch.seconds
-        if seconds - self.reported >= _STILL_RUNNING_SECONDS:
-            self.reported = seconds
-            emit(StillRunning(self.step.service, self.step, seconds, self.done, self.total, self.unit))
 
 
 class _Execution:
@@ -122,7 +101,7 @@ class _Execution:
         self._scopes = {service.name: ExitStack() for service in self._services}
         self._done: list[Step] = []
         self._failures: list[Failure] = []
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
 
     def run(self) -> Result:
         stopwatch = Stopwatch()
@@ -183,7 +162,11 @@ class _Execution:
     def _run_services(self, locked: Mapping[str, Locked], left: Mapping[str, tuple[Step, ...]]) -> None:
         waiting = {name: self._after(name) & set(left) for name in left}
         finished: set[str] = set()
-        with ThreadPoolExecutor(max_workers=max(1, self._jobs or len(left))) as pool:
+        services = {service.name: service for service in self._services}
+        with (
+            Watcher(self._running, services, self._emit),
+            ThreadPoolExecutor(max_workers=max(1, self._jobs or len(left))) as pool,
+        ):
             running: dict[Future[None], str] = {}
             while waiting or running:
                 for name in [name for name, others in waiting.items() if others <= finished]:
@@ -242,17 +225,21 @@ class _Execution:
     def _run_step(self, locked: Locked, step: Step) -> None:
         locked.write(self._author.entry(step.migration, step.direction, JournalEvent.STARTED, reason=step.start_reason))
         self._emit(StepStarted(step.service, step))
-        running = self._running[step.service] = _Running(step)
+        running = self._running[step.service] = Running(step)
         imported = imports.recorded(locked.database.service, step)  # before the file can take as long as it takes
 
         def report(count: int, total: int | None, unit: str) -> None:
-            running.done, running.total, running.unit = count, total, unit
+            running.progressed(count, total, unit)
             self._emit(StepProgressed(step.service, step, count, total, unit))
 
         def end() -> Entry:
-            seconds = running.stopwatch.seconds
             return self._author.entry(
-                step.migration, step.direction, JournalEvent.SUCCEEDED, seconds=seconds, imports=imported
+                step.migration,
+                step.direction,
+                JournalEvent.SUCCEEDED,
+                seconds=running.stopwatch.seconds,
+                imports=imported,
+                statements=locked.sent().slowest,
             )
 
         try:
@@ -286,7 +273,13 @@ class _Execution:
     def _note_failure(self, locked: Locked, step: Step, stopwatch: Stopwatch, text: str, half: str) -> bool:
         """Write the failure into the journal. Returns False when that is not possible."""
         failed = self._author.entry(
-            step.migration, step.direction, JournalEvent.FAILED, seconds=stopwatch.seconds, error=text, reason=half
+            step.migration,
+            step.direction,
+            JournalEvent.FAILED,
+            seconds=stopwatch.seconds,
+            error=text,
+            reason=half,
+            statements=locked.sent().slowest,
         )
         try:
             locked.write(failed)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from dataops.backends import opened
+from dataops.backends import Watches, opened
 from dataops.errors import DataopsError, Unreachable
 from dataops.events import Emit, ServerAwaited
-from dataops.model import Service, State
+from dataops.model import Doing, Service, State
 from dataops.run.stop import StopSignal
 
 _READ_PAUSE = 0.5
@@ -57,6 +57,21 @@ def look(
             (stop or StopSignal()).pause(_READ_PAUSE)
 
     return side_by_side(one, services)
+
+
+def doings(states: Sequence[State | DataopsError]) -> list[Doing | None]:
+    """For each state whose lock is held: what the server does for the holder, as far as it says so to this user."""
+
+    def one(state: State | DataopsError) -> Doing | None:
+        if isinstance(state, DataopsError) or state.holder is None:
+            return None
+        try:
+            with opened(state.service) as database:
+                return database.doing() if isinstance(database, Watches) else None
+        except DataopsError:  # the state was read, and is worth more than how far a step is
+            return None
+
+    return side_by_side(one, states)
 
 
 def side_by_side(work: Callable[[T], R], items: Sequence[T], jobs: int | None = None) -> list[R]:

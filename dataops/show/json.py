@@ -14,9 +14,10 @@ from dataops.checkup import Check
 from dataops.errors import DataopsError
 from dataops.files import imports
 from dataops.inspection import Inspection, Place
-from dataops.model import Direction, Entry, Migration, Plan, Rendering, Result, State, Step
+from dataops.model import Direction, Doing, Entry, Migration, Plan, Rendering, Result, State, Step
 from dataops.othertools import drift, examine, watch
 from dataops.planning import native, planner, recovery
+from dataops.planning.evidence import Verdict
 from dataops.planning.native import Moved
 from dataops.planning.story import Story
 from dataops.redaction import message_of, redact
@@ -38,7 +39,8 @@ Json = dict[str, Any]
 def status(report: StatusReport) -> str:
     """Where every service stands."""
     return document(
-        {"services": [status_of(look.service.name, look.state, look.problem) for look in report.looks]}, report.code
+        {"services": [status_of(look.service.name, look.state, look.problem, look.doing) for look in report.looks]},
+        report.code,
     )
 
 
@@ -154,13 +156,13 @@ def result(done: Result, renderings: Mapping[str, Rendering]) -> Json:
     }
 
 
-def status_of(name: str, state: State | DataopsError, problem: DataopsError | None) -> Json:
-    """Where one service stands. `problem` is what would refuse an apply now."""
+def status_of(name: str, state: State | DataopsError, problem: DataopsError | None, doing: Doing | None = None) -> Json:
+    """Where one service stands. `problem` is what would refuse an apply now, `doing` what the server does for a run."""
     if isinstance(state, DataopsError):
         return {"service": name, "reachable": False, **error(state)}
     if state.service.observe:
         return _watched(state)
-    half = recovery.half_step(state)
+    half, running = recovery.half_step(state), recovery.running_step(state)
     moved = native.moved(state)
     return {
         **_database(state),
@@ -172,6 +174,7 @@ def status_of(name: str, state: State | DataopsError, problem: DataopsError | No
         "interrupted": {**entry_of(name, half.entry), "ended_by": half.ended_by} if half else None,
         "last": entry_of(name, state.last) if state.last else None,
         "locked_by": str(state.holder) if state.holder else None,
+        "running": {**entry_of(name, running), "doing": vars(doing) if doing else None} if running else None,
         "record": state.elsewhere or None,
         "moved": {
             "applied": [migration.id for migration in moved.applied],
@@ -306,6 +309,7 @@ def entry_of(service: str, entry: Entry) -> Json:
         "version": entry.version,
         "error": entry.error or None,
         "reason": entry.reason or None,
+        "statements": [vars(one) for one in entry.statements],
     }
 
 
@@ -370,6 +374,28 @@ def _place(place: Place) -> Json:
         "bytes": place.size,
         "indexes": place.indexes,
         "index_bytes": place.index_size,
+    }
+
+
+def verification(verdicts: Mapping[str, Verdict], gone: Sequence[str]) -> Json:
+    """Whether the journals are as they were written, for each service; `gone` are hashes that no entry has."""
+    return {
+        "services": [
+            {
+                "service": name,
+                "with_hash": verdict.chained,
+                "earlier": verdict.earlier,
+                "between": [
+                    {"seq": one.seq, "migration": one.migration, "version": one.version} for one in verdict.between
+                ],
+                "damages": [
+                    {"seq": one.seq or None, "migration": one.migration, "what": one.what} for one in verdict.damages
+                ],
+                "newest": {"seq": verdict.newest.seq, "hash": verdict.newest.hash} if verdict.newest else None,
+            }
+            for name, verdict in verdicts.items()
+        ],
+        "gone": list(gone),
     }
 
 

@@ -29,7 +29,7 @@ _LEVELS = {
     events.StopRequested: "warn",
 }
 _PINO = {"info": 30, "warn": 40, "error": 50}
-_NOT_LOGGED = {"service", "step", "result", "run", "plan", "message", "details"}
+_NOT_LOGGED = {"service", "step", "result", "run", "plan", "message", "details", "doing"}
 
 
 class JsonLog:
@@ -56,8 +56,8 @@ class JsonLog:
         self._who = {"pid": os.getpid(), "hostname": os.environ.get("HOSTNAME") or socket.gethostname()}
 
     def __call__(self, event: events.Event) -> None:
-        if isinstance(event, events.StepProgressed):
-            return  # many a second; StillRunning says the same once a minute
+        if isinstance(event, events.StepProgressed | events.ServerBusy):
+            return  # too many; StillRunning says the same now and then
         fields: dict[str, Any] = {key: value for key, value in vars(event).items() if key not in _NOT_LOGGED}
         step = getattr(event, "step", None)
         if step is not None:
@@ -68,8 +68,13 @@ class JsonLog:
             fields = {**fields, **counts, "seconds": round(result.seconds, 3), "stopped": result.stopped}
         if isinstance(event, events.StepFailed):
             fields |= details_of(event.details)
-        if isinstance(fields.get("seconds"), float):
-            fields["seconds"] = round(fields["seconds"], 3)
+        if isinstance(event, events.StillRunning):
+            fields |= {
+                key: value for key, value in vars(event.doing).items() if key in ("done", "total", "unit") or value
+            }
+        for name in ("seconds", "rate", "left"):
+            if isinstance(fields.get(name), float):
+                fields[name] = round(fields[name], 3)
         text = event.message if isinstance(event, events.Warned) else events.sentence(event)
         self.line(_LEVELS.get(type(event), "info"), events.name(event), event.service, text, fields)
 

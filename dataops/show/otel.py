@@ -114,7 +114,7 @@ class Telemetry:
             self._end(event)
         elif isinstance(event, events.RunFinished):
             self._finished(event, self._run)
-        elif not isinstance(event, events.StillRunning):
+        elif not isinstance(event, events.StillRunning | events.ServerBusy):
             attributes = {"dataops.message": visible(events.sentence(event))}
             span = self._migrations.get(event.service) or self._service(event.service) or self._run
             span.add_event(events.name(event), attributes)

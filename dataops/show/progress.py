@@ -1,24 +1,30 @@
-"""What a person sees while a run works: a line for each event, or, on a terminal, bars under the lines."""
+"""What a person sees while a run works: a line for each event, or, on a terminal, what runs now under the lines."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dataops import events
+from dataops.durations import Stopwatch, clock
+from dataops.model import Doing
 from dataops.text import on_one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress, TaskID
+    from rich.live import Live
+    from rich.table import Table
 
 Line = tuple[str, str]
 """A line of text and the style of the whole line, "" for none."""
 
 Say = Callable[[Sequence[Line]], None]
 
-_SILENT = (events.LockTaken, events.StepProgressed, events.RunFinished)
+_SILENT = (events.LockTaken, events.StepProgressed, events.ServerBusy, events.RunFinished)
+_WORTH_SECONDS = 2.0
+_BAR_WIDTH = 16
 _STYLES: dict[type[events.Event], str] = {
     events.RunStarted: "dim",
     events.ServerAwaited: "yellow",
@@ -33,7 +39,7 @@ _STYLES: dict[type[events.Event], str] = {
 
 
 def event_line(event: events.Event) -> Line | None:
-    """An event as a line; None for those that are only for machines or bars."""
+    """An event as a line; None for those that are only for machines or are drawn."""
     return None if isinstance(event, _SILENT) else (events.sentence(event), _STYLES.get(type(event), ""))
 
 
@@ -49,62 +55,95 @@ class PlainProgress:
             self._say([line])
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A running step on a terminal. `since` is when it began."""
+
+    text: str
+    since: Stopwatch = field(default_factory=Stopwatch)
+    pace: events.Pace = field(default_factory=events.Pace)
+
+
 class LiveProgress:
-    """A sink for events that draws a bar for each running step under the lines, for a terminal."""
+    """A sink for events that draws under the lines, on a terminal: a line for the run, and one for each longer step."""
 
     def __init__(self, say: Say, console: Console) -> None:
-        """`say` writes lines to the same terminal as `console`, which draws the bars."""
+        """`say` writes lines to the same terminal as `console`, which draws."""
         self._plain = PlainProgress(say)
         self._console = console
-        self._progress: Progress | None = None
-        self._tasks: dict[str, TaskID] = {}
+        self._live: Live | None = None
+        self._rows: dict[str, _Row] = {}
+        self._steps = self._ended = 0
+        self._began = Stopwatch()
         self._mutex = threading.RLock()
 
     def __call__(self, event: events.Event) -> None:
         with self._mutex:
             self._draw(event)
-            if not self._is_in_bar(event):
+            if not self._is_drawn(event):
                 self._plain(event)
 
-    def _is_in_bar(self, event: events.Event) -> bool:
-        started = isinstance(event, events.StepStarted) and event.service in self._tasks
+    def _is_drawn(self, event: events.Event) -> bool:
+        started = isinstance(event, events.StepStarted) and event.service in self._rows
         return started or isinstance(event, events.StillRunning)
 
     def _draw(self, event: events.Event) -> None:
+        row = self._rows.get(event.service)
         if isinstance(event, events.RunStarted):
-            self._progress = self._started()
-        elif self._progress is None:
+            self._begin(event.steps)
+        elif self._live is None:
             return
         elif isinstance(event, events.StepStarted) and event.step:
-            text = f"{event.service} {event.step.migration.id}"
-            self._tasks[event.service] = self._progress.add_task(on_one_line(text), total=None, amount="")
-        elif isinstance(event, events.StepProgressed) and event.service in self._tasks:
-            amount = on_one_line(events.amount(event.done, event.total, event.unit))
-            self._progress.update(self._tasks[event.service], completed=event.done, total=event.total, amount=amount)
-        elif isinstance(event, events.StepFinished | events.StepFailed) and event.service in self._tasks:
-            self._progress.remove_task(self._tasks.pop(event.service))
+            self._rows[event.service] = _Row(on_one_line(f"{event.service} {event.step.migration.id}"))
+        elif isinstance(event, events.StepProgressed) and row:
+            row.pace.set(Doing("", event.done, event.total, event.unit))
+        elif isinstance(event, events.ServerBusy) and row:
+            row.pace.set(event.doing)
+        elif isinstance(event, events.StepFinished | events.StepFailed):
+            self._ended += isinstance(event, events.StepFinished)
+            self._rows.pop(event.service, None)
         elif isinstance(event, events.RunFinished):
-            self._progress.stop()
-            self._progress = None
+            self._live.stop()
+            self._live = None
 
-    def _started(self) -> Progress:
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    def _begin(self, steps: int) -> None:
+        from rich.live import Live
 
-        progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[amount]}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+        self._steps, self._ended, self._began = steps, 0, Stopwatch()
+        self._live = Live(
             console=self._console,
+            get_renderable=self._view,
             transient=True,
+            refresh_per_second=4,
             redirect_stdout=False,  # what a migration prints is caught by terminal.Printed
             redirect_stderr=False,
         )
-        progress.start()
-        return progress
+        self._live.start()
+
+    def _view(self) -> Table:
+        """What is drawn now. Rich calls it in a thread of its own, which must not wait for an event to be told."""
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        view = Table.grid(padding=(0, 1))
+        rows = list(self._rows.values())
+        for row in rows:
+            seconds, doing, left = row.since.seconds, row.pace.doing, row.pace.left
+            if seconds >= _WORTH_SECONDS or doing.done:
+                line = Table.grid(padding=(0, 1))
+                bar = (
+                    [ProgressBar(total=doing.total, completed=min(doing.done, doing.total), width=_BAR_WIDTH)]
+                    if doing.total
+                    else []
+                )
+                words = [clock(seconds), "" if left is None else f"{clock(left)} left", on_one_line(str(doing))]
+                told = ", ".join([row.text, *(word for word in words if word)])
+                line.add_row(*bar, Text(told))
+                view.add_row(line)
+        running = f"{len(rows)} running, " if rows else ""
+        view.add_row(Text(f"{self._ended} of {self._steps}, {running}{clock(self._began.seconds)}", style="bold"))
+        return view
 
 
 __all__ = ["Line", "LiveProgress", "PlainProgress", "Say", "event_line"]

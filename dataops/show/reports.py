@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataops.errors import DataopsError, ExitCode
-from dataops.model import Plan, Rendering, Service, State, Step
+from dataops.model import Doing, Plan, Rendering, Service, State, Step
 from dataops.planning import planner
 
 if TYPE_CHECKING:
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 class Look:
     """What was found of one service: its state, or the error that kept us from reading it.
 
-    `problem` is what would refuse an apply now.
+    `problem` is what would refuse an apply now. `doing` is what the server does for the run that holds the lock.
     """
 
     service: Service
     state: State | DataopsError
     problem: DataopsError | None = None
+    doing: Doing | None = None
 
     @property
     def wrong(self) -> DataopsError | None:

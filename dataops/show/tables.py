@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dataops.checkup import Check, Level
+from dataops.durations import clock
 from dataops.errors import DataopsError, RecordMoved
 from dataops.files import imports
 from dataops.inspection import Inspection, Place
-from dataops.model import Direction, Entry, JournalEvent, State
+from dataops.model import Direction, Doing, Entry, JournalEvent, State
 from dataops.othertools import drift, watch
 from dataops.planning import native, recovery
 from dataops.planning.story import Story, short_ids
@@ -90,20 +91,19 @@ _STASH = (
 def status(looks: Sequence[Look], now: datetime) -> Table:
     """Where every service stands, one row each."""
     runs = short_ids(look.state.last.run for look in looks if isinstance(look.state, State) and look.state.last)
-    drawn = [_status_row(look.service.name, look.state, look.problem, runs, now) for look in looks]
+    drawn = [_status_row(look, runs, now) for look in looks]
     return Table(_STATUS, [row for row, _ in drawn], [style for _, style in drawn])
 
 
-def _status_row(
-    name: str, state: State | DataopsError, problem: DataopsError | None, runs: dict[str, str], now: datetime
-) -> tuple[list[str | Cell], str]:
+def _status_row(look: Look, runs: dict[str, str], now: datetime) -> tuple[list[str | Cell], str]:
+    name, state = look.service.name, look.state
     if isinstance(state, DataopsError):
         return [name, "?", "?", "?", "", "", "", f"✗ {state.message}"], "red"
     if state.service.observe:
         return _observed_row(name, state, now)
     revision = state.unknown[-1] if state.unknown else (state.applied[-1].id if state.applied else "none")
     last = state.last
-    words, style = condition(state, problem)
+    words, style = condition(state, look.problem, look.doing, now)
     return [
         name,
         revision,
@@ -140,12 +140,15 @@ def _age(at: datetime) -> str:
     return counted(days, "day") if days else "less than a day"
 
 
-def condition(state: State, problem: DataopsError | None) -> tuple[str, str]:
+def condition(state: State, problem: DataopsError | None, doing: Doing | None, now: datetime) -> tuple[str, str]:
     """What a person has to know of this database, with a mark where something is wrong, and its style."""
     words, mark, style = [], "", "green"
     if state.holder:
         running = recovery.running_step(state)
         words.append(f"running: {running.direction.value} {running.migration}" if running else "locked")
+        if running and running.at:
+            words[-1] += f" for {clock(max(0.0, (now - running.at).total_seconds()))}"
+        words[-1] += f" ({doing})" if running and doing else ""
         words[-1] += f" by {state.holder}"
         style = "bold yellow"
     if state.ahead:
@@ -245,16 +248,18 @@ def _step_row(service: str, began: Entry, ended: Entry, now: datetime) -> list[s
     return [ended.migration, service, moment(began.at, now), outcome, took, ended.error or ended.reason]
 
 
-def clock(seconds: float) -> str:
-    """How long something took, for a person: `0.4 s`, `40 s`, `3 min 5 s`, `2 h 10 min`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+def statement_lines(story: Story) -> list[tuple[str, str]]:
+    """The slowest statements of each step of a run, as lines of text with their style."""
+    lines: list[tuple[str, str]] = []
+    for service, entry in story.entries:
+        if entry.statements:
+            lines += [("", ""), (f"{service}/{entry.migration}, its slowest statements:", "bold")]
+            lines += [(f"  {one.seconds:9.2f} s  {_times(one.count)}{one.text}", "") for one in entry.statements]
+    return lines
+
+
+def _times(count: int) -> str:
+    return f"{count:,} times: " if count > 1 else ""
 
 
 _ENTRIES = ("service", "seq", "at", "run", "migration", "direction", "event", "seconds", "actor", "host", "version")

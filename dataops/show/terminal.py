@@ -12,10 +12,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from dataops import events
 from dataops.errors import DataopsError
@@ -89,6 +89,29 @@ class Console:
         else:
             self.data(grid.fitted(table, self._console(self.out).width))
 
+    @property
+    def draws(self) -> bool:
+        """Whether stdout is a terminal that can draw something again."""
+        return self._terminal(self.out)
+
+    @contextmanager
+    def redrawing(self) -> Iterator[Callable[[Table, str], None]]:
+        """While this scope lasts, draw a table and a line below it in the place of the last ones, on the terminal."""
+        from rich.live import Live
+        from rich.text import Text
+
+        console = self._console(self.out)
+
+        def draw(table: Table, below: str) -> None:
+            drawn = Text()
+            for text, style in [*grid.fitted(table, console.width), ("", ""), (below, "dim")]:
+                drawn.append(f"{on_one_line(text)}\n", style=style or None)
+            drawn.rstrip()
+            live.update(drawn, refresh=True)
+
+        with Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
+            yield draw
+
     def page(self, markdown: str, plain: str) -> None:
         """Write a page of the documentation to stdout: drawn on a terminal, elsewhere its plain text."""
         if self._terminal(self.out):
@@ -134,7 +157,7 @@ class Console:
 
     def _write(self, stream: IO[str], lines: Iterable[Line]) -> None:
         lines = [(on_one_line(text), style) for text, style in lines]
-        if self._terminal(stream):
+        if self._terminal(stream) or _colour_is_forced():
             console = self._console(stream)
             for text, style in lines:
                 console.print(text, style=style or None, markup=False, highlight=False, soft_wrap=True)
@@ -152,13 +175,20 @@ class Console:
         from rich.console import Console as RichConsole
 
         if id(stream) not in self._rich:
-            self._rich[id(stream)] = RichConsole(file=stream, emoji=False)  # honours NO_COLOR
+            # Rich honours NO_COLOR, also before FORCE_COLOR; it finds no colours where TERM is not set
+            colours: Any = "standard" if _colour_is_forced() and not self._terminal(stream) else "auto"
+            self._rich[id(stream)] = RichConsole(file=stream, emoji=False, color_system=colours)
         return self._rich[id(stream)]
 
     def _draw_page(self, markdown: str) -> None:
         from rich.markdown import Markdown
 
         self._console(self.out).print(Markdown(markdown, hyperlinks=False, code_theme="ansi_dark"))
+
+
+def _colour_is_forced() -> bool:
+    """Whether colours are wanted also where no terminal is: FORCE_COLOR with any value, unless NO_COLOR has one."""
+    return bool(os.environ.get("FORCE_COLOR")) and not os.environ.get("NO_COLOR")
 
 
 class Printed(io.TextIOBase):

@@ -22,7 +22,7 @@ COMMANDS: list[list[str]] = [["status"], ["plan"], ["history"], ["apply", "--yes
 
 
 @contextmanager
-def _role(url: str, name: str) -> Iterator[str]:
+def role(url: str, name: str) -> Iterator[str]:
     """The URL of a PostgreSQL user who may connect and nothing else, not even what everybody may."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret-of-nobody'")
@@ -37,7 +37,7 @@ def _role(url: str, name: str) -> Iterator[str]:
 def test_a_postgresql_user_without_rights_is_told_so(two: Project, pg_url: str, hidden: bool) -> None:
     """hidden: it may not even look into the schema, so that its search_path is empty."""
     assert two("apply", "--yes", "--to", "shop/001").code == 0
-    with _role(pg_url, f"nobody_{int(hidden)}") as url:
+    with role(pg_url, f"nobody_{int(hidden)}") as url:
         with psycopg.connect(pg_url, autocommit=True) as connection:
             connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
             if not hidden:

@@ -11,7 +11,7 @@ import pytest
 from dataops import events
 from dataops.errors import DatabaseAhead, DataopsError, LockNotObtained, MigrationFailed, Unreachable
 from dataops.kinds import MONGODB
-from dataops.model import Ahead, Direction, Failure, JournalEvent, Plan, Rendering, Result, State
+from dataops.model import Ahead, Direction, Doing, Failure, JournalEvent, Plan, Rendering, Result, State
 from dataops.planning import planner
 from dataops.planning.story import stories
 from dataops.redaction import redact
@@ -234,7 +234,7 @@ LAST = replace(entry("b", JournalEvent.SUCCEEDED), at=NOW)
             None,
             [
                 "a", "1", "1", "run-8", "bob@pod-2", "2026-11-24 09:30:00",
-                "running: apply b by bob@pod-2 (run run-9) since 2026-11-24 09:30:00 UTC, 1 pending",
+                "running: apply b for 0.0 s by bob@pod-2 (run run-9) since 2026-11-24 09:30:00 UTC, 1 pending",
             ],
             "bold yellow",
         ),
@@ -323,12 +323,23 @@ STEP = step(VOUCHER, "b")
         (events.NothingLeft("api"), "api: nothing left to do, another run did it"),
         (events.StepStarted("voucher", STEP), "voucher: apply b …"),
         (events.StepProgressed("voucher", STEP, 1, 2, "rows"), None),
+        (events.ServerBusy("voucher", STEP, Doing("index on t: scanning table", 1, 2, "blocks")), None),
         (
-            events.StillRunning("voucher", STEP, 61.2, 12_000, 40_000, "rows"),
-            "voucher: apply b still running, 61 s 12,000 of 40,000 rows",
+            events.StillRunning(
+                "voucher", STEP, 61.2, Doing("index on t: scanning table", 5, 10, "blocks"), 0.25, 20.0
+            ),
+            "voucher: apply b still running, 1 min 1 s, index on t: scanning table, 5 of 10 blocks, 0.25 a second, "
+            "20 s left",
         ),
-        (events.StillRunning("voucher", STEP, 61.2, 5, None, "rows"), "voucher: apply b still running, 61 s 5 rows"),
-        (events.StillRunning("voucher", STEP, 61.2), "voucher: apply b still running, 61 s"),
+        (
+            events.StillRunning("voucher", STEP, 61.2, Doing("", 12_000, 40_000, "rows")),
+            "voucher: apply b still running, 1 min 1 s, 12,000 of 40,000 rows",
+        ),
+        (
+            events.StillRunning("voucher", STEP, 61.2, Doing("", 5, None, "rows")),
+            "voucher: apply b still running, 1 min 1 s, 5 rows",
+        ),
+        (events.StillRunning("voucher", STEP, 61.2), "voucher: apply b still running, 1 min 1 s"),
         (
             events.StepRetried("voucher", STEP, 2, 1.55, "LockNotAvailable"),
             "voucher: apply b rolled back, again in 1.6 s (attempt 2): LockNotAvailable",
@@ -351,7 +362,7 @@ def test_an_event_is_a_line_or_none(event: events.Event, line: str | None) -> No
 
 
 def test_every_event_has_a_line_or_is_left_out_on_purpose() -> None:
-    silent = {events.LockTaken, events.StepProgressed, events.RunFinished}
+    silent = {events.LockTaken, events.StepProgressed, events.ServerBusy, events.RunFinished}
     without = set()
     for kind in events.Event.__subclasses__():
         event = kind()

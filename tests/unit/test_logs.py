@@ -12,7 +12,7 @@ import pytest
 
 from dataops import events
 from dataops.errors import LockNotObtained
-from dataops.model import Details, Failure, Result, Sent
+from dataops.model import Details, Doing, Failure, Result, Sent
 from dataops.planning import planner
 from dataops.redaction import redact
 from dataops.show.log import JsonLog, parent
@@ -84,12 +84,14 @@ A_STEP: dict[str, Any] = {"service": "voucher", "migration": "a", "direction": "
         ),
         (events.StepStarted("voucher", STEP), line("step_started", "voucher: apply a …", **A_STEP)),
         (
-            events.StillRunning("voucher", STEP, 61.23456, 5, 10, "rows"),
+            events.StillRunning("voucher", STEP, 61.23456, Doing("", 5, 10, "rows"), 2.0, 2.5),
             line(
                 "still_running",
-                "voucher: apply a still running, 61 s 5 of 10 rows",
+                "voucher: apply a still running, 1 min 1 s, 5 of 10 rows, 2 a second, 2.5 s left",
                 **A_STEP,
                 seconds=61.235,
+                rate=2.0,
+                left=2.5,
                 done=5,
                 total=10,
                 unit="rows",

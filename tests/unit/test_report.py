@@ -171,6 +171,7 @@ ENTRY = {
     "version": "0.1.0",
     "error": None,
     "reason": None,
+    "statements": [],
 }
 
 
@@ -189,6 +190,7 @@ def test_the_status_of_a_service() -> None:
         "interrupted": {**ENTRY, "ended_by": "resolve"},
         "last": ENTRY,
         "locked_by": None,
+        "running": None,
         "record": None,
         "moved": {"applied": [], "rolled_back": []},
         "warnings": [],
@@ -245,6 +247,7 @@ def test_history() -> None:
             "seconds": 1.5,
             "error": "ValueError: no",
             "reason": "why",
+            "statements": [],
         },
     ]
 

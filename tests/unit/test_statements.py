@@ -6,9 +6,10 @@ from contextlib import suppress
 
 import pytest
 
+from dataops.backends.journal import from_fields, to_fields
 from dataops.backends.mongo.listener import Listener
 from dataops.backends.postgres.runner import may_write
-from dataops.model import Sent
+from dataops.model import Direction, Entry, JournalEvent, Sent, Spent
 from dataops.statements import Statement, Tally, has_listeners, listening, report, without_values
 
 
@@ -110,3 +111,37 @@ def test_only_after_a_failure_the_count_stays() -> None:
         tally.send("delete", writes=True)
         raise ValueError
     assert str(tally.sent()) == "1 write sent, 0 rows changed; last sent: DELETE"
+
+
+def test_of_very_many_statements_only_the_slowest_are_remembered() -> None:
+    told: list[str] = []
+
+    def tell(text: str) -> str:
+        told.append(text)
+        return text
+
+    tally = Tally("rows", tell)
+    with tally.counting():
+        for number in range(100_000):
+            tally.spend(f"SELECT {number}", 0.001)
+        assert told == []  # what is fast costs nothing
+        for number in range(1_000):
+            tally.spend(f"SELECT {number}", 0.01 + number / 1000)
+        tally.spend("x" * 5000, 7.0)
+        tally.spend("SELECT 999", 5.0)
+        slowest = tally.sent().slowest
+        assert len(tally._slow) <= 100
+    assert [(one.text[:10], round(one.seconds, 3), one.count) for one in slowest] == [
+        ("x" * 10, 7.0, 1), ("SELECT 999", 6.009, 2), ("SELECT 998", 1.008, 1), ("SELECT 997", 1.007, 1),
+        ("SELECT 996", 1.006, 1),
+    ]  # fmt: skip
+    assert len(slowest[0].text) == 300
+    assert tally.sent().slowest == ()
+
+
+def test_what_the_journal_keeps_of_slow_statements_is_small_and_readable_again() -> None:
+    wide = tuple(Spent("\u20ac" * 300, 1.0 * number, number) for number in range(5, 0, -1))
+    entry = Entry("r", "001", Direction.APPLY, JournalEvent.SUCCEEDED, statements=wide)
+    stored = to_fields(entry)
+    assert len(stored["statements"].encode()) <= 4000
+    assert from_fields(stored).statements == wide[:4]

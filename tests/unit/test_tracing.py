@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from dataops import events
 from dataops.errors import LockNotObtained
 from dataops.kinds import MONGODB
-from dataops.model import Failure, Identity, Result
+from dataops.model import Doing, Failure, Identity, Result
 from dataops.planning import planner
 from dataops.redaction import redact
 from dataops.show import otel, prometheus
@@ -69,7 +69,7 @@ def whole_run(traced: otel.Telemetry) -> None:
         events.StepStarted("voucher", B),
         events.StepProgressed("voucher", B, 5, 10, "rows"),
         events.StepProgressed("voucher", B, 10, 10, "rows"),
-        events.StillRunning("voucher", B, 60.0, 10, 10, "rows"),
+        events.StillRunning("voucher", B, 60.0, Doing("", 10, 10, "rows")),
         events.StepFinished("voucher", B, 1.0),
         events.StepStarted("voucher", C),
         events.StepRetried("voucher", C, 1, 0.5, "LockNotAvailable: no"),

@@ -18,9 +18,10 @@ from pymongo.database import Database as MongoDB
 
 from dataops.backends import Database, Waiting
 from dataops.backends.journal import settled
-from dataops.backends.mongo import state
+from dataops.backends.mongo import lease, state
 from dataops.backends.mongo.connection import Document, Server, database_of, error_text
-from dataops.model import Author, Entry, Rendering, Service, State, Step
+from dataops.model import Author, Doing, Entry, Rendering, Service, State, Step
+from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ class MongoDatabase:
         with self.server.explaining():
             return state.history(self.asking(), limit)
 
+    def links(self) -> tuple[Link, ...]:
+        with self.server.explaining():
+            return state.links(self.asking())
+
     def checkup(self) -> Iterator[Check]:
         from dataops.backends.mongo import checkup
 
@@ -120,6 +125,13 @@ class MongoDatabase:
         assert isinstance(other, MongoDatabase)
         with self.server.explaining():
             catalogue.copy_shell(other.asking(), self.asking(), other.service.record, unique=strictly)
+
+    def doing(self) -> Doing | None:
+        from dataops.backends.mongo.operations import Operations
+
+        with self.server.explaining():
+            holder = lease.holder(self.asking())
+            return Operations(self.asking()).doing(holder.run) if holder else None
 
     def lock(
         self, author: Author, *, timeout: float, waiting: Waiting, stop: Callable[[], bool]

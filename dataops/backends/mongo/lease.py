@@ -160,6 +160,35 @@ class Lease:
         if self._why_lost:
             raise LockLost(f"the migration lock was lost: {self._why_lost}")
 
+    def newest_hash(self, journal: str) -> tuple[str, datetime]:
+        """The hash of the newest entry that has one, "" where none has, and the server's time. Raises LockLost.
+
+        While the lease is ours, nobody else writes entries.
+        """
+        newest: list[dict[str, Any]] = [
+            {"$match": {"hash": {"$gt": ""}}},
+            {"$sort": {"seq": -1}},
+            {"$limit": 1},
+            {"$project": {"hash": 1}},
+        ]
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"_id": _ID, "token": self._token}},
+            {"$lookup": {"from": journal, "pipeline": newest, "as": "newest"}},
+            {"$project": {"now": "$$NOW", "newest": 1}},
+        ]
+        for left in reversed(range(_TRIES)):
+            self.check()
+            try:
+                for found in self._db[LOCK].aggregate(pipeline):
+                    return next((str(one["hash"]) for one in found["newest"]), ""), found["now"]
+                break
+            except AutoReconnect:
+                if not left:
+                    raise
+                time.sleep(0.2)
+        self._lose("another run holds it")
+        raise LockLost(f"the migration lock was lost: {self._why_lost}")
+
     def write(self, collection: str, document: Mapping[str, Any], *, at: str | None = None) -> None:
         """Insert or merge one document by its _id, only while the lease is ours. Raises LockLost.
 

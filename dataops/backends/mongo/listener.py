@@ -40,7 +40,7 @@ class Listener(CommandListener):
         self._service = service
         self._tally = tally
         self._refuse = refuse
-        self._running: dict[int, tuple[str, int]] = {}
+        self._running: dict[int, tuple[str, int]] = {}  # by request: its collection, and when it began
 
     def started(self, event: CommandStartedEvent) -> None:
         name, command = event.command_name, event.command
@@ -52,8 +52,7 @@ class Listener(CommandListener):
             self._tally.send(name, writes=writes)
             return
         self._tally.send(f"{name} {collection}", writes=writes)
-        if has_listeners():
-            self._running[event.request_id] = (redact(collection), time.time_ns())
+        self._running[event.request_id] = (collection, time.time_ns())
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         changed = _changed(event.command_name, event.reply)
@@ -67,12 +66,13 @@ class Listener(CommandListener):
 
     def _ended(self, request: int, operation: str, micros: int, *, changed: int | None = None, error: str = "") -> None:
         collection, began = self._running.pop(request, ("", 0))
-        if collection:
+        self._tally.spend(f"{operation} {collection}".strip(), micros / 1e6)
+        if collection and has_listeners():
             report(
                 Statement(
                     service=self._service,
                     operation=operation,
-                    target=collection,
+                    target=redact(collection),
                     began=began,
                     seconds=micros / 1e6,
                     changed=changed,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from pymongo.database import Database as MongoDB
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from dataops.backends import HalfDone, Waiting
-from dataops.backends.journal import to_fields
+from dataops.backends.journal import seal, to_fields
 from dataops.backends.loading import function_of, load_module
 from dataops.backends.locking import wait_for
 from dataops.backends.mongo import lease, othertools
@@ -147,13 +148,18 @@ class MongoLocked:
         with self._explaining():
             self.check()
             try:
-                self._lease.write(JOURNAL, {"seq": self._lease.next_seq(), **to_fields(entry)}, at="at")
+                self._lease.write(JOURNAL, self._sealed(entry, *self._lease.newest_hash(JOURNAL)))
             except OperationFailure as error:
                 raise Unreachable(
                     f"the journal cannot be written: {error_text(error)}",
                     service=self._service.name,
                     hint=f"look at the collection {JOURNAL}; dataops history shows what it has",
                 ) from error
+
+    def _sealed(self, entry: Entry, previous: str, at: datetime) -> Document:
+        """The document of an entry in the journal, bound to the one before."""
+        stored = {"seq": self._lease.next_seq(), **to_fields(entry), "at": at}
+        return {**stored, **seal(stored, previous)}
 
     def run(self, step: Step, end: Callable[[], Entry]) -> Entry:
         migrate = function_of(load_module(self._service, step.migration), step)
@@ -214,7 +220,12 @@ class MongoLocked:
             before = {
                 str(document["name"]): document for document in db[self._service.record].find({"name": {"$in": ids}})
             }
-            documents = [document for one in adopted for document in self._documents(one, before)]
+            documents: list[lease.Write] = []
+            previous, now = self._lease.newest_hash(JOURNAL)
+            for one in adopted:
+                entry = self._sealed(one.entry, previous, now)
+                previous = str(entry["hash"])
+                documents += [self._adopted(one, before), (JOURNAL, {"_id": ObjectId(), **entry}, None)]
             if self._lease.write_together(documents):
                 return
             self._write_one_by_one(db, documents, list(before.values()))
@@ -286,8 +297,8 @@ class MongoLocked:
                 hint="look again: dataops adopt",
             )
 
-    def _documents(self, one: Adopted, before: dict[str, Document]) -> Iterator[lease.Write]:
-        """The document in the native record and the one in the journal, for one adopted migration.
+    def _adopted(self, one: Adopted, before: dict[str, Document]) -> lease.Write:
+        """The document in the native record for one adopted migration.
 
         `before` are the documents that the native record had, by migration.
         """
@@ -295,8 +306,7 @@ class MongoLocked:
         row: Document = {"_id": before.get(id_, {}).get("_id") or ObjectId(), "name": id_}
         if not applied or one.at is not None:
             row["applied"] = one.at if applied else None
-        yield self._service.record, row, "applied" if applied and one.at is None else None
-        yield JOURNAL, {"_id": ObjectId(), "seq": self._lease.next_seq(), **to_fields(one.entry)}, "at"
+        return self._service.record, row, "applied" if applied and one.at is None else None
 
     def _write_one_by_one(
         self, db: MongoDB[Document], documents: Sequence[lease.Write], before: Sequence[Document]

@@ -17,6 +17,7 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
+from dataops.model import Doing
 from dataops.redaction import redact
 
 _PREFIX = "dataops/"
@@ -65,6 +66,23 @@ class Operations:
         """Whether the server still has a connection of that run, so that its process may be alive."""
         return any(of == run for _, of in self._found({"idleConnections": True}))
 
+    def doing(self, run: str) -> Doing | None:
+        """How far the server is with an index that it builds for a run; None where it builds none, or does not say."""
+        sessions = [str(one["command"]["lsid"]) for one, of in self._found({}) if of == run and _builds_index(one)]
+        if not sessions:
+            return None
+        # A thread of the server's own builds it, in the session of the command that waits for it
+        every: Document = {"$currentOp": {"allUsers": True, "idleConnections": True}}
+        building: Document = {"$match": {"command.createIndexes": {"$exists": True}, "progress": {"$exists": True}}}
+        with suppress(OperationFailure):  # this user may not look at what the server does by itself
+            for found in self._db.client.admin.aggregate([every, building]):
+                if str(found["command"].get("lsid")) in sessions:
+                    phase = str(found.get("msg", "")).removeprefix("Index Build: ").partition(" Index Build")[0]
+                    what = f"index on {redact(str(found['command']['createIndexes']))}: {phase.partition(':')[0]}"
+                    done, total = int(found["progress"]["done"]), int(found["progress"]["total"])
+                    return Doing(what, done, total or None, "documents")
+        return None
+
     def end(
         self, mine: Callable[[str], bool], *, seconds: float, allowed: Callable[[], None] = lambda: None
     ) -> list[Operation]:
@@ -97,6 +115,11 @@ class Operations:
                 named = [(one, *str(one["appName"]).removeprefix(_PREFIX).partition(" ")[::2]) for one in found]
                 return [(one, run) for one, run, database in named if database == self._db.name]
         return []
+
+
+def _builds_index(found: Mapping[str, Any]) -> bool:
+    command = found.get("command") or {}
+    return "createIndexes" in command and "lsid" in command
 
 
 def _operation(found: Mapping[str, Any], run: str) -> Operation:

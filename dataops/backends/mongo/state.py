@@ -10,11 +10,12 @@ from typing import Any
 
 from pymongo.database import Database
 
-from dataops.backends.journal import ENDED_WELL, Journal, NativeRecord, from_fields, state_of
+from dataops.backends.journal import ENDED_WELL, Journal, NativeRecord, from_fields, link_of, state_of
 from dataops.backends.mongo import lease, othertools
 from dataops.backends.mongo.connection import Document, Server
 from dataops.errors import ConfigError
 from dataops.model import Entry, Holder, Identity, Service, State
+from dataops.planning.evidence import Link
 from dataops.redaction import redact
 
 JOURNAL = "dataops_journal"
@@ -55,6 +56,11 @@ def _names(db: Database[Document], record: str, collections: Sequence[Mapping[st
 def history(db: Database[Document], limit: int | None) -> tuple[Entry, ...]:
     """The journal, newest entry first."""
     return tuple(_entry(stored) for stored in db[JOURNAL].find().sort("seq", -1).limit(limit or 0))
+
+
+def links(db: Database[Document]) -> tuple[Link, ...]:
+    """How the entries of the journal are bound to each other, oldest first."""
+    return tuple(link_of(stored) for stored in db[JOURNAL].find({}, {"_id": 0}).sort("seq", 1))
 
 
 def _consistent(db: Database[Document], service: Service) -> tuple[Journal, NativeRecord, Holder | None]:
@@ -133,4 +139,4 @@ def _identity(
     return Identity(server=server, database=name, address=address, marks=frozenset(marks))
 
 
-__all__ = ["JOURNAL", "history", "read"]
+__all__ = ["JOURNAL", "history", "links", "read"]

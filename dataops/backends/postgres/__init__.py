@@ -21,7 +21,8 @@ from dataops.backends.journal import settled
 from dataops.backends.postgres import sql, state, tables
 from dataops.backends.postgres.connection import Server, error_text
 from dataops.backends.postgres.tables import OurTables
-from dataops.model import Author, Entry, Rendering, Service, State, Step
+from dataops.model import Author, Doing, Entry, Rendering, Service, State, Step
+from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ class PostgresDatabase:
         with self.server.asking() as connection:
             return state.history(connection, self.service, limit)
 
+    def links(self) -> tuple[Link, ...]:
+        with self.server.asking() as connection:
+            return state.links(connection, self.service)
+
     def checkup(self) -> Iterator[Check]:
         from dataops.backends.postgres import checkup
 
@@ -122,6 +127,10 @@ class PostgresDatabase:
         with driver(self.service) as connection:
             for name, last in counters.items():
                 connection.execute(sql.TURN_BACK, {"name": name, "last": last})
+
+    def doing(self) -> Doing | None:
+        with self.server.asking() as connection:
+            return state.doing(connection)
 
     def lock(
         self, author: Author, *, timeout: float, waiting: Waiting, stop: Callable[[], bool]

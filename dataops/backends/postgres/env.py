@@ -137,9 +137,15 @@ def _run(locked: PostgresLocked, service: Service, author: Author, revision: Any
     stopwatch = Stopwatch()
 
     def entry(event: JournalEvent, error: str = "", reason: str = "") -> Entry:
-        seconds, known = stopwatch.seconds, imported if event is JournalEvent.SUCCEEDED else ()
         return author.entry(
-            step.migration, step.direction, event, seconds=seconds, error=error, reason=reason, imports=known
+            step.migration,
+            step.direction,
+            event,
+            seconds=stopwatch.seconds,
+            error=error,
+            reason=reason,
+            imports=imported if event is JournalEvent.SUCCEEDED else (),
+            statements=locked.sent().slowest,
         )
 
     locked.write(author.entry(step.migration, step.direction, JournalEvent.STARTED, reason=step.start_reason))

@@ -18,7 +18,6 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
 from dataops.backends import Database, HalfDone, RolledBack, Waiting
-from dataops.backends.journal import to_fields
 from dataops.backends.locking import wait_for
 from dataops.backends.postgres import othertools, outside, sql, state, tables
 from dataops.backends.postgres.connection import Server, WatchedConnection, error_text
@@ -163,7 +162,7 @@ class PostgresLocked:
 
     def write(self, entry: Entry) -> None:
         try:
-            self.ours.execute(self.idle_connection(), sql.WRITE, to_fields(entry))
+            self.ours.append(self.idle_connection(), entry)
         except psycopg.Error as error:
             if self._connection.closed or self._connection.broken:
                 raise self._lost(error) from error
@@ -180,7 +179,7 @@ class PostgresLocked:
         if step.half == ENDS_HALF_DONE:
             self._take_back_record(connection, step)
         invalid = self._invalid_indexes(connection)
-        mark = replace(end(), event=JournalEvent.STARTED, seconds=None, reason=NOT_ONE_TRANSACTION)
+        mark = replace(end(), event=JournalEvent.STARTED, seconds=None, reason=NOT_ONE_TRANSACTION, statements=())
         self._transaction = transaction = StepTransaction(
             connection, self.ours, mark if step.migration.atomic else None
         )
@@ -234,7 +233,7 @@ class PostgresLocked:
         with connection.transaction():
             if migration is not None and differs:
                 runner.stamp(connection, self.ours, self._heads_after(self._service.position[migration.id] + applied))
-            self.ours.execute(connection, sql.WRITE, to_fields(entry))
+            self.ours.append(connection, entry)
 
     def adopt(self, record: ToolRecord | None, adopted: Sequence[Adopted]) -> None:
         from dataops.backends.postgres import runner
@@ -247,7 +246,7 @@ class PostgresLocked:
                 othertools.refuse_changed(connection, record, self._service)
             runner.stamp(connection, self.ours, heads)
             for one in adopted:
-                self.ours.execute(connection, sql.WRITE, to_fields(one.entry))
+                self.ours.append(connection, one.entry)
 
     def complete_mirror(self, missing: Sequence[Migration]) -> None:
         connection, tool = self.idle_connection(), self._service.mirror
@@ -262,7 +261,7 @@ class PostgresLocked:
         with connection.transaction():
             name = psycopg.sql.Identifier(SCHEMA_PREFIX + migration)
             connection.execute(psycopg.sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(name))
-            self.ours.execute(connection, sql.WRITE, to_fields(entry))
+            self.ours.append(connection, entry)
 
     def abort(self) -> None:
         self._connection.cancel_safe(timeout=2.0)
@@ -345,7 +344,7 @@ class PostgresLocked:
         self._refuse_invalid_index(step, invalid)
         entry = end()
         self._transaction.remove_mark()
-        self.ours.execute(self._connection, sql.WRITE, to_fields(entry))
+        self.ours.append(self._connection, entry)
         if self._service.mirror:
             othertools.mirror(
                 self._connection,

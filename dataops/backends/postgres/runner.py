@@ -158,6 +158,8 @@ class _Listener:
         self._report(context.statement or "", "", error=type(context.original_exception).__name__)
 
     def _report(self, statement: str, status: str, *, changed: int | None = None, error: str = "") -> None:
+        if self._entered:
+            self._tally.spend(statement, (time.time_ns() - self._began) / 1e9)
         if self._entered and has_listeners():
             report(
                 Statement(

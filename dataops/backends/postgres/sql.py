@@ -124,7 +124,7 @@ ENTRY = (
 
 LAST = f"SELECT {ENTRY} FROM {{journal}} ORDER BY seq DESC LIMIT 1"
 
-# A journal that an earlier version has made may have no column `imports`, and is read all the same.
+# A journal that an earlier version has made may not have the columns of COLUMNS, and is read all the same.
 ENDED_WELL = f"""
 SELECT DISTINCT ON (migration) {ENTRY}, pg_catalog.to_jsonb(entry) ->> 'imports' AS imports
   FROM {{journal}} AS entry
@@ -132,7 +132,12 @@ SELECT DISTINCT ON (migration) {ENTRY}, pg_catalog.to_jsonb(entry) ->> 'imports'
  ORDER BY migration, seq DESC
 """
 
-HISTORY = f"SELECT {ENTRY} FROM {{journal}} ORDER BY seq DESC LIMIT %s"
+STORED = "SELECT * FROM {journal} ORDER BY seq"
+
+HISTORY = f"""
+SELECT {ENTRY}, pg_catalog.to_jsonb(entry) ->> 'statements' AS statements
+  FROM {{journal}} AS entry ORDER BY seq DESC LIMIT %s
+"""
 
 HOLDER = """
 SELECT a.application_name, a.pid, host(a.client_addr) AS client, a.backend_start AS since
@@ -143,6 +148,17 @@ SELECT a.application_name, a.pid, host(a.client_addr) AS client, a.backend_start
    AND ((l.classid::bigint << 32) | l.objid::bigint) = %s
  LIMIT 1
 """
+
+DOING = """
+SELECT p.relid::regclass::text AS name, p.phase, p.lockers_total, p.lockers_done, p.blocks_total, p.blocks_done,
+       p.tuples_total, p.tuples_done
+  FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_progress_create_index p ON p.pid = l.pid
+ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+   AND ((l.classid::bigint << 32) | l.objid::bigint) = %s AND p.phase IS NOT NULL
+ LIMIT 1
+"""
+"""The index that the holder of our lock builds, as far as this user may see it."""
 
 _MINE = """
        locktype = 'advisory' AND granted AND pid = pg_backend_pid()
@@ -170,12 +186,21 @@ SELECT CASE objsubid WHEN 1 THEN
  WHERE {_MINE} AND NOT (objsubid = 1 AND ((classid::bigint << 32) | objid::bigint) = %s)
 """
 
-WRITE = """
-INSERT INTO {journal}
-       (run, migration, direction, event, seconds, actor, host, version, checksum, raw_checksum, error, reason{imports})
+WRITE = (
+    "INSERT INTO {journal} ("
+    + ENTRY.replace("seq, ", "").replace("at, ", "")
+    + """{fields})
 VALUES (%(run)s, %(migration)s, %(direction)s, %(event)s, %(seconds)s, %(actor)s, %(host)s, %(version)s,
         %(checksum)s, %(raw_checksum)s, %(error)s, %(reason)s{values})
 """
+)
+"""`fields` and `values` are those of COLUMNS that the journal has."""
+
+WRITTEN = """
+RETURNING *, (SELECT hash FROM {journal} WHERE hash <> '' ORDER BY seq DESC LIMIT 1) AS before
+"""
+
+SEAL = "UPDATE {journal} SET previous = %(previous)s, hash = %(hash)s WHERE seq = %(seq)s"
 
 DELETE_MARK = """
 DELETE FROM {journal}
@@ -222,7 +247,22 @@ JOURNAL_COMMENT = (
     "What dataops runs did here, append-only. Whether a migration is applied is said by the record, not by this."
 )
 
-ADD_IMPORTS = "ALTER TABLE {journal} ADD COLUMN IF NOT EXISTS imports text NOT NULL DEFAULT ''"
+COLUMNS = {
+    "imports": "The project's own files that the migration imports, each after the SHA-256 of its code",
+    "statements": "The slowest statements of the step, without values, as JSON",
+    "previous": "The hash of the entry before; empty for the first entry with a hash",
+    "hash": "SHA-256 of all other fields of this entry; dataops history --verify",
+}
+"""What a journal of an earlier version may lack, and is read and written without; each with its comment."""
+
+ADD_COLUMN = """
+ALTER TABLE {{journal}} ADD COLUMN IF NOT EXISTS {column} text NOT NULL DEFAULT '';
+COMMENT ON COLUMN {{journal}}.{column} IS '{comment}';
+"""
+
+WIDEN = {
+    column: ADD_COLUMN.format(column=column, comment=comment.replace("'", "''")) for column, comment in COLUMNS.items()
+}
 
 CREATE_JOURNAL = """
 CREATE TABLE {journal} (
@@ -240,8 +280,7 @@ CREATE TABLE {journal} (
     checksum     text NOT NULL,
     raw_checksum text NOT NULL,
     error        text NOT NULL DEFAULT '',
-    reason       text NOT NULL DEFAULT '',
-    imports      text NOT NULL DEFAULT ''
+    reason       text NOT NULL DEFAULT ''
 );
 COMMENT ON COLUMN {journal}.seq IS 'Order of writing in this database';
 COMMENT ON COLUMN {journal}.run IS 'One invocation; the same id in every database it touched and in its logs';
@@ -260,6 +299,4 @@ COMMENT ON COLUMN {journal}.checksum IS 'SHA-256 of the migration''s code, witho
 COMMENT ON COLUMN {journal}.raw_checksum IS 'SHA-256 of the migration file''s bytes';
 COMMENT ON COLUMN {journal}.error IS 'What the server said when the step failed';
 COMMENT ON COLUMN {journal}.reason IS 'Why a person resolved or adopted';
-COMMENT ON COLUMN {journal}.imports IS
-    'The project''s own files that the migration imports, each after the SHA-256 of its code';
 """

@@ -9,13 +9,14 @@ from functools import partial
 import psycopg
 from psycopg.rows import DictRow
 
-from dataops.backends.journal import Journal, NativeRecord, from_fields, state_of
+from dataops.backends.journal import Journal, NativeRecord, from_fields, link_of, state_of
 from dataops.backends.postgres import othertools, sql, tables
 from dataops.backends.postgres.connection import Server, WatchedConnection
 from dataops.backends.postgres.environment import RECORD_NAME, options_of
 from dataops.backends.postgres.tables import OurTables, Table
 from dataops.errors import HistoryError
-from dataops.model import Direction, Entry, Holder, Identity, Service, State
+from dataops.model import Direction, Doing, Entry, Holder, Identity, Service, State
+from dataops.planning.evidence import Link
 from dataops.redaction import redact
 from dataops.stash.entry import StashEntry
 from dataops.stash.postgres import SCHEMA_PREFIX
@@ -79,6 +80,17 @@ def history(connection: WatchedConnection, service: Service, limit: int | None) 
     return entries
 
 
+def links(connection: WatchedConnection, service: Service) -> tuple[Link, ...]:
+    """How the entries of the journal are bound to each other, oldest first."""
+    ours = tables.find(connection, service)
+    if ours.journal is None:
+        return ()
+    found = tuple(link_of(row) for row in ours.execute(connection, sql.STORED))
+    if not found:
+        tables.refuse_hidden_rows(connection, ours.journal, service)
+    return found
+
+
 def big_tables(connection: Connection) -> dict[str, str]:
     """The tables that are large enough to matter, by name, with a note for the reader of a plan."""
     rows = connection.execute(sql.SIZES)
@@ -112,6 +124,18 @@ def lock_holder(connection: Connection) -> Holder | None:
     who = redact(who)
     where = f"process {row['pid']}" + (f" from {row['client']}" if row["client"] else "")
     return Holder(run=run or "unknown", who=f"{who}, {where}" if who else where, since=row["since"])
+
+
+def doing(connection: Connection) -> Doing | None:
+    """How far the server is with the index that the holder of our lock builds."""
+    row = connection.execute(sql.DOING, [sql.LOCK_KEY]).fetchone()
+    if row is None:
+        return None
+    what = f"index on {redact(row['name'])}: {row['phase']}"
+    for counted, unit in (("lockers", "transactions"), ("tuples", "rows"), ("blocks", "blocks")):
+        if row[f"{counted}_total"] and (counted == "lockers") == row["phase"].startswith("waiting for"):
+            return Doing(what, row[f"{counted}_done"], row[f"{counted}_total"], unit)
+    return Doing(what)
 
 
 def _journal(connection: WatchedConnection, ours: OurTables, service: Service) -> Journal:
@@ -168,4 +192,4 @@ def _put_aside_at(comment: str | None) -> datetime | None:
     return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
 
 
-__all__ = ["big_tables", "history", "lock_holder", "read", "stash_entries"]
+__all__ = ["big_tables", "doing", "history", "links", "lock_holder", "read", "stash_entries"]

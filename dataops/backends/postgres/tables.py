@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
-from psycopg.rows import DictRow
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, dict_row
 
+from dataops.backends.journal import seal, to_fields
 from dataops.backends.postgres import sql
 from dataops.backends.postgres.connection import SearchPath, WatchedConnection
 from dataops.backends.postgres.environment import options_of
 from dataops.errors import BrokenFile, HistoryError, PermissionDenied
-from dataops.model import Service
+from dataops.model import Entry, Service
 from dataops.redaction import message_of, redact
 
 JOURNAL_NAME = "dataops_journal"
@@ -28,10 +30,10 @@ OWN_SCHEMA = "dataops_history"
 """Not `dataops`: a role may be called so, and then the schema of that name is the first of its search_path ($user)."""
 
 _JOURNAL_COLUMNS = frozenset(re.findall(r"\w+", sql.ENTRY))
-OUR_COLUMNS = _JOURNAL_COLUMNS | {"version_num", "imports"}
+OUR_COLUMNS = _JOURNAL_COLUMNS | {"version_num", *sql.COLUMNS}
 _REMEMBERED = re.compile(r'Its record: "((?:[^"]|"")+)"\."((?:[^"]|"")+)"')
 _MOVE_SECONDS = 2
-_NO_IMPORTS = {"imports": "", "values": ""}
+_SEAL = ("previous", "hash")
 
 
 @dataclass(frozen=True, order=True)
@@ -55,21 +57,38 @@ class OurTables:
     """The names of our tables in one database. Either table may not exist yet.
 
     `journal` is None when there is no journal yet, and the schema of `record` is "" when no schema of the search_path
-    exists. `keeps_imports`: the journal has the column `imports`, which one of an earlier version does not have.
+    exists. `columns` are those of sql.COLUMNS that the journal has: one of an earlier version lacks some.
     """
 
     record: Table
     journal: Table | None
     path: SearchPath = field(default_factory=SearchPath)
-    keeps_imports: bool = False
+    columns: tuple[str, ...] = ()
 
     def execute(self, cursor: Any, template: str, parameters: Any = ()) -> Any:
         """Execute a statement of `sql` that has {journal} or {record} in it, on a connection or a cursor of psycopg."""
         journal = self.journal.sql if self.journal is not None else ""
         # psycopg reads a % as the beginning of a parameter, also in a name.
         names = {"record": self.record.sql.replace("%", "%%"), "journal": journal.replace("%", "%%")}
-        names |= {"imports": ", imports", "values": ", %(imports)s"} if self.keeps_imports else _NO_IMPORTS
+        kept = [column for column in self.columns if column not in _SEAL]
+        names |= {"fields": "".join(f", {name}" for name in kept), "values": "".join(f", %({name})s" for name in kept)}
         return cursor.execute(template.format(**names).encode(), parameters)
+
+    def append(self, connection: psycopg.Connection[Any], entry: Entry) -> None:
+        """Append an entry to the journal, with its hash where the journal has room for one. Under the lock only.
+
+        Both are committed together: in the transaction that is open, or in one of their own.
+        """
+        with connection.cursor(row_factory=dict_row) as cursor:
+            if not set(_SEAL) <= set(self.columns):
+                self.execute(cursor, sql.WRITE, to_fields(entry))
+                return
+            idle = connection.info.transaction_status == TransactionStatus.IDLE
+            with connection.transaction() if idle else nullcontext():
+                row = self.execute(cursor, sql.WRITE + sql.WRITTEN, to_fields(entry)).fetchone()
+                before = row.pop("before") or ""
+                stored = {key: value for key, value in row.items() if key not in _SEAL}
+                self.execute(cursor, sql.SEAL, {**seal(stored, before), "seq": row["seq"]})
 
 
 @dataclass(frozen=True)
@@ -80,7 +99,7 @@ class _Found:
     usable: bool
     readable: bool
     remembered: Table | None = None
-    keeps_imports: bool = False
+    columns: tuple[str, ...] = ()
 
 
 def find(connection: WatchedConnection, service: Service) -> OurTables:
@@ -113,7 +132,7 @@ def find(connection: WatchedConnection, service: Service) -> OurTables:
         _refuse_hidden(service, [journal, *([records[record]] if record in records else [])])
     if journal is None:
         return replace(ours, record=record)
-    return replace(ours, record=record, journal=journal.table, keeps_imports=journal.keeps_imports)
+    return replace(ours, record=record, journal=journal.table, columns=journal.columns)
 
 
 def _records(rows: Sequence[DictRow], name: str) -> Iterator[_Found]:
@@ -131,8 +150,9 @@ def _journals(rows: Sequence[DictRow], records: dict[Table, _Found], name: str) 
             remembered = beside if beside in records else None
             if said is not None:
                 remembered = Table(*(name.replace('""', '"') for name in said.groups()))
-            table, keeps_imports = Table(row["schema"], row["name"]), "imports" in row["columns"]
-            yield _Found(table, row["usable"], row["readable"], remembered, keeps_imports)
+            columns = tuple(column for column in sql.COLUMNS if column in row["columns"])
+            table = Table(row["schema"], row["name"])
+            yield _Found(table, row["usable"], row["readable"], remembered, columns)
 
 
 def _refuse_hidden(service: Service, found: Sequence[_Found]) -> None:
@@ -277,23 +297,25 @@ def _create(connection: psycopg.Connection[DictRow], found: OurTables) -> OurTab
     schema = found.record.schema
     if row is not None:  # by a table of the application that only has the same name
         schema = _own_schema(connection, found)
-    made = replace(found, journal=Table(schema, JOURNAL_NAME), keeps_imports=True)
+    made = replace(found, journal=Table(schema, JOURNAL_NAME))
     made.execute(connection, sql.CREATE_JOURNAL)
     _remember(connection, made)
     return made
 
 
 def _widen_if_owner(connection: psycopg.Connection[DictRow], ours: OurTables) -> OurTables:
-    """Give a journal of an earlier version the column `imports`, where this user may. A later run does it otherwise."""
-    if ours.keeps_imports:
+    """Give a journal the columns of sql.COLUMNS that it lacks, where this user may; where not, a later run does it."""
+    missing = [column for column in sql.COLUMNS if column not in ours.columns]
+    if not missing:
         return ours
     try:
         with connection.transaction():
             connection.execute(f"SET LOCAL lock_timeout = '{_MOVE_SECONDS}s'".encode())
-            ours.execute(connection, sql.ADD_IMPORTS)
+            for column in missing:
+                ours.execute(connection, sql.WIDEN[column])
     except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
         return ours
-    return replace(ours, keeps_imports=True)
+    return replace(ours, columns=tuple(sql.COLUMNS))
 
 
 def _move(connection: psycopg.Connection[DictRow], found: OurTables) -> OurTables:

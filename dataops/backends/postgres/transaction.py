@@ -104,7 +104,7 @@ class StepTransaction:
 
     def _write_mark(self, connection: WatchedConnection) -> None:
         if self._mark is not None:
-            self._ours.execute(connection, sql.WRITE, to_fields(self._mark))
+            self._ours.append(connection, self._mark)
 
     def _ask(self, question: str, *values: str) -> str:
         with self._connection.cursor() as cursor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib import resources
 
 from dataops import __version__
+from dataops.durations import clock
 from dataops.errors import DataopsError
 from dataops.model import Direction, Plan, Rendering, State, Step
 from dataops.othertools import watch
@@ -96,7 +97,7 @@ def _service(look: Look) -> tuple[str, list[Content]]:
         kind = "bad" if wrong else ("look" if watched.waiting else "good")
         return kind, [name, f"{where}, by {look.service.observe}", el("code", newest), count, "", _mark(kind, words)]
     revision = state.unknown[-1] if state.unknown else (state.applied[-1].id if state.applied else "none")
-    words, _ = tables.condition(state, look.problem)
+    words, _ = tables.condition(state, look.problem, look.doing, datetime.now(UTC))
     kind = "bad" if wrong else ("good" if words.startswith("up to date") else "look")
     counts: list[Content] = [str(len(state.applied)), str(len(state.pending))]
     hint = wrong.hint if wrong else ""
@@ -155,7 +156,7 @@ def _runs(stories: Sequence[Story], older: int) -> Element:
                     f"{story.began:%Y-%m-%d %H:%M:%S}" if story.began else "",
                     story.who,
                     story.what,
-                    "" if story.seconds is None else tables.clock(story.seconds),
+                    "" if story.seconds is None else clock(story.seconds),
                     el("span", mark + story.outcome, class_=kind),
                 ],
             )
