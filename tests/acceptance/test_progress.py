@@ -93,7 +93,6 @@ def test_a_loop_with_a_total_says_how_much_time_is_left_and_a_pipe_gets_lines_at
         two.go("at0")
         two.reached("at1")
         terminal.read_until(" s, 1 of 4 rows")
-        terminal.read_until("0 of 1, 1 running, 1.")  # a second: the speed can be seen
         two.go("at1")
         terminal.read_until("2 of 4 rows")
         terminal.read_until(" left")
@@ -113,9 +112,7 @@ def test_a_loop_with_a_total_says_how_much_time_is_left_and_a_pipe_gets_lines_at
         two.go("long")
         lines += list(process.stderr)
         assert process.wait(20) == 0
-    assert lines.index("shop: apply 004 …\n") < next(
-        at for at, line in enumerate(lines) if "still running, 10 s" in line
-    )
+    assert lines.index("shop: apply 004 …\n") < next(at for at, line in enumerate(lines) if "still running, " in line)
 
 
 def test_watching_needs_a_terminal_and_no_other_output(two: Project) -> None:
