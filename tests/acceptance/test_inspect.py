@@ -81,7 +81,15 @@ def test_a_big_table_is_sampled_a_locked_one_is_named_and_a_view_is_not_run(
     assert 0.4 < parts(answer, "field")["half"]["share"] < 0.6
     assert parts(project("inspect", "shop", "cut", "--json"), "partition")["cut_1"]["definition"].startswith("FOR VAL")
     view = project("inspect", "shop", "seen")
-    assert (view.code, view.stderr) == (0, "a view is not sampled: that would run its query\n")
+    assert (view.code, view.stderr) == (
+        0,
+        "views and foreign tables are not sampled: that would run a query elsewhere\n",
+    )
+
+    pg.execute('CREATE SCHEMA other; CREATE TABLE other."Odd 100%" ("a b%" int); CREATE TABLE empty ()')
+    assert parts(project("inspect", "shop", "Odd 100%", "--json"), "field")["a b%"]["definition"] == "integer"
+    nothing = project("inspect", "shop", "empty", "--json")
+    assert (nothing.json["parts"], nothing.json["notes"], nothing.stderr) == ([], [], "")
 
     with psycopg.connect(pg_url) as other:
         other.execute("LOCK TABLE big")

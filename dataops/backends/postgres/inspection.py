@@ -137,8 +137,10 @@ def _sample(
     """How many of the sampled rows have a value, for each column; how many rows it were; what was not possible."""
     about = connection.execute(_ABOUT.encode(), {"oid": oid}).fetchone()
     assert about is not None
-    if not about["samples"] or not columns:
-        return {}, 0, ("a view is not sampled: that would run its query",)
+    if not about["samples"]:
+        return {}, 0, ("views and foreign tables are not sampled: that would run a query elsewhere",)
+    if not columns:
+        return {}, 0, ()
     if not about["readable"]:
         return {}, 0, ("not sampled: this user may not read the rows",)
     part: compose.Composable = compose.SQL("")
