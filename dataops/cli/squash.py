@@ -58,7 +58,9 @@ def squash_command(
     migration = find_migration([service], to, not_base="nothing comes before base", hint="name a migration")[1]
     chosen = choosing.choose(service, migration)
     if out is None:
-        saving.refuse_uncommitted(service, [one.path for one in chosen])
+        saving.refuse_uncommitted(
+            service, [path for one in chosen for path in (one.path, *(pin.path for pin in one.pinned))]
+        )
         if not yes and not has_terminal():
             raise UsageError("there is no terminal to ask for consent; nothing was done", hint=_CONSENT)
     else:

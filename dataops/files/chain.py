@@ -99,10 +99,12 @@ def paths(service: str, kind: Kind, folder: Path, ini: AlembicIni | None = None)
     """The migration files, sorted by name in each folder and not read yet.
 
     Raises ConfigError when there is no such folder, and when there are files of Alembic in folders into which Alembic
-    itself would not look.
+    itself would not look. Of several version_locations some may be missing: git keeps no folder that has become empty.
     """
     found: dict[Path, None] = {}
-    for place in places_of(kind, folder, ini):
+    places = places_of(kind, folder, ini)
+    there = [place for place in places if place.is_dir()]
+    for place in there or places[:1]:
         if not place.is_dir():
             raise ConfigError(
                 f"the folder {place} does not exist",

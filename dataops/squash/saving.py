@@ -17,13 +17,16 @@ _SHOWN = 3
 
 
 def refuse_uncommitted(service: Service, files: Sequence[Path]) -> None:
-    """Raise Blocked where git does not have one of these files as it is: removing it would lose it."""
+    """Raise Blocked where git does not have one of these files as it is.
+
+    Removing it would lose it; and the checksums of what is squashed would be of files that nobody else has.
+    """
     lost = _uncommitted(files)
     if lost:
         names = ", ".join(path.name for path in lost[:_SHOWN])
         more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
         raise Blocked(
-            f"git does not have {names}{more} as the file is here, and squash would remove it",
+            f"git does not have {names}{more} as the file is here, and squash would remove it or note its checksum",
             service=service.name,
             hint="commit the files first; or let squash remove nothing: --out FILE writes only the new file",
         )

@@ -136,6 +136,13 @@ def test_what_cannot_be_squashed_is_refused_and_nothing_is_changed(project: Proj
     with project.path("shop", "001").open("a") as file:
         file.write("# a note\n")
     assert "git does not have 001.py" in project("squash", "shop", "--to", "002", "--yes").stderr
+    (project.folder / "names.txt").write_text("a")
+    pinning = project.path("shop", "001").read_text() + 'depends = ["names.txt"]\n'
+    project.path("shop", "001").write_text(pinning)
+    commit(project)
+    (project.folder / "names.txt").write_text("b")  # the checksum would be that of a file that nobody else has
+    refused = project("squash", "shop", "--to", "002", "--yes")
+    assert (refused.code, "git does not have names.txt" in refused.stderr) == (7, True)
     git(project.folder, "checkout", "-q", ".")
     assert project("squash", "shop", "--to", "002", "--yes").code == 0
     git(project.folder, "checkout", "-q", "HEAD", "shop/versions/001.py")
