@@ -197,8 +197,10 @@ VALUES (%(run)s, %(migration)s, %(direction)s, %(event)s, %(seconds)s, %(actor)s
 """`fields` and `values` are those of COLUMNS that the journal has."""
 
 WRITTEN = """
-RETURNING *, (SELECT hash FROM {journal} WHERE hash <> '' ORDER BY seq DESC LIMIT 1) AS before
+RETURNING seq, pg_catalog.to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"') AS at,
+          (SELECT hash FROM {journal} WHERE hash <> '' ORDER BY seq DESC LIMIT 1) AS before
 """
+"""`at` as text: the driver reads no time in the DateStyle that a database may have."""
 
 SEAL = "UPDATE {journal} SET previous = %(previous)s, hash = %(hash)s WHERE seq = %(seq)s"
 

@@ -85,10 +85,12 @@ class OurTables:
                 return
             idle = connection.info.transaction_status == TransactionStatus.IDLE
             with connection.transaction() if idle else nullcontext():
-                row = self.execute(cursor, sql.WRITE + sql.WRITTEN, to_fields(entry)).fetchone()
-                before = row.pop("before") or ""
-                stored = {key: value for key, value in row.items() if key not in _SEAL}
-                self.execute(cursor, sql.SEAL, {**seal(stored, before), "seq": row["seq"]})
+                fields = to_fields(entry)
+                row = self.execute(cursor, sql.WRITE + sql.WRITTEN, fields).fetchone()
+                missing = set(sql.COLUMNS) - set(self.columns)
+                known = {key: value for key, value in fields.items() if key not in missing}
+                sealed = seal({**known, "seq": row["seq"], "at": row["at"]}, row["before"] or "")
+                self.execute(cursor, sql.SEAL, {**sealed, "seq": row["seq"]})
 
 
 @dataclass(frozen=True)
