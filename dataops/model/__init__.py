@@ -1,0 +1,53 @@
+"""The values with which the whole program works, all of them frozen.
+
+Nothing here does I/O. The words are those of the table in docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from dataops.model.journal import (
+    ENDS_HALF_DONE,
+    HALF_DONE,
+    NOT_ONE_TRANSACTION,
+    Adopted,
+    Author,
+    Entry,
+    Imports,
+    JournalEvent,
+    Spent,
+)
+from dataops.model.migration import Direction, Migration, Pinned, broken
+from dataops.model.plan import Details, Failure, Plan, Rendering, Result, Sent, Step
+from dataops.model.service import Ahead, Service, Timeouts
+from dataops.model.state import AppliedMigration, Doing, Holder, Identity, State
+
+__all__ = [
+    "ENDS_HALF_DONE",
+    "HALF_DONE",
+    "NOT_ONE_TRANSACTION",
+    "Adopted",
+    "Ahead",
+    "AppliedMigration",
+    "Author",
+    "Details",
+    "Direction",
+    "Doing",
+    "Entry",
+    "Failure",
+    "Holder",
+    "Identity",
+    "Imports",
+    "JournalEvent",
+    "Migration",
+    "Pinned",
+    "Plan",
+    "Rendering",
+    "Result",
+    "Sent",
+    "Service",
+    "Spent",
+    "State",
+    "Step",
+    "Timeouts",
+    "broken",
+]
