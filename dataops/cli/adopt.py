@@ -23,7 +23,7 @@ from dataops.planning.target import BASE
 from dataops.run import adopting
 from dataops.run.reading import look
 from dataops.run.stop import StopSignal
-from dataops.show import json, terminal
+from dataops.show import json, paragraphs
 from dataops.text import counted
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def adopt_command(
                     _catch_up(session, outcome, state, scratch, write=write, accepted=accepted, stop=stop)
                 elif outcome.found is not None:
                     if not session.as_json:
-                        session.console.data(terminal.adoption_lines(outcome.found))
+                        session.console.data(paragraphs.adoption_lines(outcome.found))
                     examine.refuse_unfit(outcome.found, everyone)
                     _adopt(session, outcome, scratch, write=write, accepted=accepted, stop=stop)
             except DataopsError as error:
@@ -110,7 +110,7 @@ def _catch_up(
     assert outcome.moved is not None
     service, moved = outcome.service, outcome.moved
     if not session.as_json:
-        session.console.data(terminal.moved_lines(service.name, state.identity.address, moved))
+        session.console.data(paragraphs.moved_lines(service.name, state.identity.address, moved))
     head = service.by_id[state.applied[-1].id] if state.applied else None
     with opened(service) as backend:
         with session.running_files(on_scratch=True):

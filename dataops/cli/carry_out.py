@@ -14,7 +14,7 @@ from dataops.model import ENDS_HALF_DONE, Direction, Plan, Rendering, Result
 from dataops.planning import planner, runs
 from dataops.run.executor import execute
 from dataops.run.stop import StopSignal
-from dataops.show import json, terminal
+from dataops.show import json, paragraphs
 from dataops.text import counted
 
 
@@ -24,7 +24,7 @@ def carry_out(session: Session, plan: Plan, stop: StopSignal, options: RunOption
     Raises Stopped if the user does not agree, and Blocked if a backup is required and none is new.
     """
     renderings = render(plan, session)
-    session.console.messages(terminal.plan_lines(plan, renderings, verbose=session.verbose))
+    session.console.messages(paragraphs.plan_lines(plan, renderings, verbose=session.verbose))
     if stop():
         raise Stopped("stopped before the first step; nothing was done")
     if plan.steps and options.backup is not None:
@@ -70,11 +70,11 @@ def _ask(session: Session, plan: Plan) -> None:
 
 
 def _say(session: Session, result: Result, renderings: Mapping[str, Rendering], code: ExitCode) -> None:
-    termination.note(*(line for line, _ in terminal.result_lines(result)))
+    termination.note(*(line for line, _ in paragraphs.result_lines(result)))
     if session.as_json:
         session.answer(json.result(result, renderings), code)
     elif result.plan.steps:
-        lines = terminal.result_lines(result, verbose=session.verbose)
+        lines = paragraphs.result_lines(result, verbose=session.verbose)
         session.console.messages(lines[:-1])
         session.console.data(lines[-1:])
         if result.stopped:

@@ -53,9 +53,7 @@ def _moment(context: click.Context, parameter: click.Parameter, value: str | Non
     "--migration", metavar="REV", shell_complete=completing.migrations, help="Only runs that touched this migration."
 )
 @click.option("--failed", is_flag=True, help="Only runs of which a step failed, or has no end.")
-@click.option(
-    "--limit", type=click.IntRange(1, 2**31 - 1), default=20, show_default=True, help="Show the newest runs only."
-)
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Show the newest runs only.")
 @click.option(
     "--export",
     type=click.Choice(["jsonl", "csv"]),

@@ -9,7 +9,7 @@ import click
 from dataops import outfile
 from dataops.cli.session import Session, checkout, command
 from dataops.errors import ExitCode, UsageError
-from dataops.show import terminal, writers
+from dataops.show import paragraphs, writers
 from dataops.show.reports import LintReport
 from dataops.text import on_one_line
 
@@ -59,7 +59,7 @@ def lint_command(
     code = ExitCode.INVALID if found.fails else ExitCode.BLOCKED if found.errors else ExitCode.OK
     root = checkout(config.path.parent)
     report = LintReport(found, root, code)
-    lines = terminal.lint_lines(found, Path.cwd() if form == "text" else root)
+    lines = paragraphs.lint_lines(found, Path.cwd() if form == "text" else root)
     written = (
         "".join(f"{on_one_line(line)}\n" for line, _ in lines) if form == "text" else writers("lint")[form](report)
     )
@@ -69,7 +69,7 @@ def lint_command(
         session.console.data(lines)
     else:
         session.console.answer(written)
-        session.console.say(terminal.lint_summary(found))
+        session.console.say(paragraphs.lint_summary(found))
     if found.findings:
         session.console.say("what each means: dataops explain CODE; how to ignore one for a reason: dataops docs rules")
     if base is None:

@@ -14,7 +14,7 @@ from dataops.errors import DataopsError, ExitCode
 from dataops.model import Direction
 from dataops.planning import planfile
 from dataops.planning.recovery import running_step
-from dataops.show import terminal, writers
+from dataops.show import paragraphs, writers
 from dataops.show.reports import PlanReport
 
 
@@ -90,7 +90,7 @@ def plan_command(
         code = ExitCode.INVALID if fails else ExitCode.PENDING
     report = PlanReport(planned, renderings, checkout(config.path.parent), out, code)
     if not session.deliver(form, "plan", report, report_path):
-        session.console.data(terminal.plan_lines(planned, renderings, verbose=session.verbose))
+        session.console.data(paragraphs.plan_lines(planned, renderings, verbose=session.verbose))
         if out is not None:
             session.console.say(f"Saved to {out}; apply exactly this with: dataops apply {out}")
     return code

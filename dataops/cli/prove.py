@@ -17,7 +17,7 @@ from dataops.errors import DataopsError, ExitCode
 from dataops.model import Migration, Service
 from dataops.planning.target import find_migration
 from dataops.run.reading import side_by_side
-from dataops.show import terminal
+from dataops.show import paragraphs
 from dataops.show.reports import ProofReport
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def prove_command(
     code = _code(proofs)
     report = ProofReport(proofs, checkout(config.path.parent), code)
     if not session.deliver(form, "proof", report, report_path):
-        session.console.data(terminal.proof_lines(proofs, verbose=session.verbose))
+        session.console.data(paragraphs.proof_lines(proofs, verbose=session.verbose))
     return code
 
 

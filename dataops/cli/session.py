@@ -25,6 +25,7 @@ from dataops.redaction import describe, redact, traceback_of
 from dataops.show import json as answers
 from dataops.show import log, terminal, writers
 from dataops.show.log import JsonLog
+from dataops.show.printed import Printed
 from dataops.text import on_one_line, visible
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class Session:
 
         With `on_scratch` it is dropped, because it reports effects on a scratch database as if they were real.
         """
-        printed = terminal.Printed((lambda line: None) if on_scratch else self._printed)
+        printed = Printed((lambda line: None) if on_scratch else self._printed)
         try:
             with (
                 diverted(printed.write) as printed.has_descriptor,

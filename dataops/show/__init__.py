@@ -13,8 +13,8 @@ for each answer that it can write, and nothing else has to be changed:
 A command offers the formats that have its function (`writers`). What only such a function needs (an XML library, the
 rules of lint) it imports itself, because every command imports this package.
 
-Beside them: `terminal`, `tables` and `progress` for people, `log` for log collectors, `prometheus` and `otel` for
-monitoring.
+Beside them: `terminal`, `paragraphs`, `tables` and `progress` for people, `log` for log collectors, `prometheus` and
+`otel` for monitoring.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class LiveProgress:
             get_renderable=self._view,
             transient=True,
             refresh_per_second=4,
-            redirect_stdout=False,  # what a migration prints is caught by terminal.Printed
+            redirect_stdout=False,  # what a migration prints is caught by Printed
             redirect_stderr=False,
         )
         self._live.start()

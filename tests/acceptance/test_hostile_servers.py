@@ -281,11 +281,10 @@ def test_files_that_are_no_files(pair: Project) -> None:
     assert "deep.plan is not a plan file" in answer.stderr
 
 
-@pytest.mark.parametrize("limit", [2**31, 2**63, 10**30])
-def test_a_limit_that_no_database_can_count_to_is_a_wrong_option(pair: Project, limit: int) -> None:
-    for name in ("shop", "bank"):
-        answer = pair("history", "--service", name, "--limit", str(limit))
-        assert (answer.code, "Traceback" in answer.stderr) == (64, False)
+@pytest.mark.parametrize(("limit", "code"), [(2**31, 0), (10**30, 0), (0, 64), (-1, 64)])
+def test_a_limit_may_be_greater_than_a_database_can_count(pair: Project, limit: int, code: int) -> None:
+    answer = pair("history", "--limit", str(limit))
+    assert (answer.code, "Traceback" in answer.stderr) == (code, False)
 
 
 @pytest.mark.parametrize("library", ["alembic", "sqlalchemy", "pymongo", "psycopg"])

@@ -14,7 +14,7 @@ import xmlschema
 
 from dataops.kinds import POSTGRESQL
 from dataops.lint import RULES, Finding, Ignore, Report, Rule, Severity
-from dataops.show import github, junit, sarif, terminal
+from dataops.show import github, junit, paragraphs, sarif
 from dataops.show import json as answers
 from dataops.show.github import Annotation
 from dataops.show.junit import Case, Failure
@@ -176,7 +176,7 @@ def test_annotations_of_anything() -> None:
 
 def test_the_text_says_where_what_and_what_to_do() -> None:
     report = Report(FULL.files, FINDINGS[1:3], IGNORED)
-    assert [line for line, _ in terminal.lint_lines(report, ROOT)] == [
+    assert [line for line, _ in paragraphs.lint_lines(report, ROOT)] == [
         "mongo migrations/é 1.py:4: warning I003 M002 finds nothing here",
         "  hint: remove it",
         "pg/a.py:7: error squawk/ban-drop-column drops",
@@ -184,7 +184,7 @@ def test_the_text_says_where_what_and_what_to_do() -> None:
         "  hint: see",
         "3 files, 1 error, 1 warning, 1 ignored for a reason",
     ]
-    assert [line for line, _ in terminal.lint_lines(Report(FULL.files, ()), ROOT)] == ["3 files, no errors"]
+    assert [line for line, _ in paragraphs.lint_lines(Report(FULL.files, ()), ROOT)] == ["3 files, no errors"]
 
 
 def test_the_json_has_the_same_fields_for_what_is_wrong_and_what_is_ignored() -> None:

@@ -15,11 +15,13 @@ from dataops.model import Ahead, Direction, Doing, Failure, JournalEvent, Plan, 
 from dataops.planning import planner
 from dataops.planning.story import stories
 from dataops.redaction import redact
-from dataops.show import tables, terminal
+from dataops.show import paragraphs, tables
 from dataops.show.grid import Column, Table
+from dataops.show.paragraphs import plan_lines, result_lines
+from dataops.show.printed import Printed
 from dataops.show.progress import Line, event_line
 from dataops.show.reports import Look
-from dataops.show.terminal import Console, plan_lines, result_lines
+from dataops.show.terminal import Console
 from dataops.stash.entry import StashEntry
 from tests.unit.sample import HOLDER, NOW, entry, state, step
 
@@ -141,7 +143,7 @@ Plan: nothing to apply
 def test_of_a_very_long_plan_the_beginning_and_the_end_are_shown() -> None:
     now = state(" -- ".join(f"r{at:03}" for at in range(130)))
     lines = text(plan_lines(planner.plan_apply([now]), {}, verbose=False)).splitlines()
-    assert sum(line.startswith("  + ") for line in lines) == terminal.SHOWN_STEPS == 100
+    assert sum(line.startswith("  + ") for line in lines) == paragraphs.SHOWN_STEPS == 100
     assert "  … and 30 more, up to r129 (-v shows all)" in lines
     assert lines[-1] == "Plan: 130 to apply in 1 service"
     verbose = text(plan_lines(planner.plan_apply([now]), {}, verbose=True)).splitlines()
@@ -508,7 +510,7 @@ def test_a_terminal_shows_a_bar_for_a_long_step_and_clears_it(monkeypatch: pytes
 
 def test_what_migrations_print_is_told_by_whole_lines() -> None:
     told: list[str] = []
-    printed = terminal.Printed(told.append)
+    printed = Printed(told.append)
     print("one", file=printed)
     printed.write("two, ")
     printed.write("and its end\nthree")
