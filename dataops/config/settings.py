@@ -134,7 +134,7 @@ class Settings:
         if name not in environments:
             raise UsageError(
                 f"there is no environment {redact(name)} in {self.path}",
-                hint=f"{near(name, environments.values)}; how to write one: dataops docs configuration",
+                hint=f"{near(name, environments.values)} (how to write one: dataops docs configuration)",
             )
         return environments.table(name, f"{self.path}: [environments.{name}]")
 
