@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from dataops import alembicini, outfile
@@ -148,16 +148,16 @@ def draft(service: Service, message: str, now: datetime) -> tuple[Path, str]:
             else "the message is empty",
             hint='say what it does: dataops new SERVICE "add last_used_by"',
         )
-    stamp = now.strftime("%Y%m%d%H%M%S")
-    name = f"{stamp}{template.separator}{slug}"
-    id_ = name if service.kind.format.id_is_file_name else stamp
     place = chain.places_of(service.kind, service.folder, service.alembic)[0]
     if service.migrations and service.alembic is not None:  # there may be several folders
         place = service.migrations[-1].path.parent
-    path = place / f"{name}.py"
+    taken = True
+    while taken:  # somebody was as fast as that in this second
+        stamp = now.strftime("%Y%m%d%H%M%S")
+        name = f"{stamp}{template.separator}{slug}"
+        id_, path = name if service.kind.format.id_is_file_name else stamp, place / f"{name}.py"
+        taken, now = id_ in service.by_id or path.exists(), now + timedelta(seconds=1)
     parent = f'"{service.migrations[-1].id}"' if service.migrations else template.no_parent
-    if id_ in service.by_id or path.exists():
-        raise UsageError(f"{path} exists already", service=service.name, hint="wait a second and try again")
     return path, template.text.format(title=_quoted(title), id=id_, parent=parent)
 
 

@@ -40,12 +40,26 @@ def guarded(command: Callable[[], int | None], invocation: Invocation) -> int:
         invocation.report_error(problem)
         return problem.exit_code
     except BaseException as error:  # noqa: BLE001  a file may raise any class, and Python would print its secrets
+        if _by_signal(error):
+            invocation.report_error(Stopped("interrupted; nothing was done", hint=""))
+            return ExitCode.STOPPED
         hidden = libraries.explained(error)
         if hidden is None:
             invocation.report_bug(error)
             return ExitCode.FAILED
         invocation.report_error(hidden)
         return hidden.exit_code
+
+
+def _by_signal(error: BaseException | None) -> bool:
+    """Whether the signal was the cause: Python wraps what comes up while it makes a class into a RuntimeError."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, AtOnce):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _refuse_lost_folder() -> None:

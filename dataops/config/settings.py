@@ -132,9 +132,10 @@ class Settings:
         """The URLs of a named environment, by service. Raises UsageError when there is no such environment."""
         environments = toml.table(self._environments, f"{self.path}: [environments]", MANUAL)
         if name not in environments:
+            known = near(name, environments.values)
             raise UsageError(
                 f"there is no environment {redact(name)} in {self.path}",
-                hint=f"{near(name, environments.values)} (how to write one: dataops docs configuration)",
+                hint=f"{known}{'' if known.endswith('?') else ';'} how to write one: dataops docs configuration",
             )
         return environments.table(name, f"{self.path}: [environments.{name}]")
 

@@ -112,7 +112,7 @@ def test_a_lock_that_is_held_and_how_far_the_step_is_that_runs(two: Project) -> 
         first.read_until("4 of 10 rows")
         stands = held("dataops status")
         assert fits(stands)
-        assert "running: apply 003 by " in unfolded(stands) and "process " in stands
+        assert "running: apply 003 for " in unfolded(stands) and "process " in stands
         refused = held("dataops apply --yes --lock-timeout 5s", 3)
         assert "the migration lock is held by" in refused and "gave up after 5 s" in refused
         assert "running: apply 003" in unfolded(far("dataops status"))

@@ -289,8 +289,8 @@ def test_a_named_environment_without_a_url_for_a_service_is_refused(tmp_path: Pa
 
 
 def test_an_environment_that_does_not_exist_is_refused_with_near_names(tmp_path: Path) -> None:
-    assert refused(tmp_path, THREE, by=UsageError, environment="composed").hint.startswith("did you mean compose? (")
-    assert refused(tmp_path, TWO, by=UsageError, environment="compose").hint.startswith("there are none yet (")
+    assert refused(tmp_path, THREE, by=UsageError, environment="composed").hint.startswith("did you mean compose? how ")
+    assert refused(tmp_path, TWO, by=UsageError, environment="compose").hint.startswith("there are none yet; ")
 
 
 @pytest.mark.parametrize("environments", ["3", "{ compose = 3 }"])

@@ -86,16 +86,15 @@ def test_a_message_that_makes_no_name_is_refused(tmp_path: Path, message: str, w
 def test_a_file_that_is_there_is_never_written_over(tmp_path: Path, kind: Kind) -> None:
     (made,) = scaffold.new(home(tmp_path, kind), "one", NOW).files
     before = made.read_bytes()
-    with pytest.raises(UsageError, match="exists already"):
-        scaffold.new(home(tmp_path, kind), "one", NOW)
-    assert made.read_bytes() == before
+    (next_,) = scaffold.new(home(tmp_path, kind), "one", NOW).files
+    assert (made.read_bytes(), next_.name > made.name) == (before, True)
 
 
 def test_an_alembic_id_of_this_second_is_never_given_twice(tmp_path: Path) -> None:
     """Ids are the time; the words after it are not part of them."""
     place = replace(home(tmp_path, POSTGRESQL), migrations=(migration(STAMP),))
-    with pytest.raises(UsageError, match="exists already"):
-        scaffold.new(place, "other words", NOW)
+    (made,) = scaffold.new(place, "other words", NOW).files
+    assert made.name == f"{int(STAMP) + 1}_other_words.py"
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
