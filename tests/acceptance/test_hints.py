@@ -69,9 +69,12 @@ def test_what_a_wrong_command_line_is_told_works(two: Project, tmp_path: Path) -
     followed(two, two("rollback"), 64, expected={"rollback"})
     empty = tmp_path / "elsewhere"
     empty.mkdir()
-    nothing = Project(empty, dict(two.env))
+    nothing = Project(empty, {**two.env, "XDG_STATE_HOME": str(empty)})
     assert hint(two("status", cwd=Path("/")), 4).startswith("dataops init writes one")
-    followed(nothing, two("dev", "url", env={"XDG_STATE_HOME": str(empty)}), 10, expected={"dev"}, fine=(0, 4))
+    try:
+        followed(nothing, nothing("dev", "url"), 10, expected={"dev"}, fine=(0, 4))
+    finally:
+        assert nothing("dev", "down").code == 0
 
 
 def test_what_a_refusal_for_a_reason_of_the_database_says_works(
