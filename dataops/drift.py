@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from dataops.backends import Database, opened
 from dataops.catalogue import Catalogue, Difference, compare
-from dataops.errors import DatabaseAhead, DataopsError, MigrationFailed
+from dataops.errors import DataopsError, MigrationFailed
 from dataops.model import Migration, Service, State
 from dataops.planning import checks, recovery
 from dataops.scratch import Scratch
@@ -50,12 +50,7 @@ def find(service: Service, scratch: Scratch, *, details: bool = False) -> Drift:
 def _refuse_unclear(state: State) -> None:
     """Raise the error for a record of which no history can be made here."""
     recovery.refuse_half_done(state)
-    if state.unknown:
-        raise DatabaseAhead(
-            f"the database is ahead of this code: it has {state.unknown[-1]}, which no file here describes",
-            service=state.service.name,
-            migration=state.unknown[-1],
-        )
+    checks.refuse_unknown(state)
     checks.refuse_gap(state)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from dataops.backends import opened
@@ -17,9 +15,6 @@ from dataops.planning.target import find_migration
 from dataops.redaction import redact
 from dataops.run import adopting
 from dataops.show import json
-
-if TYPE_CHECKING:
-    pass
 
 
 @command("baseline", services=False)

@@ -30,8 +30,7 @@ def guarded(command: Callable[[], int | None], invocation: Invocation) -> int:
         _report_usage(error, invocation)
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt, AtOnce):
-        invocation.report_error(Stopped("interrupted; nothing was done", hint=""))
-        return ExitCode.STOPPED
+        return _interrupted(invocation)
     except DataopsError as error:
         invocation.report_error(error)
         return error.exit_code
@@ -41,14 +40,18 @@ def guarded(command: Callable[[], int | None], invocation: Invocation) -> int:
         return problem.exit_code
     except BaseException as error:  # noqa: BLE001  a file may raise any class, and Python would print its secrets
         if _by_signal(error):
-            invocation.report_error(Stopped("interrupted; nothing was done", hint=""))
-            return ExitCode.STOPPED
+            return _interrupted(invocation)
         hidden = libraries.explained(error)
         if hidden is None:
             invocation.report_bug(error)
             return ExitCode.FAILED
         invocation.report_error(hidden)
         return hidden.exit_code
+
+
+def _interrupted(invocation: Invocation) -> ExitCode:
+    invocation.report_error(Stopped("interrupted; nothing was done", hint=""))
+    return ExitCode.STOPPED
 
 
 def _by_signal(error: BaseException | None) -> bool:

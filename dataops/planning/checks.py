@@ -86,6 +86,16 @@ def _refuse_ahead(state: State) -> None:
         )
 
 
+def refuse_unknown(state: State) -> None:
+    """Raise DatabaseAhead where something is applied that no file here describes, whatever `ahead` allows."""
+    if state.unknown:
+        raise DatabaseAhead(
+            f"the database is ahead of this code: it has {state.unknown[-1]}, which no file here describes",
+            service=state.service.name,
+            migration=state.unknown[-1],
+        )
+
+
 def refuse_gap(state: State) -> None:
     service = state.service
     for migration, applied in zip(service.migrations, state.applied, strict=False):

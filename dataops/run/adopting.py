@@ -13,7 +13,7 @@ from dataclasses import replace
 from dataops.backends import Database
 from dataops.backends.locking import begin_under_lock
 from dataops.catalogue import Catalogue, Difference, compare
-from dataops.errors import DatabaseAhead, DifferencesFound, HistoryError, StalePlan
+from dataops.errors import DifferencesFound, HistoryError, StalePlan
 from dataops.events import Emit
 from dataops.model import Adopted, Author, Direction, JournalEvent, Migration, Service, State
 from dataops.othertools import examine, match
@@ -33,12 +33,7 @@ def survey(state: State, wanted: str | None) -> Adoption | None:
     `wanted` names the tool. Raises UsageError, HistoryError, DatabaseAhead, InterruptedStep.
     """
     recovery.refuse_half_done(state)
-    if state.unknown:
-        raise DatabaseAhead(
-            f"the database is ahead of this code: it has {state.unknown[-1]}, which no file here describes",
-            service=state.service.name,
-            migration=state.unknown[-1],
-        )
+    checks.refuse_unknown(state)
     if wanted is None and state.applied and all(record.tool in state.service.coexist for record in state.tool_records):
         return None
     return examine.examine(state, examine.choose(state, wanted))
