@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dataops import syntax
 from dataops.errors import ConfigError
 from dataops.redaction import message_of, redact
 
@@ -183,7 +184,7 @@ def _made(path: Path, section: str, values: Mapping[str, Any], folder: Path) -> 
 def is_ours(path: Path) -> bool:
     """Whether an env.py does nothing but call a function of ours with a name."""
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = syntax.tree_of(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return False
 

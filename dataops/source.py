@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from dataops import splitting
+from dataops import splitting, syntax
 from dataops.redaction import message_of, redact
 
 
@@ -126,7 +126,7 @@ def labels(source: bytes) -> tuple[str, ...]:
 def parse(source: bytes) -> ast.Module:
     """The syntax tree of a file. Raises Unreadable, with the line."""
     try:
-        return ast.parse(source)
+        return syntax.tree_of(source)
     except SyntaxError as error:
         raise Unreadable(redact(str(error.msg)), error.lineno) from error
     except (RecursionError, MemoryError) as error:  # Python's own parser gives up
@@ -298,7 +298,7 @@ def _literal(source: bytes, name: str) -> Any:
     if plain := _PLAIN.fullmatch(lines[0][1]):
         return plain[2].decode()
     try:
-        return ast.literal_eval(lines[0][1].decode())
+        return syntax.value_of(lines[0][1].decode())
     except (ValueError, SyntaxError):
         return _MISSING
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dataops import syntax
 from dataops.errors import BrokenFile, DataopsError
 from dataops.model import Direction, Migration, Service, Step
 from dataops.redaction import describe, redact
@@ -150,7 +151,7 @@ def traceback_from(error: BaseException, migration: Migration) -> str:
     # With a limit of our own, because a file may have set sys.tracebacklimit.
     whole = traceback.TracebackException.from_exception(error, limit=_FRAMES)
     _trim(whole, migration)
-    return shortened(redact("".join(whole.format())), _LONGEST)
+    return shortened(redact(syntax.text_of(whole)), _LONGEST)
 
 
 def is_beside(filename: str, folder: Path) -> bool:

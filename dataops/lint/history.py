@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataops import source
+from dataops import source, syntax
 from dataops.errors import BrokenFile, DataopsError
 from dataops.files import chain, imports
 from dataops.files.base import Base
@@ -281,7 +281,7 @@ def _same(old: Migration, new: Migration) -> bool:
 
 def _first_difference(old: bytes, new: bytes) -> int:
     try:
-        return _deepest(ast.parse(old), ast.parse(new))
+        return _deepest(syntax.tree_of(old), syntax.tree_of(new))
     except RecursionError:
         return 1
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dataops import syntax
 from dataops.lint.rules import RULES, SQUAWK, Finding, named
 from dataops.redaction import redact
 from dataops.text import near
@@ -106,7 +107,7 @@ def _comments(text: bytes) -> Iterator[tokenize.TokenInfo]:
 
 def _spans(text: bytes) -> Iterator[range]:
     """The lines of every statement; for a compound statement, the lines before its body."""
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(syntax.tree_of(text)):
         if isinstance(node, ast.stmt):
             compound = hasattr(node, "body") or isinstance(node, ast.Match)
             ends = [_end(part) for part in ast.iter_child_nodes(node) if not isinstance(part, _BODIES)]

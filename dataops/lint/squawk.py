@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dataops import splitting
+from dataops import splitting, syntax
 from dataops.backends.postgres import guard
 from dataops.backends.postgres.rendering import Written, written
 from dataops.backends.sandbox import Sandbox
@@ -205,7 +205,7 @@ def _finding(sql: _Sql, name: str, line: int, message: str, help_: str) -> Findi
 
 def _place(source: bytes, line: int, text: str) -> int:
     """The line of the file with the same text, within the statement that wrote it; else the first line of that."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(syntax.tree_of(source)):
         if isinstance(node, ast.Call) and node.lineno == line:
             lines = source.decode(errors="replace").splitlines()[line - 1 : node.end_lineno]
             same = [at for at, one in enumerate(lines, line) if text.strip() and one.strip() == text.strip()]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataops import syntax
 from dataops.importing.originals import File, Found, Original
 from dataops.importing.parts import broken, words
 from dataops.othertools.match import leading_number
@@ -69,7 +70,7 @@ def _application(file: File, folder: Path) -> str:
 def _dependencies(file: File) -> set[tuple[str, str]]:
     """The literal pairs in `dependencies = [...]`."""
     try:
-        tree = ast.parse(file.content)
+        tree = syntax.tree_of(file.content)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise broken(file, getattr(error, "lineno", 0) or 0, "it is not Python", "mend the file") from error
     pairs = set()
