@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 
 from dataops.backends import Database, opened
 from dataops.catalogue import Catalogue, Difference, compare
-from dataops.errors import DataopsError, MigrationFailed
+from dataops.errors import DataopsError, DifferencesFound, MigrationFailed
 from dataops.model import Migration, Service, State
 from dataops.planning import checks, recovery
 from dataops.scratch import Scratch
+from dataops.text import counted
 
 _OF_APPLICATIONS = frozenset({"collection", "index", "validator", "view"})
 
@@ -30,6 +31,17 @@ class Drift:
     head: str | None = None
     differences: tuple[Difference, ...] = ()
     error: DataopsError | None = None
+
+    @property
+    def problem(self) -> DataopsError | None:
+        """The differences, or what kept us from comparing, as one error; None where the database is as its history."""
+        if self.error is not None or not self.differences:
+            return self.error
+        return DifferencesFound(
+            f"{counted(len(self.differences), 'difference')} from its history",
+            service=self.service.name,
+            hint=f"which: dataops drift --service {self.service.name}",
+        )
 
 
 def find(service: Service, scratch: Scratch, *, details: bool = False) -> Drift:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dataops.durations import Stopwatch, clock
@@ -157,8 +157,12 @@ class Pace:
     @property
     def left(self) -> float | None:
         """How many seconds it will still take at this speed; None where the total or the speed is not known."""
-        rate, total = self.rate, self.doing.total
-        return max(0, total - self.doing.done) / rate if rate and total is not None else None
+        return self.told.left
+
+    @property
+    def told(self) -> Doing:
+        """How far it is, with its speed."""
+        return replace(self.doing, rate=self.rate)
 
 
 def sentence(event: Event) -> str:
@@ -184,13 +188,6 @@ def _end(result: Result | None) -> str:
     return f"run {result.run} {'stopped' if result.stopped else 'ended'}: {counts}"
 
 
-def _speed(event: StillRunning) -> tuple[str, ...]:
-    rate = (
-        "" if event.rate is None else f"{event.rate:,.0f} a second" if event.rate >= 1 else f"{event.rate:.2g} a second"
-    )
-    return str(event.doing), rate, "" if event.left is None else f"{clock(event.left)} left"
-
-
 _SENTENCES: dict[type[Event], Callable[[Any], str]] = {
     RunStarted: lambda e: f"run {e.run}: {counted(e.steps, 'step')}",
     ServerAwaited: lambda e: f"{e.service}: waiting for the server: {e.reason}",
@@ -198,7 +195,9 @@ _SENTENCES: dict[type[Event], Callable[[Any], str]] = {
     LockTaken: lambda e: f"{e.service}: has the lock",
     NothingLeft: lambda e: f"{e.service}: nothing left to do, another run did it",
     StepStarted: lambda e: f"{_what(e)} …",
-    StillRunning: lambda e: ", ".join(filter(None, (f"{_what(e)} still running", clock(e.seconds), *_speed(e)))),
+    StillRunning: lambda e: ", ".join(
+        filter(None, (f"{_what(e)} still running", clock(e.seconds), replace(e.doing, rate=e.rate).words))
+    ),
     StepRetried: lambda e: f"{_what(e)} rolled back, again in {e.seconds:.1f} s (attempt {e.attempt}): {e.reason}",
     StepFinished: lambda e: f"{_what(e)} done ({e.seconds:.2f} s)",
     StepFailed: lambda e: f"{_what(e)} FAILED ({e.seconds:.2f} s)",

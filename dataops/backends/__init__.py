@@ -219,6 +219,20 @@ class Watches(Protocol):
     def doing(self) -> Doing | None:
         """What the server does for that run, as far as it says so and this user may see it: the building of indexes."""
 
+    def told(self) -> Doing | None:
+        """What that run has told of its present step with `Tells.tell`; None if it has told nothing."""
+
+
+@runtime_checkable
+class Tells(Protocol):
+    """A `Locked` that can let other processes know how far its step is, for as long as this step runs."""
+
+    def tell(self, doing: Doing) -> None:
+        """Leave `doing` where `Watches.told` finds it. Called now and then, from another thread than the step's.
+
+        It touches neither the connection of the step nor its transaction. Raises DataopsError if it cannot be told.
+        """
+
 
 @runtime_checkable
 class WritesSchema(Protocol):
@@ -274,6 +288,7 @@ __all__ = [
     "Mirrors",
     "RolledBack",
     "StepFailed",
+    "Tells",
     "Waiting",
     "Watches",
     "WritesSchema",

@@ -106,24 +106,27 @@ def seal(stored: Mapping[str, Any], previous: str) -> dict[str, str]:
 
     `stored` are all other fields of the entry, also `seq` and `at`.
     """
-    return {"previous": previous, "hash": _digest({**stored, "previous": previous})}
+    return {"previous": previous, "hash": _sha256(_sealed({**stored, "previous": previous}))}
 
 
 def link_of(stored: Mapping[str, Any]) -> Link:
     """What an entry that is stored says about its own hash. It raises nothing, whatever the fields hold."""
     said = {key: str(stored.get(key) or "") for key in ("run", "migration", "event", "version", "previous", "hash")}
     mark = said["event"] == JournalEvent.STARTED.value and stored.get("reason") == NOT_ONE_TRANSACTION
-    computed = _digest({key: value for key, value in stored.items() if key != "hash"})
+    sealed = _sealed({key: value for key, value in stored.items() if key != "hash"})
     seq = stored.get("seq")
     for key in ("run", "migration", "event", "version"):
         said[key] = visible(redact(said[key]))
-    return Link(seq=seq if isinstance(seq, int) else 0, mark=mark, computed=computed, **said)
+    return Link(seq=seq if isinstance(seq, int) else 0, mark=mark, computed=_sha256(sealed), sealed=sealed, **said)
 
 
-def _digest(stored: Mapping[str, Any]) -> str:
-    """SHA-256 of an entry as JSON with sorted keys. An empty field does not count: a later version may add fields."""
+def _sealed(stored: Mapping[str, Any]) -> str:
+    """An entry as JSON with sorted keys. An empty field does not count: a later version may add fields."""
     known = {key: _plain(value) for key, value in stored.items() if value is not None and value != ""}
-    text = json.dumps(known, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(known, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

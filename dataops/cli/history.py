@@ -16,6 +16,7 @@ from dataops.durations import clock, parse_duration
 from dataops.errors import ConfigError, ExitCode, UsageError
 from dataops.model import Entry, Service
 from dataops.planning import story
+from dataops.planning.evidence import Link
 from dataops.planning.story import Story
 from dataops.run.reading import side_by_side
 from dataops.show import json, tables
@@ -113,8 +114,9 @@ def history_command(
         named = story.meant(wanted, [one.id for one in every])
         found = [one for one in every if one.id == named]
     if export is not None:
-        pairs = [pair for one in reversed(found) for pair in one.entries]
-        session.console.answer(json.entry_lines(pairs) if export == "jsonl" else tables.entries_as_csv(pairs))
+        links = _links_of(session.config().services)
+        rows = [(name, entry, links.get((name, entry.seq))) for one in reversed(found) for name, entry in one.entries]
+        session.console.answer(json.entry_lines(rows) if export == "jsonl" else tables.entries_as_csv(rows))
         return ExitCode.OK
     shown = found if wanted is not None else found[:limit]
     if session.as_json:
@@ -139,6 +141,16 @@ def journals_of(services: Sequence[Service]) -> dict[str, Sequence[Entry]]:
             return service.name, backend.history(None)
 
     return dict(side_by_side(ask, services))
+
+
+def _links_of(services: Sequence[Service]) -> dict[tuple[str, int], Link]:
+    """What binds the entries of the journals to each other, by service and `seq`. Raises the first error."""
+
+    def ask(service: Service) -> list[tuple[tuple[str, int], Link]]:
+        with opened(service) as database:
+            return [((service.name, link.seq), link) for link in database.links()]
+
+    return {key: link for found in side_by_side(ask, services) for key, link in found}
 
 
 def _began(run: Story, since: datetime | None, until: datetime | None) -> bool:

@@ -13,11 +13,11 @@ from dataops.cli import completing
 from dataops.cli.history import journals_of
 from dataops.cli.plan_from_options import plan_apply, render, to_look
 from dataops.cli.session import Session, command
+from dataops.cli.status import looks_at
 from dataops.errors import DataopsError, ExitCode
 from dataops.model import Plan, Rendering, State
-from dataops.planning import readiness, story
+from dataops.planning import story
 from dataops.run.reading import look
-from dataops.show.reports import Look
 
 
 @command("report")
@@ -50,10 +50,7 @@ def report_command(session: Session, run: str | None, out: Path, limit: int) -> 
     if run is not None:
         named = story.meant(run, [one.id for one in stories])
         chosen = next(one for one in stories if one.id == named)
-    looks = [
-        Look(service, state, None if isinstance(state, DataopsError) else readiness.problem(state))
-        for service, state in zip(config.services, states, strict=True)
-    ]
+    looks = looks_at(states, config.services)
     planned: Plan | DataopsError
     renderings: Mapping[str, Rendering] = {}
     try:

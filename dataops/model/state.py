@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
+from dataops.durations import clock
 from dataops.model.journal import Entry, Imports
 from dataops.model.migration import Migration
 from dataops.model.service import Service
@@ -18,13 +19,28 @@ class Doing:
     """How far a step has come: `done` of `total` (None: unknown) `unit`s.
 
     `what` is what the server says that it is busy with, such as `index on users: scanning table`; "" if the file says
-    how far it is.
+    how far it is. `rate` is how many units are done in a second, None where that is not known.
     """
 
     what: str = ""
     done: int = 0
     total: int | None = None
     unit: str = ""
+    rate: float | None = None
+
+    @property
+    def left(self) -> float | None:
+        """How many seconds it will still take at this speed; None where the total or the speed is not known."""
+        return max(0, self.total - self.done) / self.rate if self.rate and self.total is not None else None
+
+    @property
+    def words(self) -> str:
+        """How far it is, how fast it goes and how long it will still take, as far as each is known."""
+        rate = (
+            "" if self.rate is None else f"{self.rate:,.0f} a second" if self.rate >= 1 else f"{self.rate:.2g} a second"
+        )
+        left = "" if self.left is None else f"{clock(self.left)} left"
+        return ", ".join(part for part in (str(self), rate, left) if part)
 
     def __str__(self) -> str:
         if self.total is not None:

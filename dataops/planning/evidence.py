@@ -16,8 +16,8 @@ class Link:
     """What binds an entry of a journal to the one before: the hashes that are stored, and the one that it should have.
 
     `hash` and `previous` are "" in an entry of a version that wrote none. `computed` is the hash of what the entry says
-    now. `mark`: the entry warns that its step is no single transaction. A step may write it more than once at the same
-    time, on several connections.
+    now: the SHA-256 of the text `sealed`. `mark`: the entry warns that its step is no single transaction. A step may
+    write it more than once at the same time, on several connections.
     """
 
     seq: int
@@ -29,6 +29,7 @@ class Link:
     previous: str
     hash: str
     computed: str
+    sealed: str = ""
 
 
 @dataclass(frozen=True)

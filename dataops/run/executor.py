@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 
 from dataops import backends
-from dataops.backends import Database, HalfDone, Locked, Mirrors, RolledBack, connect
+from dataops.backends import Database, HalfDone, Locked, Mirrors, RolledBack, Tells, connect
 from dataops.backends.loading import load_module, place_of, traceback_from
 from dataops.backends.locking import begin_under_lock
 from dataops.durations import Stopwatch
@@ -225,7 +225,7 @@ class _Execution:
     def _run_step(self, locked: Locked, step: Step) -> None:
         locked.write(self._author.entry(step.migration, step.direction, JournalEvent.STARTED, reason=step.start_reason))
         self._emit(StepStarted(step.service, step))
-        running = self._running[step.service] = Running(step)
+        running = self._running[step.service] = Running(step, tell=locked.tell if isinstance(locked, Tells) else None)
         imported = imports.recorded(locked.database.service, step)  # before the file can take as long as it takes
 
         def report(count: int, total: int | None, unit: str) -> None:

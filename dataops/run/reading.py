@@ -60,14 +60,17 @@ def look(
 
 
 def doings(states: Sequence[State | DataopsError]) -> list[Doing | None]:
-    """For each state whose lock is held: what the server does for the holder, as far as it says so to this user."""
+    """For each state whose lock is held: how far the holder's step is.
+
+    It is what the server does for the holder, as far as it says so to this user, or else what the run itself has told.
+    """
 
     def one(state: State | DataopsError) -> Doing | None:
         if isinstance(state, DataopsError) or state.holder is None:
             return None
         try:
             with opened(state.service) as database:
-                return database.doing() if isinstance(database, Watches) else None
+                return (database.doing() or database.told()) if isinstance(database, Watches) else None
         except DataopsError:  # the state was read, and is worth more than how far a step is
             return None
 

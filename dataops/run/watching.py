@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -24,22 +24,28 @@ _PATIENCE = 60.0
 
 @dataclass
 class Running:
-    """A step that runs now, and how far it has come."""
+    """A step that runs now, and how far it has come. `tell` lets other processes know (see dataops.backends.Tells)."""
 
     step: Step
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     next_report: float = _FIRST_REPORT
     pace: Pace = field(default_factory=Pace)
-    _reported: Doing = field(default_factory=Doing)
+    tell: Callable[[Doing], None] | None = None
+    _own: Pace = field(default_factory=Pace)
 
     def progressed(self, done: int, total: int | None, unit: str) -> None:
         """The file says how far it is."""
-        self._reported = Doing("", done, total, unit)
-        self.pace.set(self._reported)
+        self._own.set(Doing("", done, total, unit))
+        self.pace.set(self._own.doing)
 
     def busy(self, doing: Doing | None) -> None:
         """The server says what it is busy with; None where it does not, and then the file's own word counts again."""
-        self.pace.set(doing or self._reported)
+        self.pace.set(doing or self._own.doing)
+
+    def tell_others(self) -> None:
+        """Let other processes know what the file has said of itself. Raises DataopsError."""
+        if self.tell is not None and self._own.doing.unit:
+            self.tell(self._own.told)
 
     def report(self, emit: Emit) -> None:
         """Emit that it is still running: after 5 s, and then always after as long again, at most 10 minutes."""
@@ -52,7 +58,8 @@ class Running:
 class Watcher:
     """Asks the servers of the running steps what they are busy with, in a thread of its own, while its scope lasts.
 
-    A server that does not answer, or not to this user, is not asked again: to watch must not disturb what is watched.
+    It also lets other processes know how far each step is. A server that does not answer, or not to this user, is not
+    asked again, and nothing more is told there: to watch must not disturb what is watched.
     """
 
     def __init__(self, running: Mapping[str, Running], services: Mapping[str, Service], emit: Emit) -> None:
@@ -61,6 +68,7 @@ class Watcher:
         self._emit = emit
         self._over = threading.Event()
         self._silent: set[str] = set()
+        self._mute: set[str] = set()
         self._databases: dict[str, Watches] = {}
         self._thread = threading.Thread(target=self._watch, name="dataops-watcher", daemon=True)
 
@@ -78,14 +86,24 @@ class Watcher:
         with ExitStack() as scope:
             while not self._over.wait(self._pause()):
                 for name, running in list(self._running.items()):
-                    if running.stopwatch.seconds >= _ASK_SECONDS and name not in self._silent:
+                    if running.stopwatch.seconds >= _ASK_SECONDS:
+                        self._tell(name, running)
                         self._ask(scope, name, running)
 
     def _pause(self) -> float:
         longest = max((running.stopwatch.seconds for running in list(self._running.values())), default=0.0)
         return _ASK_SECONDS if longest < _PATIENCE else _ASK_SELDOM_SECONDS
 
+    def _tell(self, name: str, running: Running) -> None:
+        if name not in self._mute:
+            try:
+                running.tell_others()
+            except DataopsError:
+                self._mute.add(name)
+
     def _ask(self, scope: ExitStack, name: str, running: Running) -> None:
+        if name in self._silent:
+            return
         try:
             if name not in self._databases:
                 database = scope.enter_context(opened(self._services[name]))

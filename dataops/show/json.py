@@ -6,6 +6,7 @@ it from FORMATS.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from dataops.inspection import Inspection, Place
 from dataops.model import Direction, Doing, Entry, Migration, Plan, Rendering, Result, State, Step
 from dataops.othertools import drift, examine, watch
 from dataops.planning import native, planner, recovery
-from dataops.planning.evidence import Verdict
+from dataops.planning.evidence import Link, Verdict
 from dataops.planning.native import Moved
 from dataops.planning.story import Story
 from dataops.redaction import message_of, redact
@@ -30,6 +31,7 @@ from dataops.toolrecords import ToolRecord
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dataops.drift import Drift
     from dataops.lint.rules import Finding
     from dataops.proof import Proof
 
@@ -39,7 +41,11 @@ Json = dict[str, Any]
 def status(report: StatusReport) -> str:
     """Where every service stands."""
     return document(
-        {"services": [status_of(look.service.name, look.state, look.problem, look.doing) for look in report.looks]},
+        {
+            "services": [
+                status_of(one.service.name, one.state, one.problem, one.doing, one.drift) for one in report.looks
+            ]
+        },
         report.code,
     )
 
@@ -57,25 +63,25 @@ def proof(report: ProofReport) -> str:
 
 def drifted(report: DriftReport) -> str:
     """What `dataops drift` found."""
-    services = [
-        {
-            "service": one.service.name,
-            "head": one.head,
-            "differences": [
-                {
-                    "how": of.how.value,
-                    "kind": of.kind,
-                    "name": redact(of.name),
-                    "expected": redact(of.expected) or None,
-                    "here": redact(of.found) or None,
-                }
-                for of in one.differences
-            ],
-            "problem": error(one.error)["error"] if one.error is not None else None,
-        }
-        for one in report.found
-    ]
-    return document({"services": services}, report.code)
+    return document({"services": [{"service": one.service.name, **drift_of(one)} for one in report.found]}, report.code)
+
+
+def drift_of(found: Drift) -> Json:
+    """How the database of one service differs from its history."""
+    return {
+        "head": found.head,
+        "differences": [
+            {
+                "how": of.how.value,
+                "kind": of.kind,
+                "name": redact(of.name),
+                "expected": redact(of.expected) or None,
+                "here": redact(of.found) or None,
+            }
+            for of in found.differences
+        ],
+        "problem": error(found.error)["error"] if found.error is not None else None,
+    }
 
 
 def lint(report: LintReport) -> str:
@@ -156,8 +162,14 @@ def result(done: Result, renderings: Mapping[str, Rendering]) -> Json:
     }
 
 
-def status_of(name: str, state: State | DataopsError, problem: DataopsError | None, doing: Doing | None = None) -> Json:
-    """Where one service stands. `problem` is what would refuse an apply now, `doing` what the server does for a run."""
+def status_of(
+    name: str,
+    state: State | DataopsError,
+    problem: DataopsError | None,
+    doing: Doing | None = None,
+    compared: Drift | None = None,
+) -> Json:
+    """Where one service stands; the rest is as in `dataops.show.reports.Look`."""
     if isinstance(state, DataopsError):
         return {"service": name, "reachable": False, **error(state)}
     if state.service.observe:
@@ -174,7 +186,7 @@ def status_of(name: str, state: State | DataopsError, problem: DataopsError | No
         "interrupted": {**entry_of(name, half.entry), "ended_by": half.ended_by} if half else None,
         "last": entry_of(name, state.last) if state.last else None,
         "locked_by": str(state.holder) if state.holder else None,
-        "running": {**entry_of(name, running), "doing": vars(doing) if doing else None} if running else None,
+        "running": {**entry_of(name, running), "doing": _doing(doing) if doing else None} if running else None,
         "record": state.elsewhere or None,
         "moved": {
             "applied": [migration.id for migration in moved.applied],
@@ -183,8 +195,14 @@ def status_of(name: str, state: State | DataopsError, problem: DataopsError | No
         "warnings": list(state.warnings),
         "imports_changed": {file: list(ids) for file, ids in imports.changed(state).items()},
         "problem": error(problem)["error"] if problem else None,
+        "drift": drift_of(compared) if compared else None,
         "foreign": [_foreign(state, record) for record in state.tool_records],
     }
+
+
+def _doing(doing: Doing) -> Json:
+    times = {"rate": doing.rate, "left": doing.left}
+    return {**vars(doing), **{name: None if value is None else round(value, 3) for name, value in times.items()}}
 
 
 def _watched(state: State) -> Json:
@@ -335,9 +353,21 @@ def history(stories: Sequence[Story]) -> Json:
     }
 
 
-def entry_lines(entries: Iterable[tuple[str, Entry]]) -> str:
-    """Journal entries as lines of JSON, each with its service, in the given order."""
-    return "".join(f"{json_text(entry_of(service, entry))}\n" for service, entry in entries)
+def entry_lines(entries: Iterable[tuple[str, Entry, Link | None]]) -> str:
+    """Journal entries as lines of JSON, each with its service and its hash, in the given order."""
+    return "".join(f"{json_text({**entry_of(service, entry), **_link(link)})}\n" for service, entry, link in entries)
+
+
+_FOREIGN = ("error", "reason", "statements")
+
+
+def _link(link: Link | None) -> Json:
+    """What binds an entry to the one before. `sealed` is null where a secret in it had to be taken out."""
+    if link is None or not link.hash:
+        return {"previous": None, "hash": None, "sealed": None}
+    said = json.loads(link.sealed)
+    whole = all(redact(text) == text for text in (said.get(name, "") for name in _FOREIGN))
+    return {"previous": link.previous or None, "hash": link.hash, "sealed": link.sealed if whole else None}
 
 
 def places(service: str, found: Iterable[Place]) -> Json:

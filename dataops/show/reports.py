@@ -22,17 +22,21 @@ if TYPE_CHECKING:
 class Look:
     """What was found of one service: its state, or the error that kept us from reading it.
 
-    `problem` is what would refuse an apply now. `doing` is what the server does for the run that holds the lock.
+    `problem` is what would refuse an apply now. `doing` is how far the step is that runs, and
+    `drift` how the database differs from its history, None where that was not asked for.
     """
 
     service: Service
     state: State | DataopsError
     problem: DataopsError | None = None
     doing: Doing | None = None
+    drift: Drift | None = None
 
     @property
     def wrong(self) -> DataopsError | None:
-        return self.state if isinstance(self.state, DataopsError) else self.problem
+        if isinstance(self.state, DataopsError):
+            return self.state
+        return self.problem or (self.drift.problem if self.drift else None)
 
 
 @dataclass(frozen=True)

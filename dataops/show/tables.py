@@ -14,6 +14,7 @@ from dataops.inspection import Inspection, Place
 from dataops.model import Direction, Doing, Entry, JournalEvent, State
 from dataops.othertools import drift, watch
 from dataops.planning import native, recovery
+from dataops.planning.evidence import Link
 from dataops.planning.story import Story, short_ids
 from dataops.redaction import redact
 from dataops.show.grid import ALWAYS, Cell, Column, Table, comma_separated, moment
@@ -104,6 +105,8 @@ def _status_row(look: Look, runs: dict[str, str], now: datetime) -> tuple[list[s
     revision = state.unknown[-1] if state.unknown else (state.applied[-1].id if state.applied else "none")
     last = state.last
     words, style = condition(state, look.problem, look.doing, now)
+    if look.drift is not None:
+        words, style = _with_drift(words, style, look.drift, look.problem)
     return [
         name,
         revision,
@@ -114,6 +117,16 @@ def _status_row(look: Look, runs: dict[str, str], now: datetime) -> tuple[list[s
         moment(last.at if last else None, now),
         words,
     ], style
+
+
+def _with_drift(words: str, style: str, drift: Drift, problem: DataopsError | None) -> tuple[str, str]:
+    """The condition of a database that was compared with its history."""
+    if problem is not None:  # then this is what keeps us from comparing, or is worse than what was found
+        return words, style
+    if drift.problem is None:
+        return f"{words}, as its history", style
+    more = drift.problem.message if drift.error is None else f"not compared: {drift.problem.message}"
+    return f"✗ {words.removeprefix('✗ ').removeprefix('! ')}, {more}", "bold red"
 
 
 def _observed_row(name: str, state: State, now: datetime) -> tuple[list[str | Cell], str]:
@@ -148,7 +161,7 @@ def condition(state: State, problem: DataopsError | None, doing: Doing | None, n
         words.append(f"running: {running.direction.value} {running.migration}" if running else "locked")
         if running and running.at:
             words[-1] += f" for {clock(max(0.0, (now - running.at).total_seconds()))}"
-        words[-1] += f" ({doing})" if running and doing else ""
+        words[-1] += f" ({doing.words})" if running and doing else ""
         words[-1] += f" by {state.holder}"
         style = "bold yellow"
     if state.ahead:
@@ -263,13 +276,13 @@ def _times(count: int) -> str:
 
 
 _ENTRIES = ("service", "seq", "at", "run", "migration", "direction", "event", "seconds", "actor", "host", "version")
-_MORE = ("checksum", "error", "reason")
+_MORE = ("checksum", "error", "reason", "previous", "hash")
 
 
-def entries_as_csv(entries: Iterable[tuple[str, Entry]]) -> str:
-    """Journal entries as CSV, each with its service, in the given order."""
+def entries_as_csv(entries: Iterable[tuple[str, Entry, Link | None]]) -> str:
+    """Journal entries as CSV, each with its service and its hash, in the given order."""
     rows = []
-    for service, entry in entries:
+    for service, entry, link in entries:
         row = {
             **vars(entry),
             "service": service,
@@ -277,6 +290,8 @@ def entries_as_csv(entries: Iterable[tuple[str, Entry]]) -> str:
             "direction": entry.direction.value,
             "event": entry.event.value,
             "seconds": "" if entry.seconds is None else entry.seconds,
+            "previous": link.previous if link else "",
+            "hash": link.hash if link else "",
         }
         rows.append([str(row[name]) for name in (*_ENTRIES, *_MORE)])
     return comma_separated(Table([Column(name, ALWAYS) for name in (*_ENTRIES, *_MORE)], rows))

@@ -70,6 +70,25 @@ def test_nothing_differs_until_somebody_changes_a_database(
     assert applied("drift").code == 0
 
 
+def test_status_compares_too_where_it_is_asked_to(applied: Project, pg: psycopg.Connection[Any], pg_url: str) -> None:
+    well = applied("status", "--drift")
+    assert (well.code, well.stdout.count("up to date, as its history")) == (0, 2)
+    pg.execute("ALTER TABLE orders ALTER note DROP NOT NULL")
+    found = applied("status", "--drift")
+    assert (found.code, "✗ up to date, 1 difference from its history" in found.stdout) == (0, True)
+    assert "hint: which: dataops drift --service shop" in found.stderr
+    assert applied("status", "--drift", "--check").code == 8
+    assert "as its history" not in applied("status").stdout
+    bank, shop = sorted(applied("status", "--drift", "--json").json["services"], key=lambda one: str(one["service"]))
+    assert (bank["drift"], shop["problem"]) == ({"head": "003", "differences": [], "problem": None}, None)
+    assert [of["name"] for of in shop["drift"]["differences"]] == ["orders.note"]
+    assert applied("status", "--json").json["services"][0]["drift"] is None
+    assert applied("status", "--drift", "--watch").code == 64
+    # what cannot be compared is never exit 0
+    unknown = applied("status", "--drift", "--scratch", "postgres://nobody@127.0.0.1:1/x", env={"DATAOPS_SCRATCH": ""})
+    assert (unknown.code, "not compared: " in unknown.stdout) == (10, True)
+
+
 def test_a_database_that_is_behind_is_compared_with_what_it_has(applied: Project) -> None:
     applied.file("shop", "004", "op.execute('CREATE TABLE later ()')")
     answer = applied("drift", "--json")

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -50,6 +56,36 @@ def test_what_a_superuser_does_to_the_journals_is_named_and_a_hash_kept_outside_
     found = two("history", "--verify", "--service", "shop")
     assert "✗ shop: 002 is rolled back by the native record and not by the journal: " in found.stdout
     assert two("history", "--hash", "x").code == 64
+
+
+def test_an_export_is_verified_elsewhere_by_the_script_of_the_documentation(
+    two: Project, pg: psycopg.Connection[Any]
+) -> None:
+    """A name that JSON, the terminal and the redaction treat in their own ways is in the entries too."""
+    awkward = {"DATAOPS_ACTOR": 'ann "\u202e é\\'}
+    assert two("apply", "--yes", env=awkward).code == 0
+    operations = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    (script,) = [text for text in re.findall(r"```python\n(.*?)```", operations, re.DOTALL) if "hashlib" in text]
+
+    def verified(lines: list[str]) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", script], input="".join(lines), capture_output=True, text=True, check=True
+        ).stdout
+
+    lines = two("history", "--export", "jsonl").stdout.splitlines(keepends=True)
+    assert (len(lines), verified(lines)) == (8, "")
+    shop = [at for at, line in enumerate(lines) if '"service":"shop"' in line.replace(" ", "")]
+    without = [line for at, line in enumerate(lines) if at != shop[1]]
+    assert verified(without).startswith("something is missing before: shop ")
+    edited = [line.replace("succeeded", "failed") if at == shop[1] else line for at, line in enumerate(lines)]
+    assert verified(edited).startswith("changed: shop ")
+    rows = list(csv.DictReader(two("history", "--export", "csv").stdout.splitlines()))
+    assert [row["hash"] for row in rows] == [json.loads(line)["hash"] for line in lines]
+    pg.execute(f"UPDATE {JOURNAL} SET reason = 'postgres://ann:hunter22@h/x' WHERE seq = 1".encode())
+    exported = two("history", "--export", "jsonl").stdout
+    entry = json.loads(exported.splitlines()[shop[0]])
+    assert "hunter22" not in exported
+    assert (entry["sealed"], entry["hash"]) == (None, json.loads(lines[shop[0]])["hash"])
 
 
 def test_a_journal_of_an_earlier_version_goes_on_with_hashes_where_this_user_may_widen_it(

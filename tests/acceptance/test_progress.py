@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+import pytest
 from pymongo import MongoClient
 
 from dataops.dev import mongodb_server
-from tests.projects import Project
+from tests.projects import Project, until
 from tests.terminal import Terminal
 
 CONCURRENTLY = """
@@ -26,6 +27,15 @@ def a_mongodb_that_can_be_held() -> Iterator[str]:
     """The URL of an empty database on a server that stops where a test tells it to."""
     with mongodb_server(replica_set=True, options=["--setParameter=enableTestCommands=1"]) as server:
         yield server.create_database("held")
+
+
+def sessions_that_tell(pg: psycopg.Connection[Any]) -> int:
+    row = pg.execute(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name LIKE 'dataops-at/%' AND datname = current_database()"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def test_a_run_that_builds_an_index_in_postgresql_is_watched_from_inside_and_from_outside(
@@ -53,6 +63,8 @@ def test_a_run_that_builds_an_index_in_postgresql_is_watched_from_inside_and_fro
             "done": 0,
             "total": 1,
             "unit": "transactions",
+            "rate": None,
+            "left": None,
         }
         with Terminal(project, "status", "--watch", env={"COLUMNS": "200"}) as watching:
             watching.read_until("running: apply 002 for ")
@@ -113,6 +125,38 @@ def test_a_loop_with_a_total_says_how_much_time_is_left_and_a_pipe_gets_lines_at
         lines += list(process.stderr)
         assert process.wait(20) == 0
     assert lines.index("shop: apply 004 …\n") < next(at for at, line in enumerate(lines) if "still running, " in line)
+
+
+def test_another_terminal_sees_how_far_a_loop_of_a_file_is_and_nothing_of_it_when_the_step_is_over(
+    two: Project, pg: psycopg.Connection[Any]
+) -> None:
+    assert two("apply", "--yes").code == 0
+    for service, db in (("shop", ""), ("bank", ", db")):
+        loop = f"for n in track(range(40), 40, 'rows'):\n    if n in (0, 3):\n        here(f'{service}{{n}}'{db})\n"
+        two.file(service, "003", loop, head="from dataops.progress import track")
+        two.file(service, "004", f"here('{service}-next'{db})")
+    with two.running("apply", "--yes") as process:
+        for service in ("shop", "bank"):
+            two.reached(f"{service}0")
+            two.go(f"{service}0")
+        for service in ("shop", "bank"):
+            two.reached(f"{service}3")
+        until(lambda: two("status").stdout.count("3 of 40 rows, ") == 2, 20, what="status says how far both are")
+        services = two("status", "--json").json["services"]
+        for one in services:
+            doing = one["running"]["doing"]
+            assert (doing["done"], doing["total"], doing["unit"]) == (3, 40, "rows"), one
+            assert doing["left"] == pytest.approx(37 / doing["rate"], rel=0.01), one
+        assert sessions_that_tell(pg) == 1
+        for service in ("shop", "bank"):
+            two.go(f"{service}3")
+            two.reached(f"{service}-next")
+        for one in two("status", "--json").json["services"]:
+            assert (one["running"]["migration"], one["running"]["doing"]) == ("004", None)
+        for service in ("shop", "bank"):
+            two.go(f"{service}-next")
+        assert process.wait(20) == 0
+    assert sessions_that_tell(pg) == 0
 
 
 def test_watching_needs_a_terminal_and_no_other_output(two: Project) -> None:

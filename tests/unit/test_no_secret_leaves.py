@@ -24,6 +24,7 @@ import xmlschema
 from prometheus_client.parser import text_string_to_metric_families
 
 from dataops import catalogue, contents, events
+from dataops.backends.journal import link_of, to_fields
 from dataops.backends.mongo import connection as mongo_connection
 from dataops.backends.postgres import connection as postgres_connection
 from dataops.backends.postgres import rendering
@@ -158,8 +159,10 @@ def shown(foreign: Foreign) -> dict[str, str]:
         tables.steps(history[0], NOW),
     ]
     rows = [row for table in drawn for row in table.texts()]
-    texts["csv"] = "".join(map(grid.comma_separated, drawn)) + tables.entries_as_csv(history[0].entries)
-    texts["json lines"] = answers.entry_lines(history[0].entries)
+    link = link_of({**to_fields(last), "hash": "abc"})
+    sealed = [(name, entry, link) for name, entry in history[0].entries]
+    texts["csv"] = "".join(map(grid.comma_separated, drawn)) + tables.entries_as_csv(sealed)
+    texts["json lines"] = answers.entry_lines(sealed)
     texts["terminal"] = streamed(lambda console: console.data(lines))
     texts["terminal tables"] = "\n".join("  ".join(row) for row in rows)
     texts["terminal progress"] = streamed(lambda console: [console.progress()(event) for event in foreign.events])

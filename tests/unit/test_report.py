@@ -196,6 +196,7 @@ def test_the_status_of_a_service() -> None:
         "warnings": [],
         "imports_changed": {},
         "problem": {"kind": "DatabaseAhead", "message": "no", "hint": "h", "service": "voucher", "migration": "b"},
+        "drift": None,
         "foreign": [],
     }
 

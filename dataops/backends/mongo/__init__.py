@@ -133,6 +133,10 @@ class MongoDatabase:
             holder = lease.holder(self.asking())
             return Operations(self.asking()).doing(holder.run) if holder else None
 
+    def told(self) -> Doing | None:
+        with self.server.explaining():
+            return state.told(self.asking())
+
     def lock(
         self, author: Author, *, timeout: float, waiting: Waiting, stop: Callable[[], bool]
     ) -> AbstractContextManager[MongoLocked]:

@@ -63,6 +63,14 @@ def holder(db: Database[Document]) -> Holder | None:
     )
 
 
+def told(db: Database[Document]) -> Document | None:
+    """What the holder of the lock has told with its last heartbeat. Writes nothing."""
+    held = {"$match": {"_id": _ID, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}}
+    found = next(iter(db[LOCK].aggregate([held, {"$project": {"told": 1}}])), {})
+    said: Document | None = found.get("told")
+    return said
+
+
 class Lease:
     """The lock of one database. After `take`, a thread renews it until `release` is called or the lease is lost."""
 
@@ -85,6 +93,8 @@ class Lease:
         self._heartbeat: tuple[Any, Any] = (None, None)  # the last one of the present holder, and
         self._seen_at = 0.0  # when it was seen first
         self.dead = ""
+        self.told: Document | None = None
+        """What other processes are to know of the running step (see `told`). The next heartbeat has it with it."""
 
     @property
     def seconds(self) -> float:
@@ -124,6 +134,7 @@ class Lease:
             "acquired_at": "$$NOW",
             "expires_at": self._until(),
             "lease": self._seconds,
+            "told": "$$REMOVE",
         }
         free = {"_id": _ID, "$expr": {"$lte": ["$expires_at", "$$NOW"]}}
         found = locks.find_one_and_update(free, [{"$set": mine}])
@@ -290,7 +301,8 @@ class Lease:
     def _beat(self, locks: Collection[Document]) -> Document | None:
         # Not by the server's clock, which may have been set forward: while the token is ours, nobody took the lease.
         mine = {"_id": _ID, "token": self._token}
-        return locks.find_one_and_update(mine, [{"$set": {"expires_at": self._until()}}])
+        told: Any = {"$literal": self.told} if self.told else "$$REMOVE"
+        return locks.find_one_and_update(mine, [{"$set": {"expires_at": self._until(), "told": told}}])
 
     def _lose(self, why: str) -> None:
         if not self._why_lost:

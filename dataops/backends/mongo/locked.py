@@ -27,7 +27,7 @@ from dataops.backends.mongo.listener import Listener
 from dataops.backends.mongo.operations import Operation, Operations, app_name
 from dataops.backends.mongo.state import JOURNAL
 from dataops.errors import LockLost, LockNotObtained, StalePlan, Stopped, Unreachable
-from dataops.model import Adopted, Author, Direction, Entry, Migration, Sent, State, Step
+from dataops.model import Adopted, Author, Direction, Doing, Entry, Migration, Sent, State, Step
 from dataops.othertools.mirror import row_for
 from dataops.redaction import redact
 from dataops.stash import mongo as stash
@@ -87,6 +87,7 @@ class MongoLocked:
         self._explaining = database.server.explaining
         self._lease = its_lease
         self._run = author.run
+        self._migration = ""
         self._tally = Tally("documents", redact)
         listener = Listener(self._service.name, self._tally, its_lease.refuse_late)
         name = app_name(author.run, database.asking().name)
@@ -165,6 +166,7 @@ class MongoLocked:
         migrate = function_of(load_module(self._service, step.migration), step)
         self.check()
         migrated = False
+        self._migration = step.migration.id
         with self._tally.counting():
             try:
                 migrate(database_of(self._work))
@@ -176,6 +178,8 @@ class MongoLocked:
                     cut_off = isinstance(error, ConnectionFailure)
                     raise HalfDone(error, error_text(error), cut_off=cut_off) from error
                 raise
+            finally:
+                self._lease.told = None
 
     def _end_failed_step(self, error: BaseException) -> None:
         """End what the server still does for a step that has failed. Raises LockLost."""
@@ -186,6 +190,10 @@ class MongoLocked:
             raise lost from error
         if left:
             error.add_note(f"the server is still busy with {left[0]}")
+
+    def tell(self, doing: Doing) -> None:
+        whole = {"done": round(doing.done), "total": None if doing.total is None else round(doing.total)}
+        self._lease.told = {"migration": self._migration, **whole, "unit": doing.unit, "rate": doing.rate}
 
     def sent(self) -> Sent:
         return self._tally.sent()

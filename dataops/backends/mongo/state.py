@@ -14,7 +14,7 @@ from dataops.backends.journal import ENDED_WELL, Journal, NativeRecord, from_fie
 from dataops.backends.mongo import lease, othertools
 from dataops.backends.mongo.connection import Document, Server
 from dataops.errors import ConfigError
-from dataops.model import Entry, Holder, Identity, Service, State
+from dataops.model import Doing, Entry, Holder, Identity, JournalEvent, Service, State
 from dataops.planning.evidence import Link
 from dataops.redaction import redact
 
@@ -61,6 +61,14 @@ def history(db: Database[Document], limit: int | None) -> tuple[Entry, ...]:
 def links(db: Database[Document]) -> tuple[Link, ...]:
     """How the entries of the journal are bound to each other, oldest first."""
     return tuple(link_of(stored) for stored in db[JOURNAL].find({}, {"_id": 0}).sort("seq", 1))
+
+
+def told(db: Database[Document]) -> Doing | None:
+    """What the holder of the lock has told of the step that runs. A heartbeat may still tell of the step before it."""
+    said, last = lease.told(db), _last(db)
+    if not said or last is None or last.event is not JournalEvent.STARTED or last.migration != said["migration"]:
+        return None
+    return Doing("", said["done"], said["total"], redact(str(said["unit"])), said["rate"])
 
 
 def _consistent(db: Database[Document], service: Service) -> tuple[Journal, NativeRecord, Holder | None]:
@@ -139,4 +147,4 @@ def _identity(
     return Identity(server=server, database=name, address=address, marks=frozenset(marks))
 
 
-__all__ = ["JOURNAL", "history", "links", "read"]
+__all__ = ["JOURNAL", "history", "links", "read", "told"]

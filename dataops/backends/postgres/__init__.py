@@ -132,6 +132,12 @@ class PostgresDatabase:
         with self.server.asking() as connection:
             return state.doing(connection)
 
+    def told(self) -> Doing | None:
+        from dataops.backends.postgres import telling
+
+        with self.server.asking() as connection:
+            return telling.told(connection)
+
     def lock(
         self, author: Author, *, timeout: float, waiting: Waiting, stop: Callable[[], bool]
     ) -> AbstractContextManager[PostgresLocked]:

@@ -23,6 +23,7 @@ from dataops.backends.postgres import othertools, outside, sql, state, tables
 from dataops.backends.postgres.connection import Server, WatchedConnection, error_text
 from dataops.backends.postgres.session import Session, StepTimeouts
 from dataops.backends.postgres.tables import OurTables
+from dataops.backends.postgres.telling import Telling
 from dataops.backends.postgres.transaction import StepTransaction
 from dataops.errors import ConfigError, LockLost, MigrationFailed, Unreachable
 from dataops.model import (
@@ -31,6 +32,7 @@ from dataops.model import (
     Adopted,
     Author,
     Direction,
+    Doing,
     Entry,
     JournalEvent,
     Migration,
@@ -144,6 +146,7 @@ class PostgresLocked:
         self._transaction = StepTransaction(connection, ours)
         self._ours_before = _Ours()
         self._tally = Tally("rows", without_values)
+        self._telling = Telling(server)
 
     def read(self) -> State:
         connection = self.idle_connection()
@@ -197,7 +200,7 @@ class PostgresLocked:
         def reach_out(what: str) -> None:
             transaction.reach_out(what, self._connect_beside)
 
-        with self._tally.counting():
+        with self._tally.counting(), self._telling.of_step():
             try:
                 with outside.watching(step.migration.path.parent, reach_out):
                     self._runner.run(
@@ -220,6 +223,9 @@ class PostgresLocked:
         before = self._service.position[step.migration.id] + (step.direction is Direction.ROLLBACK)
         with connection.transaction():
             runner.stamp(connection, self.ours, self._heads_after(before))
+
+    def tell(self, doing: Doing) -> None:
+        self._telling.tell(doing)
 
     def sent(self) -> Sent:
         return self._tally.sent()

@@ -160,6 +160,25 @@ SELECT p.relid::regclass::text AS name, p.phase, p.lockers_total, p.lockers_done
 """
 """The index that the holder of our lock builds, as far as this user may see it."""
 
+TELL = """
+SELECT pg_catalog.set_config('application_name', 'dataops-at/' || l.pid || ' ' || %(text)s, false)
+  FROM pg_catalog.pg_locks l
+ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+   AND ((l.classid::bigint << 32) | l.objid::bigint) = %(key)s
+"""
+"""Give this session a name that says how far the session is that holds our lock. Everybody may see such names."""
+
+TOLD = """
+SELECT a.application_name AS name
+  FROM pg_catalog.pg_locks l
+  JOIN pg_catalog.pg_stat_activity a ON a.application_name LIKE 'dataops-at/' || l.pid || ' %%'
+ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+   AND ((l.classid::bigint << 32) | l.objid::bigint) = %s
+ LIMIT 1
+"""
+
 _MINE = """
        locktype = 'advisory' AND granted AND pid = pg_backend_pid()
    AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
