@@ -12,6 +12,7 @@ from dataops import libraries
 from dataops.cli.session import Invocation
 from dataops.errors import CannotWrite, ConfigError, DataopsError, ExitCode, Stopped, UsageError
 from dataops.redaction import message_of, redact
+from dataops.text import near
 
 
 class AtOnce(BaseException):
@@ -90,6 +91,11 @@ def _report_usage(error: click.ClickException, invocation: Invocation) -> None:
         message = f"there is no option {error.option_name}"
         if error.possibilities:
             hint = f"did you mean {' or '.join(sorted(error.possibilities))}? {hint}"
+    wrong = re.match(r"No such command '(.*?)'\.", error.format_message())
+    if wrong and context is not None:
+        message = f"there is no command {wrong[1]}"
+        similar = near(wrong[1], context.command.list_commands(context))
+        hint = f"{similar} {hint}" if similar.endswith("?") else hint
     for words, plain in _PLAIN.items():
         message = re.sub(words, plain, message)
     invocation.report_error(UsageError(redact(message[:1].lower() + message[1:]), hint=hint))

@@ -14,11 +14,11 @@ from dataops.cli.session import Session, command
 from dataops.cli.verifying import verify_journals
 from dataops.durations import clock, parse_duration
 from dataops.errors import ConfigError, ExitCode, UsageError
-from dataops.model import Entry, Service
+from dataops.model import Entry, Service, State
 from dataops.planning import story
 from dataops.planning.evidence import Link
 from dataops.planning.story import Story
-from dataops.run.reading import side_by_side
+from dataops.run.reading import look, side_by_side
 from dataops.show import json, tables
 from dataops.text import counted
 
@@ -100,7 +100,7 @@ def history_command(
         raise UsageError("--hash goes only with --verify", hint="dataops history --verify --hash HASH")
     if verify:
         return verify_journals(session, session.config().services, hashes)
-    every = story.stories(journals_of(session.config().services))
+    every = stories_of(session.config().services)
     wanted = run or run_option
     found = [
         one
@@ -131,6 +131,19 @@ def history_command(
         left = len(found) - len(shown)
         session.console.say(f"{counted(left, 'older run')} not shown: --limit {len(found)}")
     return ExitCode.OK
+
+
+def stories_of(services: Sequence[Service]) -> tuple[Story, ...]:
+    """What runs did in these services, newest first. Raises the first error.
+
+    Who has the locks is asked only where a step has no end. The journals are then read again, because the step may have
+    got its end meanwhile.
+    """
+    found = story.stories(journals_of(services))
+    if not any(one.open for one in found):
+        return found
+    states = [state for state in look(services, emit=lambda event: None) if isinstance(state, State)]
+    return story.stories(journals_of(services), {one.service.name: one.holder.run for one in states if one.holder})
 
 
 def journals_of(services: Sequence[Service]) -> dict[str, Sequence[Entry]]:

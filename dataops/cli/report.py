@@ -10,7 +10,7 @@ import click
 
 from dataops import outfile
 from dataops.cli import completing
-from dataops.cli.history import journals_of
+from dataops.cli.history import stories_of
 from dataops.cli.plan_from_options import plan_apply, render, to_look
 from dataops.cli.session import Session, command
 from dataops.cli.status import looks_at
@@ -45,7 +45,7 @@ def report_command(session: Session, run: str | None, out: Path, limit: int) -> 
     config = session.config(observed=True)
     states = look(config.services, emit=session.sink())
     ours = [s for s, found in zip(config.services, states, strict=True) if isinstance(found, State) and not s.observe]
-    stories = story.stories(journals_of(ours))
+    stories = stories_of(ours)
     chosen = None
     if run is not None:
         named = story.meant(run, [one.id for one in stories])

@@ -37,7 +37,11 @@ class Doing:
     def words(self) -> str:
         """How far it is, how fast it goes and how long it will still take, as far as each is known."""
         rate = (
-            "" if self.rate is None else f"{self.rate:,.0f} a second" if self.rate >= 1 else f"{self.rate:.2g} a second"
+            ""
+            if self.rate is None
+            else f"{self.rate:,.0f} a second"
+            if self.rate >= 10
+            else f"{self.rate:.2g} a second"
         )
         left = "" if self.left is None else f"{clock(self.left)} left"
         return ", ".join(part for part in (str(self), rate, left) if part)

@@ -30,8 +30,9 @@ class Story:
     """One run: its entries in order, each with its service, and what became of it.
 
     `began` and `ended` are the times of its first and last entry. `done` counts by what was done: `applied`,
-    `rolled back`, `adopted`, `resolved`, `pruned`. `failed` and `open` are the steps, as `SERVICE/MIGRATION`, that had
-    a bad end and that have none. `standing` is how many of the applied migrations are still there by this run.
+    `rolled back`, `adopted`, `resolved`, `pruned`. `failed`, `open` and `running` are the steps, as
+    `SERVICE/MIGRATION`, that had a bad end, that have none, and that have none yet, because the run holds the lock.
+    `standing` is how many of the applied migrations are still there by this run.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Story:
     failed: tuple[str, ...]
     open: tuple[str, ...]
     standing: int
+    running: tuple[str, ...] = ()
 
     @property
     def who(self) -> str:
@@ -81,6 +83,7 @@ class Story:
         """How it ended, and what became of what it applied: `ok`, `failed at shop/003`, `half undone`."""
         words = [f"failed at {_listed(self.failed)}"] if self.failed else []
         words += [f"no end at {_listed(self.open)}"] if self.open else []
+        words += [f"running {_listed(self.running)}"] if self.running else []
         applied = self.done.get("applied", 0)
         if applied and self.standing < applied:
             words.append("half undone" if self.standing else "undone")
@@ -92,8 +95,11 @@ class Story:
         return not self.failed and not self.open
 
 
-def stories(journals: Mapping[str, Iterable[Entry]]) -> tuple[Story, ...]:
-    """Every run of these journals, newest first. The journals may be in any order, and have all entries."""
+def stories(journals: Mapping[str, Iterable[Entry]], held: Mapping[str, str] | None = None) -> tuple[Story, ...]:
+    """Every run of these journals, newest first. The journals may be in any order, and have all entries.
+
+    `held` are the runs that have the locks, by service.
+    """
     of_run: dict[str, list[tuple[str, Entry]]] = defaultdict(list)
     stands: dict[str, int] = defaultdict(int)
     for name, entries in journals.items():
@@ -104,11 +110,11 @@ def stories(journals: Mapping[str, Iterable[Entry]]) -> tuple[Story, ...]:
                 newest[entry.migration] = entry
         for entry in newest.values():
             stands[entry.run] += entry.event is JournalEvent.SUCCEEDED and entry.direction is Direction.APPLY
-    found = [_story(run, entries, stands[run]) for run, entries in of_run.items()]
+    found = [_story(run, entries, stands[run], held or {}) for run, entries in of_run.items()]
     return tuple(sorted(found, key=lambda story: (story.began.timestamp() if story.began else 0.0, story.id))[::-1])
 
 
-def _story(run: str, entries: Sequence[tuple[str, Entry]], standing: int) -> Story:
+def _story(run: str, entries: Sequence[tuple[str, Entry]], standing: int, held: Mapping[str, str]) -> Story:
     done: dict[str, int] = {}
     newest: dict[str, Entry] = {}
     for name, entry in entries:
@@ -117,14 +123,17 @@ def _story(run: str, entries: Sequence[tuple[str, Entry]], standing: int) -> Sto
             done[verb] = done.get(verb, 0) + 1
         if entry.event is not JournalEvent.PRUNED:
             newest[f"{name}/{entry.migration}"] = entry
+    begun = [step for step, entry in newest.items() if entry.event is JournalEvent.STARTED]
+    running = [step for step in begun if held.get(step.partition("/")[0]) == run]
     ordered = sorted(entries, key=lambda one: one[1].at.timestamp() if one[1].at else 0.0)  # stable: seq within one
     return Story(
         run,
         tuple(ordered),
         done,
         tuple(step for step, entry in newest.items() if entry.event is JournalEvent.FAILED),
-        tuple(step for step, entry in newest.items() if entry.event is JournalEvent.STARTED),
+        tuple(step for step in begun if step not in running),
         standing,
+        tuple(running),
     )
 
 

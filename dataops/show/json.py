@@ -346,6 +346,7 @@ def history(stories: Sequence[Story]) -> Json:
                 "standing": story.standing,
                 "failed": list(story.failed),
                 "open": list(story.open),
+                "running": list(story.running),
             }
             for story in stories
         ],

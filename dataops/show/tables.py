@@ -242,8 +242,10 @@ def steps(story: Story, now: datetime) -> Table:
         rows.append(_step_row(service, first, entry, now))
         styles.append("bold red" if entry.event is JournalEvent.FAILED else "")
     for (service, _), entry in begun.items():
-        rows.append(_step_row(service, entry, entry, now))
-        styles.append("bold red")
+        runs_now = f"{service}/{entry.migration}" in story.running
+        row = _step_row(service, entry, entry, now)
+        rows.append([*row[:3], f"{entry.direction.value} is running", *row[4:]] if runs_now else row)
+        styles.append("yellow" if runs_now else "bold red")
     return Table(_STEPS, rows, styles)
 
 

@@ -61,6 +61,9 @@ def test_what_a_wrong_command_line_is_told_works(two: Project, tmp_path: Path) -
         ("resolve shop/001 --applied --reason x", {"apply"}),
     ):
         followed(two, two(*line.split()), 64, expected=expected)
+    wrong = two("statsu")
+    assert "error: there is no command statsu\n" in wrong.stderr
+    assert hint(wrong, 64) == "did you mean status or stash? see dataops --help"
     ambiguous = two("plan", "--to", "002")
     assert hint(ambiguous, 64) == "name the service too, for example shop/002"
     assert hint(two("apply", "--to", "01"), 64) == "did you mean 001?"

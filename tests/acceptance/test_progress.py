@@ -148,6 +148,9 @@ def test_another_terminal_sees_how_far_a_loop_of_a_file_is_and_nothing_of_it_whe
             assert (doing["done"], doing["total"], doing["unit"]) == (3, 40, "rows"), one
             assert doing["left"] == pytest.approx(37 / doing["rate"], rel=0.01), one
         assert sessions_that_tell(pg) == 1
+        runs = two("history", "--json").json["runs"]
+        assert (sorted(runs[0]["running"]), runs[0]["open"], runs[1]["running"]) == (["bank/003", "shop/003"], [], [])
+        assert "✗" not in two("history").stdout + two("history", runs[0]["run"]).stdout
         for service in ("shop", "bank"):
             two.go(f"{service}3")
             two.reached(f"{service}-next")

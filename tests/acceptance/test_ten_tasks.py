@@ -119,7 +119,7 @@ def test_a_lock_that_is_held_and_how_far_the_step_is_that_runs(two: Project) -> 
         run = re.search(r"run (\d{8}T\d{6}-\w{6})", unfolded(stands))
         assert run is not None
         far.values = {"RUN": run[1]}
-        assert re.search(r"003 +shop .* apply has no end", far("dataops history RUN"))
+        assert re.search(r"003 +shop .* apply is running", far("dataops history RUN"))
         two.go("middle")
         assert first.ended() == 0
     assert "left" in first.text

@@ -236,6 +236,7 @@ def test_history() -> None:
             "standing": 0,
             "failed": ["api/b"],
             "open": ["voucher/b"],
+            "running": [],
         }
     ]
     assert told["entries"] == [
