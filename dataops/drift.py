@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dataops.backends import Database, opened
+from dataops import documents
+from dataops.backends import Database, HoldsDocuments, opened
 from dataops.catalogue import Catalogue, Difference, compare
-from dataops.errors import DataopsError, DifferencesFound, MigrationFailed
+from dataops.errors import DataopsError, DifferencesFound, LockNotObtained, MigrationFailed, StalePlan
 from dataops.model import Migration, Service, State
 from dataops.planning import checks, recovery
 from dataops.scratch import Scratch
@@ -44,19 +45,56 @@ class Drift:
         )
 
 
-def find(service: Service, scratch: Scratch, *, details: bool = False) -> Drift:
-    """Compare one database with its history. With `details`, comments, grants and function bodies count too."""
+def find(
+    service: Service, scratch: Scratch, *, details: bool = False, looking: documents.Looking | None = None
+) -> Drift:
+    """Compare one database with its history. With `details`, comments, grants and function bodies count too.
+
+    `looking` says how documents are held against validators, where the database has such.
+    """
     try:
         with opened(service) as database:
             state = database.read()
+            _refuse_running(state)
             _refuse_unclear(state)
             head = service.by_id[state.applied[-1].id] if state.applied else None
             expected = _expected(service, head, database, scratch)
             found = compare(expected, database.catalogue(), ignoring=service.ignore, details=details)
+            found += _documents(database, expected, looking or documents.Looking())
+            _refuse_moved(state, database.read())
     except DataopsError as error:
         error.service = error.service or service.name
         return Drift(service, error=error)
     return Drift(service, head.id if head else None, found)
+
+
+def _documents(database: Database, expected: Catalogue, looking: documents.Looking) -> tuple[Difference, ...]:
+    """How the documents differ from what the validators of the history say."""
+    if looking.sample == 0 or not isinstance(database, HoldsDocuments):
+        return ()
+    held = database.hold(expected, looking.sample)
+    return tuple(of for one in held for of in documents.differences(one, looking, database.service.ignore))
+
+
+def _refuse_running(state: State) -> None:
+    """Raise LockNotObtained while a run is at work: what it has half done would be called a difference."""
+    if state.holder is not None:
+        raise LockNotObtained(
+            f"a run is at work: {state.holder}; nothing can be compared meanwhile",
+            service=state.service.name,
+            hint="wait until it has ended: dataops status --watch; then compare again: dataops drift",
+        )
+
+
+def _refuse_moved(before: State, after: State) -> None:
+    """Raise StalePlan where the database was migrated while it was compared."""
+    _refuse_running(after)
+    if (before.recorded_ids, before.last) != (after.recorded_ids, after.last):
+        raise StalePlan(
+            "the database was migrated while it was compared",
+            service=after.service.name,
+            hint="compare again: dataops drift",
+        )
 
 
 def _refuse_unclear(state: State) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dataops.catalogue import Catalogue
     from dataops.checkup import Check
     from dataops.contents import Contents
+    from dataops.documents import Looked
     from dataops.inspection import Inspection, Place
     from dataops.schema import Schema
 
@@ -243,6 +244,17 @@ class WritesSchema(Protocol):
 
 
 @runtime_checkable
+class HoldsDocuments(Protocol):
+    """A `Database` with validators, which may have documents that do not fit them (see `dataops.documents`)."""
+
+    def hold(self, expected: Catalogue, sample: int | None) -> list[Looked]:
+        """Hold documents against the validators of `expected`: so many of each collection, or all (None).
+
+        Collections that are not there are left out.
+        """
+
+
+@runtime_checkable
 class Inspects(Protocol):
     """A `Database` that can say what is in it (see `dataops.inspection`). It shows no value of a row or document."""
 
@@ -282,6 +294,7 @@ __all__ = [
     "Counts",
     "Database",
     "HalfDone",
+    "HoldsDocuments",
     "Imitates",
     "Inspects",
     "Locked",

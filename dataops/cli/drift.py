@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from dataops.cli.errors import worst
-from dataops.cli.options import reported, scratch_option
+from dataops.cli.options import metrics_option, reported, scratch_option
 from dataops.cli.session import Session, checkout, command
 from dataops.cli.signals import signals
+from dataops.cli.telemetry import telemetry
 from dataops.errors import ExitCode
 from dataops.run.reading import side_by_side
 from dataops.show import tables
@@ -24,10 +26,18 @@ if TYPE_CHECKING:
 
 @command("drift")
 @click.option("--details", is_flag=True, help="Comments, grants and other details count too.")
+@click.option("--full", is_flag=True, help="Hold all documents of a MongoDB against its validators, not a sample.")
 @scratch_option
+@metrics_option
 @reported("drifted")
 def drift_command(
-    session: Session, details: bool, server: tuple[str, ...], form: str, report_path: Path | None
+    session: Session,
+    details: bool,
+    full: bool,
+    server: tuple[str, ...],
+    metrics_file: Path | None,
+    form: str,
+    report_path: Path | None,
 ) -> ExitCode:
     """Compare each database with what its record says that it is made of. Writes nothing there.
 
@@ -36,6 +46,7 @@ def drift_command(
     \b
     Example:
       dataops drift
+      dataops drift --service docs --full
       dataops drift --service shop --format junit --report drift.xml
     """
     from dataops import drift
@@ -43,10 +54,15 @@ def drift_command(
 
     form = session.form(form)
     config = session.config()
-    with signals(session) as stop, Scratch(session.author, servers=server, stop=stop) as scratch:
-        scratch.start(service.kind for service in config.services)
-        with session.running_files(on_scratch=True):
-            found = side_by_side(lambda one: drift.find(one, scratch, details=details), config.services)
+    looking = replace(config.documents, sample=None) if full else config.documents
+    with telemetry(session, "drift", metrics_file, run=False) as observed:
+        with signals(session) as stop, Scratch(session.author, servers=server, stop=stop) as scratch:
+            scratch.start(service.kind for service in config.services)
+            with session.running_files(on_scratch=True):
+                found = side_by_side(
+                    lambda one: drift.find(one, scratch, details=details, looking=looking), config.services
+                )
+        observed.drifts = found
     code = _code(found)
     if session.deliver(form, "drifted", DriftReport(found, checkout(config.path.parent), code), report_path):
         return code

@@ -61,9 +61,10 @@ def status_command(
     with telemetry(session, "status", metrics_file, run=False) as observed:
         observed.services = services
         states = observed.outcomes = look(services, emit=session.sink())
-    looks = looks_at(states, services)
-    if compared:
-        looks = _compared(session, looks, server)
+        looks = looks_at(states, services)
+        if compared:
+            looks = _compared(session, looks, server)
+            observed.drifts = [one.drift for one in looks if one.drift is not None]
     code = _status_code(looks, check=check)
     if session.deliver(form, "status", StatusReport(looks, checkout(config.path.parent), check, code), report_path):
         return code
@@ -114,8 +115,9 @@ def _compared(session: Session, looks: Sequence[Look], server: tuple[str, ...]) 
     def one(look: Look) -> Look:
         if isinstance(look.state, DataopsError) or look.service.observe:
             return look
-        return replace(look, drift=drift.find(look.service, scratch))
+        return replace(look, drift=drift.find(look.service, scratch, looking=looking))
 
+    looking = session.config(observed=True).documents
     with signals(session) as stop, Scratch(session.author, servers=server, stop=stop) as scratch:
         scratch.start(look.service.kind for look in looks if not look.service.observe)
         with session.running_files(on_scratch=True):

@@ -18,15 +18,20 @@ from dataops.run.reading import look
 from dataops.statements import listening
 
 if TYPE_CHECKING:
+    from dataops.drift import Drift
     from dataops.show.prometheus import Collector
 
 
 @dataclass
 class Observed:
-    """What a command reports to its telemetry: its services, once it knows them, and their states, if it only reads."""
+    """What a command reports to its telemetry: its services, once it knows them, and their states, if it only reads.
+
+    `drifts` is how the databases differ from their histories, where they were compared.
+    """
 
     services: Sequence[Service] = ()
     outcomes: Sequence[State | DataopsError] | None = None
+    drifts: Sequence[Drift] = ()
 
 
 @contextmanager
@@ -82,6 +87,7 @@ def _measure(collector: Collector, observed: Observed, ended: BaseException | No
         observed.outcomes = look(observed.services, emit=lambda event: None)
     if observed.outcomes is not None:
         collector.saw(observed.services, observed.outcomes)
+    collector.compared(observed.drifts)
 
 
 def _write(session: Session, path: Path, collector: Collector) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from dataops import __version__, alembicini, kinds
 from dataops.config.locations import locate, record_of, variables_of
 from dataops.config.settings import FILE_NAME, LintSettings, ServiceSettings, Settings, find, read
+from dataops.documents import Looking
 from dataops.errors import ConfigError, UsageError
 from dataops.files import aliases, chain, toml
 from dataops.model import Author, Service
@@ -38,6 +39,7 @@ class Config:
     variables: frozenset[str] = frozenset()
     """The environment variables in which the file may look for a database, for all its services."""
     lint: LintSettings = field(default_factory=LintSettings, compare=False)
+    documents: Looking = field(default_factory=Looking, compare=False)
 
     def service(self, name: str) -> Service:
         """The chosen service of that name."""
@@ -88,7 +90,7 @@ def load(
         for one in chosen
     )
     variables = frozenset(name for one in settings.services.values() for name in variables_of(one))
-    return Config(settings.path, services, tuple(settings.services), variables, settings.lint)
+    return Config(settings.path, services, tuple(settings.services), variables, settings.lint, settings.documents)
 
 
 def _choose(settings: Settings, selected: Collection[str], *, observed: bool) -> list[ServiceSettings]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataops import kinds
+from dataops.documents import Breaks, Looking
 from dataops.durations import parse_duration
 from dataops.errors import ConfigError, UsageError
 from dataops.files import toml
@@ -40,11 +41,15 @@ SERVICE_KEYS = {
 OBSERVED_KEYS = {"observe", "engine", "expect", "timeouts", *_URL_KEYS}
 """What the paragraph of a service that is only observed may say."""
 
+DOCUMENTS_KEYS = {"sample", *(one.value for one in Breaks)}
+"""What `[documents]` may say."""
+
 LINT_KEYS = {"select", "ignore", "severity", "per_path_ignores"}
 """What `[lint]` may say."""
 
 _LEAST_SECONDS = {"connect": 0.001, "lock": 0.001, "table_lock": 0.001, "statement": 0.001, "lease": 1.0}
 _MAY_BE_ZERO = {"lock", "table_lock", "statement"}
+_MOST_SAMPLE = 1_000_000
 _MOST_SECONDS = 20 * 86400.0  # PostgreSQL counts milliseconds in 31 bits
 
 
@@ -116,11 +121,12 @@ class LintSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """A whole dataops.toml: its services by name, in the order of the file, named environments, and `[lint]`."""
+    """A whole dataops.toml: its services by name, in the order of the file, and its other tables."""
 
     path: Path
     services: Mapping[str, ServiceSettings]
     lint: LintSettings
+    documents: Looking
     _environments: object = field(repr=False)
 
     @property
@@ -161,12 +167,33 @@ def read(path: Path | None) -> Settings:
     tables = content.get("services")
     if not isinstance(tables, dict) or not tables:
         raise ConfigError(f"{path}: there is no [services.NAME] in it", hint=MANUAL)
-    content.only({"services", "environments", "lint"})
+    content.only({"services", "environments", "lint", "documents"})
     services = {name: toml.table(value, f"{path}: [services.{name}]", MANUAL) for name, value in tables.items()}
     before = _all_before(path, services)
     made = {name: _settings(path.parent, name, table, before[name]) for name, table in services.items()}
     lint = _lint(path, content.table("lint", f"{path}: [lint]"))
-    return Settings(path, made, lint, content.get("environments", {}))
+    looking = _documents(content.table("documents", f"{path}: [documents]"))
+    return Settings(path, made, lint, looking, content.get("environments", {}))
+
+
+def _documents(table: toml.Table) -> Looking:
+    table.only(DOCUMENTS_KEYS)
+    sample = table.get("sample", Looking().sample)
+    if isinstance(sample, bool) or not isinstance(sample, int) or not 0 <= sample <= _MOST_SAMPLE:
+        raise ConfigError(
+            f"{table.where}: sample has to be a number of documents, from 0 to {_MOST_SAMPLE:,}",
+            hint="for all of them: dataops drift --full",
+        )
+    most = {}
+    for one in Breaks:
+        share = table.get(one.value, 0)
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise ConfigError(
+                f"{table.where}: {one.value} has to be a share of the documents, from 0 to 1",
+                hint="for one in a hundred: 0.01",
+            )
+        most[one] = float(share)
+    return Looking(sample, most)
 
 
 def _lint(path: Path, table: toml.Table) -> LintSettings:

@@ -25,6 +25,8 @@ from dataops.text import visible
 if TYPE_CHECKING:
     from prometheus_client import Metric as Family
 
+    from dataops.drift import Drift
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -46,6 +48,8 @@ METRICS = tuple(
         ("interrupted", "gauge", True, "Whether a step is half done, and has to be brought to an end first"),
         ("ahead", "gauge", True, "Whether the database has migrations that this code does not know"),
         ("locked", "gauge", True, "Whether somebody held the migration lock"),
+        ("differences", "gauge", False, "Objects that differ from the history, when they were last compared"),
+        ("compared_timestamp_seconds", "gauge", False, "When the database was last compared with its history"),
         ("checked_timestamp_seconds", "gauge", False, "When the service was last looked at"),
         ("last_success_timestamp_seconds", "gauge", False, "When a run last ended well, or a migration did"),
         ("run_timestamp_seconds", "gauge", False, "When the last run ended"),
@@ -154,6 +158,14 @@ class Collector:
             times.append(state.last.at)
         if known := [at.timestamp() for at in times if at is not None]:
             say("last_success_timestamp_seconds", max(known))
+
+    def compared(self, found: Iterable[Drift]) -> None:
+        """Measure how each database differs from its history, as far as it could be compared."""
+        for one in found:
+            if one.error is None:
+                labels = {"service": one.service.name, "engine": one.service.kind.name}
+                self.values[series("differences", **labels)] = len(one.differences)
+                self.values[series("compared_timestamp_seconds", **labels)] = time.time()
 
     def ended(self, services: Iterable[Service]) -> None:
         """Measure that a run has ended, whether or not there was anything to do."""

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from dataops import __version__
-from dataops.show.reports import LintReport, below
-from dataops.text import json_text, visible
+from dataops.catalogue import Difference, Differs
+from dataops.redaction import redact
+from dataops.show.reports import DriftReport, LintReport, below
+from dataops.text import json_text, shortened, visible
 
 if TYPE_CHECKING:
+    from dataops.drift import Drift
     from dataops.lint.rules import Finding, Rule
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -30,6 +33,46 @@ def lint(report: LintReport) -> str:
     driver = {"name": "dataops lint", "version": __version__, "rules": [_rule(rule) for rule in rules.values()]}
     run = {"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints"}
     return json_text({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+
+
+def drifted(report: DriftReport) -> str:
+    """A result for each object that differs, at the newest migration that is applied; what failed is a notification."""
+    rules = [
+        {"id": f"drift/{how.value}", "shortDescription": {"text": f"An object of the database is {how.value}"}}
+        for how in Differs
+    ]
+    results = [_differs(one, of, report.root) for one in report.found for of in one.differences]
+    failed = [
+        {"level": "error", "message": _message(f"{one.service.name}: {one.error.message}")}
+        for one in report.found
+        if one.error is not None
+    ]
+    run: dict[str, Any] = {
+        "tool": {"driver": {"name": "dataops drift", "version": __version__, "rules": rules}},
+        "invocations": [{"executionSuccessful": not failed, "toolExecutionNotifications": failed}],
+        "results": results,
+        "columnKind": "unicodeCodePoints",
+    }
+    return json_text({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+
+
+def _differs(found: Drift, of: Difference, root: Path) -> dict[str, Any]:
+    name = visible(f"{found.service.name}.{redact(of.name)}")
+    expected = shortened(visible(redact(of.expected)), 80)
+    path = found.service.by_id[found.head].path if found.head in found.service.by_id else found.service.folder
+    return {
+        "ruleId": f"drift/{of.how.value}",
+        "ruleIndex": list(Differs).index(of.how),
+        "level": "error",
+        "message": _message(f"{found.service.name}: {of}"),
+        "locations": [
+            {
+                "physicalLocation": {"artifactLocation": _location(path, root), "region": {"startLine": 1}},
+                "logicalLocations": [{"fullyQualifiedName": name, "kind": of.kind}],
+            }
+        ],
+        "partialFingerprints": {"object/v1": f"{of.how.value} {of.kind} {name}: {expected}"},
+    }
 
 
 def _result(finding: Finding, reason: str, number: int, root: Path) -> dict[str, Any]:
@@ -65,4 +108,4 @@ def _location(path: Path, root: Path) -> dict[str, str]:
     return {"uri": quote(os.fsencode(shown)), "uriBaseId": "%SRCROOT%"}
 
 
-__all__ = ["SCHEMA", "lint"]
+__all__ = ["SCHEMA", "drifted", "lint"]

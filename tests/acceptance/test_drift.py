@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
+import jsonschema  # type: ignore[import-untyped]
 import psycopg
 import pytest
 from pymongo import MongoClient
 
+from dataops import config, drift
 from dataops.dev import MongoServer, PostgresServer
+from dataops.errors import StalePlan
+from dataops.model import Migration, Service
+from dataops.scratch import Scratch
+from tests.acceptance.test_rights import role
 from tests.projects import Project
-from tests.servers import Answer
+from tests.servers import Answer, fresh_mongo
 
+SARIF = Path(__file__).parents[1] / "lint" / "data" / "sarif-schema-2.1.0.json"
 SHOP = "op.execute('CREATE TABLE orders (id serial PRIMARY KEY, note text NOT NULL)')"
 BANK = (
     "db.create_collection('accounts', validator={'$jsonSchema': {'required': ['mail']}})"
@@ -87,6 +95,184 @@ def test_status_compares_too_where_it_is_asked_to(applied: Project, pg: psycopg.
     # what cannot be compared is never exit 0
     unknown = applied("status", "--drift", "--scratch", "postgres://nobody@127.0.0.1:1/x", env={"DATAOPS_SCRATCH": ""})
     assert (unknown.code, "not compared: " in unknown.stdout) == (10, True)
+
+
+def test_what_differs_goes_to_code_scanning_and_to_monitoring(
+    applied: Project, pg: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    pg.execute('ALTER TABLE orders ALTER note DROP NOT NULL; CREATE TABLE "stray {0} [a](b)" (id int)')
+    metrics = tmp_path / "drift.prom"
+    told = applied("drift", "--format", "sarif", "--metrics-file", str(metrics))
+    (run,) = json.loads(told.stdout)["runs"]
+    jsonschema.validate(json.loads(told.stdout), json.loads(SARIF.read_text()))
+    assert told.code == 8
+    assert [(one["ruleId"], one["locations"][0]["logicalLocations"][0]["kind"]) for one in run["results"]] == [
+        ("drift/different", "column"),
+        ("drift/unexpected", "table"),
+    ]
+    place = run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]
+    assert (applied.folder / place["uri"]).read_text().startswith('"""The one called 003."""')
+    assert len({one["partialFingerprints"]["object/v1"] for one in run["results"]}) == 2
+    assert 'dataops_differences{engine="postgresql",service="shop"} 2.0' in metrics.read_text()
+    assert 'dataops_differences{engine="mongodb",service="bank"} 0.0' in metrics.read_text()
+    # what cannot be compared is told, and leaves the numbers as they were
+    before = metrics.read_text()
+    unknown = applied(
+        "drift", "--format", "sarif", "--metrics-file", str(metrics), env={"SHOP_URL": "postgres://127.0.0.1:1/x"},
+    )  # fmt: skip
+    (failed,) = json.loads(unknown.stdout)["runs"]
+    jsonschema.validate(json.loads(unknown.stdout), json.loads(SARIF.read_text()))
+    assert (unknown.code, failed["invocations"][0]["executionSuccessful"]) == (10, False)
+    assert "cannot connect" in failed["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"]
+    (line,) = (line for line in before.splitlines() if line.startswith("dataops_compared") and "shop" in line)
+    assert line in metrics.read_text()
+
+
+def test_a_database_that_is_migrated_meanwhile_is_not_judged(
+    applied: Project, postgres: PostgresServer, mongo: MongoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied.file("shop", "004", "here('middle')", "op.execute('SELECT 1')")
+    applied.file("bank", "004", "here('middle-too', db)", "db.t_001.find_one()")
+    with applied.running("apply", "--yes") as run:
+        applied.reached("middle")
+        applied.reached("middle-too")
+        refused = applied("drift")
+        assert (refused.code, refused.stderr.count("a run is at work: ")) == (3, 2)
+        assert "dataops status --watch" in refused.stderr
+        applied.go("middle")
+        applied.go("middle-too")
+        assert run.wait(20) == 0
+
+    monkeypatch.chdir(applied.folder)  # where the files of `here` are
+
+    class Meanwhile(Scratch):
+        def migrate(self, service: Service, to: Migration | None) -> None:
+            super().migrate(service, to)
+            assert applied("rollback", "--yes", "--to", f"{service.name}/003", "--service", service.name).code == 0
+
+    settings = config.load(applied.folder / "dataops.toml", environ={**applied.env})
+    with Meanwhile(config.author(), servers=[postgres.url(), mongo.url("admin")]) as scratch:
+        for service in settings.services:
+            compared = drift.find(service, scratch)
+            assert isinstance(compared.error, StalePlan), compared
+            assert compared.error.message == "the database was migrated while it was compared"
+
+
+def test_the_right_to_read_in_postgresql_is_enough_and_a_user_without_it_is_told(
+    applied: Project, pg: psycopg.Connection[Any], pg_url: str
+) -> None:
+    with role(pg_url, "reader") as url:
+        pg.execute("GRANT USAGE ON SCHEMA public, dataops_history TO reader")
+        pg.execute("GRANT SELECT ON alembic_version, dataops_history.dataops_journal TO reader")
+        well = applied("drift", "--service", "shop", env={"SHOP_URL": url})
+        assert (well.code, well.stderr) == (0, "shop: as its history up to 003\n")
+        pg.execute("REVOKE SELECT ON dataops_history.dataops_journal FROM reader")
+        refused = applied("drift", "--service", "shop", env={"SHOP_URL": url})
+        assert (refused.code, "dataops docs operations rights" in refused.stderr) == (10, True)
+
+
+def test_the_right_to_read_in_mongodb_is_enough_and_a_user_without_it_is_told(
+    project: Project, mongo: MongoServer, mongo_with_passwords: MongoServer
+) -> None:
+    with fresh_mongo(mongo_with_passwords) as url, MongoClient[dict[str, Any]](url) as client:
+        db = client.get_default_database()
+        project.env["DATAOPS_SCRATCH"] = mongo.url("admin")
+        project.add("bank", url)
+        project.file("bank", "001", BANK)
+        assert project("apply", "--yes").code == 0
+        db["accounts"].insert_one({"mail": "a"})
+        db.command("createUser", "reader", pwd="secret-of-nobody", roles=["read"])
+        netloc, query = urlsplit(url).netloc.rpartition("@")[2], urlsplit(url).query
+        query = query.replace("authSource=admin", f"authSource={db.name}")
+        env = {"BANK_URL_CON": f"mongodb://reader:secret-of-nobody@{netloc}/{db.name}?{query}"}
+        well = project("drift", env=env)
+        assert (well.code, well.stderr) == (0, "bank: as its history up to 001\n")
+        privileges = [{"resource": {"db": db.name, "collection": ""}, "actions": ["listCollections", "listIndexes"]}]
+        privileges += [
+            {"resource": {"db": db.name, "collection": name}, "actions": ["find"]}
+            for name in ("pymongo_migrate", "dataops_journal", "dataops_lock", "migrations", "changelog")
+        ]
+        db.command("createRole", "narrow", privileges=privileges, roles=[])
+        db.command("updateUser", "reader", roles=["narrow"])
+        refused = project("drift", env=env)
+        assert (refused.code, "dataops docs operations rights" in refused.stderr) == (10, True)
+        assert "not authorized" in refused.stderr
+        for kind in ("User", "Role"):
+            db.command(f"drop{kind}", "reader" if kind == "User" else "narrow")
+
+
+VALIDATOR = """{'$jsonSchema': {
+    'bsonType': 'object', 'required': ['sku', 'price'], 'additionalProperties': False,
+    'properties': {
+        '_id': {}, 'sku': {'bsonType': 'string'}, 'price': {'bsonType': ['int', 'double'], 'minimum': 0},
+        'size': {
+            'bsonType': 'object', 'required': ['unit'], 'additionalProperties': False,
+            'properties': {'unit': {'enum': ['cm']}},
+            'patternProperties': {'^x': {'bsonType': 'int'}},
+        },
+        'tags': {'bsonType': 'array', 'items': {'bsonType': 'string'}},
+    },
+}, 'price': {'$ne': 13}}"""
+
+WRONG: list[tuple[dict[str, Any], str, str, str]] = [
+    ({"sku": "a"}, "price", "in every document", "missing"),
+    ({"sku": 1, "price": 1}, "sku", "string", "another type"),
+    ({"sku": "a", "price": "1"}, "price", "int or double", "another type"),
+    ({"sku": "a", "price": -1}, "price", '{"minimum": 0}', "another value"),
+    ({"sku": "a", "price": 1, "colour": 1}, "", "no field but _id, price, size, sku, tags", "colour (1)"),
+    ({"sku": "a", "price": 1, "size": 1}, "size", "object", "another type"),
+    ({"sku": "a", "price": 1, "size": {}}, "size.unit", "in every document", "missing"),
+    ({"sku": "a", "price": 1, "size": {"unit": "m"}}, "size.unit", '{"enum": ["cm"]}', "another value"),
+    ({"sku": "a", "price": 1, "size": {"unit": "cm", "y": 1}}, "size", "no field but unit", "y (1)"),
+    (
+        {"sku": "a", "price": 1, "size": {"unit": "cm", "x": "1"}},
+        "size",
+        '{"patternProperties": {"^x": {"bsonType": "int"}}}',
+        "another value",
+    ),
+    ({"sku": "a", "price": 1, "tags": [1]}, "tags", '{"items": {"bsonType": "string"}}', "another value"),
+    ({"sku": "a", "price": 13}, "", '{"price": {"$ne": 13}}', "another value"),
+]
+
+
+def test_documents_are_held_against_the_validators_of_the_history(applied: Project, mongo_url: str) -> None:
+    """Each wrong document breaks one demand, and one demand only; a good one and one of another collection none."""
+    applied.file("bank", "004", f"db.create_collection('goods', validator={VALIDATOR}, validationAction='warn')")
+    assert applied("apply", "--yes").code == 0
+
+    def told(*options: str) -> list[tuple[str, str, str]]:
+        (bank,) = applied("drift", "--service", "bank", "--json", *options).json["services"]
+        assert bank["problem"] is None
+        assert {of["kind"] for of in bank["differences"]} <= {"documents"}
+        return [(of["name"], of["expected"], of["here"]) for of in bank["differences"]]
+
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        goods = client.get_default_database().goods
+        assert told() == []
+        goods.insert_one({"sku": "a", "price": 1, "size": {"unit": "cm", "x1": 1}, "tags": ["b"]})
+        assert told() == []
+        goods.insert_many([dict(document) for document, *_ in WRONG])
+        expected = {
+            (f"goods.{path}".rstrip("."), says, f"{found}, in 1 of 13 documents") for _, path, says, found in WRONG
+        }
+        assert (len(told()), set(told()), set(told("--full"))) == (len(WRONG), expected, expected)
+
+        toml = applied.folder / "dataops.toml"
+        plain = toml.read_text()
+        toml.write_text(plain + "\n[documents]\nmissing = 0.1\ntype = 0.1\nunknown = 0.1\n")
+        assert {found.partition(",")[0] for _, _, found in told()} == {"another value"}
+        toml.write_text(plain + "\n[documents]\nsample = 0\n")
+        assert told() == []
+        toml.write_text(plain + "\n[documents]\nsample = 5\n")
+        assert all(" of 5 documents" in found for _, _, found in told())
+        for wrong in ("sample = -1", "sample = true", "type = 2", "type = '1%'", "kind = 0"):
+            toml.write_text(f"{plain}\n[documents]\n{wrong}\n")
+            assert applied("drift").code == 4, wrong
+        toml.write_text(plain.replace("[services.bank]", '[services.bank]\nignore = ["goods.size", "goods.tags"]'))
+        assert not {name for name, *_ in told()} & {"goods.size", "goods.size.unit", "goods.tags"}
+        goods.drop()
+        toml.write_text(plain)
+        assert applied("drift", "--service", "bank").code == 8  # the collection is missing, which is told instead
 
 
 def test_a_database_that_is_behind_is_compared_with_what_it_has(applied: Project) -> None:

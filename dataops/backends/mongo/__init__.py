@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dataops.catalogue import Catalogue
     from dataops.checkup import Check
     from dataops.contents import Contents
+    from dataops.documents import Looked
     from dataops.inspection import Inspection, Place
     from dataops.schema import Schema
 
@@ -105,6 +106,15 @@ class MongoDatabase:
 
         with self.server.explaining(), self.server.client("dataops") as patient:  # it may read all data
             return schema.read(database_of(patient), self.service.record, most_rows=most_rows)
+
+    def hold(self, expected: Catalogue, sample: int | None) -> list[Looked]:
+        from dataops.backends.mongo import catalogue, documents
+
+        with self.server.explaining(), self.server.client("dataops") as patient:  # to look at all takes its time
+            db = database_of(patient)
+            there = set(db.list_collection_names())
+            validators = catalogue.validators(expected).items()
+            return [documents.hold(db, name, said, sample) for name, said in validators if name in there]
 
     def places(self) -> list[Place]:
         from dataops.backends.mongo import inspection

@@ -89,6 +89,15 @@ def _objects(db: Database[Document], info: Mapping[str, Any]) -> Iterator[tuple[
             yield ("index", f"{name}.{index['name']}"), index_text(index)
 
 
+def validators(of: Catalogue) -> dict[str, Document]:
+    """The validator of each collection that has one, as the server takes it."""
+    found = {}
+    for (kind, name), text in of.objects.items():
+        if kind == "validator":
+            found[name.removesuffix(".validator")] = json_util.loads(text).get("validator", {})
+    return {name: validator for name, validator in sorted(found.items()) if validator}
+
+
 def index_text(index: Mapping[str, Any]) -> str:
     """An index as text: its keys in order, the options that are on, the other options.
 
@@ -124,4 +133,4 @@ def chosen(collation: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in collation.items() if key != "version" and value != _COLLATION.get(key)}
 
 
-__all__ = ["chosen", "collections", "copy_shell", "is_counted", "read"]
+__all__ = ["chosen", "collections", "copy_shell", "is_counted", "read", "validators"]

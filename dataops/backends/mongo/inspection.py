@@ -19,7 +19,7 @@ from dataops.inspection import FIELD, INDEX, Inspection, Part, Place
 SECONDS = 10
 _MOST_KEYS = 50
 """An object with more different keys than these, over all documents, has data for keys."""
-_NAME = re.compile(r"(?![0-9a-fA-F-]{16,}$)[A-Za-z_$](?:[A-Za-z_$-]|\d{1,3}(?!\d)){0,60}")
+NAME = re.compile(r"(?![0-9a-fA-F-]{16,}$)[A-Za-z_$](?:[A-Za-z_$-]|\d{1,3}(?!\d)){0,60}")
 """What looks like the name of a field. An id, a number, an address or a date that is used as a key does not."""
 _TYPES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (type(None), "null"), (bool, "bool"), (Int64, "long"), (int, "int"), (float, "double"), (str, "string"),
@@ -110,7 +110,7 @@ class _Counted:
     def _walk(self, above: str, value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for key, inner in value.items():
             keys = self._keys[above]
-            if _NAME.fullmatch(key) and len(keys) <= _MOST_KEYS:
+            if NAME.fullmatch(key) and len(keys) <= _MOST_KEYS:
                 keys.add(key)
             name = key if key in keys and len(keys) <= _MOST_KEYS else "*"
             yield from self._value(f"{above}.{name}" if above else name, inner)
