@@ -105,6 +105,8 @@ MATRIX: dict[str, dict[str, Any]] = {
     },
     "no-environment": {"services": {"api": {"env": {"MONGODB_CON": None}}}},
     "check": {"check": {"enabled": True}},
+    "drift": {"drift": {"enabled": True, "extraArgs": ["--full"]}, "check": {"timeZone": "Etc/UTC"}},
+    "both": {"drift": {"enabled": True}, "check": {"enabled": True}},
     "no-job": {"jobs": {"enabled": False}},
     "everything": EVERYTHING,
     "everything-as-files": {**EVERYTHING, "secretsAs": "files"},
@@ -273,6 +275,20 @@ def test_who_only_looks_may_have_a_role_of_its_own(tmp_path: Path) -> None:
     assert variables(waiting)["MONGODB_CON"]["valueFrom"] == reader
     assert variables(container(found.one("CronJob")))["MONGODB_CON"]["valueFrom"] == reader
     assert variables(container(found.one("Job")))["MONGODB_CON"]["valueFrom"] != reader
+
+
+def test_drift_has_a_cronjob_of_its_own_which_is_like_the_check_where_nothing_else_is_said() -> None:
+    check = {"enabled": True, "timeZone": "Etc/UTC", "extraArgs": ["-v"]}
+    values = {"check": check, "drift": {"enabled": True, "extraArgs": ["--full"]}}
+    looks, compares = render(values).all("CronJob")
+    assert (looks["metadata"]["name"], compares["metadata"]["name"]) == ("blink-dataops-check", "blink-dataops-drift")
+    assert container(looks)["args"][:2] == ["status", "--check"]
+    arguments = container(compares)["args"]
+    assert (arguments[0], arguments[-1], "--check" in arguments, "-v" in arguments) == ("drift", "--full", False, False)
+    assert compares["spec"]["timeZone"] == "Etc/UTC"
+    assert looks["spec"]["schedule"] != compares["spec"]["schedule"]
+    assert render({"check": {"enabled": True}}).one("CronJob")["metadata"]["name"] == "blink-dataops-check"
+    assert variables(container(looks)) == variables(container(compares))
 
 
 # --- the Job

@@ -37,6 +37,7 @@ def test_the_schema_has_every_key_and_every_name_that_the_program_takes() -> Non
     assert set(parts["service"]["properties"]) == settings.SERVICE_KEYS
     assert set(parts["observed"]["properties"]) == settings.OBSERVED_KEYS
     assert set(schema("dataops")["properties"]["lint"]["properties"]) == settings.LINT_KEYS
+    assert set(schema("dataops")["properties"]["documents"]["properties"]) == settings.DOCUMENTS_KEYS
     assert set(parts["service"]["properties"]["engine"]["enum"]) == {kind.name for kind in kinds.known()[:2]}
     assert parts["observed"]["properties"]["observe"]["enum"] == list(match.TOOLS)
     assert parts["service"]["properties"]["coexist"]["items"]["enum"] == list(match.TOOLS)
@@ -52,6 +53,12 @@ def test_the_schema_has_every_key_and_every_name_that_the_program_takes() -> Non
         SHOP + 'mirror = true\ncoexist = ["django", "pop"]\nignore = ["sessions"]\nonto_existing = true\n',
         SHOP + 'mirror = "sqlx"\nurl_env = "SHOP_URL"\nenv_prefix = "SHOP"\ndatabase = "shop"\n',
         '[services.kratos]\nobserve = "pop"\nexpect = "20200101"\n' + SHOP,
+        SHOP + "[documents]\nsample = 0\nmissing = 1\ntype = 0.01\n",
+        SHOP + "[documents]\nsample = true\n",
+        SHOP + "[documents]\nsample = -1\n",
+        SHOP + "[documents]\nsample = 1.5\n",
+        SHOP + "[documents]\ntype = 1.01\n",
+        SHOP + "[documents]\nkind = 0\n",
         SHOP + '[environments.local]\nshop = "postgres://localhost/shop"\n',
         SHOP
         + '[lint]\nignore = ["squawk"]\nseverity = { H009 = "warning" }\nper_path_ignores = { "pg/*" = ["H001"] }\n',

@@ -75,8 +75,11 @@ app.kubernetes.io/part-of: dataops
 {{- include "dataops.jobName" (dict "context" .context "name" $name) -}}
 {{- end }}
 
-{{- define "dataops.checkName" -}}
-{{- printf "%s-check" (include "dataops.fullname" . | trunc 46 | trimSuffix "-") -}}
+{{/*
+The name of a CronJob. Called with (dict "context" . "component" "check").
+*/}}
+{{- define "dataops.lookName" -}}
+{{- printf "%s-%s" (include "dataops.fullname" .context | trunc 46 | trimSuffix "-") .component -}}
 {{- end }}
 
 {{/*
