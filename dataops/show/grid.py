@@ -162,7 +162,10 @@ def _lines(
     if width is not None:
         widths = _widths(columns, texts)
         others = sum(widths[at] for at in shown if not columns[at].folds) + len(_GAP) * (len(shown) - 1)
-        widths = [min(w, width - others) if columns[at].folds else w for at, w in enumerate(widths)]
+        folding = [at for at in shown if columns[at].folds]
+        least = _least(columns, texts)
+        for at, share in zip(folding, _shared(width - others, folding, least, widths), strict=True):
+            widths[at] = share
     lines = [(_line(columns, widths, shown, [column.header for column in columns]), "bold")]
     for at, row in enumerate(texts):
         parts = {
@@ -175,6 +178,16 @@ def _lines(
             ]
             lines.append((_line(columns, widths, shown, texts_of_line), table.style(at)))
     return lines
+
+
+def _shared(room: int, folding: Sequence[int], least: Sequence[int], wanted: Sequence[int]) -> list[int]:
+    """How wide each folding column is: what it needs at least, and of the rest the same for all that want more."""
+    widths = {at: min(least[at], wanted[at]) for at in folding}
+    while (hungry := [at for at in folding if widths[at] < wanted[at]]) and room > sum(widths.values()):
+        share = max(1, (room - sum(widths.values())) // len(hungry))
+        for at in hungry[: room - sum(widths.values())]:
+            widths[at] += min(share, wanted[at] - widths[at])
+    return [widths[at] for at in folding]
 
 
 def _line(columns: Sequence[Column], widths: Sequence[int], shown: Sequence[int], texts: Sequence[str]) -> str:

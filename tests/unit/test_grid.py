@@ -134,3 +134,15 @@ def test_runs_fit(width: int) -> None:
     lines = [text for text, _ in grid.fitted(tables.runs(stories(told), NOW), width)]
     assert max(map(len, lines)) <= width
     assert "1f2e3d" in "\n".join(lines)
+
+
+@pytest.mark.parametrize("width", [*WIDTHS, 79, 81, 133])
+def test_two_columns_that_fold_share_what_is_left(width: int) -> None:
+    """a short one takes no more than it needs; two long ones take the same"""
+    columns = (Column("service", ALWAYS), Column("expected", ALWAYS, folds=True), Column("here", ALWAYS, folds=True))
+    long = " ".join(["word"] * 60)
+    for row in (["api", long, long], ["api", long, "short"], ["api", "short", long]):
+        lines = [line for line, _ in grid.fitted(Table(columns, [row]), width)]
+        assert max(map(len, lines)) <= width
+        assert max(map(len, lines)) > width - 12, "nothing is left unused"
+        assert sorted(" ".join(lines).split()).count("word") == row.count(long) * 60
