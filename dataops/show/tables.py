@@ -191,7 +191,7 @@ def condition(state: State, problem: DataopsError | None, doing: Doing | None, n
         words.append(f"{len(state.pending)} pending")
         style = "yellow" if style == "green" else style
     text = ", ".join(words) or "up to date"
-    text += f" ({state.elsewhere})" if state.elsewhere else ""
+    text += f", recorded in {state.elsewhere}" if state.elsewhere else ""
     return mark + text + "".join(f"; warning: {warning}" for warning in state.warnings), style
 
 

@@ -12,6 +12,7 @@ import pytest
 from pymongo import MongoClient
 
 from dataops.dev import mongodb_server
+from tests.acceptance.test_rights import role
 from tests.projects import Project, until
 from tests.terminal import Terminal
 
@@ -128,7 +129,7 @@ def test_a_loop_with_a_total_says_how_much_time_is_left_and_a_pipe_gets_lines_at
 
 
 def test_another_terminal_sees_how_far_a_loop_of_a_file_is_and_nothing_of_it_when_the_step_is_over(
-    two: Project, pg: psycopg.Connection[Any]
+    two: Project, pg: psycopg.Connection[Any], pg_url: str
 ) -> None:
     assert two("apply", "--yes").code == 0
     for service, db in (("shop", ""), ("bank", ", db")):
@@ -148,6 +149,10 @@ def test_another_terminal_sees_how_far_a_loop_of_a_file_is_and_nothing_of_it_whe
             assert (doing["done"], doing["total"], doing["unit"]) == (3, 40, "rows"), one
             assert doing["left"] == pytest.approx(37 / doing["rate"], rel=0.01), one
         assert sessions_that_tell(pg) == 1
+        with role(pg_url, "looker") as url:
+            pg.execute("GRANT USAGE ON SCHEMA public, dataops_history TO looker")
+            pg.execute("GRANT SELECT ON alembic_version, dataops_history.dataops_journal TO looker")
+            assert "3 of 40 rows, " in two("status", "--service", "shop", env={"SHOP_URL": url}).stdout
         runs = two("history", "--json").json["runs"]
         assert (sorted(runs[0]["running"]), runs[0]["open"], runs[1]["running"]) == (["bank/003", "shop/003"], [], [])
         assert "✗" not in two("history").stdout + two("history", runs[0]["run"]).stdout
