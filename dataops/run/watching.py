@@ -44,7 +44,7 @@ class Running:
 
     def tell_others(self) -> None:
         """Let other processes know what the file has said of itself. Raises DataopsError."""
-        if self.tell is not None and self._own.doing.unit:
+        if self.tell is not None and self._own.doing != Doing():
             self.tell(self._own.told)
 
     def report(self, emit: Emit) -> None:
