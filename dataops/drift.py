@@ -82,7 +82,7 @@ def _refuse_running(state: State) -> None:
         raise LockNotObtained(
             f"a run is at work: {state.holder}; nothing can be compared meanwhile",
             service=state.service.name,
-            hint="wait until it has ended: dataops status --watch; then compare again: dataops drift",
+            hint="how far it is: dataops status; compare again when it has ended: dataops drift",
         )
 
 

@@ -138,7 +138,7 @@ def test_a_database_that_is_migrated_meanwhile_is_not_judged(
         applied.reached("middle-too")
         refused = applied("drift")
         assert (refused.code, refused.stderr.count("a run is at work: ")) == (3, 2)
-        assert "dataops status --watch" in refused.stderr
+        assert "hint: how far it is: dataops status; " in refused.stderr
         applied.go("middle")
         applied.go("middle-too")
         assert run.wait(20) == 0
