@@ -114,7 +114,7 @@ def _catch_up(
     head = service.by_id[state.applied[-1].id] if state.applied else None
     with opened(service) as backend:
         with session.running_files(on_scratch=True):
-            expected = scratch.catalogue(service, head, backend)
+            expected = adopting.expect(lambda: scratch.catalogue(service, head, backend), accepted=accepted)
         if write:
             outcome.differences = adopting.catch_up(
                 backend, session.author, moved, expected, accepted=accepted, emit=session.sink(), stop=stop
@@ -135,7 +135,7 @@ def _adopt(
     service = outcome.service
     with opened(service) as backend:
         with session.running_files(on_scratch=True):
-            expected = scratch.catalogue(service, found.head, backend)
+            expected = adopting.expect(lambda: scratch.catalogue(service, found.head, backend), accepted=accepted)
         if write:
             outcome.differences = adopting.take_over(
                 backend, session.author, found, expected, accepted=accepted, emit=session.sink(), stop=stop

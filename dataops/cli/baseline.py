@@ -57,7 +57,7 @@ def baseline_command(
     ):
         adopting.refuse_baseline(backend.read(), target)
         with session.running_files(on_scratch=True):
-            expected = scratch.catalogue(service, target, backend)
+            expected = adopting.expect(lambda: scratch.catalogue(service, target, backend), accepted=accepted)
         if write:
             differences = adopting.baseline(
                 backend,

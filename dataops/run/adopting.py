@@ -7,13 +7,13 @@ own record is never changed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dataops.backends import Database
 from dataops.backends.locking import begin_under_lock
-from dataops.catalogue import Catalogue, Difference, compare
-from dataops.errors import DifferencesFound, HistoryError, StalePlan
+from dataops.catalogue import Catalogue, compare
+from dataops.errors import DifferencesFound, HistoryError, MigrationFailed, StalePlan
 from dataops.events import Emit
 from dataops.model import Adopted, Author, Direction, JournalEvent, Migration, Service, State
 from dataops.othertools import examine, match
@@ -62,15 +62,32 @@ def refuse_baseline(state: State, to: Migration) -> None:
             )
 
 
-def check(database: Database, expected: Catalogue | None, changed: Sequence[str] = ()) -> tuple[str, ...]:
-    """How the live database differs from the `expected` catalogue. The differences in `changed` come first.
+Expected = Catalogue | MigrationFailed
+"""What a database should be like, or why the history cannot be built, so that nothing can be compared."""
 
-    With None for `expected`, the catalogues are not compared.
+
+def expect(build: Callable[[], Catalogue], *, accepted: str) -> Expected:
+    """The catalogue that `build` makes. With `accepted`, the reason of a person, a history that fails is no obstacle.
+
+    Raises what `build` raises.
     """
-    found: Sequence[Difference] = (
-        () if expected is None else compare(expected, database.catalogue(), ignoring=database.service.ignore)
-    )
-    return (*changed, *map(str, found))
+    try:
+        return build()
+    except MigrationFailed as error:
+        if not accepted:
+            error.hint = (
+                "your own database was only read; let the migrations run on an empty one (dataops dev up), or adopt "
+                'without the comparison: --accept-differences --reason "..."'
+            )
+            raise
+        return error
+
+
+def check(database: Database, expected: Expected, changed: Sequence[str] = ()) -> tuple[str, ...]:
+    """How the live database differs from what is `expected`. The differences in `changed` come first."""
+    if isinstance(expected, MigrationFailed):
+        return (*changed, f"nothing was compared: {' '.join(expected.message.split())}")
+    return (*changed, *map(str, compare(expected, database.catalogue(), ignoring=database.service.ignore)))
 
 
 def refuse_differences(service: Service, differences: Sequence[str], head: str) -> None:
@@ -91,7 +108,7 @@ def take_over(
     database: Database,
     author: Author,
     adoption: Adoption,
-    expected: Catalogue | None,
+    expected: Expected,
     *,
     accepted: str,
     emit: Emit,
@@ -127,7 +144,7 @@ def catch_up(
     database: Database,
     author: Author,
     moved: Moved,
-    expected: Catalogue | None,
+    expected: Expected,
     *,
     accepted: str,
     emit: Emit,
@@ -184,7 +201,7 @@ def baseline(
     database: Database,
     author: Author,
     to: Migration,
-    expected: Catalogue,
+    expected: Expected,
     *,
     reason: str,
     accepted: str,
@@ -231,6 +248,7 @@ __all__ = [
     "baseline",
     "catch_up",
     "check",
+    "expect",
     "newest",
     "refuse_baseline",
     "refuse_differences",

@@ -313,6 +313,29 @@ def test_a_mongodb_whose_history_would_still_change_it_is_not_adopted(it: Legacy
         assert it.adopt("--write")["differences"] == []
 
 
+@only("up", ["", "if 'users' not in db.list_collection_names(): "], ids=["unguarded", "guarded"])
+def test_a_mongodb_that_is_as_its_history_makes_it_has_no_difference(
+    project: Project, mongo_url: str, mongo: MongoServer, up: str
+) -> None:
+    """Whether or not the files look around first; and an index of another kind is told by its name."""
+    project.env["DATAOPS_SCRATCH"] = mongo.url()
+    project.add("bank", mongo_url, timeouts={"lease": "2s"})
+    validator = {"mail": {"$type": "string"}}
+    project.file("bank", "001", f"{up}db.create_collection('users', validator={validator})")
+    project.file("bank", "002", "db.users.create_index('mail', name='mail_1')")
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        db = client.get_default_database()
+        db.create_collection("users", validator=validator)
+        db.users.create_index("mail", name="mail_1", unique=True)
+        answer = project("baseline", "bank", "--to", "002")
+        assert (answer.code, "index users.mail_1: here (mail: 1) unique, expected" in answer.stderr) == (8, True)
+        db.users.drop_index("mail_1")
+        db.users.create_index("mail", name="mail_1")
+        db.create_collection("the_applications_own").create_index("a", unique=True)
+    answer = project("baseline", "bank", "--to", "002", "--write", "--json")
+    assert (answer.code, answer.json["differences"], project("drift").code) == (0, [], 0)
+
+
 @on_mongo
 def test_a_unique_index_that_the_history_has_made_is_no_obstacle(it: Legacy) -> None:
     with_an_index(it, unique=True)
@@ -522,6 +545,10 @@ def test_nothing_of_the_comparison_stays(it: Legacy) -> None:
     answer = it("adopt", "--write")
     assert (answer.code, "Traceback" in answer.stderr) == (1, False)
     assert (scratches(it), it.nothing_written()) == ([], True)
+    assert '--accept-differences --reason "..."' in answer.stderr  # a way on, if nothing else helps
+    row = it.adopt("--write", "--accept-differences", "--reason", "it needs data")
+    assert row["differences"][0].startswith("nothing was compared: our history cannot be built")
+    assert ("it needs data" in it.journal()[-1]["reason"], scratches(it), it("plan").code) == (True, [], 0)
 
 
 @on_knex
