@@ -17,6 +17,7 @@ from typing import Any
 from dataops import __version__
 from dataops.errors import DatabaseAhead
 from dataops.model import (
+    MIRRORED_TO,
     NOT_ONE_TRANSACTION,
     AppliedMigration,
     Direction,
@@ -167,7 +168,8 @@ class Journal:
         tool = adopted_from(entry.reason) if entry.event is JournalEvent.ADOPTED else ""
         checksums = (entry.checksum or None, entry.raw_checksum or None)
         author = f"{entry.actor}@{entry.host}"
-        return AppliedMigration(id_, entry.at, *checksums, entry.run, tool, author, entry.imports)
+        mirrored = entry.reason.removeprefix(MIRRORED_TO) if entry.reason.startswith(MIRRORED_TO) else ""
+        return AppliedMigration(id_, entry.at, *checksums, entry.run, tool, author, entry.imports, mirrored)
 
 
 @dataclass(frozen=True)

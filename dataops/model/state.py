@@ -39,7 +39,7 @@ class AppliedMigration:
     """A migration that the native record has, with what the journal knows about it; None where it knows nothing.
 
     `adopted` names the tool that applied it, if that was not us. Then nothing that it deleted is in the stash.
-    `author` is who started the run, as `person@machine`.
+    `mirrored` names the tool in whose record we wrote it, too. `author` is who started the run, as `person@machine`.
     """
 
     id: str
@@ -50,6 +50,7 @@ class AppliedMigration:
     adopted: str = ""
     author: str = ""
     imports: Imports = ()
+    mirrored: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from dataops.errors import DatabaseAhead, DataopsError, HistoryError, OutOfOrder, UsageError
 from dataops.model import Ahead, Migration, Service, State
-from dataops.othertools.match import aliases_of, bare_name, by_migration, identities_of
+from dataops.othertools.match import aliases_of, bare_name, before_later, by_migration, identities_of, taken_back
 from dataops.othertools.refusals import not_ours, refuse_locked, refuse_unreadable, unfinished
 from dataops.toolrecords import Alias, Outcome, ToolRecord, ToolRow
 
@@ -67,7 +67,7 @@ class Adoption:
 
     @property
     def to_remove(self) -> tuple[Line, ...]:
-        """The migrations that were adopted and that the other tool has undone since, newest first."""
+        """The migrations that were adopted or mirrored and that the other tool has undone since, newest first."""
         return tuple(line for line in reversed(self.lines) if line.finding is Finding.TAKEN_BACK)
 
     @property
@@ -140,14 +140,15 @@ def examine(state: State, record: ToolRecord) -> Adoption:
     service = state.service
     ours, others = by_migration(service, record)
     late = _out_of_order(service, ours)
-    adopted_there = {applied.id for applied in state.applied if applied.adopted == record.tool}
+    gone = {one.id: one for one in state.applied if one.id in taken_back(state, record)}
     lines = []
     for migration in service.migrations:
         rows = ours.get(migration.id)
         if rows:
             lines.append(_line(state, record, migration, rows, out_of_order=late.get(migration.id)))
-        elif migration.id in adopted_there:
-            note = f"it was adopted, and {record.tool} does not have it any more"
+        elif migration.id in gone:
+            how = "adopted" if gone[migration.id].adopted == record.tool else "mirrored"
+            note = f"it was {how}, and {record.tool} does not have it any more"
             lines.append(Line(migration.id, Finding.TAKEN_BACK, note=note, migration=migration))
         elif migration.id in state.applied_ids:
             note = f"applied by dataops, not in {record.place}"
@@ -239,11 +240,18 @@ def refuse_unfit(adoption: Adoption, others: Iterable[Service] = ()) -> None:
         "{head} is applied there, but {name}, which comes before it, is not",
         f"let {record.tool} apply it first; or, if it was run by hand, let {record.tool} record it",
     )
+    head, name = adoption.head, state.service.name
+    stop = before_later(state, [line.name for line in adoption.to_remove])
+    undo = (
+        f"let {record.tool} take back the later ones too"
+        if stop is None or (head is not None and head.id in ours)
+        else f"undo the later ones: dataops rollback --to {name}/{stop}; then: dataops adopt --service {name} --write"
+    )
     _refuse_gap(
         adoption,
-        adoption.to_remove,
+        tuple(reversed(adoption.to_remove)),
         f"{record.tool} has taken back {{name}}, but {{head}}, which comes after it, is still applied",
-        f"let {record.tool} take back the later ones too, or apply it again",
+        f"{undo}; or let {record.tool} apply it again",
     )
 
 
@@ -275,5 +283,8 @@ def _refuse_gap(adoption: Adoption, lines: Iterable[Line], message: str, hint: s
     for line in lines:
         if line.migration is not None and service.position[line.migration.id] < service.position[head.id]:
             raise OutOfOrder(
-                message.format(head=head.id, name=line.name), service=service.name, migration=line.name, hint=hint
+                message.format(head=head.id, name=line.name),
+                service=service.name,
+                migration=line.name,
+                hint=hint,
             )

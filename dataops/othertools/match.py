@@ -7,13 +7,13 @@ its id, by the name of its file, by the names that adopt.toml gives it, and by t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from glob import escape
 
 from dataops.kinds import MONGODB, POSTGRESQL, Kind
-from dataops.model import Migration, Service
+from dataops.model import Migration, Service, State
 from dataops.toolrecords import Alias, ToolAliases, ToolRecord, ToolRow
 
 SQLX, KNEX, MIGRATE_MONGO, POP, GOLANG_MIGRATE = "sqlx", "knex", "migrate-mongo", "pop", "golang-migrate"
@@ -112,6 +112,29 @@ def by_migration(service: Service, record: ToolRecord) -> tuple[dict[str, list[T
     return ours, others
 
 
+def taken_back(state: State, record: ToolRecord) -> tuple[str, ...]:
+    """The applied migrations that this record once had, by our journal, and has no more: the tool has undone them.
+
+    They were adopted from it, or we wrote them there.
+    """
+    ours, _ = by_migration(state.service, record)
+    return tuple(
+        applied.id
+        for applied in state.applied
+        if record.tool in (applied.adopted, applied.mirrored) and applied.id not in ours
+    )
+
+
+def before_later(state: State, gone: Sequence[str]) -> str | None:
+    """The id at which a rollback has to stop that undoes what still stands on migrations that are `gone`.
+
+    None where nothing stands on them.
+    """
+    ids = [applied.id for applied in state.applied]
+    first = min((ids.index(id_) for id_ in gone), default=len(ids))
+    return next((ids[at - 1] for at in range(first, len(ids)) if ids[at] not in gone), None)
+
+
 def names_by_migration(service: Service, tool: str, names: Iterable[str]) -> dict[str, list[str]]:
     """Of the names in a tool's record, those that mean migrations of ours, by id."""
     identities = identities_of(service, tool)
@@ -173,10 +196,12 @@ __all__ = [
     "Identities",
     "aliases_of",
     "bare_name",
+    "before_later",
     "by_migration",
     "identities_of",
     "leading_number",
     "names_by_migration",
     "number_of",
     "significant",
+    "taken_back",
 ]

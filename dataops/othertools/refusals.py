@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dataops.errors import HistoryError, InterruptedStep, LockNotObtained, PermissionDenied
-from dataops.model import Service
-from dataops.othertools.match import GOLANG_MIGRATE, KNEX, SQLX, by_migration
+from dataops.model import Service, State
+from dataops.othertools.match import GOLANG_MIGRATE, KNEX, MIGRATE_MONGO, SQLX, by_migration
 from dataops.toolrecords import Outcome, ToolRecord
 
 _REPAIR = {
@@ -19,6 +19,7 @@ _REPAIR = {
 _UNLOCK = {
     KNEX: "wait for it; if no knex process runs any more: knex migrate:unlock",
     "liquibase": "wait for it; if no process runs any more: liquibase release-locks",
+    MIGRATE_MONGO: "wait for it; if no process runs any more: db.changelog_lock.deleteMany({}) in mongosh",
 }
 """How a person removes the lock that a killed tool left."""
 
@@ -41,6 +42,13 @@ def refuse_locked(service: Service, record: ToolRecord) -> None:
             service=service.name,
             hint=_UNLOCK.get(record.tool, f"wait for it, or unlock it with {record.tool}"),
         )
+
+
+def refuse_running(state: State) -> None:
+    """Raise LockNotObtained while another tool is migrating this database, by its own lock."""
+    for record in state.tool_records:
+        if record.tool not in state.service.coexist:
+            refuse_locked(state.service, record)
 
 
 def unfinished(service: Service, record: ToolRecord, migration: str, outcome: Outcome) -> InterruptedStep:
@@ -70,4 +78,4 @@ def not_ours(service: Service, record: ToolRecord, others: Iterable[Service] = (
     )
 
 
-__all__ = ["not_ours", "refuse_locked", "refuse_unreadable", "unfinished"]
+__all__ = ["not_ours", "refuse_locked", "refuse_running", "refuse_unreadable", "unfinished"]

@@ -18,7 +18,7 @@ from dataops.errors import (
     OutOfOrder,
     RecordMoved,
 )
-from dataops.model import Ahead, AppliedMigration, Migration, Service, State
+from dataops.model import Ahead, AppliedMigration, Direction, Migration, Service, State
 from dataops.othertools import drift
 from dataops.planning import native, squashed
 from dataops.redaction import redact
@@ -27,12 +27,12 @@ _SHOWN = 5
 _LIKE_A_RECORD = re.compile(r"migrat|change_?log|schema_(version|history|info)|evolution|db_version", re.IGNORECASE)
 
 
-def check(state: State) -> None:
-    """Refuse files and records that do not make one history.
+def check(state: State, direction: Direction = Direction.APPLY) -> None:
+    """Refuse files and records that do not make one history, for a plan in this direction.
 
     Raises HistoryError and DatabaseAhead; because of another tool's record also InterruptedStep and PermissionDenied.
     """
-    drift.refuse_moved_on(state)
+    drift.refuse_moved_on(state, direction)
     _refuse_not_empty(state)
     squashed.check(state)
     _refuse_ahead(state)
@@ -206,7 +206,13 @@ def refuse_lossy(state: State, chosen: Sequence[AppliedMigration]) -> None:
                 migration=applied.id,
                 hint=f"nothing was rolled back; stop there: --to {applied.id}, or restore a backup",
             )
-    drift.refuse_unmirrored_rollback(state, [service.by_id[applied.id] for applied in chosen])
+    refuse_undone_elsewhere(state, [service.by_id[applied.id] for applied in chosen])
+
+
+def refuse_undone_elsewhere(state: State, migrations: Sequence[Migration]) -> None:
+    """Refuse to undo what another tool has undone already, or would go on listing. Raises HistoryError."""
+    drift.refuse_taken_back(state, migrations)
+    drift.refuse_unmirrored_rollback(state, migrations)
 
 
 def _refuse_disagreement(state: State) -> None:

@@ -283,8 +283,9 @@ class MongoLocked:
         if migration.id not in present:
             with self._explaining():
                 self.check()
-                name = row_for(self._service, migration).name
-                self._lease.write(othertools.CHANGELOG, {"fileName": name}, at="appliedAt")
+                row = row_for(self._service, migration)
+                hashed = {"fileHash": row.checksum.lower()} if row.checksum else {}
+                self._lease.write(othertools.CHANGELOG, {"fileName": row.name, **hashed}, at="appliedAt")
 
     # Adopting
 

@@ -26,7 +26,8 @@ Document = dict[str, Any]
 def read(db: Database[Document], collections: Collection[str]) -> tuple[ToolRecord, ...]:
     """The records of other tools that are among `collections`, the names of all collections of the database.
 
-    A record that this user may not read comes with `readable=False`.
+    A record that this user may not read comes with `readable=False`. One without rows may be a collection that an
+    application has for its own purposes.
     """
     records = []
     for tool, place, look in (
@@ -43,8 +44,7 @@ def read(db: Database[Document], collections: Collection[str]) -> tuple[ToolReco
                 raise
             records.append(ToolRecord(tool, place, readable=False))
             continue
-        if rows:  # an application may have a collection of that name for its own purposes
-            records.append(ToolRecord(tool, place, rows, locked))
+        records.append(ToolRecord(tool, place, rows, locked))
     return tuple(records)
 
 

@@ -17,6 +17,7 @@ from dataops.errors import ConfigError
 from dataops.model import Entry, Holder, Identity, Service, State
 from dataops.planning.evidence import Link
 from dataops.redaction import redact
+from dataops.toolrecords import ToolRecord
 
 JOURNAL = "dataops_journal"
 MINIMUM_VERSION = (6, 0)
@@ -30,7 +31,7 @@ def read(db: Database[Document], server: Server) -> State:
     number = version(db, service)
     collections = list(db.list_collections())
     journal, record, holder = _consistent(db, service)
-    return state_of(
+    state = state_of(
         service,
         _identity(server.address, db.name, hello, collections, service.record),
         f"MongoDB {redact(number)}, {_topology(hello)}",
@@ -41,6 +42,13 @@ def read(db: Database[Document], server: Server) -> State:
         notes=server.overridden,
         look_around=partial(_names, db, service.record, collections),
     )
+    return replace(state, tool_records=tuple(one for one in state.tool_records if _is_record(one, state)))
+
+
+def _is_record(record: ToolRecord, state: State) -> bool:
+    """An empty collection is only known as a record where it once had something that is applied."""
+    known = {tool for applied in state.applied for tool in (applied.adopted, applied.mirrored)}
+    return bool(record.rows) or not record.readable or record.tool in known
 
 
 def _names(db: Database[Document], record: str, collections: Sequence[Mapping[str, Any]]) -> list[str]:
