@@ -69,7 +69,8 @@ def compare(
     """How `found` differs from what was expected, in the order of names.
 
     Where a whole table is missing or unexpected, its parts are not listed. `ignoring` are the names of objects that do
-    not count, and neither do their parts. Details count only where `details` says so.
+    not count, and neither do their parts, nor a schema that has nothing else. Details count only where `details` says
+    so.
     """
     differences = []
     left_out = frozenset() if details else expected.details
@@ -81,6 +82,8 @@ def compare(
             if not _without_its_whole(key, expected, found):
                 differences.append(Difference(Differs.MISSING, kind, name, expected=expected.objects[key]))
         elif key not in expected.objects:
+            if kind == "schema" and _is_left_to_ignored(name, found, ignoring):
+                continue
             if kind not in expected.open and not _without_its_whole(key, found, expected):
                 differences.append(Difference(Differs.UNEXPECTED, kind, name, found=found.objects[key]))
         elif expected.objects[key] != found.objects[key]:
@@ -108,6 +111,13 @@ def as_lent(live: Catalogue, before: Catalogue, after: Catalogue, built: Catalog
         if kind != "index" or once == whole or copies.get((kind, once + name.removeprefix(whole))) != text:
             objects[key] = text
     return replace(built, objects=objects)
+
+
+def _is_left_to_ignored(schema: str, found: Catalogue, ignoring: Collection[str]) -> bool:
+    """Whether a schema has something that is ignored, and nothing else."""
+    inside = [name for _, name in found.objects if name.startswith(f"{schema}.")]
+    ignored = [name for name in ignoring if name.startswith(f"{schema}.")]
+    return bool(ignored) and all(name in ignored or any(of in ignored for of in _owners(name)) for name in inside)
 
 
 def _without_its_whole(key: Key, here: Catalogue, there: Catalogue) -> bool:

@@ -33,7 +33,7 @@ from dataops.othertools.examine import adopted_from
 from dataops.planning.evidence import Link
 from dataops.redaction import describe, redact
 from dataops.text import visible
-from dataops.toolrecords import ToolRecord
+from dataops.toolrecords import Lookalike, ToolRecord
 
 ENDED_WELL = (JournalEvent.SUCCEEDED, JournalEvent.RESOLVED, JournalEvent.ADOPTED)
 """An entry with one of these events says whether its migration is applied: its direction is apply or rollback."""
@@ -198,6 +198,7 @@ def state_of(
     tool_records: Iterable[ToolRecord] = (),
     notes: tuple[str, ...] = (),
     look_around: Callable[[], Iterable[str]] = tuple,
+    look_alike: Callable[[], Iterable[Lookalike]] = tuple,
     elsewhere: str = "",
     warnings: tuple[str, ...] = (),
     id_room: int | None = None,
@@ -205,7 +206,8 @@ def state_of(
     """The state of a database. The native record says what is applied, and the journal adds what it knows.
 
     `look_around` names everything that is in the database, except what belongs to the server, to an extension, or to a
-    migration tool. It is only called before the first apply, while record and journal say nothing.
+    migration tool, and `look_alike` what looks like a record that is not called as usual. They are only called before
+    the first apply, while record and journal say nothing.
     """
     nothing_said = not (record.applied or record.unknown or record.replaced) and journal.last is None
     ignored = tuple(f"{name}." for name in service.ignore)
@@ -228,6 +230,7 @@ def state_of(
         unexplained=tuple(name for name in look_around() if not f"{name}.".startswith(ignored))
         if nothing_said and service.migrations and not service.onto_existing
         else (),
+        lookalikes=tuple(look_alike()) if nothing_said and service.migrations else (),
     )
 
 

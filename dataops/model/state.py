@@ -10,7 +10,7 @@ from functools import cached_property
 from dataops.model.journal import Entry, Imports
 from dataops.model.migration import Migration
 from dataops.model.service import Service
-from dataops.toolrecords import ToolRecord
+from dataops.toolrecords import Lookalike, ToolRecord
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ class State:
     where the project gives it a name of its own, "" otherwise.
     `replaced` are the migrations that the record says are applied, and of which a squashed file took the place.
     `unexplained` are the tables and other objects, or collections, that a first apply finds: record and journal are
-    empty, and neither an extension nor the configuration explains them. `id_room` is how many characters an id may
+    empty, and neither an extension nor the configuration explains them. `lookalikes` are what looks like a record of
+    another tool at that time. `id_room` is how many characters an id may
     have in the record, None where that has no limit.
     """
 
@@ -127,6 +128,7 @@ class State:
     elsewhere: str = ""
     warnings: tuple[str, ...] = ()
     unexplained: tuple[str, ...] = ()
+    lookalikes: tuple[Lookalike, ...] = ()
     id_room: int | None = None
 
     @cached_property

@@ -13,8 +13,16 @@ from datetime import datetime
 
 from dataops.errors import DatabaseAhead, DataopsError, HistoryError, OutOfOrder, UsageError
 from dataops.model import Ahead, Migration, Service, State
-from dataops.othertools.match import aliases_of, bare_name, before_later, by_migration, identities_of, taken_back
-from dataops.othertools.refusals import not_ours, refuse_locked, refuse_unreadable, unfinished
+from dataops.othertools.match import (
+    DJANGO,
+    aliases_of,
+    bare_name,
+    before_later,
+    by_migration,
+    identities_of,
+    taken_back,
+)
+from dataops.othertools.refusals import not_named, not_ours, refuse_locked, refuse_unreadable, unfinished
 from dataops.toolrecords import Alias, Outcome, ToolRecord, ToolRow
 
 BASELINE = "baseline"
@@ -117,6 +125,8 @@ def choose(state: State, wanted: str | None) -> ToolRecord:
             f"dataops baseline {service.name} --to REV",
         )
     records = [record for record in state.tool_records if record.tool not in service.coexist]
+    if not records and state.lookalikes:
+        raise not_named(service, state.lookalikes)
     if not records:
         raise HistoryError(
             "no record of another tool is in this database",
@@ -232,6 +242,7 @@ def refuse_unfit(adoption: Adoption, others: Iterable[Service] = ()) -> None:
     if unknown and not ours:
         raise not_ours(state.service, record, others)
     refuse_locked(state.service, record)
+    _refuse_mixed(adoption, ours)
     if unknown:
         raise _unknown(adoption, ours.keys(), unknown, others)
     _refuse_gap(
@@ -253,6 +264,30 @@ def refuse_unfit(adoption: Adoption, others: Iterable[Service] = ()) -> None:
         f"{record.tool} has taken back {{name}}, but {{head}}, which comes after it, is still applied",
         f"{undo}; or let {record.tool} apply it again",
     )
+
+
+def _refuse_mixed(adoption: Adoption, ours: Mapping[str, Sequence[ToolRow]]) -> None:
+    """Raise HistoryError where a bare name cannot say of which application, or of which file, a migration is.
+
+    Django keeps the migrations of all applications in one record, and Liquibase those of all files.
+    """
+    service, record = adoption.state.service, adoption.record
+    known = identities_of(service, record.tool)
+    bare = [row for rows in ours.values() for row in rows if row.group and not known.is_named_whole(row)]
+    if record.tool == DJANGO:
+        key, one, groups = "app", "application", {row.group for row in record.rows if not known.is_retired(row)}
+    else:
+        each = [{row.group for row in rows if row in bare} for rows in ours.values()]
+        key, one, groups = "file", "file", next((found for found in each if len(found) > 1), set())
+    if bare and len(groups) > 1:
+        names = sorted(groups)
+        raise HistoryError(
+            f"{record.tool} has migrations of {len(names)} {one}s in one record ({', '.join(names)}), and nothing says "
+            "which of them are ours",
+            service=service.name,
+            hint=f'say so in {service.folder / "adopt.toml"}: {key} = "{bare[0].group}" under [{record.tool}], '
+            f"for example; then: dataops adopt --service {service.name}",
+        )
 
 
 def _unknown(

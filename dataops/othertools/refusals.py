@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from dataops.errors import HistoryError, InterruptedStep, LockNotObtained, PermissionDenied
 from dataops.model import Service, State
 from dataops.othertools.match import GOLANG_MIGRATE, KNEX, MIGRATE_MONGO, SQLX, by_migration
-from dataops.toolrecords import Outcome, ToolRecord
+from dataops.toolrecords import Lookalike, Outcome, ToolRecord
 
 _REPAIR = {
     SQLX: "mend the database and its row in _sqlx_migrations as sqlx asks for, then run this again",
@@ -78,4 +78,29 @@ def not_ours(service: Service, record: ToolRecord, others: Iterable[Service] = (
     )
 
 
-__all__ = ["not_ours", "refuse_locked", "refuse_running", "refuse_unreadable", "unfinished"]
+def not_named(service: Service, found: Sequence[Lookalike]) -> HistoryError:
+    """The error for a database that has no record under its usual name, and tables that look like one."""
+    first = next((one for one in found if one.readable), found[0])
+    if first.readable:
+        hint = (
+            f'say so in {service.folder / "adopt.toml"}: [{first.tool}] with record = "{first.place}" below it; '
+            f"then: dataops adopt --service {service.name}"
+        )
+    elif first.tool == "Alembic":
+        hint = (
+            f'if it is that of this history, say version_table="{first.place.rpartition(".")[2]}" in '
+            f"context.configure() of {service.folder / 'env.py'}; if it is that of another application, name it in "
+            f"`ignore` under [services.{service.name}]"
+        )
+    else:
+        hint = (
+            "dataops cannot read it: find the migration of ours that its newest one is; then: "
+            f"dataops baseline {service.name} --to REV"
+        )
+    told = "; ".join(str(one) for one in found)
+    return HistoryError(
+        f"no record of another tool is in this database under its usual name; {told}", service=service.name, hint=hint
+    )
+
+
+__all__ = ["not_named", "not_ours", "refuse_locked", "refuse_running", "refuse_unreadable", "unfinished"]

@@ -5,7 +5,6 @@ Each function raises an error, or returns because everything is as it should be.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from dataops.errors import (
@@ -22,9 +21,9 @@ from dataops.model import Ahead, AppliedMigration, Direction, Migration, Service
 from dataops.othertools import drift
 from dataops.planning import native, squashed
 from dataops.redaction import redact
+from dataops.toolrecords import Lookalike, is_called_like_a_record
 
 _SHOWN = 5
-_LIKE_A_RECORD = re.compile(r"migrat|change_?log|schema_(version|history|info)|evolution|db_version", re.IGNORECASE)
 
 
 def check(state: State, direction: Direction = Direction.APPLY) -> None:
@@ -51,10 +50,11 @@ def _refuse_not_empty(state: State) -> None:
     if not found or state.service.onto_existing:
         return
     name = state.service.name
-    records = [one for one in found if _LIKE_A_RECORD.search(one.rpartition(".")[2])]
+    records = [one for one in found if is_called_like_a_record(one.rpartition(".")[2])]
     shown = list(dict.fromkeys((*records[:_SHOWN], *found[:_SHOWN])))[:_SHOWN]
     more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
-    like = f"; {records[0]} looks like the record of another tool" if records else ""
+    alike = [str(one) for one in state.lookalikes] or [str(Lookalike(one)) for one in records[:1]]
+    like = "".join(f"; {one}" for one in alike)
     raise NotEmpty(
         f"the database is not empty, and nothing says what was applied here: it has {', '.join(shown)}{more}{like}",
         service=name,

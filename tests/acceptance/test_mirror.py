@@ -323,6 +323,63 @@ def test_what_came_after_something_that_was_taken_back_can_be_rolled_back(
         assert ("mirror = true" in hint, "let dbmate take it back" in hint) == (False, True)
 
 
+@pytest.mark.parametrize("it", ["knex", "migrate-mongo"], indirect=True)
+def test_a_record_by_another_name_is_named_adopted_and_mirrored(it: Mirrored) -> None:
+    """The first apply and adopt name it, adopt.toml says it, and then everything is as with the usual name."""
+    it.old.applies(A)
+    if it.old.tool == "knex":
+        place = "ops.steps"
+        with it.old.postgres() as connection:
+            connection.execute("CREATE SCHEMA ops")
+            for name in ("", "_lock"):
+                connection.execute(f"ALTER TABLE knex_migrations{name} RENAME TO steps{name}".encode())
+                connection.execute(f"ALTER TABLE steps{name} SET SCHEMA ops".encode())
+    else:
+        place = "migrations"
+        with it.old.mongo() as db:
+            db.changelog.rename(place)
+    for command in (["plan"], ["apply", "--yes"], ["adopt"]):
+        answer = it.project(*command)
+        assert (command, answer.code) == (command, 4)
+        assert f"{place} looks like the record of {it.old.tool}" in answer.stderr
+    assert f'[{it.old.tool}] with record = "{place}"' in answer.stderr
+    toml = it.project.folder / "it" / "adopt.toml"
+    toml.write_text(f'{toml.read_text()}record = "{place}"\n')
+    adopted = it.project("adopt", "--write", "--json")
+    assert (adopted.code, adopted.json["services"][0]["place"]) == (0, place), adopted.stdout
+    assert it.project("apply", "--yes").code == 0
+    assert (it.project("status", "--check").code, it.project("drift").code) == (0, 0)
+
+    def written() -> list[str]:
+        if it.old.tool == "knex":
+            with it.old.postgres() as connection:
+                return [str(name) for (name,) in connection.execute("SELECT name FROM ops.steps ORDER BY id")]
+        with it.old.mongo() as db:
+            assert "changelog" not in db.list_collection_names()
+            return [str(row["fileName"]) for row in db[place].find().sort("appliedAt", 1)]
+
+    names = [str(row[0] if it.old.tool == "knex" else row[0][1]) for row in it.old.expected(A, B)]
+    assert written() == names
+    assert it.project("rollback", "--yes", "--steps", "1").code == 0
+    assert written() == names[:1]
+    toml.write_text(toml.read_text().replace(place, f"t_{A}"))  # not a record of anything
+    wrong = it.project("adopt", "--write")
+    assert (wrong.code, "correct record under" in wrong.stderr, written()) == (4, True, names[:1])
+
+
+@pytest.mark.parametrize("tool", ["knex", "migrate-mongo"])
+def test_a_database_made_from_nothing_gets_the_record_under_its_own_name(
+    tmp_path: Path, pg_url: str, postgres: PostgresServer, mongo_url: str, mongo: MongoServer, tool: str
+) -> None:
+    of = {"knex": (pg_url, postgres.url()), "migrate-mongo": (mongo_url, mongo.url())}
+    one = Mirrored(tmp_path, tool, *of[tool])
+    toml = tmp_path / "it" / "adopt.toml"
+    toml.write_text(f'{toml.read_text()}record = "steps"\n')
+    assert one.project("apply", "--yes").code == 0
+    assert one.project("status", "--json").json["services"][0]["foreign"][0]["place"] == "steps"
+    assert one.project("drift").code == 0
+
+
 HASH = "5" * 64
 
 

@@ -59,6 +59,14 @@ def test_what_is_ignored_is_ignored_with_all_its_parts() -> None:
     assert compare(Catalogue({}), Catalogue(lock), ignoring=["distributed"]) != ()
 
 
+def test_a_schema_that_has_only_what_is_ignored_does_not_count() -> None:
+    ops = {("schema", "ops"): "", ("table", "ops.a"): "", ("column", "ops.a.id"): "int"}
+    assert compare(Catalogue({}), Catalogue(ops), ignoring=["ops.a"]) == ()
+    more = Catalogue({**ops, ("table", "ops.b"): ""})
+    told = [one.name for one in compare(Catalogue({}), more, ignoring=["ops.a"])]
+    assert told == ["ops", "ops.b"]
+
+
 def test_of_long_definitions_the_place_where_they_part_is_shown() -> None:
     same = "SELECT " + ", ".join(f"column_{number}" for number in range(60))
     difference = str(Difference(Differs.DIFFERENT, "view", "v", f"{same} FROM old", f"{same} FROM new"))

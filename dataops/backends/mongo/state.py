@@ -31,6 +31,7 @@ def read(db: Database[Document], server: Server) -> State:
     number = version(db, service)
     collections = list(db.list_collections())
     journal, record, holder = _consistent(db, service)
+    names = {str(collection["name"]) for collection in collections}
     state = state_of(
         service,
         _identity(server.address, db.name, hello, collections, service.record),
@@ -38,9 +39,10 @@ def read(db: Database[Document], server: Server) -> State:
         record,
         journal,
         holder=holder,
-        tool_records=othertools.read(db, {str(collection["name"]) for collection in collections}),
+        tool_records=othertools.read(db, names, service.aliases),
         notes=server.overridden,
         look_around=partial(_names, db, service.record, collections),
+        look_alike=partial(othertools.lookalikes, db, names - service.ours, service.aliases),
     )
     return replace(state, tool_records=tuple(one for one in state.tool_records if _is_record(one, state)))
 
