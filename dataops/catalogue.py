@@ -55,12 +55,14 @@ class Catalogue:
     `open` are the kinds of which a database may have more than our history makes: a person may add an extension.
     `details` are the kinds that may well differ between databases of one history, such as comments and grants.
     `marks` are the ids of collections by name; a collection keeps its id when it is renamed.
+    `caution` is why differences from it may be none: it was built on a server of another major version.
     """
 
     objects: Mapping[Key, str]
     open: frozenset[str] = frozenset()
     details: frozenset[str] = frozenset()
     marks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    caution: str = field(default="", compare=False)
 
 
 def compare(

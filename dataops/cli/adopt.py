@@ -123,7 +123,7 @@ def _catch_up(
             return
         outcome.differences = adopting.check(backend, expected)
     if not accepted:
-        adopting.refuse_differences(service, outcome.differences, adopting.newest(state))
+        adopting.refuse_differences(service, outcome.differences, adopting.newest(state), expected)
 
 
 def _adopt(
@@ -146,7 +146,7 @@ def _adopt(
             return
         outcome.differences = adopting.check(backend, expected, found.differences)
     if not accepted:
-        adopting.refuse_differences(service, outcome.differences, found.head.id if found.head else BASE)
+        adopting.refuse_differences(service, outcome.differences, found.head.id if found.head else BASE, expected)
 
 
 def _tell(session: Session, outcome: _Outcome) -> None:

@@ -94,8 +94,8 @@ def not_named(service: Service, found: Sequence[Lookalike]) -> HistoryError:
         )
     else:
         hint = (
-            "dataops cannot read it: find the migration of ours that its newest one is; then: "
-            f"dataops baseline {service.name} --to REV"
+            f"dataops cannot read it: name {first.place} in `ignore` under [services.{service.name}], and find the "
+            f"migration of ours that its newest one is; then: dataops baseline {service.name} --to REV"
         )
     told = "; ".join(str(one) for one in found)
     return HistoryError(

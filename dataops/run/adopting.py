@@ -90,16 +90,18 @@ def check(database: Database, expected: Expected, changed: Sequence[str] = ()) -
     return (*changed, *map(str, compare(expected, database.catalogue(), ignoring=database.service.ignore)))
 
 
-def refuse_differences(service: Service, differences: Sequence[str], head: str) -> None:
-    """Raise DifferencesFound with all of them, if there are any."""
+def refuse_differences(service: Service, differences: Sequence[str], head: str, expected: Expected) -> None:
+    """Raise DifferencesFound with all of them, if there are any. `expected` is what they differ from."""
     if not differences:
         return
+    caution = "" if isinstance(expected, MigrationFailed) else expected.caution
     listed = "\n".join(f"  {difference}" for difference in differences)
     raise DifferencesFound(
         f"{counted(len(differences), 'difference')} between the database and our history at {head}\n{listed}",
         service=service.name,
         migration=head,
-        hint='mend the database, or accept them as they are: --accept-differences --reason "..."; '
+        hint=(f"{caution}: name one of that version with --scratch URL; " if caution else "")
+        + 'mend the database, or accept them as they are: --accept-differences --reason "..."; '
         "more: dataops docs adopting differences",
     )
 
@@ -133,7 +135,7 @@ def take_over(
             raise StalePlan("the record changed since it was looked at", service=service.name, hint="look again")
         differences = check(database, expected, now.differences)
         if not accepted:
-            refuse_differences(service, differences, now.head.id if now.head else BASE)
+            refuse_differences(service, differences, now.head.id if now.head else BASE, expected)
         removed = [_adopted(author, record, line, Direction.ROLLBACK) for line in now.to_remove]
         recorded = [_adopted(author, record, line, Direction.APPLY) for line in now.to_record]
         locked.adopt(record, _accepting([*removed, *recorded], differences, accepted))
@@ -163,7 +165,7 @@ def catch_up(
             raise StalePlan("the record changed since it was looked at", service=state.service.name, hint="look again")
         differences = check(database, expected)
         if not accepted:
-            refuse_differences(state.service, differences, newest(state))
+            refuse_differences(state.service, differences, newest(state), expected)
         reason = f"{moved.tool}: it did this by itself; its record says so"
         entries = [
             Adopted(author.entry(migration, direction, JournalEvent.ADOPTED, reason=reason))
@@ -217,7 +219,7 @@ def baseline(
         begin_under_lock(locked, lambda state: refuse_baseline(state, to))
         differences = check(database, expected)
         if not accepted:
-            refuse_differences(service, differences, to.id)
+            refuse_differences(service, differences, to.id, expected)
         text = f"{examine.BASELINE}: {reason or 'it was there before dataops'}"
         upto = service.migrations[: service.position[to.id] + 1]
         entries = [Adopted(author.entry(m, Direction.APPLY, JournalEvent.ADOPTED, reason=text)) for m in upto]

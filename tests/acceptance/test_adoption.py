@@ -549,6 +549,19 @@ def test_nothing_of_the_comparison_stays(it: Legacy) -> None:
 
 
 @on_knex
+def test_a_scratch_server_of_another_major_version_is_told_with_the_differences(it: Legacy) -> None:
+    with it.old.postgres() as connection:
+        here = connection.info.server_version // 10000
+    there = 17 if here != 17 else 15
+    with dev.postgres_server(there) as other:
+        assert it.adopt("--scratch", other.url())["differences"] == []
+        change(it, "CREATE TABLE stranger (id int)")
+        hint = it.adopt("--write", "--scratch", other.url(), code=8)["problem"]["hint"]
+    assert hint.startswith(f"compared with PostgreSQL {there}.")
+    assert f"and the database is on PostgreSQL {here}." in hint and it.nothing_written()
+
+
+@on_knex
 @only("url", ["not-a-url", "mysql://root@127.0.0.1/x", ""])
 def test_a_scratch_server_that_is_no_url_is_a_usage_error(it: Legacy, url: str) -> None:
     assert it("adopt", "--scratch", url, env={"DATAOPS_SCRATCH": ""}).code == 64
