@@ -58,7 +58,7 @@ def to_deploy(service: Service, migrations: Sequence[Migration], direction: Dire
         return ""
     if direction is Direction.ROLLBACK:
         return (
-            f"first deploy the {service.name} without the files of these migrations: at its next start, "
+            f"first deploy a version of {service.name} without the files of these migrations: at its next start, "
             f"{service.mirror} would run again what it still has"
         )
     if service.mirror == MIGRATE_MONGO:
@@ -69,8 +69,8 @@ def to_deploy(service: Service, migrations: Sequence[Migration], direction: Dire
     ]
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return (
-        f"first deploy the {service.name} that has {shown}, or put the file into the old one: {service.mirror} "
-        "refuses to start on a row without a file"
+        f"first deploy a version of {service.name} that has {shown}, or put the file into the old one: "
+        f"{service.mirror} refuses to start on a row without a file"
     )
 
 

@@ -553,7 +553,7 @@ def test_a_scratch_server_of_another_major_version_is_told_with_the_differences(
     with it.old.postgres() as connection:
         here = connection.info.server_version // 10000
     there = 17 if here != 17 else 15
-    with dev.postgres_server(there) as other:
+    with dev.postgres_server(there, stand_in=True) as other:
         assert it.adopt("--scratch", other.url())["differences"] == []
         change(it, "CREATE TABLE stranger (id int)")
         hint = it.adopt("--write", "--scratch", other.url(), code=8)["problem"]["hint"]

@@ -423,8 +423,8 @@ def test_an_apply_waits_for_the_lock_of_the_other_tool_and_then_gives_up(
 def test_a_plan_says_what_has_to_be_deployed_first(it: Mirrored) -> None:
     """knex and sqlx refuse to start on a row without a file, so the service with the file comes first."""
     deploy = {
-        "knex": f"first deploy the it that has {A}.mjs, {B}.mjs",
-        "sqlx": f"first deploy the it that has {A}_the_{A}.sql, {B}_the_{B}.sql",
+        "knex": f"first deploy a version of it that has {A}.mjs, {B}.mjs",
+        "sqlx": f"first deploy a version of it that has {A}_the_{A}.sql, {B}_the_{B}.sql",
         "migrate-mongo": "",
     }[it.old.tool]
     plan = it.project("plan")
