@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from dataops.redaction import redact
@@ -54,15 +54,15 @@ class Catalogue:
 
     `open` are the kinds of which a database may have more than our history makes: a person may add an extension.
     `details` are the kinds that may well differ between databases of one history, such as comments and grants.
-    `loose` are the names of objects that are not compared, and neither are their parts. `marks` are the ids of
-    collections by name; a collection keeps its id when it is renamed.
+    `marks` are the ids of collections by name; a collection keeps its id when it is renamed.
+    `caution` is why differences from it may be none: it was built on a server of another major version.
     """
 
     objects: Mapping[Key, str]
     open: frozenset[str] = frozenset()
     details: frozenset[str] = frozenset()
-    loose: frozenset[str] = frozenset()
     marks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    caution: str = field(default="", compare=False)
 
 
 def compare(
@@ -71,11 +71,11 @@ def compare(
     """How `found` differs from what was expected, in the order of names.
 
     Where a whole table is missing or unexpected, its parts are not listed. `ignoring` are the names of objects that do
-    not count, and neither do their parts. Details count only where `details` says so.
+    not count, and neither do their parts, nor a schema that has nothing else. Details count only where `details` says
+    so.
     """
     differences = []
     left_out = frozenset() if details else expected.details
-    ignoring = {*ignoring, *expected.loose}
     for key in sorted(expected.objects.keys() | found.objects.keys(), key=lambda key: (key[1], key[0])):
         kind, name = key
         if kind in left_out or name in ignoring or any(owner in ignoring for owner in _owners(name)):
@@ -84,6 +84,8 @@ def compare(
             if not _without_its_whole(key, expected, found):
                 differences.append(Difference(Differs.MISSING, kind, name, expected=expected.objects[key]))
         elif key not in expected.objects:
+            if kind == "schema" and _is_left_to_ignored(name, found, ignoring):
+                continue
             if kind not in expected.open and not _without_its_whole(key, found, expected):
                 differences.append(Difference(Differs.UNEXPECTED, kind, name, found=found.objects[key]))
         elif expected.objects[key] != found.objects[key]:
@@ -91,22 +93,33 @@ def compare(
     return tuple(differences)
 
 
-def imitation(live: Catalogue, before: Catalogue, after: Catalogue) -> Catalogue:
-    """What `live` should be like, by a copy of its collections on which our whole history was run.
+def as_lent(live: Catalogue, before: Catalogue, after: Catalogue, built: Catalogue) -> Catalogue:
+    """What `live` should be like, by a database in which the history was run and that was lent copies.
 
-    `before` is the copy before the history ran, and `after` is the copy after it. The copy does not have every option
-    and no validator. So an object that the history did not change is expected to be as it is in `live`, and an object
-    that it changed is expected to be as in `after`. The history may also rename collections, and today's indexes of the
-    copy then move along with them. Nobody can say which indexes `live` should have under which name, so such
-    collections are `loose`.
+    `before` and `after` are the database without and with the copies, and `built` is its end. A copy does not have
+    every option, so one that the history did not change is expected as it is in `live`. One that the history renamed
+    takes the indexes of today along under a name that they never had, and those are not expected.
     """
-    objects = {
-        key: live.objects.get(key, text) if before.objects.get(key) == text else text
-        for key, text in after.objects.items()
-    }
-    moved = {name for name, mark in before.marks.items() if after.marks.get(name, mark) != mark}
-    renamed = {name for name, mark in before.marks.items() if name not in after.marks and mark in after.marks.values()}
-    return Catalogue(objects, after.open | {"validator"}, after.details, frozenset(moved | renamed), after.marks)
+    copies = {key: text for key, text in after.objects.items() if before.objects.get(key) != text}
+    names = {mark: name for name, mark in after.marks.items()}
+    objects = dict[Key, str]()
+    for key, text in built.objects.items():
+        if copies.get(key) == text:
+            objects[key] = live.objects.get(key, text)
+            continue
+        kind, name = key
+        whole = next((one for one in _owners(name) if one in built.marks), "")
+        once = names.get(built.marks.get(whole, ""), whole)
+        if kind != "index" or once == whole or copies.get((kind, once + name.removeprefix(whole))) != text:
+            objects[key] = text
+    return replace(built, objects=objects)
+
+
+def _is_left_to_ignored(schema: str, found: Catalogue, ignoring: Collection[str]) -> bool:
+    """Whether a schema has something that is ignored, and nothing else."""
+    inside = [name for _, name in found.objects if name.startswith(f"{schema}.")]
+    ignored = [name for name in ignoring if name.startswith(f"{schema}.")]
+    return bool(ignored) and all(name in ignored or any(of in ignored for of in _owners(name)) for name in inside)
 
 
 def _without_its_whole(key: Key, here: Catalogue, there: Catalogue) -> bool:
@@ -139,4 +152,4 @@ def _cut(text: str, start: int) -> str:
     return ("..." if start and text else "") + text[start:end] + ("..." if len(text) > end else "")
 
 
-__all__ = ["Catalogue", "Difference", "Differs", "Key", "compare", "imitation"]
+__all__ = ["Catalogue", "Difference", "Differs", "Key", "as_lent", "compare"]

@@ -7,18 +7,16 @@ difference: its applications create collections and indexes by themselves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dataops import documents
 from dataops.backends import Database, HoldsDocuments, opened
 from dataops.catalogue import Catalogue, Difference, compare
-from dataops.errors import DataopsError, DifferencesFound, LockNotObtained, MigrationFailed, StalePlan
-from dataops.model import Migration, Service, State
+from dataops.errors import DataopsError, DifferencesFound, LockNotObtained, StalePlan
+from dataops.model import Service, State
 from dataops.planning import checks, recovery
 from dataops.scratch import Scratch
 from dataops.text import counted
-
-_OF_APPLICATIONS = frozenset({"collection", "index", "validator", "view"})
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def find(
             _refuse_running(state)
             _refuse_unclear(state)
             head = service.by_id[state.applied[-1].id] if state.applied else None
-            expected = _expected(service, head, database, scratch)
+            expected = scratch.catalogue(service, head, database)
             found = compare(expected, database.catalogue(), ignoring=service.ignore, details=details)
             found += _documents(database, expected, looking or documents.Looking())
             _refuse_moved(state, database.read())
@@ -102,20 +100,6 @@ def _refuse_unclear(state: State) -> None:
     recovery.refuse_half_done(state)
     checks.refuse_unknown(state)
     checks.refuse_gap(state)
-
-
-def _expected(service: Service, head: Migration | None, database: Database, scratch: Scratch) -> Catalogue:
-    try:
-        with scratch.database(service) as empty, opened(empty) as built:
-            scratch.migrate(empty, head)
-            expected = built.catalogue()
-    except MigrationFailed:
-        if not service.kind.application_creates:
-            raise
-        expected = scratch.catalogue(service, head, database)  # it needs collections that the application makes
-    if service.kind.application_creates:
-        expected = replace(expected, open=expected.open | _OF_APPLICATIONS)
-    return expected
 
 
 __all__ = ["Drift", "find"]

@@ -14,7 +14,7 @@ run's id begins with the time (UTC) and is in the log of that process. It may be
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -22,8 +22,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from dataops import kinds
-from dataops.backends import Database, Imitates, opened
-from dataops.catalogue import Catalogue, imitation
+from dataops.backends import Borrows, Database, Lent, opened
+from dataops.catalogue import Catalogue, as_lent
 from dataops.errors import DataopsError, MigrationFailed, ServerUnavailable, Stopped, UsageError
 from dataops.kinds import Kind
 from dataops.model import Author, Migration, Service
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from dataops.dev import MongoServer, PostgresServer
 
 PREFIX = "dataops_scratch_"
+_OF_APPLICATIONS = frozenset({"collection", "index", "validator", "view"})
+"""What an application may make by itself, where the kind of database lets it."""
 
 
 class Scratch:
@@ -71,23 +73,50 @@ class Scratch:
     def catalogue(self, service: Service, to: Migration | None, live: Database) -> Catalogue:
         """The catalogue that `live` should have when every migration up to `to` is applied (None: no migration).
 
-        Raises MigrationFailed, Stopped, and ServerUnavailable when there is no server for a scratch database.
+        It is that of an empty database in which the history was run. A history may expect to find what an application
+        makes by itself: just before a migration that fails for want of it, empty copies of what `live` has are put
+        there. What only `live` has is then the application's own, and no difference. Raises MigrationFailed, Stopped,
+        and ServerUnavailable when there is no server for a scratch database.
         """
-        try:
-            return self._imitation(service, to, live, strictly=True)
-        except MigrationFailed:
-            if not service.kind.application_creates:
-                raise
-            # A unique index that the application has today may refuse what a migration of years ago inserts.
-            return self._imitation(service, to, live, strictly=False)
+        expected = self._expected(service, to, live)
+        if not service.kind.application_creates:
+            return expected
+        return replace(expected, open=expected.open | _OF_APPLICATIONS)
 
-    def _imitation(self, service: Service, to: Migration | None, live: Database, *, strictly: bool) -> Catalogue:
+    def _expected(self, service: Service, to: Migration | None, live: Database) -> Catalogue:
+        lent: dict[str, Lent] = {}
+        while True:
+            try:
+                return self._built(service, to, live, lent)
+            except MigrationFailed as error:
+                if error.migration is None or not isinstance(live, Borrows):
+                    raise
+                before = dict(lent)
+                if lent and (obstacles := live.in_the_way(error)):
+                    lent = {id_: replace(one, but=one.but | obstacles) for id_, one in lent.items()}
+                else:
+                    known = lent.get(error.migration) or Lent(
+                        but=frozenset().union(*(one.but for one in lent.values()))
+                    )
+                    lent[error.migration] = live.more_to_lend(error, known)
+                if lent == before:
+                    raise
+
+    def _built(self, service: Service, to: Migration | None, live: Database, lent: Mapping[str, Lent]) -> Catalogue:
         with self.database(service) as empty, opened(empty) as database:
-            if isinstance(database, Imitates):
-                database.imitate(live, strictly=strictly)
-            before = database.catalogue()
+            copies: list[tuple[Catalogue, Catalogue]] = []
+            for migration in service.migrations:
+                if migration.id in lent and isinstance(database, Borrows):
+                    at = service.position[migration.id]
+                    self.migrate(empty, service.migrations[at - 1] if at else None)
+                    before = database.catalogue()
+                    database.borrow(live, lent[migration.id])
+                    copies.append((before, database.catalogue()))
             self.migrate(empty, to)
-            return imitation(live.catalogue(), before, database.catalogue())
+            built = replace(database.catalogue(), caution=_caution(live, database))
+            for before, after in copies:
+                built = as_lent(live.catalogue(), before, after, built)
+            return built
 
     @contextmanager
     def database(self, service: Service) -> Iterator[Service]:
@@ -157,6 +186,18 @@ class Scratch:
         from dataops import dev
 
         return self._scope.enter_context(dev.scratch_server(kind))
+
+
+def _caution(live: Database, scratch: Database) -> str:
+    here, there = live.read().server, scratch.read().server
+    if _major(here) == _major(there):
+        return ""
+    return f"compared with {there.split(',')[0]}, and the database is on {here.split(',')[0]}"
+
+
+def _major(server: str) -> str:
+    """`MongoDB 7` of `MongoDB 7.0.6, a replica set`."""
+    return server.partition(".")[0]
 
 
 @contextmanager

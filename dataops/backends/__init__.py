@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from dataops.model import Adopted, Author, Doing, Entry, Holder, Migration, Rendering, Sent, Service, State, Step
@@ -191,14 +192,33 @@ class Mirrors(Protocol):
         """Add the `missing` migrations to the mirrored record, before the first step. Creates the record if needed."""
 
 
+@dataclass(frozen=True)
+class Lent:
+    """What a migration is lent in a scratch database: collections by `names`, all collections, and all their indexes.
+
+    `but` are names of collections and indexes that are not lent, because the history makes them itself.
+    """
+
+    names: frozenset[str] = frozenset()
+    collections: bool = False
+    indexes: bool = False
+    but: frozenset[str] = frozenset()
+
+
 @runtime_checkable
-class Imitates(Protocol):
+class Borrows(Protocol):
     """A `Database` that can copy objects which an application created by itself (see `Kind.application_creates`)."""
 
-    def imitate(self, other: Database, *, strictly: bool) -> None:
-        """Create the objects of `other` in this empty scratch database, without any data.
+    def more_to_lend(self, error: BaseException, before: Lent) -> Lent:
+        """What the migration that has failed with `error` may need beside what it was lent `before`."""
 
-        With `strictly`, its unique indexes are unique here too. They may then refuse documents that migrations insert.
+    def in_the_way(self, error: BaseException) -> frozenset[str]:
+        """The collections and indexes that a migration could not make because they were there already."""
+
+    def borrow(self, other: Database, lent: Lent) -> None:
+        """Create objects of `other` in this scratch database, unless they are there already, without any data.
+
+        Of collections, what may refuse a write is left out, such as a validator.
         """
 
 
@@ -291,12 +311,13 @@ def opened(service: Service) -> Iterator[Database]:
 
 
 __all__ = [
+    "Borrows",
     "Counts",
     "Database",
     "HalfDone",
     "HoldsDocuments",
-    "Imitates",
     "Inspects",
+    "Lent",
     "Locked",
     "Mirrors",
     "RolledBack",

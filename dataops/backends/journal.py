@@ -17,6 +17,7 @@ from typing import Any
 from dataops import __version__
 from dataops.errors import DatabaseAhead
 from dataops.model import (
+    MIRRORED_TO,
     NOT_ONE_TRANSACTION,
     AppliedMigration,
     Direction,
@@ -32,7 +33,7 @@ from dataops.othertools.examine import adopted_from
 from dataops.planning.evidence import Link
 from dataops.redaction import describe, redact
 from dataops.text import visible
-from dataops.toolrecords import ToolRecord
+from dataops.toolrecords import Lookalike, ToolRecord
 
 ENDED_WELL = (JournalEvent.SUCCEEDED, JournalEvent.RESOLVED, JournalEvent.ADOPTED)
 """An entry with one of these events says whether its migration is applied: its direction is apply or rollback."""
@@ -170,7 +171,8 @@ class Journal:
         tool = adopted_from(entry.reason) if entry.event is JournalEvent.ADOPTED else ""
         checksums = (entry.checksum or None, entry.raw_checksum or None)
         author = f"{entry.actor}@{entry.host}"
-        return AppliedMigration(id_, entry.at, *checksums, entry.run, tool, author, entry.imports)
+        mirrored = entry.reason.removeprefix(MIRRORED_TO) if entry.reason.startswith(MIRRORED_TO) else ""
+        return AppliedMigration(id_, entry.at, *checksums, entry.run, tool, author, entry.imports, mirrored)
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,7 @@ def state_of(
     tool_records: Iterable[ToolRecord] = (),
     notes: tuple[str, ...] = (),
     look_around: Callable[[], Iterable[str]] = tuple,
+    look_alike: Callable[[], Iterable[Lookalike]] = tuple,
     elsewhere: str = "",
     warnings: tuple[str, ...] = (),
     id_room: int | None = None,
@@ -206,7 +209,8 @@ def state_of(
     """The state of a database. The native record says what is applied, and the journal adds what it knows.
 
     `look_around` names everything that is in the database, except what belongs to the server, to an extension, or to a
-    migration tool. It is only called before the first apply, while record and journal say nothing.
+    migration tool, and `look_alike` what looks like a record that is not called as usual. They are only called before
+    the first apply, while record and journal say nothing.
     """
     nothing_said = not (record.applied or record.unknown or record.replaced) and journal.last is None
     ignored = tuple(f"{name}." for name in service.ignore)
@@ -229,6 +233,7 @@ def state_of(
         unexplained=tuple(name for name in look_around() if not f"{name}.".startswith(ignored))
         if nothing_said and service.migrations and not service.onto_existing
         else (),
+        lookalikes=tuple(look_alike()) if nothing_said and service.migrations else (),
     )
 
 

@@ -114,7 +114,7 @@ def _catch_up(
     head = service.by_id[state.applied[-1].id] if state.applied else None
     with opened(service) as backend:
         with session.running_files(on_scratch=True):
-            expected = scratch.catalogue(service, head, backend)
+            expected = adopting.expect(lambda: scratch.catalogue(service, head, backend), accepted=accepted)
         if write:
             outcome.differences = adopting.catch_up(
                 backend, session.author, moved, expected, accepted=accepted, emit=session.sink(), stop=stop
@@ -123,7 +123,7 @@ def _catch_up(
             return
         outcome.differences = adopting.check(backend, expected)
     if not accepted:
-        adopting.refuse_differences(service, outcome.differences, adopting.newest(state))
+        adopting.refuse_differences(service, outcome.differences, adopting.newest(state), expected)
 
 
 def _adopt(
@@ -135,7 +135,7 @@ def _adopt(
     service = outcome.service
     with opened(service) as backend:
         with session.running_files(on_scratch=True):
-            expected = scratch.catalogue(service, found.head, backend)
+            expected = adopting.expect(lambda: scratch.catalogue(service, found.head, backend), accepted=accepted)
         if write:
             outcome.differences = adopting.take_over(
                 backend, session.author, found, expected, accepted=accepted, emit=session.sink(), stop=stop
@@ -146,7 +146,7 @@ def _adopt(
             return
         outcome.differences = adopting.check(backend, expected, found.differences)
     if not accepted:
-        adopting.refuse_differences(service, outcome.differences, found.head.id if found.head else BASE)
+        adopting.refuse_differences(service, outcome.differences, found.head.id if found.head else BASE, expected)
 
 
 def _tell(session: Session, outcome: _Outcome) -> None:

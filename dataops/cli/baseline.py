@@ -57,7 +57,7 @@ def baseline_command(
     ):
         adopting.refuse_baseline(backend.read(), target)
         with session.running_files(on_scratch=True):
-            expected = scratch.catalogue(service, target, backend)
+            expected = adopting.expect(lambda: scratch.catalogue(service, target, backend), accepted=accepted)
         if write:
             differences = adopting.baseline(
                 backend,
@@ -72,7 +72,7 @@ def baseline_command(
         else:
             differences = adopting.check(backend, expected)
             if not accepted:
-                adopting.refuse_differences(service, differences, target.id)
+                adopting.refuse_differences(service, differences, target.id, expected)
     upto = service.migrations[: service.position[target.id] + 1]
     if session.as_json:
         answer = json.baseline(session.author.run, service.name, upto, differences, written=write)

@@ -131,13 +131,18 @@ def _service(settings: ServiceSettings, url: str, record: str, *, with_files: bo
         expect=settings.expect,
         mirror=_mirrored(settings, known_as),
         coexist=settings.coexist,
-        ignore=settings.ignore,
+        ignore=(*settings.ignore, *_records(known_as)),
         onto_existing=settings.onto_existing,
         aliases=known_as,
         alembic=ini,
         renamed_record=record,
         top=settings.top,
     )
+
+
+def _records(known_as: Mapping[str, ToolAliases]) -> tuple[str, ...]:
+    """The tables and collections that adopt.toml calls records of other tools: they are no part of any history."""
+    return tuple(name for said in known_as.values() for name in (said.record, said.lock) if name)
 
 
 def _mirrored(settings: ServiceSettings, known_as: Mapping[str, ToolAliases]) -> str:

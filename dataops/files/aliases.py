@@ -15,7 +15,11 @@ from dataops.toolrecords import Alias, ToolAliases
 
 ADOPT_FILE = "adopt.toml"
 _MANUAL = "see dataops docs adopting adopttoml"
-_TOOL_FIELDS = {"extension": str, "retired": list, "migrations": dict}
+TOOL_FIELDS = {
+    "extension": str, "retired": list, "record": str, "lock": str, "app": str, "file": str, "migrations": dict,
+}  # fmt: skip
+_ONLY_OF = {"app": ("django",), "file": ("liquibase",), "lock": ("knex", "liquibase", "migrate-mongo")}
+"""Which tools have something that a key is about."""
 _ALIAS_FIELDS = {"name": str, "also": list, "description": str, "checksum": str, "earlier": list}
 _TYPES: Mapping[type, str] = {str: "text", list: "list of texts", dict: "table"}
 
@@ -35,7 +39,10 @@ def load(service: str, folder: Path, migrations: Iterable[Migration]) -> dict[st
 
 
 def _tool(tool: str, table: toml.Table, ids: Collection[str]) -> ToolAliases:
-    _check_types(table, _TOOL_FIELDS)
+    _check_types(table, TOOL_FIELDS)
+    for key, tools in _ONLY_OF.items():
+        if table.get(key, "") and tool not in tools:
+            raise ConfigError(f"{table.where}: {key} means nothing for {tool}", hint=f"it is for {', '.join(tools)}")
     extension = table.get("extension", "")
     if extension and not extension.startswith("."):
         raise ConfigError(f"{table.where}: extension has to begin with a dot", hint='for example ".mjs"')
@@ -45,7 +52,10 @@ def _tool(tool: str, table: toml.Table, ids: Collection[str]) -> ToolAliases:
             raise ConfigError(f"{table.where}: there is no migration {redact(id_)}", hint=near(id_, ids))
         aliases[id_] = _alias(toml.table(value, f"{table.where} {id_}", _MANUAL))
     _refuse_ambiguous(table, aliases)
-    return ToolAliases(tool, extension, tuple(table.get("retired", ())), aliases)
+    said = {key: table.get(key, "") for key in ("record", "lock", "app", "file")}
+    if tool == "knex" and said["record"] and not said["lock"]:
+        said["lock"] = f"{said['record']}_lock"  # as knex calls it then
+    return ToolAliases(tool, extension, tuple(table.get("retired", ())), migrations=aliases, **said)
 
 
 def _alias(table: toml.Table) -> Alias:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataops.model.journal import (
     ENDS_HALF_DONE,
     HALF_DONE,
+    MIRRORED_TO,
     NOT_ONE_TRANSACTION,
     Adopted,
     Author,
@@ -24,6 +25,7 @@ from dataops.model.state import AppliedMigration, Doing, Holder, Identity, State
 __all__ = [
     "ENDS_HALF_DONE",
     "HALF_DONE",
+    "MIRRORED_TO",
     "NOT_ONE_TRANSACTION",
     "Adopted",
     "Ahead",

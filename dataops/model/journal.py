@@ -32,6 +32,9 @@ HALF_DONE = "a part of it is done"
 ENDS_HALF_DONE = "it ends a step that was half done the other way"
 """The reason of a *started* or *failed* entry: the record showed what this step brings about before it began."""
 
+MIRRORED_TO = "mirrored to "
+"""How the reason of a *succeeded* entry begins, before the name of the tool whose record has the step too."""
+
 Imports = tuple[tuple[str, str], ...]
 """The project's own files that a migration imports, each with the digest of its code: (name, digest), by name."""
 
@@ -129,6 +132,7 @@ class Author:
 __all__ = [
     "ENDS_HALF_DONE",
     "HALF_DONE",
+    "MIRRORED_TO",
     "NOT_ONE_TRANSACTION",
     "Adopted",
     "Author",

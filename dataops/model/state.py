@@ -11,7 +11,7 @@ from dataops.durations import clock
 from dataops.model.journal import Entry, Imports
 from dataops.model.migration import Migration
 from dataops.model.service import Service
-from dataops.toolrecords import ToolRecord
+from dataops.toolrecords import Lookalike, ToolRecord
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class AppliedMigration:
     """A migration that the native record has, with what the journal knows about it; None where it knows nothing.
 
     `adopted` names the tool that applied it, if that was not us. Then nothing that it deleted is in the stash.
-    `author` is who started the run, as `person@machine`.
+    `mirrored` names the tool in whose record we wrote it, too. `author` is who started the run, as `person@machine`.
     """
 
     id: str
@@ -70,6 +70,7 @@ class AppliedMigration:
     adopted: str = ""
     author: str = ""
     imports: Imports = ()
+    mirrored: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ class State:
     where the project gives it a name of its own, "" otherwise.
     `replaced` are the migrations that the record says are applied, and of which a squashed file took the place.
     `unexplained` are the tables and other objects, or collections, that a first apply finds: record and journal are
-    empty, and neither an extension nor the configuration explains them. `id_room` is how many characters an id may
+    empty, and neither an extension nor the configuration explains them. `lookalikes` are what looks like a record of
+    another tool at that time. `id_room` is how many characters an id may
     have in the record, None where that has no limit.
     """
 
@@ -146,6 +148,7 @@ class State:
     elsewhere: str = ""
     warnings: tuple[str, ...] = ()
     unexplained: tuple[str, ...] = ()
+    lookalikes: tuple[Lookalike, ...] = ()
     id_room: int | None = None
 
     @cached_property

@@ -13,8 +13,16 @@ from datetime import datetime
 
 from dataops.errors import DatabaseAhead, DataopsError, HistoryError, OutOfOrder, UsageError
 from dataops.model import Ahead, Migration, Service, State
-from dataops.othertools.match import aliases_of, bare_name, by_migration, identities_of
-from dataops.othertools.refusals import not_ours, refuse_locked, refuse_unreadable, unfinished
+from dataops.othertools.match import (
+    DJANGO,
+    aliases_of,
+    bare_name,
+    before_later,
+    by_migration,
+    identities_of,
+    taken_back,
+)
+from dataops.othertools.refusals import not_named, not_ours, refuse_locked, refuse_unreadable, unfinished
 from dataops.toolrecords import Alias, Outcome, ToolRecord, ToolRow
 
 BASELINE = "baseline"
@@ -67,7 +75,7 @@ class Adoption:
 
     @property
     def to_remove(self) -> tuple[Line, ...]:
-        """The migrations that were adopted and that the other tool has undone since, newest first."""
+        """The migrations that were adopted or mirrored and that the other tool has undone since, newest first."""
         return tuple(line for line in reversed(self.lines) if line.finding is Finding.TAKEN_BACK)
 
     @property
@@ -117,6 +125,8 @@ def choose(state: State, wanted: str | None) -> ToolRecord:
             f"dataops baseline {service.name} --to REV",
         )
     records = [record for record in state.tool_records if record.tool not in service.coexist]
+    if not records and state.lookalikes:
+        raise not_named(service, state.lookalikes)
     if not records:
         raise HistoryError(
             "no record of another tool is in this database",
@@ -140,14 +150,15 @@ def examine(state: State, record: ToolRecord) -> Adoption:
     service = state.service
     ours, others = by_migration(service, record)
     late = _out_of_order(service, ours)
-    adopted_there = {applied.id for applied in state.applied if applied.adopted == record.tool}
+    gone = {one.id: one for one in state.applied if one.id in taken_back(state, record)}
     lines = []
     for migration in service.migrations:
         rows = ours.get(migration.id)
         if rows:
             lines.append(_line(state, record, migration, rows, out_of_order=late.get(migration.id)))
-        elif migration.id in adopted_there:
-            note = f"it was adopted, and {record.tool} does not have it any more"
+        elif migration.id in gone:
+            how = "adopted" if gone[migration.id].adopted == record.tool else "mirrored"
+            note = f"it was {how}, and {record.tool} does not have it any more"
             lines.append(Line(migration.id, Finding.TAKEN_BACK, note=note, migration=migration))
         elif migration.id in state.applied_ids:
             note = f"applied by dataops, not in {record.place}"
@@ -231,6 +242,7 @@ def refuse_unfit(adoption: Adoption, others: Iterable[Service] = ()) -> None:
     if unknown and not ours:
         raise not_ours(state.service, record, others)
     refuse_locked(state.service, record)
+    _refuse_mixed(adoption, ours)
     if unknown:
         raise _unknown(adoption, ours.keys(), unknown, others)
     _refuse_gap(
@@ -239,12 +251,43 @@ def refuse_unfit(adoption: Adoption, others: Iterable[Service] = ()) -> None:
         "{head} is applied there, but {name}, which comes before it, is not",
         f"let {record.tool} apply it first; or, if it was run by hand, let {record.tool} record it",
     )
+    head, name = adoption.head, state.service.name
+    stop = before_later(state, [line.name for line in adoption.to_remove])
+    undo = (
+        f"let {record.tool} take back the later ones too"
+        if stop is None or (head is not None and head.id in ours)
+        else f"undo the later ones: dataops rollback --to {name}/{stop}; then: dataops adopt --service {name} --write"
+    )
     _refuse_gap(
         adoption,
-        adoption.to_remove,
+        tuple(reversed(adoption.to_remove)),
         f"{record.tool} has taken back {{name}}, but {{head}}, which comes after it, is still applied",
-        f"let {record.tool} take back the later ones too, or apply it again",
+        f"{undo}; or let {record.tool} apply it again",
     )
+
+
+def _refuse_mixed(adoption: Adoption, ours: Mapping[str, Sequence[ToolRow]]) -> None:
+    """Raise HistoryError where a bare name cannot say of which application, or of which file, a migration is.
+
+    Django keeps the migrations of all applications in one record, and Liquibase those of all files.
+    """
+    service, record = adoption.state.service, adoption.record
+    known = identities_of(service, record.tool)
+    bare = [row for rows in ours.values() for row in rows if row.group and not known.is_named_whole(row)]
+    if record.tool == DJANGO:
+        key, one, groups = "app", "application", {row.group for row in record.rows if not known.is_retired(row)}
+    else:
+        each = [{row.group for row in rows if row in bare} for rows in ours.values()]
+        key, one, groups = "file", "file", next((found for found in each if len(found) > 1), set())
+    if bare and len(groups) > 1:
+        names = sorted(groups)
+        raise HistoryError(
+            f"{record.tool} has migrations of {len(names)} {one}s in one record ({', '.join(names)}), and nothing says "
+            "which of them are ours",
+            service=service.name,
+            hint=f'say so in {service.folder / "adopt.toml"}: {key} = "{bare[0].group}" under [{record.tool}], '
+            f"for example; then: dataops adopt --service {service.name}",
+        )
 
 
 def _unknown(
@@ -275,5 +318,8 @@ def _refuse_gap(adoption: Adoption, lines: Iterable[Line], message: str, hint: s
     for line in lines:
         if line.migration is not None and service.position[line.migration.id] < service.position[head.id]:
             raise OutOfOrder(
-                message.format(head=head.id, name=line.name), service=service.name, migration=line.name, hint=hint
+                message.format(head=head.id, name=line.name),
+                service=service.name,
+                migration=line.name,
+                hint=hint,
             )

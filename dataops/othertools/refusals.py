@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from dataops.errors import HistoryError, InterruptedStep, LockNotObtained, PermissionDenied
-from dataops.model import Service
-from dataops.othertools.match import GOLANG_MIGRATE, KNEX, SQLX, by_migration
-from dataops.toolrecords import Outcome, ToolRecord
+from dataops.model import Service, State
+from dataops.othertools.match import GOLANG_MIGRATE, KNEX, MIGRATE_MONGO, SQLX, by_migration
+from dataops.toolrecords import Lookalike, Outcome, ToolRecord
 
 _REPAIR = {
     SQLX: "mend the database and its row in _sqlx_migrations as sqlx asks for, then run this again",
@@ -19,6 +19,7 @@ _REPAIR = {
 _UNLOCK = {
     KNEX: "wait for it; if no knex process runs any more: knex migrate:unlock",
     "liquibase": "wait for it; if no process runs any more: liquibase release-locks",
+    MIGRATE_MONGO: "wait for it; if no process runs any more: db.changelog_lock.deleteMany({}) in mongosh",
 }
 """How a person removes the lock that a killed tool left."""
 
@@ -41,6 +42,13 @@ def refuse_locked(service: Service, record: ToolRecord) -> None:
             service=service.name,
             hint=_UNLOCK.get(record.tool, f"wait for it, or unlock it with {record.tool}"),
         )
+
+
+def refuse_running(state: State) -> None:
+    """Raise LockNotObtained while another tool is migrating this database, by its own lock."""
+    for record in state.tool_records:
+        if record.tool not in state.service.coexist:
+            refuse_locked(state.service, record)
 
 
 def unfinished(service: Service, record: ToolRecord, migration: str, outcome: Outcome) -> InterruptedStep:
@@ -70,4 +78,29 @@ def not_ours(service: Service, record: ToolRecord, others: Iterable[Service] = (
     )
 
 
-__all__ = ["not_ours", "refuse_locked", "refuse_unreadable", "unfinished"]
+def not_named(service: Service, found: Sequence[Lookalike]) -> HistoryError:
+    """The error for a database that has no record under its usual name, and tables that look like one."""
+    first = next((one for one in found if one.readable), found[0])
+    if first.readable:
+        hint = (
+            f'say so in {service.folder / "adopt.toml"}: [{first.tool}] with record = "{first.place}" below it; '
+            f"then: dataops adopt --service {service.name}"
+        )
+    elif first.tool == "Alembic":
+        hint = (
+            f'if it is that of this history, say version_table="{first.place.rpartition(".")[2]}" in '
+            f"context.configure() of {service.folder / 'env.py'}; if it is that of another application, name it in "
+            f"`ignore` under [services.{service.name}]"
+        )
+    else:
+        hint = (
+            f"dataops cannot read it: name {first.place} in `ignore` under [services.{service.name}], and find the "
+            f"migration of ours that its newest one is; then: dataops baseline {service.name} --to REV"
+        )
+    told = "; ".join(str(one) for one in found)
+    return HistoryError(
+        f"no record of another tool is in this database under its usual name; {told}", service=service.name, hint=hint
+    )
+
+
+__all__ = ["not_named", "not_ours", "refuse_locked", "refuse_running", "refuse_unreadable", "unfinished"]

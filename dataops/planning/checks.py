@@ -5,7 +5,6 @@ Each function raises an error, or returns because everything is as it should be.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from dataops.errors import (
@@ -18,21 +17,21 @@ from dataops.errors import (
     OutOfOrder,
     RecordMoved,
 )
-from dataops.model import Ahead, AppliedMigration, Migration, Service, State
+from dataops.model import Ahead, AppliedMigration, Direction, Migration, Service, State
 from dataops.othertools import drift
 from dataops.planning import native, squashed
 from dataops.redaction import redact
+from dataops.toolrecords import Lookalike, is_called_like_a_record
 
 _SHOWN = 5
-_LIKE_A_RECORD = re.compile(r"migrat|change_?log|schema_(version|history|info)|evolution|db_version", re.IGNORECASE)
 
 
-def check(state: State) -> None:
-    """Refuse files and records that do not make one history.
+def check(state: State, direction: Direction = Direction.APPLY) -> None:
+    """Refuse files and records that do not make one history, for a plan in this direction.
 
     Raises HistoryError and DatabaseAhead; because of another tool's record also InterruptedStep and PermissionDenied.
     """
-    drift.refuse_moved_on(state)
+    drift.refuse_moved_on(state, direction)
     _refuse_not_empty(state)
     squashed.check(state)
     _refuse_ahead(state)
@@ -51,10 +50,11 @@ def _refuse_not_empty(state: State) -> None:
     if not found or state.service.onto_existing:
         return
     name = state.service.name
-    records = [one for one in found if _LIKE_A_RECORD.search(one.rpartition(".")[2])]
+    records = [one for one in found if is_called_like_a_record(one.rpartition(".")[2])]
     shown = list(dict.fromkeys((*records[:_SHOWN], *found[:_SHOWN])))[:_SHOWN]
     more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
-    like = f"; {records[0]} looks like the record of another tool" if records else ""
+    alike = [str(one) for one in state.lookalikes] or [str(Lookalike(one)) for one in records[:1]]
+    like = "".join(f"; {one}" for one in alike)
     raise NotEmpty(
         f"the database is not empty, and nothing says what was applied here: it has {', '.join(shown)}{more}{like}",
         service=name,
@@ -206,7 +206,13 @@ def refuse_lossy(state: State, chosen: Sequence[AppliedMigration]) -> None:
                 migration=applied.id,
                 hint=f"nothing was rolled back; stop there: --to {applied.id}, or restore a backup",
             )
-    drift.refuse_unmirrored_rollback(state, [service.by_id[applied.id] for applied in chosen])
+    refuse_undone_elsewhere(state, [service.by_id[applied.id] for applied in chosen])
+
+
+def refuse_undone_elsewhere(state: State, migrations: Sequence[Migration]) -> None:
+    """Refuse to undo what another tool has undone already, or would go on listing. Raises HistoryError."""
+    drift.refuse_taken_back(state, migrations)
+    drift.refuse_unmirrored_rollback(state, migrations)
 
 
 def _refuse_disagreement(state: State) -> None:

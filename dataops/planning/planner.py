@@ -24,7 +24,7 @@ from dataops.model import (
 )
 from dataops.othertools import mirror
 from dataops.planning import runs
-from dataops.planning.checks import check, refuse_lossy, refuse_same_database
+from dataops.planning.checks import check, refuse_lossy, refuse_same_database, refuse_undone_elsewhere
 from dataops.planning.recovery import first_step, refuse_half_done
 from dataops.text import counted
 
@@ -50,8 +50,7 @@ def plan_apply(states: Sequence[State], *, to: Migration | None = None, steps: i
                 refuse_half_done(state)
         if state.service.mirror:
             wanted = list(wanted)
-            for migration in (*mirror.rows_missing(state), *wanted):
-                mirror.row_for(state.service, migration)
+            mirror.refuse_unknown_rows(state, wanted)
         planned += _with_half_done(half, [Step(state.service.name, one, Direction.APPLY) for one in wanted])
     return Plan(Direction.APPLY, tuple(planned[:steps]), tuple(states))
 
@@ -86,7 +85,7 @@ def plan_rollback(
     refuse_same_database(states)
     for state in states:
         try:
-            check(replace(state, service=replace(state.service, ahead=Ahead.REFUSE)))
+            check(replace(state, service=replace(state.service, ahead=Ahead.REFUSE)), Direction.ROLLBACK)
         except DatabaseAhead as error:
             error.hint = "roll back with the newer code: only that knows how to undo what is newest here"
             raise
@@ -139,7 +138,7 @@ def confirm(plan: Plan, state: State) -> tuple[Step, ...]:
         raise StalePlan("this is another database than the one that was planned for", service=name)
     if plan.saved and state.applied_ids != before.applied_ids:
         raise StalePlan(_changed(before, state), service=name)
-    check(state)
+    check(state, plan.direction)
     half = first_step(state, plan.direction, locked=True)
     if plan.direction is Direction.APPLY:
         left = [step for step in steps if step.migration.id not in state.applied_ids]
@@ -148,6 +147,7 @@ def confirm(plan: Plan, state: State) -> tuple[Step, ...]:
         left = [step for step in steps if step.migration.id in state.applied_ids]
         expected = [applied.id for applied in reversed(state.applied)]
         _refuse_applied_again(before, state, left)
+        refuse_undone_elsewhere(state, [step.migration for step in left])
     if half is not None:
         if half.migration not in [step.migration for step in steps]:
             refuse_half_done(state, locked=True)

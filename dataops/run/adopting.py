@@ -7,13 +7,13 @@ own record is never changed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dataops.backends import Database
 from dataops.backends.locking import begin_under_lock
-from dataops.catalogue import Catalogue, Difference, compare
-from dataops.errors import DifferencesFound, HistoryError, StalePlan
+from dataops.catalogue import Catalogue, compare
+from dataops.errors import DifferencesFound, HistoryError, MigrationFailed, StalePlan
 from dataops.events import Emit
 from dataops.model import Adopted, Author, Direction, JournalEvent, Migration, Service, State
 from dataops.othertools import examine, match
@@ -62,27 +62,46 @@ def refuse_baseline(state: State, to: Migration) -> None:
             )
 
 
-def check(database: Database, expected: Catalogue | None, changed: Sequence[str] = ()) -> tuple[str, ...]:
-    """How the live database differs from the `expected` catalogue. The differences in `changed` come first.
+Expected = Catalogue | MigrationFailed
+"""What a database should be like, or why the history cannot be built, so that nothing can be compared."""
 
-    With None for `expected`, the catalogues are not compared.
+
+def expect(build: Callable[[], Catalogue], *, accepted: str) -> Expected:
+    """The catalogue that `build` makes. With `accepted`, the reason of a person, a history that fails is no obstacle.
+
+    Raises what `build` raises.
     """
-    found: Sequence[Difference] = (
-        () if expected is None else compare(expected, database.catalogue(), ignoring=database.service.ignore)
-    )
-    return (*changed, *map(str, found))
+    try:
+        return build()
+    except MigrationFailed as error:
+        if not accepted:
+            error.hint = (
+                "your own database was only read; let the migrations run on an empty one (dataops dev up), or adopt "
+                'without the comparison: --accept-differences --reason "..."'
+            )
+            raise
+        return error
 
 
-def refuse_differences(service: Service, differences: Sequence[str], head: str) -> None:
-    """Raise DifferencesFound with all of them, if there are any."""
+def check(database: Database, expected: Expected, changed: Sequence[str] = ()) -> tuple[str, ...]:
+    """How the live database differs from what is `expected`. The differences in `changed` come first."""
+    if isinstance(expected, MigrationFailed):
+        return (*changed, f"nothing was compared: {' '.join(expected.message.split())}")
+    return (*changed, *map(str, compare(expected, database.catalogue(), ignoring=database.service.ignore)))
+
+
+def refuse_differences(service: Service, differences: Sequence[str], head: str, expected: Expected) -> None:
+    """Raise DifferencesFound with all of them, if there are any. `expected` is what they differ from."""
     if not differences:
         return
+    caution = "" if isinstance(expected, MigrationFailed) else expected.caution
     listed = "\n".join(f"  {difference}" for difference in differences)
     raise DifferencesFound(
         f"{counted(len(differences), 'difference')} between the database and our history at {head}\n{listed}",
         service=service.name,
         migration=head,
-        hint='mend the database, or accept them as they are: --accept-differences --reason "..."; '
+        hint=(f"{caution}: name one of that version with --scratch URL; " if caution else "")
+        + 'mend the database, or accept them as they are: --accept-differences --reason "..."; '
         "more: dataops docs adopting differences",
     )
 
@@ -91,7 +110,7 @@ def take_over(
     database: Database,
     author: Author,
     adoption: Adoption,
-    expected: Catalogue | None,
+    expected: Expected,
     *,
     accepted: str,
     emit: Emit,
@@ -116,7 +135,7 @@ def take_over(
             raise StalePlan("the record changed since it was looked at", service=service.name, hint="look again")
         differences = check(database, expected, now.differences)
         if not accepted:
-            refuse_differences(service, differences, now.head.id if now.head else BASE)
+            refuse_differences(service, differences, now.head.id if now.head else BASE, expected)
         removed = [_adopted(author, record, line, Direction.ROLLBACK) for line in now.to_remove]
         recorded = [_adopted(author, record, line, Direction.APPLY) for line in now.to_record]
         locked.adopt(record, _accepting([*removed, *recorded], differences, accepted))
@@ -127,7 +146,7 @@ def catch_up(
     database: Database,
     author: Author,
     moved: Moved,
-    expected: Catalogue | None,
+    expected: Expected,
     *,
     accepted: str,
     emit: Emit,
@@ -146,7 +165,7 @@ def catch_up(
             raise StalePlan("the record changed since it was looked at", service=state.service.name, hint="look again")
         differences = check(database, expected)
         if not accepted:
-            refuse_differences(state.service, differences, newest(state))
+            refuse_differences(state.service, differences, newest(state), expected)
         reason = f"{moved.tool}: it did this by itself; its record says so"
         entries = [
             Adopted(author.entry(migration, direction, JournalEvent.ADOPTED, reason=reason))
@@ -184,7 +203,7 @@ def baseline(
     database: Database,
     author: Author,
     to: Migration,
-    expected: Catalogue,
+    expected: Expected,
     *,
     reason: str,
     accepted: str,
@@ -200,7 +219,7 @@ def baseline(
         begin_under_lock(locked, lambda state: refuse_baseline(state, to))
         differences = check(database, expected)
         if not accepted:
-            refuse_differences(service, differences, to.id)
+            refuse_differences(service, differences, to.id, expected)
         text = f"{examine.BASELINE}: {reason or 'it was there before dataops'}"
         upto = service.migrations[: service.position[to.id] + 1]
         entries = [Adopted(author.entry(m, Direction.APPLY, JournalEvent.ADOPTED, reason=text)) for m in upto]
@@ -231,6 +250,7 @@ __all__ = [
     "baseline",
     "catch_up",
     "check",
+    "expect",
     "newest",
     "refuse_baseline",
     "refuse_differences",

@@ -9,16 +9,26 @@ and the result lists them.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from typing import TypeVar
 
 from dataops import backends
 from dataops.backends import Database, HalfDone, Locked, Mirrors, RolledBack, Tells, connect
 from dataops.backends.loading import load_module, place_of, traceback_from
 from dataops.backends.locking import begin_under_lock
 from dataops.durations import Stopwatch
-from dataops.errors import DataopsError, InterruptedStep, LockLost, MigrationFailed, Stopped, Unreachable
+from dataops.errors import (
+    DataopsError,
+    InterruptedStep,
+    LockLost,
+    LockNotObtained,
+    MigrationFailed,
+    Stopped,
+    Unreachable,
+)
 from dataops.events import (
     Emit,
     LockTaken,
@@ -30,10 +40,12 @@ from dataops.events import (
     StepProgressed,
     StepRetried,
     StepStarted,
+    Warned,
 )
 from dataops.files import imports
 from dataops.model import (
     HALF_DONE,
+    MIRRORED_TO,
     Author,
     Details,
     Direction,
@@ -47,6 +59,7 @@ from dataops.model import (
     Step,
 )
 from dataops.othertools.mirror import rows_missing
+from dataops.othertools.refusals import refuse_running
 from dataops.planning import planner
 from dataops.planning.recovery import decisions
 from dataops.progress import reporting
@@ -58,6 +71,9 @@ from dataops.run.under_lock import hold_lock
 from dataops.run.watching import Running, Watcher
 
 _WAKE_SECONDS = 0.5
+_POLL_SECONDS = 0.3
+
+T = TypeVar("T")
 
 
 def execute(
@@ -146,18 +162,40 @@ class _Execution:
         service = locked.database.service
 
         def examine(state: State) -> tuple[State, tuple[Step, ...]]:
+            refuse_running(state)
             left = planner.confirm(self._plan, state)
             for step in left:
                 load_module(service, step.migration)  # a file that cannot be imported stops the run before it begins
             return state, left
 
-        state, left = begin_under_lock(locked, examine, goes_on=True)
+        state, left = self._until_others_rest(service, lambda: begin_under_lock(locked, examine, goes_on=True))
         if service.mirror:
             assert isinstance(locked, Mirrors)  # the configuration allows `mirror` only where there is such a tool
             locked.complete_mirror(rows_missing(state))
         if not left and self._plan.of(service.name):
             self._emit(NothingLeft(service.name))
         return left
+
+    def _until_others_rest(self, service: Service, begin: Callable[[], T]) -> T:
+        """Call `begin` until no other tool is migrating the database, for as long as we wait for our own lock.
+
+        Raises LockNotObtained, Stopped, and what `begin` raises.
+        """
+        seconds = service.timeouts.lock if self._lock_timeout is None else self._lock_timeout
+        deadline = time.monotonic() + seconds
+        told = False
+        while True:
+            try:
+                return begin()
+            except LockNotObtained as error:
+                if time.monotonic() >= deadline:
+                    raise
+                if not told:
+                    self._emit(Warned(service.name, message=f"{service.name}: waiting: {error.message}"))
+                told = True
+            self._stop.pause(_POLL_SECONDS)
+            if self._stop():
+                raise Stopped("stopped while another tool was migrating", service=service.name)
 
     def _run_services(self, locked: Mapping[str, Locked], left: Mapping[str, tuple[Step, ...]]) -> None:
         waiting = {name: self._after(name) & set(left) for name in left}
@@ -226,6 +264,7 @@ class _Execution:
         locked.write(self._author.entry(step.migration, step.direction, JournalEvent.STARTED, reason=step.start_reason))
         self._emit(StepStarted(step.service, step))
         running = self._running[step.service] = Running(step, tell=locked.tell if isinstance(locked, Tells) else None)
+        mirror = locked.database.service.mirror
         imported = imports.recorded(locked.database.service, step)  # before the file can take as long as it takes
 
         def report(count: int, total: int | None, unit: str) -> None:
@@ -238,6 +277,7 @@ class _Execution:
                 step.direction,
                 JournalEvent.SUCCEEDED,
                 seconds=running.stopwatch.seconds,
+                reason=f"{MIRRORED_TO}{mirror}" if mirror and step.direction is Direction.APPLY else "",
                 imports=imported,
                 statements=locked.sent().slowest,
             )

@@ -16,7 +16,7 @@ from dataops.errors import DataopsError
 from dataops.files import imports
 from dataops.inspection import Inspection, Place
 from dataops.model import Direction, Doing, Entry, Migration, Plan, Rendering, Result, State, Step
-from dataops.othertools import drift, examine, watch
+from dataops.othertools import drift, examine, mirror, watch
 from dataops.planning import native, planner, recovery
 from dataops.planning.evidence import Link, Verdict
 from dataops.planning.native import Moved
@@ -132,6 +132,7 @@ def plan_of(planned: Plan, renderings: Mapping[str, Rendering]) -> Json:
                 "pending": len(state.pending),
                 "unknown": list(state.unknown),
                 "steps": [_step(step, renderings.get(step.id)) for step in planned.of(state.service.name)],
+                "deploy_first": _to_deploy(planned, state) or None,
             }
             for state in planned.states
         ],
@@ -139,6 +140,11 @@ def plan_of(planned: Plan, renderings: Mapping[str, Rendering]) -> Json:
         "irreversible": sum(not step.migration.reversible for step in planned.steps),
         "summary": planner.summary(planned),
     }
+
+
+def _to_deploy(planned: Plan, state: State) -> str:
+    steps = planned.of(state.service.name)
+    return mirror.to_deploy(state.service, [step.migration for step in steps], planned.direction)
 
 
 def result(done: Result, renderings: Mapping[str, Rendering]) -> Json:

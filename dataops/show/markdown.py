@@ -8,7 +8,7 @@ from html import escape
 
 from dataops.errors import DataopsError
 from dataops.model import Direction, Rendering, State, Step
-from dataops.othertools import watch
+from dataops.othertools import mirror, watch
 from dataops.planning import planner
 from dataops.show.reports import DriftReport, Look, PlanReport, ProofReport, StatusReport, rendering_remarks
 from dataops.text import on_one_line, shortened, visible
@@ -51,6 +51,10 @@ def plan(report: PlanReport) -> str:
     page.table(["#", "service", "migration", "what it does", "risk"], rows, "steps", LONGEST * 3 // 4)
     folded = [_folded(step, rendering) for step, rendering in report.steps]
     page.add("", folded, "are too long for here: `dataops plan -v` shows them", "The commands of ")
+    for state in planned.states:
+        steps = [step.migration for step in planned.of(state.service.name)]
+        if deploy := mirror.to_deploy(state.service, steps, planned.direction):
+            page.text += f"\n{_plain(f'{state.service.name}: {deploy}')}\n"
     if planned.direction is Direction.APPLY:
         page.text += "\nUndo: `dataops rollback`\n"
     return page.text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dataops.errors import DataopsError
 from dataops.model import AppliedMigration, Direction, Plan, Rendering, Result, State, Step
-from dataops.othertools import examine
+from dataops.othertools import examine, mirror
 from dataops.planning import planner, recovery
 from dataops.planning.native import Moved
 from dataops.show.progress import Line
@@ -111,6 +111,8 @@ def _service_lines(
     if state.elsewhere:
         lines.append((f"  recorded in {state.elsewhere}", ""))
     lines += [(f"  {remark}", "yellow") for remark in _remarks(state, verbose=verbose) if remark not in said]
+    if deploy := mirror.to_deploy(state.service, [step.migration for step in steps], direction):
+        lines.append((f"  {deploy}", "yellow"))
     if verbose:
         lines += [(f"    {applied.id}{_when(applied.at)}", "dim") for applied in state.applied]
     return lines

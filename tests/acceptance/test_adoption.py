@@ -236,9 +236,6 @@ def test_all_taken_back_leaves_a_database_at_its_base(it: Legacy) -> None:
     it.adopt("--write")
     it.old.takes_back(B)
     it.old.takes_back(A)
-    if it.tool == "migrate-mongo":  # an empty changelog is no record any more
-        assert it.status()["foreign"] == []
-        return
     assert it.adopt("--write")["to_strike"] == [B, A]
     assert it.status()["revision"] is None
     assert it("apply", "--yes").code == 0
@@ -311,6 +308,29 @@ def test_a_mongodb_whose_history_would_still_change_it_is_not_adopted(it: Legacy
         assert it.nothing_written()
         db[f"t_{B}"].create_index("phone", name="phone")
         assert it.adopt("--write")["differences"] == []
+
+
+@only("up", ["", "if 'users' not in db.list_collection_names(): "], ids=["unguarded", "guarded"])
+def test_a_mongodb_that_is_as_its_history_makes_it_has_no_difference(
+    project: Project, mongo_url: str, mongo: MongoServer, up: str
+) -> None:
+    """Whether or not the files look around first; and an index of another kind is told by its name."""
+    project.env["DATAOPS_SCRATCH"] = mongo.url()
+    project.add("bank", mongo_url, timeouts={"lease": "2s"})
+    validator = {"mail": {"$type": "string"}}
+    project.file("bank", "001", f"{up}db.create_collection('users', validator={validator})")
+    project.file("bank", "002", "db.users.create_index('mail', name='mail_1')")
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        db = client.get_default_database()
+        db.create_collection("users", validator=validator)
+        db.users.create_index("mail", name="mail_1", unique=True)
+        answer = project("baseline", "bank", "--to", "002")
+        assert (answer.code, "index users.mail_1: here (mail: 1) unique, expected" in answer.stderr) == (8, True)
+        db.users.drop_index("mail_1")
+        db.users.create_index("mail", name="mail_1")
+        db.create_collection("the_applications_own").create_index("a", unique=True)
+    answer = project("baseline", "bank", "--to", "002", "--write", "--json")
+    assert (answer.code, answer.json["differences"], project("drift").code) == (0, [], 0)
 
 
 @on_mongo
@@ -522,6 +542,23 @@ def test_nothing_of_the_comparison_stays(it: Legacy) -> None:
     answer = it("adopt", "--write")
     assert (answer.code, "Traceback" in answer.stderr) == (1, False)
     assert (scratches(it), it.nothing_written()) == ([], True)
+    assert '--accept-differences --reason "..."' in answer.stderr  # a way on, if nothing else helps
+    row = it.adopt("--write", "--accept-differences", "--reason", "it needs data")
+    assert row["differences"][0].startswith("nothing was compared: our history cannot be built")
+    assert ("it needs data" in it.journal()[-1]["reason"], scratches(it), it("plan").code) == (True, [], 0)
+
+
+@on_knex
+def test_a_scratch_server_of_another_major_version_is_told_with_the_differences(it: Legacy) -> None:
+    with it.old.postgres() as connection:
+        here = connection.info.server_version // 10000
+    there = 17 if here != 17 else 15
+    with dev.postgres_server(there, stand_in=True) as other:
+        assert it.adopt("--scratch", other.url())["differences"] == []
+        change(it, "CREATE TABLE stranger (id int)")
+        hint = it.adopt("--write", "--scratch", other.url(), code=8)["problem"]["hint"]
+    assert hint.startswith(f"compared with PostgreSQL {there}.")
+    assert f"and the database is on PostgreSQL {here}." in hint and it.nothing_written()
 
 
 @on_knex

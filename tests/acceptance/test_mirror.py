@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,10 +15,10 @@ import pytest
 from pymongo import MongoClient
 
 from dataops.dev import MongoServer, PostgresServer
-from tests.contract.test_records import KNEX, SQLX
+from tests.contract.test_records import DBMATE, KNEX, SQLX
 from tests.oldtools import OldTool
-from tests.projects import Project, ended
-from tests.servers import fresh_mongo, fresh_postgres
+from tests.projects import Project, ended, until
+from tests.servers import Answer, fresh_mongo, fresh_postgres
 
 A, B, C = "20240101", "20240102", "20240103"
 
@@ -257,9 +258,184 @@ def test_killed_between_the_two_records_of_the_last_step_an_apply_completes_the_
     one = Mirrored(tmp_path, "migrate-mongo", mongo_url, mongo.url())
     assert one.project("apply", "--yes").code == 0
     one.old.takes_back(B, change=False)
+    with one.old.mongo() as db:  # the row, and the end of the step, come after our own record
+        db.dataops_journal.delete_one({"migration": B, "event": "succeeded"})
     assert one.project("plan", "--detailed-exitcode").code == 0
     assert one.project("apply", "--yes").code == 0
     assert one.old.record() == one.old.expected(A, B)
+
+
+def test_what_the_other_tool_takes_back_is_seen_struck_and_run_again(it: Mirrored) -> None:
+    assert it.project("apply", "--yes", "--to", f"it/{A}").code == 0
+    assert it.project("apply", "--yes").code == 0
+    it.old.takes_back(B)
+    commands = (["plan"], ["apply", "--yes"], ["status", "--check"], ["wait", "--timeout", "1s"])
+    for command in (*commands, ["rollback", "--yes", "--steps", "1"]):
+        answer = it.project(*command)
+        assert (command, answer.code) == (command, 4)
+        assert f"{it.old.tool} has taken back {B}, which was mirrored to it" in answer.stderr + answer.stdout
+    assert "dataops adopt --service it --write" in it.project("plan").stderr
+    adopted = it.project("adopt", "--write", "--json").json["services"][0]
+    assert (adopted["to_strike"], adopted["written"], it.applied()) == ([B], True, 1)
+    assert it.project("apply", "--yes").code == 0
+    assert it.old.record() == it.old.expected(A, B, batches=(1, 2))
+    it.old.takes_back(B)  # all of it: the record of migrate-mongo is then an empty collection
+    it.old.takes_back(A)
+    assert it.project("plan").code == 4
+    assert it.project("adopt", "--write").code == 0
+    assert (it.applied(), it.project("apply", "--yes").code, it.applied()) == (0, 0, 2)
+
+
+def test_what_came_after_something_that_was_taken_back_can_be_rolled_back(
+    tmp_path: Path, pg_url: str, postgres: PostgresServer
+) -> None:
+    """A*, B* adopted from dbmate, C* by us; dbmate takes back B. Every hint is a command that works."""
+    project = Project(tmp_path, {"DATAOPS_SCRATCH": postgres.url()})
+    project.add("it", pg_url)
+    for id_ in (A, B, C):
+        project.table("it", id_)
+
+    def said(*command: str) -> Answer:
+        answer = project(*command)
+        assert answer.code == 4
+        return answer
+
+    with psycopg.connect(pg_url, autocommit=True) as connection:
+        connection.execute(f"{DBMATE}; CREATE TABLE t_{A} (id int); CREATE TABLE t_{B} (id int)".encode())
+        connection.execute("INSERT INTO schema_migrations VALUES (%s), (%s)", [A, B])
+        assert project("adopt", "--write").code == 0
+        assert project("apply", "--yes").code == 0
+        connection.execute("DELETE FROM schema_migrations WHERE version = %s", [B])
+        connection.execute(f"DROP TABLE t_{B}".encode())
+        undo, follow = f"dataops rollback --to it/{B}", "dataops adopt --service it --write"
+        for command in (["plan"], ["apply", "--yes"], ["adopt"]):
+            hint = said(*command).stderr
+            assert (command, undo in hint, follow in hint) == (command, True, True)
+        assert undo in said("rollback", "--yes", "--to", "it/base").stderr
+        assert project(*undo.split()[1:], "--yes").code == 0
+        assert follow in said("plan").stderr
+        assert project(*follow.split()[1:]).code == 0
+        assert project("apply", "--yes").code == 0
+        assert project("status", "--check").code == 0
+        hint = said(
+            "rollback", "--yes", "--to", "it/base"
+        ).stderr  # A is in the record of dbmate, which none can mirror
+        assert ("mirror = true" in hint, "let dbmate take it back" in hint) == (False, True)
+
+
+@pytest.mark.parametrize("it", ["knex", "migrate-mongo"], indirect=True)
+def test_a_record_by_another_name_is_named_adopted_and_mirrored(it: Mirrored) -> None:
+    """The first apply and adopt name it, adopt.toml says it, and then everything is as with the usual name."""
+    it.old.applies(A)
+    if it.old.tool == "knex":
+        place = "ops.steps"
+        with it.old.postgres() as connection:
+            connection.execute("CREATE SCHEMA ops")
+            for name in ("", "_lock"):
+                connection.execute(f"ALTER TABLE knex_migrations{name} RENAME TO steps{name}".encode())
+                connection.execute(f"ALTER TABLE steps{name} SET SCHEMA ops".encode())
+    else:
+        place = "migrations"
+        with it.old.mongo() as db:
+            db.changelog.rename(place)
+    for command in (["plan"], ["apply", "--yes"], ["adopt"]):
+        answer = it.project(*command)
+        assert (command, answer.code) == (command, 4)
+        assert f"{place} looks like the record of {it.old.tool}" in answer.stderr
+    assert f'[{it.old.tool}] with record = "{place}"' in answer.stderr
+    toml = it.project.folder / "it" / "adopt.toml"
+    toml.write_text(f'{toml.read_text()}record = "{place}"\n')
+    adopted = it.project("adopt", "--write", "--json")
+    assert (adopted.code, adopted.json["services"][0]["place"]) == (0, place), adopted.stdout
+    assert it.project("apply", "--yes").code == 0
+    assert (it.project("status", "--check").code, it.project("drift").code) == (0, 0)
+
+    def written() -> list[str]:
+        if it.old.tool == "knex":
+            with it.old.postgres() as connection:
+                return [str(name) for (name,) in connection.execute("SELECT name FROM ops.steps ORDER BY id")]
+        with it.old.mongo() as db:
+            assert "changelog" not in db.list_collection_names()
+            return [str(row["fileName"]) for row in db[place].find().sort("appliedAt", 1)]
+
+    names = [str(row[0] if it.old.tool == "knex" else row[0][1]) for row in it.old.expected(A, B)]
+    assert written() == names
+    assert it.project("rollback", "--yes", "--steps", "1").code == 0
+    assert written() == names[:1]
+    toml.write_text(toml.read_text().replace(place, f"t_{A}"))  # not a record of anything
+    wrong = it.project("adopt", "--write")
+    assert (wrong.code, "correct record under" in wrong.stderr, written()) == (4, True, names[:1])
+
+
+@pytest.mark.parametrize("tool", ["knex", "migrate-mongo"])
+def test_a_database_made_from_nothing_gets_the_record_under_its_own_name(
+    tmp_path: Path, pg_url: str, postgres: PostgresServer, mongo_url: str, mongo: MongoServer, tool: str
+) -> None:
+    of = {"knex": (pg_url, postgres.url()), "migrate-mongo": (mongo_url, mongo.url())}
+    one = Mirrored(tmp_path, tool, *of[tool])
+    toml = tmp_path / "it" / "adopt.toml"
+    toml.write_text(f'{toml.read_text()}record = "steps"\n')
+    assert one.project("apply", "--yes").code == 0
+    assert one.project("status", "--json").json["services"][0]["foreign"][0]["place"] == "steps"
+    assert one.project("drift").code == 0
+
+
+HASH = "5" * 64
+
+
+def test_migrate_mongo_with_hashes_gets_the_hash_or_nothing_is_applied(
+    tmp_path: Path, mongo_url: str, mongo: MongoServer
+) -> None:
+    """With useFileHash it would run a migration again whose row has no hash, or another one."""
+    one = Mirrored(tmp_path, "migrate-mongo", mongo_url, mongo.url())
+    one.old.applies(A)
+    with one.old.mongo() as db:
+        db.changelog.update_one({}, {"$set": {"fileHash": HASH}})
+        assert one.project("adopt", "--write").code == 0
+        answer = one.project("plan")
+        assert (answer.code, f"hash of {B}" in answer.stderr, "useFileHash" in answer.stderr) == (4, True, True)
+        toml = tmp_path / "it" / "adopt.toml"
+        toml.write_text(f'{toml.read_text()}[migrate-mongo.migrations."{B}"]\nchecksum = "{HASH.upper()}"\n')
+        assert one.project("apply", "--yes").code == 0
+        assert [row["fileHash"] for row in db.changelog.find()] == [HASH, HASH]
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_an_apply_waits_for_the_lock_of_the_other_tool_and_then_gives_up(
+    tmp_path: Path, mongo_url: str, mongo: MongoServer, mirror: bool
+) -> None:
+    one = Mirrored(tmp_path, "migrate-mongo", mongo_url, mongo.url())
+    one.project.configure(it={"mirror": mirror, "timeouts": {"lease": "2s", "lock": "600ms"}})
+    one.old.applies(A)
+    assert one.project("adopt", "--write").code == 0
+    with one.old.mongo() as db:
+        db.changelog_lock.insert_one({"createdAt": datetime.now(UTC)})
+        answer = one.project("apply", "--yes")
+        assert (answer.code, "db.changelog_lock.deleteMany({})" in answer.stderr, one.applied()) == (3, True, 1)
+        one.project.configure(it={"timeouts": {"lease": "2s", "lock": "30s"}})
+        with one.project.running("apply", "--yes") as process:
+            until(lambda: db.dataops_lock.count_documents({"run": {"$gt": ""}}))
+            db.changelog_lock.delete_many({})
+            assert ended(process).code == 0
+    assert one.applied() == 2
+
+
+def test_a_plan_says_what_has_to_be_deployed_first(it: Mirrored) -> None:
+    """knex and sqlx refuse to start on a row without a file, so the service with the file comes first."""
+    deploy = {
+        "knex": f"first deploy a version of it that has {A}.mjs, {B}.mjs",
+        "sqlx": f"first deploy a version of it that has {A}_the_{A}.sql, {B}_the_{B}.sql",
+        "migrate-mongo": "",
+    }[it.old.tool]
+    plan = it.project("plan")
+    assert (plan.code, deploy in plan.stdout, "first deploy" in plan.stdout) == (0, True, bool(deploy))
+    answer = it.project("plan", "--json").json["services"][0]
+    assert (answer["deploy_first"] or "").startswith(deploy)
+    assert ("first deploy" in it.project("plan", "--format", "markdown").stdout) is bool(deploy)
+    assert it.project("apply", "--yes").code == 0
+    assert "first deploy" not in it.project("plan").stdout
+    back = it.project("plan", "--direction", "rollback", "--steps", "1")
+    assert f"{it.old.tool} would run again what it still has" in back.stdout
 
 
 def test_an_older_image_finds_the_database_ahead_and_not_moved_on(it: Mirrored) -> None:

@@ -20,8 +20,8 @@ from pymongo.database import Database
 from dataops.backends.mongo import othertools as mongo_records
 from dataops.backends.postgres import othertools as records
 from dataops.dev import MongoServer, PostgresServer
-from dataops.errors import LockNotObtained
-from dataops.toolrecords import Outcome, ToolRecord, ToolRow
+from dataops.errors import ConfigError, LockNotObtained
+from dataops.toolrecords import Lookalike, Outcome, ToolAliases, ToolRecord, ToolRow
 from tests.projects import until
 from tests.servers import fresh_mongo, fresh_postgres
 
@@ -224,7 +224,7 @@ def test_a_table_migrations_of_the_application_is_no_record(db: Connection) -> N
 
 
 def test_flyway(db: Connection) -> None:
-    """Undone, deleted, baseline and schema ones are not applied migrations; the last one failed.
+    """Undone, deleted and schema ones are not applied migrations; the last one failed.
 
     A repeatable one counts once, as often as it may have run."""
     made(
@@ -247,6 +247,7 @@ def test_flyway(db: Connection) -> None:
         """,
     )
     assert read(db, "flyway").rows == (
+        ToolRow(("<< base >>", "1"), AT, baseline=True),
         ToolRow(("V2__two.sql", "2"), AT, APPLIED, "-5"),
         ToolRow(("V2_1__late.sql", "2.1"), AT + timedelta(minutes=6), APPLIED, "9"),
         ToolRow(("V5__five.sql", "5"), AT + timedelta(minutes=7), FAILED, "9"),
@@ -283,16 +284,19 @@ def test_liquibase(db: Connection) -> None:
         """,
     )
     assert read(db, "liquibase").rows == (
-        ToolRow(("1", "db/1.xml", "db/1.xml::1::a"), AT, APPLIED, "9:ab"),
-        ToolRow(("2", "db/2.xml", "db/2.xml::2::a"), AT + timedelta(minutes=1), APPLIED, ""),
-        ToolRow(("3", "db/3.xml", "db/3.xml::3::a"), AT + timedelta(minutes=2), APPLIED, "9:cd"),
-        ToolRow(("5", "db/5.xml", "db/5.xml::5::a"), AT + timedelta(minutes=4), FAILED, "9:01"),
+        ToolRow(("1", "db/1.xml", "db/1.xml::1::a"), AT, APPLIED, "9:ab", group="db/1.xml"),
+        ToolRow(("2", "db/2.xml", "db/2.xml::2::a"), AT + timedelta(minutes=1), APPLIED, "", group="db/2.xml"),
+        ToolRow(("3", "db/3.xml", "db/3.xml::3::a"), AT + timedelta(minutes=2), APPLIED, "9:cd", group="db/3.xml"),
+        ToolRow(("5", "db/5.xml", "db/5.xml::5::a"), AT + timedelta(minutes=4), FAILED, "9:01", group="db/5.xml"),
     )
 
 
 def test_liquibase_tells_who_has_locked_it(db: Connection) -> None:
     lock = "UPDATE databasechangeloglock SET locked = true, lockedby = 'pod-7', lockgranted = '2024-03-01 09:30'"
-    assert read(made(db, LIQUIBASE, lock), "liquibase").locked == "by pod-7 since 2024-03-01 09:30:00"
+    assert (
+        read(made(db, LIQUIBASE, lock), "liquibase").locked
+        == "by pod-7 since 2024-03-01 09:30:00 in databasechangeloglock"
+    )
 
 
 def test_prisma(db: Connection) -> None:
@@ -318,7 +322,7 @@ def test_prisma(db: Connection) -> None:
 def test_django(db: Connection) -> None:
     made(db, DJANGO)
     db.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('shop', '0001_initial', %s)", [AT])
-    assert read(db, "django").rows == (ToolRow(("shop.0001_initial", "0001_initial"), AT),)
+    assert read(db, "django").rows == (ToolRow(("shop.0001_initial", "0001_initial"), AT, group="shop"),)
 
 
 @pytest.mark.parametrize(
@@ -427,6 +431,75 @@ def test_a_record_that_may_not_be_read_says_so(db: Connection) -> None:
     hidden, seen = records.read(db)
     assert (hidden.tool, hidden.readable, hidden.place) == ("sqlx", False, "_sqlx_migrations")
     assert (seen.tool, seen.readable, seen.locked) == ("knex", True, "")
+
+
+# --- by other names
+
+
+def called(table: str, *names: tuple[str, str]) -> str:
+    """The statements that make a tool's tables, under other names."""
+    for usual, other in names:
+        table = table.replace(usual, other)
+    return table
+
+
+RENAMED = {
+    "sqlx": (called(SQLX, ("_sqlx_migrations", "ops.steps")), "ops.steps"),
+    "knex": (called(KNEX, ("knex_migrations", "ops.steps")), "ops.steps"),
+    "flyway": (called(FLYWAY, ("flyway_schema_history", '"Steps"')), "Steps"),
+    "liquibase": (called(LIQUIBASE, ("databasechangelog", "ops.steps")), "ops.steps"),
+    "prisma": (called(PRISMA, ("_prisma_migrations", "steps")), "steps"),
+    "django": (called(DJANGO, ("django_migrations", "ops.steps")), "ops.steps"),
+    "golang-migrate": (called(GOLANG, ("schema_migrations", "steps")), "steps"),
+    "dbmate": (called(DBMATE, ("schema_migrations", "ops.my_migrations")), "ops.my_migrations"),
+    "goose": (called(GOOSE, ("goose_db_version", "ops.steps")), "ops.steps"),
+    "node-pg-migrate": (called(NODE_PG_MIGRATE, ("pgmigrations", "steps")), "steps"),
+    "drizzle": (called(DRIZZLE, ("drizzle.__drizzle_migrations", "drizzle.steps")), "drizzle.steps"),
+    "typeorm": (called(TYPEORM, ("migrations", "ops.steps")), "ops.steps"),
+    "pop": (called(POP, ("schema_migration", "steps")), "steps"),
+}
+UNREAD = {
+    "Alembic": ("CREATE TABLE other_version (version_num varchar(32) PRIMARY KEY)", "other_version"),
+    "Umzug (Sequelize)": ('CREATE TABLE "SequelizeMeta" (name varchar(255) PRIMARY KEY)', "SequelizeMeta"),
+    "yoyo": (
+        "CREATE TABLE ops._yoyo_migration (migration_hash text, migration_id text, applied_at_utc timestamp)",
+        "ops._yoyo_migration",
+    ),
+}
+NO_RECORD = (
+    "CREATE TABLE names (name text); CREATE TABLE versions (version int); CREATE TABLE ops.a (id int, name text)"
+)
+
+
+@pytest.mark.parametrize("tool", [*RENAMED, *UNREAD])
+def test_a_record_by_another_name_looks_like_one_and_is_read_where_adopt_toml_names_it(
+    db: Connection, tool: str
+) -> None:
+    table, place = (RENAMED | UNREAD)[tool]
+    made(db, "CREATE SCHEMA ops", table, NO_RECORD)
+    assert records.read(db) == ()
+    found = records.lookalikes(db, "alembic_version", {})
+    assert found == [Lookalike(place, tool, tool in RENAMED)]
+    if tool in RENAMED:
+        said = {tool: ToolAliases(tool, record=place)}
+        (named,) = records.read(db, said)
+        assert (named.tool, named.place, named.rows) == (tool, place, ())
+        assert records.lookalikes(db, "alembic_version", said) == ([] if "." not in place else found)
+
+
+def test_what_adopt_toml_calls_a_record_has_to_be_one(db: Connection) -> None:
+    made(db, "CREATE SCHEMA ops", NO_RECORD)
+    with pytest.raises(ConfigError, match="names is the record of knex, and it has no batch") as caught:
+        records.read(db, {"knex": ToolAliases("knex", record="names")})
+    assert "adopt.toml" in caught.value.hint
+    assert records.read(db, {"knex": ToolAliases("knex", record="ops.nowhere")}) == ()
+
+
+def test_the_lock_of_knex_is_called_as_adopt_toml_says(db: Connection) -> None:
+    table = called(KNEX, ("knex_migrations_lock", "ops.locked"), ("knex_migrations", "ops.steps"))
+    made(db, "CREATE SCHEMA ops", table, "UPDATE ops.locked SET is_locked = 1")
+    (found,) = records.read(db, {"knex": ToolAliases("knex", record="ops.steps", lock="ops.locked")})
+    assert found.locked == "is_locked is 1 in ops.locked"
 
 
 # --- keeping the other tool out
@@ -588,6 +661,25 @@ def test_golang_migrate_in_mongodb(
     mongo_db.schema_migrations.insert_one(document)
     found = [(row.name, row.outcome) for record in mongo_read(mongo_db) for row in record.rows]
     assert found == ([expected] if expected else [])
+
+
+def test_a_collection_by_another_name_looks_like_a_record_and_is_read_where_adopt_toml_names_it(
+    mongo_db: Database[dict[str, Any]],
+) -> None:
+    mongo_db.migrations.insert_one({"fileName": "a.ts", "appliedAt": AT})
+    mongo_db.my_migrations.insert_one({"state": "up"})
+    mongo_db.orders.insert_one({"fileName": "a.ts", "appliedAt": AT})
+    mongo_db.locks.insert_one({"createdAt": AT})
+    names = mongo_db.list_collection_names()
+    assert mongo_read(mongo_db) == ()
+    alike = [Lookalike("migrations", "migrate-mongo", True), Lookalike("my_migrations")]
+    assert list(mongo_records.lookalikes(mongo_db, names, {})) == alike
+    said = {"migrate-mongo": ToolAliases("migrate-mongo", record="migrations", lock="locks")}
+    (found,) = mongo_records.read(mongo_db, names, said)
+    assert (found.place, found.rows[0].name, "in locks since" in found.locked) == ("migrations", "a.ts", True)
+    assert list(mongo_records.lookalikes(mongo_db, names, said)) == alike[1:]
+    with pytest.raises(ConfigError, match="my_migrations is the record of migrate-mongo"):
+        mongo_records.read(mongo_db, names, {"migrate-mongo": ToolAliases("migrate-mongo", record="my_migrations")})
 
 
 def test_a_collection_that_may_not_be_read_says_so(mongo_with_passwords: MongoServer) -> None:

@@ -120,14 +120,9 @@ def as_in_production(db: Mongo) -> None:
             lambda db: db.quizzes.drop_index("accountId_1_quizId_1"),
             ["index quizzes.accountId_1_quizId_1: missing here, expected (accountId: 1, quizId: 1) unique"],
         ),
-        (
-            lambda db: db.medici_transactions.create_index({"datetime": -1, "timestamp": -1}),
-            ["index medici_transactions.datetime_-1_timestamp_-1: here, but not expected "
-             "((datetime: -1, timestamp: -1))"],
-        ),
         (lambda db: db.drop_collection("merchants"), ["collection merchants: missing here"]),
     ],
-    ids=["right", "an index is missing", "an index was not dropped", "a collection is missing"],
+    ids=["right", "an index is missing", "a collection is missing"],
 )  # fmt: skip
 def test_of_a_mongodb_that_an_application_uses_only_what_is_wrong_is_told(
     scratch: Scratch, change: Callable[[Mongo], object], expected: list[str]
@@ -138,7 +133,8 @@ def test_of_a_mongodb_that_an_application_uses_only_what_is_wrong_is_told(
         as_in_production(client.get_default_database())
         change(client.get_default_database())
         before = database.contents()
-        found = compare(scratch.catalogue(ours, ours.migrations[-1], database), database.catalogue())
+        built = scratch.catalogue(ours, ours.migrations[-1], database)
+        found = compare(built, database.catalogue(), ignoring=["accounts.phone_1"])  # as in our dataops.toml
         assert [str(difference) for difference in found] == expected
         assert contents.compare(before, database.contents()) == ()
 

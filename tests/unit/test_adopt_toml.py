@@ -19,6 +19,11 @@ def said(folder: Path, content: str | bytes) -> dict[str, ToolAliases]:
     return aliases.load("voucher", folder, OURS)
 
 
+def test_the_lock_of_knex_is_called_after_its_record_unless_it_is_said(tmp_path: Path) -> None:
+    assert said(tmp_path, "[knex]\nrecord = 'ops.steps'")["knex"].lock == "ops.steps_lock"
+    assert said(tmp_path, "[knex]\nrecord = 'ops.steps'\nlock = 'l'")["knex"].lock == "l"
+
+
 def test_without_the_file_nothing_is_said(tmp_path: Path) -> None:
     assert aliases.load("voucher", tmp_path, OURS) == {}
 
@@ -36,11 +41,17 @@ def test_each_tool_has_its_part(tmp_path: Path) -> None:
         migrations."20240102" = { name = "two.ts", also = ["deux.ts"] }
 
         [goose]
+
+        [liquibase]
+        record = "ops.changes"
+        lock = "ops.changes_lock"
+        file = "db/shop.xml"
     """
     assert said(tmp_path, content) == {
         "sqlx": ToolAliases("sqlx", migrations={"20240101": Alias("", (), "one", "ab", ("cd", "ef"))}),
-        "knex": ToolAliases("knex", ".mjs", ("old.ts",), {"20240102": Alias("two.ts", ("deux.ts",))}),
+        "knex": ToolAliases("knex", ".mjs", ("old.ts",), migrations={"20240102": Alias("two.ts", ("deux.ts",))}),
         "goose": ToolAliases("goose"),
+        "liquibase": ToolAliases("liquibase", record="ops.changes", lock="ops.changes_lock", file="db/shop.xml"),
     }
 
 
@@ -49,6 +60,9 @@ def test_each_tool_has_its_part(tmp_path: Path) -> None:
     [
         ("knex = 1", "[knex] has to be a table"),
         ("[knex]\nextensions = '.js'", "[knex]: unknown key 'extensions'"),
+        ("[knex]\nrecord = 1", "[knex]: record has to be a text"),
+        ("[knex]\napp = 'shop'", "[knex]: app means nothing for knex"),
+        ("[sqlx]\nlock = 'x'", "[sqlx]: lock means nothing for sqlx"),
         ("[knex]\nextension = 1", "[knex]: extension has to be a text"),
         ("[knex]\nextension = 'mjs'", "[knex]: extension has to begin with a dot"),
         ("[knex]\nretired = 'a'", "[knex]: retired has to be a list of texts"),

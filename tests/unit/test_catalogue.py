@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from dataops.catalogue import Catalogue, Difference, Differs, compare, imitation
+from dataops.catalogue import Catalogue, Difference, Differs, as_lent, compare
 from dataops.contents import Change, TableDigest
 from dataops.contents import compare as compare_contents
 
@@ -61,6 +59,14 @@ def test_what_is_ignored_is_ignored_with_all_its_parts() -> None:
     assert compare(Catalogue({}), Catalogue(lock), ignoring=["distributed"]) != ()
 
 
+def test_a_schema_that_has_only_what_is_ignored_does_not_count() -> None:
+    ops = {("schema", "ops"): "", ("table", "ops.a"): "", ("column", "ops.a.id"): "int"}
+    assert compare(Catalogue({}), Catalogue(ops), ignoring=["ops.a"]) == ()
+    more = Catalogue({**ops, ("table", "ops.b"): ""})
+    told = [one.name for one in compare(Catalogue({}), more, ignoring=["ops.a"])]
+    assert told == ["ops", "ops.b"]
+
+
 def test_of_long_definitions_the_place_where_they_part_is_shown() -> None:
     same = "SELECT " + ", ".join(f"column_{number}" for number in range(60))
     difference = str(Difference(Differs.DIFFERENT, "view", "v", f"{same} FROM old", f"{same} FROM new"))
@@ -68,50 +74,33 @@ def test_of_long_definitions_the_place_where_they_part_is_shown() -> None:
     assert len(difference) < 400
 
 
-def shell(**marks: str) -> Catalogue:
-    """Collections by name, and the ids that they keep."""
-    return Catalogue({("collection", name): "" for name in marks}, marks=marks)
-
-
-@pytest.mark.parametrize(
-    ("after", "loose"),
-    [
-        (shell(users="1", accounts="2"), set()),
-        (shell(accounts="1"), {"users", "accounts"}),  # renamed over the other
-        (shell(accounts="1", users="3"), {"users", "accounts"}),  # the same, and then a new one
-        (shell(accounts="2"), set()),  # dropped: it should not be there
-        (shell(users="1", accounts="2", quizzes="3"), set()),  # made
-    ],
-    ids=["as it was", "renamed", "renamed and made anew", "dropped", "made"],
-)
-def test_collections_whose_names_were_exchanged_are_loose(after: Catalogue, loose: set[str]) -> None:
-    """users 1, accounts 2 -- history --> after"""
-    before = shell(users="1", accounts="2")
-    assert imitation(before, before, after).loose == loose
-
-
-def test_what_a_history_leaves_alone_in_an_imitation_is_right_as_it_is() -> None:
-    """A unique index is imitated without being unique, a validator not at all."""
+def test_what_a_history_leaves_alone_of_a_copy_is_right_as_it_is() -> None:
+    """A copy lacks options that may refuse a write."""
     collection, a_1, b_1 = ("collection", "t"), ("index", "t.a_1"), ("index", "t.b_1")
-    live = Catalogue({collection: "", a_1: "(a: 1) unique", b_1: "(b: 1)", ("validator", "t.validator"): "{}"})
-    before = Catalogue({collection: "", a_1: "(a: 1)", b_1: "(b: 1)"})
-    assert compare(imitation(live, before, before), live) == ()
-    after = Catalogue({collection: "", a_1: "(a: 1)", b_1: "(b: 1) sparse"})
-    assert [str(difference) for difference in compare(imitation(live, before, after), live)] == [
+    live = Catalogue({collection: "", a_1: "(a: 1) unique", b_1: "(b: 1)"})
+    copy = Catalogue({collection: "", a_1: "(a: 1)", b_1: "(b: 1)"})
+    assert compare(as_lent(live, Catalogue({}), copy, copy), live) == ()
+    built = Catalogue({collection: "", a_1: "(a: 1)", b_1: "(b: 1) sparse"})
+    assert [str(difference) for difference in compare(as_lent(live, Catalogue({}), copy, built), live)] == [
         "index t.b_1: here (b: 1), expected (b: 1) sparse"
     ]
+    own = Catalogue({("collection", "own"): ""})  # what the history has made itself is expected as it has made it
+    assert as_lent(Catalogue({("collection", "own"): "capped"}), own, own, own).objects == own.objects
 
 
-def test_without_an_imitation_only_what_the_history_makes_is_right() -> None:
-    live = Catalogue({("table", "a"): "", ("table", "b"): ""})
-    expected = imitation(live, Catalogue({}), Catalogue({("table", "a"): ""}))
-    assert [str(difference) for difference in compare(expected, live)] == ["table b: here, but not expected"]
-
-
-def test_what_is_loose_is_not_compared() -> None:
-    expected = Catalogue({("collection", "users"): "", ("index", "users.a_1"): ""}, loose=frozenset({"users"}))
-    assert compare(expected, Catalogue({})) == ()
-    assert compare(expected, Catalogue({("collection", "users"): "capped", ("index", "users.b_1"): ""})) == ()
+def test_the_indexes_of_today_do_not_move_to_another_name() -> None:
+    """users (lent, with the index of today) -- renamed --> accounts"""
+    users = {("collection", "users"): "", ("index", "users.a_1"): "(a: 1)"}
+    accounts = {
+        ("collection", "accounts"): "",
+        ("index", "accounts.a_1"): "(a: 1)",
+        ("index", "accounts.b_1"): "(b: 1)",
+    }
+    copy, built = Catalogue(users, marks={"users": "1"}), Catalogue(accounts, marks={"accounts": "1"})
+    assert as_lent(Catalogue({}), Catalogue({}), copy, built).objects == {
+        ("collection", "accounts"): "",
+        ("index", "accounts.b_1"): "(b: 1)",
+    }
 
 
 # --- contents

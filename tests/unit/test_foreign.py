@@ -31,7 +31,7 @@ from dataops.model import Ahead, Service, State
 from dataops.othertools import drift, examine, match, mirror, watch
 from dataops.othertools.examine import Adoption, Finding
 from dataops.planning import planner
-from dataops.toolrecords import Alias, Outcome, ToolAliases, ToolRecord, ToolRow
+from dataops.toolrecords import Alias, Lookalike, Outcome, ToolAliases, ToolRecord, ToolRow
 from tests.unit.sample import NOW, service, state, wanted
 
 HALF, FAILED = Outcome.HALF_DONE, Outcome.FAILED
@@ -158,6 +158,73 @@ def test_golang_migrate_stands_at_one_number_and_has_all_below() -> None:
     assert owners(ours, record("golang-migrate", "3")) == ({"1_a": ["1_a"], "2_b": ["2_b"], "3_c": ["3"]}, [])
     assert owners(ours, record("golang-migrate", "11"))[1] == ["11"]
     assert owners(ours, record("golang-migrate")) == ({}, [])
+
+
+def test_a_version_with_dots_is_that_of_flyway() -> None:
+    """1_2 -- 1_10 -- 1_10_1 -- 2 ; flyway writes 1.2.0 as it is in the name of its file"""
+    ours = service("1_2 -- 1_10 -- 1_10_1 -- 2")
+    found = record("flyway", row("V1_2_0__a.sql", "1.2.0"), row("V1.10__b.sql", "1.10"), row("X.sql", "1.10.1"))
+    assert owners(ours, found) == ({"1_2": ["V1_2_0__a.sql"], "1_10": ["V1.10__b.sql"], "1_10_1": ["X.sql"]}, [])
+    assert owners(ours, record("flyway", row("V1.1__b.sql", "1.1")))[1] == ["V1.1__b.sql"]
+
+
+def test_a_baseline_of_flyway_has_all_up_to_its_version() -> None:
+    ours = service("1 -- 1_5 -- 2 -- 3")
+    base = replace(row("<< Flyway Baseline >>", "2"), baseline=True)
+    assert owners(ours, record("flyway", base, row("V3__c.sql", "3"))) == (
+        {"1": ["1"], "1_5": ["1_5"], "2": ["2"], "3": ["V3__c.sql"]},
+        [],
+    )
+    assert owners(ours, record("flyway", replace(base, names=("<< x >>", "0")))) == ({}, [])
+
+
+def of(group: str, *names: str) -> ToolRow:
+    return replace(row(*names), group=group)
+
+
+SHOP_AND_STOCK = (of("shop", "shop.a", "a"), of("stock", "stock.b", "b"))
+
+
+def test_whose_migration_a_name_of_django_is_has_to_be_said() -> None:
+    """a -- b ; django has shop.a and stock.b"""
+    there = record("django", *SHOP_AND_STOCK)
+    error = refused(HistoryError, lambda: examine.refuse_unfit(examined("a -- b", there)))
+    assert 'app = "' in error.hint and "shop, stock" in error.message
+    one = examined("a -- b", there, ToolAliases("django", app="shop"))
+    assert findings(one) == {"a": "adopted", "b": "missing there", "stock.b": "retired"}
+    examine.refuse_unfit(one)
+    whole = {"a": Alias("shop.a"), "b": Alias("stock.b")}
+    examine.refuse_unfit(examined("a -- b", there, ToolAliases("django", migrations=whole)))
+    examine.refuse_unfit(examined("a -- b", there, ToolAliases("django", retired=("stock.*",))))
+
+
+def test_of_which_file_a_change_set_of_liquibase_is_has_to_be_said_where_two_have_its_id() -> None:
+    """a -- b ; liquibase has a in two files"""
+    sets = [of(file, id_, file, f"{file}::{id_}::me") for file, id_ in (("x.xml", "a"), ("y.xml", "a"), ("x.xml", "b"))]
+    error = refused(HistoryError, lambda: examine.refuse_unfit(examined("a -- b", record("liquibase", *sets))))
+    assert 'file = "x.xml" under [liquibase]' in error.hint
+    said = ToolAliases("liquibase", file="x.xml")
+    assert [line.finding.value for line in examined("a -- b", record("liquibase", *sets), said).lines] == [
+        "adopted",
+        "adopted",
+        "retired",
+    ]
+    examine.refuse_unfit(examined("a -- b", record("liquibase", *sets), said))
+    examine.refuse_unfit(examined("a -- b", record("liquibase", *sets[1:])))
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (Lookalike("ops.steps", "knex", True), '[knex] with record = "ops.steps"'),
+        (Lookalike("SequelizeMeta", "Umzug (Sequelize)"), "dataops baseline voucher --to REV"),
+        (Lookalike("x_version", "Alembic"), 'version_table="x_version"'),
+    ],
+)
+def test_what_looks_like_a_record_is_named_with_what_can_be_done(found: Lookalike, told: str) -> None:
+    there = replace(beside("a -- b"), lookalikes=(found,))
+    error = refused(HistoryError, lambda: examine.choose(there, None))
+    assert (str(found) in error.message, told in error.hint) == (True, True)
 
 
 def test_any_of_the_names_that_a_tool_gives_a_row_may_be_ours() -> None:

@@ -48,6 +48,7 @@ PLANNED = {
                     "puts_aside": ["n: 5 documents"],
                 }
             ],
+            "deploy_first": None,
         },
         {
             "service": "voucher",
@@ -91,6 +92,7 @@ PLANNED = {
                     "puts_aside": None,
                 },
             ],
+            "deploy_first": None,
         },
     ],
     "order": ["api/n", "voucher/a", "voucher/b"],

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pymongo import MongoClient
 from pymongo.database import Database as MongoDB
 
-from dataops.backends import Database, Waiting
+from dataops.backends import Database, Lent, Waiting
 from dataops.backends.journal import settled
 from dataops.backends.mongo import lease, state
 from dataops.backends.mongo.connection import Document, Server, database_of, error_text
@@ -128,13 +128,22 @@ class MongoDatabase:
         with self.server.explaining():
             return inspection.inspect(self.asking(), self.service.record, name, sample)
 
-    def imitate(self, other: Database, *, strictly: bool) -> None:
-        """Collections and indexes: the application creates some of them, and a migration changes those it finds."""
-        from dataops.backends.mongo import catalogue
+    def more_to_lend(self, error: BaseException, before: Lent) -> Lent:
+        from dataops.backends.mongo import borrowing
+
+        return borrowing.more_to_lend(error, before)
+
+    def in_the_way(self, error: BaseException) -> frozenset[str]:
+        from dataops.backends.mongo import borrowing
+
+        return borrowing.in_the_way(error)
+
+    def borrow(self, other: Database, lent: Lent) -> None:
+        from dataops.backends.mongo import borrowing
 
         assert isinstance(other, MongoDatabase)
         with self.server.explaining():
-            catalogue.copy_shell(other.asking(), self.asking(), other.service.record, unique=strictly)
+            borrowing.borrow(other.asking(), self.asking(), other.service.record, lent)
 
     def doing(self) -> Doing | None:
         from dataops.backends.mongo.operations import Operations

@@ -18,7 +18,10 @@ from dataops.catalogue import Catalogue, Key
 Document = dict[str, Any]
 
 _NOT_OURS = ("system.", "pymongo_migrate", "dataops_")
-_NO_OPTION = frozenset({"v", "ns", "key", "name", "background", "textIndexVersion", "2dsphereIndexVersion"})
+_NO_OPTION = frozenset({"v", "ns", "key", "name", "background"})
+_FLAGS = frozenset({"unique", "sparse", "hidden", "prepareUnique"})  # somebody may have written 1 for true
+_VERSIONS = ("textIndexVersion", "2dsphereIndexVersion")
+_TODAY = 3  # older versions of these two find other documents; newer ones are the server's choice
 _COLLATION = {
     "caseLevel": False,
     "caseFirst": "off",
@@ -29,7 +32,6 @@ _COLLATION = {
     "normalization": False,
     "backwards": False,
 }
-_STRICT = ("valid", "capped", "size", "max")
 _NO_CHOICE = {"validationLevel": "strict", "validationAction": "error"}  # what a validator has by default
 
 
@@ -39,27 +41,6 @@ def read(db: Database[Document], record: str) -> Catalogue:
     marks = {info["name"]: info["info"]["uuid"].hex() for info in found if "uuid" in info.get("info", {})}
     objects = {key: text for info in found for key, text in _objects(db, info)}
     return Catalogue(objects, marks=marks)
-
-
-def copy_shell(source: Database[Document], target: Database[Document], record: str, *, unique: bool) -> None:
-    """Create the collections, views and indexes of `source` in `target`, without any document.
-
-    Options that may refuse a write, such as validators, are left out: migrations of years ago wrote documents that
-    today's options would refuse. For the same reason, unique indexes stay unique only with `unique`.
-    """
-    left_out = ("v", "ns") if unique else ("v", "ns", "unique")
-    for info in sorted(collections(source, record), key=lambda info: bool(info["type"] == "view")):
-        options = {key: value for key, value in info.get("options", {}).items() if not key.startswith(_STRICT)}
-        target.command({"create": info["name"], **options})
-        if info["type"] != "collection":
-            continue
-        indexes = [  # "simple" means none; otherwise an index would inherit the collation of its collection
-            {"collation": {"locale": "simple"}} | {key: index[key] for key in index if key not in left_out}
-            for index in source[info["name"]].list_indexes()
-            if index["name"] != "_id_" and not index.get("clustered")  # which the options of its collection make
-        ]
-        if indexes:
-            target.command({"createIndexes": info["name"], "indexes": indexes})
 
 
 def collections(db: Database[Document], record: str) -> list[Mapping[str, Any]]:
@@ -79,6 +60,8 @@ def _objects(db: Database[Document], info: Mapping[str, Any]) -> Iterator[tuple[
         yield ("view", name), option_text(options)
         return
     options.pop("autoIndexId", None)
+    if not options.get("changeStreamPreAndPostImages", {}).get("enabled"):
+        options.pop("changeStreamPreAndPostImages", None)
     validator = {key: options.pop(key) for key in list(options) if key.startswith("valid")}
     if validator.get("validator"):
         chosen = {key: value for key, value in validator.items() if value != _NO_CHOICE.get(key)}
@@ -104,14 +87,28 @@ def index_text(index: Mapping[str, Any]) -> str:
     For example `(phone: 1) unique sparse {"collation": ...}`.
     """
     keys = ", ".join(f"{field}: {_plain(direction)}" for field, direction in index["key"].items())
-    options = {key: value for key, value in index.items() if key not in _NO_OPTION and value is not False}
+    options = {key: bool(value) if key in _FLAGS else value for key, value in index.items() if key not in _NO_OPTION}
+    options = {key: value for key, value in options.items() if value is not False and not _is_todays(key, value)}
     flags = [key for key in sorted(options) if options[key] is True]
     others = {key: value for key, value in options.items() if key not in flags}
     return " ".join([f"({keys})", *flags, *([option_text(others)] if others else [])])
 
 
+def _is_todays(option: str, value: Any) -> bool:
+    return option in _VERSIONS and value >= _TODAY
+
+
 def option_text(value: Mapping[str, Any]) -> str:
-    return json_util.dumps(_plain(value), json_options=json_util.RELAXED_JSON_OPTIONS, sort_keys=True)
+    """Options as JSON, sorted, except where their order has a meaning: in the pipeline of a view."""
+    return json_util.dumps(_sorted(_plain(value)), json_options=json_util.RELAXED_JSON_OPTIONS)
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: child if key == "pipeline" else _sorted(child) for key, child in sorted(value.items())}
+    if isinstance(value, list):
+        return [_sorted(child) for child in value]
+    return value
 
 
 def _plain(value: Any) -> Any:
@@ -133,4 +130,4 @@ def chosen(collation: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in collation.items() if key != "version" and value != _COLLATION.get(key)}
 
 
-__all__ = ["chosen", "collections", "copy_shell", "is_counted", "read", "validators"]
+__all__ = ["chosen", "collections", "is_counted", "read", "validators"]

@@ -88,6 +88,7 @@ class MongoLocked:
         self._lease = its_lease
         self._run = author.run
         self._migration = ""
+        self._changelog = othertools.changelog_of(self._service.aliases)
         self._tally = Tally("documents", redact)
         listener = Listener(self._service.name, self._tally, its_lease.refuse_late)
         name = app_name(author.run, database.asking().name)
@@ -281,7 +282,7 @@ class MongoLocked:
             else:
                 self.check()
                 there = {"fileName": {"$in": present.get(migration.id, [])}}
-                self.database.asking()[othertools.CHANGELOG].delete_many(there)
+                self.database.asking()[self._changelog].delete_many(there)
 
     def _add_to_mirror(self, migration: Migration, present: Mapping[str, Sequence[str]]) -> None:
         """Add the document that migrate-mongo would have written, unless it is there.
@@ -291,13 +292,16 @@ class MongoLocked:
         if migration.id not in present:
             with self._explaining():
                 self.check()
-                name = row_for(self._service, migration).name
-                self._lease.write(othertools.CHANGELOG, {"fileName": name}, at="appliedAt")
+                row = row_for(self._service, migration)
+                hashed = {"fileHash": row.checksum.lower()} if row.checksum else {}
+                self._lease.write(self._changelog, {"fileName": row.name, **hashed}, at="appliedAt")
 
     # Adopting
 
     def _refuse_changed(self, db: MongoDB[Document], record: ToolRecord) -> None:
-        now = {found.tool: found.rows for found in othertools.read(db, db.list_collection_names())}
+        now = {
+            found.tool: found.rows for found in othertools.read(db, db.list_collection_names(), self._service.aliases)
+        }
         if now.get(record.tool, ()) != record.rows:
             raise StalePlan(
                 f"{record.tool} has changed its record meanwhile",

@@ -17,6 +17,7 @@ from dataops.errors import ConfigError
 from dataops.model import Doing, Entry, Holder, Identity, JournalEvent, Service, State
 from dataops.planning.evidence import Link
 from dataops.redaction import redact
+from dataops.toolrecords import ToolRecord
 
 JOURNAL = "dataops_journal"
 MINIMUM_VERSION = (6, 0)
@@ -30,17 +31,26 @@ def read(db: Database[Document], server: Server) -> State:
     number = version(db, service)
     collections = list(db.list_collections())
     journal, record, holder = _consistent(db, service)
-    return state_of(
+    names = {str(collection["name"]) for collection in collections}
+    state = state_of(
         service,
         _identity(server.address, db.name, hello, collections, service.record),
         f"MongoDB {redact(number)}, {_topology(hello)}",
         record,
         journal,
         holder=holder,
-        tool_records=othertools.read(db, {str(collection["name"]) for collection in collections}),
+        tool_records=othertools.read(db, names, service.aliases),
         notes=server.overridden,
         look_around=partial(_names, db, service.record, collections),
+        look_alike=partial(othertools.lookalikes, db, names - service.ours, service.aliases),
     )
+    return replace(state, tool_records=tuple(one for one in state.tool_records if _is_record(one, state)))
+
+
+def _is_record(record: ToolRecord, state: State) -> bool:
+    """An empty collection is only known as a record where it once had something that is applied."""
+    known = {tool for applied in state.applied for tool in (applied.adopted, applied.mirrored)}
+    return bool(record.rows) or not record.readable or record.tool in known
 
 
 def _names(db: Database[Document], record: str, collections: Sequence[Mapping[str, Any]]) -> list[str]:

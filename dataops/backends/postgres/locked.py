@@ -248,19 +248,24 @@ class PostgresLocked:
         connection = self.idle_connection()
         with connection.transaction():
             if record is not None:
-                othertools.hold_off(connection, record.tool, seconds=self._service.timeouts.lock)
+                self._keep_out(connection, record.tool)
                 othertools.refuse_changed(connection, record, self._service)
             runner.stamp(connection, self.ours, heads)
             for one in adopted:
                 self.ours.append(connection, one.entry)
 
     def complete_mirror(self, missing: Sequence[Migration]) -> None:
-        connection, tool = self.idle_connection(), self._service.mirror
+        connection = self.idle_connection()
         with connection.transaction():
-            othertools.create_mirror(connection, tool)
-            othertools.hold_off(connection, tool, seconds=self._service.timeouts.lock)
-            batch = othertools.next_batch(connection, tool)
+            othertools.create_mirror(connection, self._service)
+            self._keep_out(connection, self._service.mirror)
+            batch = othertools.next_batch(connection, self._service)
             othertools.mirror_missing(connection, self._service, missing, batch=batch)
+
+    def _keep_out(self, connection: WatchedConnection, tool: str) -> None:
+        """Keep another tool from migrating until the end of the transaction. Raises LockNotObtained."""
+        said, seconds = self._service.aliases, self._service.timeouts.lock
+        othertools.hold_off(connection, tool, seconds=seconds, said=said)
 
     def prune(self, migration: str, entry: Entry) -> None:
         connection = self.idle_connection()
@@ -308,7 +313,7 @@ class PostgresLocked:
     @cached_property
     def _batch(self) -> int:
         """The batch number of this run in a mirrored knex record: knex gives one number to all steps of a run."""
-        return othertools.next_batch(self._connection, self._service.mirror)
+        return othertools.next_batch(self._connection, self._service)
 
     def _lost(self, error: BaseException) -> LockLost:
         return LockLost(f"the connection was lost: {error_text(error)}", service=self._service.name)
@@ -341,7 +346,7 @@ class PostgresLocked:
         which waits for us.
         """
         if self._service.mirror and step.migration.atomic:
-            othertools.hold_off(self._connection, self._service.mirror, seconds=self._service.timeouts.lock)
+            self._keep_out(self._connection, self._service.mirror)
             if step.direction is Direction.APPLY:
                 othertools.refuse_done_there(self._connection, self._service, step.migration)
 
