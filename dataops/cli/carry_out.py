@@ -14,7 +14,7 @@ from dataops.model import ENDS_HALF_DONE, Direction, Plan, Rendering, Result
 from dataops.planning import planner, runs
 from dataops.run.executor import execute
 from dataops.run.stop import StopSignal
-from dataops.show import json, paragraphs
+from dataops.show import json, paragraphs, plans
 from dataops.text import counted
 
 
@@ -24,7 +24,7 @@ def carry_out(session: Session, plan: Plan, stop: StopSignal, options: RunOption
     Raises Stopped if the user does not agree, and Blocked if a backup is required and none is new.
     """
     renderings = render(plan, session)
-    session.console.messages(paragraphs.plan_lines(plan, renderings, verbose=session.verbose))
+    session.console.messages(plans.plan_lines(plan, renderings, verbose=session.verbose))
     if stop():
         raise Stopped("stopped before the first step; nothing was done")
     if plan.steps and options.backup is not None:

@@ -12,9 +12,9 @@ from dataops.cli.plan_from_options import plan_apply, plan_rollback, render, to_
 from dataops.cli.session import Session, checkout, command
 from dataops.errors import DataopsError, ExitCode
 from dataops.model import Direction
-from dataops.planning import planfile
+from dataops.planning import planfile, risks
 from dataops.planning.recovery import running_step
-from dataops.show import paragraphs, writers
+from dataops.show import plans, writers
 from dataops.show.reports import PlanReport
 
 
@@ -86,11 +86,11 @@ def plan_command(
         planfile.save(planned, out)
     code = ExitCode.OK
     if detailed_exitcode and (planned.steps or any(map(running_step, planned.states))):
-        fails = any(rendering.fails for rendering in renderings.values())
+        fails = any(risks.will_fail(step, renderings.get(step.id)) for step in planned.steps)
         code = ExitCode.INVALID if fails else ExitCode.PENDING
     report = PlanReport(planned, renderings, checkout(config.path.parent), out, code)
     if not session.deliver(form, "plan", report, report_path):
-        session.console.data(paragraphs.plan_lines(planned, renderings, verbose=session.verbose))
+        session.console.data(plans.plan_lines(planned, renderings, verbose=session.verbose))
         if out is not None:
             session.console.say(f"Saved to {out}; apply exactly this with: dataops apply {out}")
     return code

@@ -5,6 +5,7 @@ Nothing here does I/O. The words are those of the table in docs/architecture.md.
 
 from __future__ import annotations
 
+from dataops.model.effect import Effect, Held, Risk, Span, Verb, Work
 from dataops.model.journal import (
     ENDS_HALF_DONE,
     HALF_DONE,
@@ -32,8 +33,10 @@ __all__ = [
     "Details",
     "Direction",
     "Doing",
+    "Effect",
     "Entry",
     "Failure",
+    "Held",
     "Holder",
     "Identity",
     "Imports",
@@ -43,11 +46,15 @@ __all__ = [
     "Plan",
     "Rendering",
     "Result",
+    "Risk",
     "Sent",
     "Service",
+    "Span",
     "Spent",
     "State",
     "Step",
     "Timeouts",
+    "Verb",
+    "Work",
     "broken",
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dataops.errors import DataopsError, ExitCode
 from dataops.model import Doing, Plan, Rendering, Service, State, Step
-from dataops.planning import planner
+from dataops.planning import planner, risks
 
 if TYPE_CHECKING:
     from dataops import lint
@@ -109,6 +109,9 @@ def rendering_remarks(rendering: Rendering | None) -> list[str]:
     return [
         *([f"FAILS HERE: {rendering.fails}"] if rendering.fails else []),
         *([f"opaque: {rendering.opaque}"] if rendering.opaque else []),
+        *(f"{risk.hazard}: {risk.text}" for effect in rendering.effects for risk in effect.risks),
+        *([f"takes {span}, by {span.basis}"] if (span := risks.span_of(rendering)) else []),
         *(f"puts aside: {what}" for what in rendering.puts_aside),
         *(f"note: {note}" for note in rendering.notes),
+        *(f"not known: {text}" for text in rendering.unforeseen),
     ]
