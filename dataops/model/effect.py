@@ -48,7 +48,8 @@ class Work:
     unit: str = "rows"
 
     def __str__(self) -> str:
-        size = [f"{'' if self.exact else 'about '}{self.rows:,} {self.unit}"] if self.rows is not None else []
+        unit = self.unit.removesuffix("s") if self.rows == 1 else self.unit
+        size = [f"{'' if self.exact else 'about '}{self.rows:,} {unit}"] if self.rows is not None else []
         size += [size_text(self.bytes)] if self.bytes is not None else []
         return f"{self.verb.value} {self.object}" + (f" ({', '.join(size)})" if size else "")
 

@@ -167,7 +167,8 @@ def _folded(rendering: Rendering, effects: Mapping[int, Effect]) -> list[Line]:
         left -= harmless
         shown.add(at)
         lines += _command(command, whole=False)
-        lines += _risk_lines(effects[at]) if at in dangerous else []
+        if at in effects:
+            lines += [(f"        {work}", "dim") for work in effects[at].work] + _risk_lines(effects[at])
     if more := len(rendering.commands) - len(shown):
         of_stash = len(rendering.stash - shown)
         which = ", all" if of_stash == more else f", {of_stash} of them"
