@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from dataops.cli import completing
-from dataops.cli.options import only_with, onto_existing_option, reported
+from dataops.cli.options import only_with, onto_existing_option, policy_options, reported
 from dataops.cli.plan_from_options import plan_apply, plan_rollback, render, to_look
 from dataops.cli.session import Session, checkout, command
 from dataops.errors import DataopsError, ExitCode
 from dataops.model import Direction
-from dataops.planning import planfile, risks
+from dataops.planning import planfile, policies, risks
 from dataops.planning.recovery import running_step
 from dataops.show import plans, writers
 from dataops.show.reports import PlanReport
@@ -42,6 +43,7 @@ from dataops.show.reports import PlanReport
     help="Exit 2 when there is something to do, or a step is running; 4 when a step of it will fail.",
 )
 @onto_existing_option
+@policy_options
 @reported("plan")
 def plan_command(
     session: Session,
@@ -52,6 +54,7 @@ def plan_command(
     out: Path | None,
     detailed_exitcode: bool,
     onto_existing: bool,
+    allow: tuple[str, ...],
     form: str,
     report_path: Path | None,
 ) -> ExitCode:
@@ -77,20 +80,22 @@ def plan_command(
         else:
             only_with(run_ids, "--run", "--direction rollback")
             planned = plan_apply(services, read=to_look(session), to=to, steps=steps, onto_existing=onto_existing)
-        renderings = render(planned, session, everything=form != "table" or detailed_exitcode)
+        everything = form != "table" or detailed_exitcode or config.policy.looks
+        renderings = render(planned, session, everything=everything)
+        forbidden = policies.violations(config.policy, planned, renderings, allow, datetime.now(UTC))
     except DataopsError as error:
         if form in writers("refusal"):
             session.deliver_text(writers("refusal")[form]("dataops plan", error), report_path)
         raise
     if out is not None:
-        planfile.save(planned, out)
+        planfile.save(planned, out, allow)
     code = ExitCode.OK
     if detailed_exitcode and (planned.steps or any(map(running_step, planned.states))):
         fails = any(risks.will_fail(step, renderings.get(step.id)) for step in planned.steps)
         code = ExitCode.INVALID if fails else ExitCode.PENDING
-    report = PlanReport(planned, renderings, checkout(config.path.parent), out, code)
+    report = PlanReport(planned, renderings, checkout(config.path.parent), out, code, forbidden)
     if not session.deliver(form, "plan", report, report_path):
-        session.console.data(plans.plan_lines(planned, renderings, verbose=session.verbose))
+        session.console.data(plans.plan_lines(planned, renderings, forbidden, verbose=session.verbose))
         if out is not None:
             session.console.say(f"Saved to {out}; apply exactly this with: dataops apply {out}")
     return code

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataops import kinds
+from dataops.config import policy
+from dataops.config.policy import Policies
 from dataops.durations import parse_duration
 from dataops.errors import ConfigError, UsageError
 from dataops.files import toml
@@ -122,6 +124,7 @@ class Settings:
     services: Mapping[str, ServiceSettings]
     lint: LintSettings
     _environments: object = field(repr=False)
+    policies: Policies = field(default_factory=Policies)
 
     @property
     def environment_names(self) -> tuple[str, ...]:
@@ -161,12 +164,13 @@ def read(path: Path | None) -> Settings:
     tables = content.get("services")
     if not isinstance(tables, dict) or not tables:
         raise ConfigError(f"{path}: there is no [services.NAME] in it", hint=MANUAL)
-    content.only({"services", "environments", "lint"})
+    content.only({"services", "environments", "lint", "policy"})
     services = {name: toml.table(value, f"{path}: [services.{name}]", MANUAL) for name, value in tables.items()}
     before = _all_before(path, services)
     made = {name: _settings(path.parent, name, table, before[name]) for name, table in services.items()}
     lint = _lint(path, content.table("lint", f"{path}: [lint]"))
-    return Settings(path, made, lint, content.get("environments", {}))
+    rules = policy.read(content.table("policy", "[policy]"), path.parent)
+    return Settings(path, made, lint, content.get("environments", {}), rules)
 
 
 def _lint(path: Path, table: toml.Table) -> LintSettings:

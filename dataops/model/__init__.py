@@ -19,6 +19,7 @@ from dataops.model.journal import (
 )
 from dataops.model.migration import Direction, Migration, Pinned, broken
 from dataops.model.plan import Details, Failure, Plan, Rendering, Result, Sent, Step
+from dataops.model.policy import Policy, Window
 from dataops.model.service import Ahead, Service, Timeouts
 from dataops.model.state import AppliedMigration, Doing, Holder, Identity, State
 
@@ -44,6 +45,7 @@ __all__ = [
     "Migration",
     "Pinned",
     "Plan",
+    "Policy",
     "Rendering",
     "Result",
     "Risk",
@@ -55,6 +57,7 @@ __all__ = [
     "Step",
     "Timeouts",
     "Verb",
+    "Window",
     "Work",
     "broken",
 ]

@@ -48,7 +48,11 @@ def status(report: StatusReport) -> str:
 def plan(report: PlanReport) -> str:
     """What would be done."""
     saved = str(report.saved) if report.saved else None
-    return document({**plan_of(report.plan, report.renderings), "saved": saved}, report.code)
+    forbidden = [
+        {"rule": one.rule, "step": one.step or None, "text": one.text, "allow": one.hazard or None}
+        for one in report.forbidden
+    ]
+    return document({**plan_of(report.plan, report.renderings), "saved": saved, "forbidden": forbidden}, report.code)
 
 
 def proof(report: ProofReport) -> str:

@@ -50,6 +50,8 @@ def plan(report: PlanReport) -> str:
     rows = [_step_row(number, step, rendering) for number, (step, rendering) in enumerate(report.steps, 1)]
     page.table(["#", "service", "migration", "what it does", "risk"], rows, "steps", LONGEST * 3 // 4)
     folded = [_folded(step, rendering) for step, rendering in report.steps]
+    refused = [f"- :x: the policy would refuse it now: {_plain(str(one))}\n" for one in report.forbidden]
+    page.add("\n" if refused else "", refused, "rules of the policy: `dataops plan` shows them")
     page.add("", folded, "are too long for here: `dataops plan -v` shows them", "The commands of ")
     if planned.direction is Direction.APPLY:
         page.text += "\nUndo: `dataops rollback`\n"

@@ -9,6 +9,7 @@ from dataops.hazards import HAZARDS
 from dataops.model import AppliedMigration, Direction, Effect, Held, Plan, Rendering, Risk, State, Step
 from dataops.model.effect import together
 from dataops.planning import planner, recovery, risks
+from dataops.planning.policies import Violation
 from dataops.show.progress import Line
 from dataops.text import counted, listed
 
@@ -20,7 +21,9 @@ _SHOWN_DECISIONS = 12
 _HEADS = {Direction.APPLY: "+", Direction.ROLLBACK: "-"}
 
 
-def plan_lines(plan: Plan, renderings: Mapping[str, Rendering], *, verbose: bool) -> list[Line]:
+def plan_lines(
+    plan: Plan, renderings: Mapping[str, Rendering], forbidden: Sequence[Violation] = (), *, verbose: bool
+) -> list[Line]:
     """The plan, as a person reads it: what to decide, where, what, in which order, how to undo, and a summary."""
     lines = _decisions(plan, renderings)
     common = _common(plan.states, verbose=verbose)
@@ -45,6 +48,7 @@ def plan_lines(plan: Plan, renderings: Mapping[str, Rendering], *, verbose: bool
         stuck = next((step for step in reversed(plan.steps) if not step.migration.reversible), None)
         undo = "Undo: dataops rollback" if stuck is None else f"Undo: only back to {stuck.id}, which is irreversible"
         lines.append((undo, ""))
+    lines += [(f"the policy would refuse it now: {one}", "bold red") for one in forbidden]
     lines.append((planner.summary(plan), "bold"))
     return lines
 

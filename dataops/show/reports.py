@@ -15,6 +15,7 @@ from dataops.planning import planner, risks
 if TYPE_CHECKING:
     from dataops import lint
     from dataops.drift import Drift
+    from dataops.planning.policies import Violation
     from dataops.proof import Proof
 
 
@@ -47,13 +48,17 @@ class StatusReport:
 
 @dataclass(frozen=True)
 class PlanReport:
-    """What would be done, and the commands of each step by the step's id. `saved` is the plan file, if there is one."""
+    """What would be done, and the commands of each step by the step's id. `saved` is the plan file, if there is one.
+
+    `forbidden` is what the policy of the environment would refuse now.
+    """
 
     plan: Plan
     renderings: Mapping[str, Rendering]
     root: Path
     saved: Path | None = None
     code: ExitCode = ExitCode.OK
+    forbidden: Sequence[Violation] = ()
 
     @property
     def steps(self) -> Iterator[tuple[Step, Rendering | None]]:
