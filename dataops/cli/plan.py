@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,8 +13,9 @@ from dataops.cli import completing
 from dataops.cli.options import only_with, onto_existing_option, policy_options, reported
 from dataops.cli.plan_from_options import plan_apply, plan_rollback, render, to_look
 from dataops.cli.session import Session, checkout, command
+from dataops.config import LintSettings
 from dataops.errors import DataopsError, ExitCode
-from dataops.model import Direction
+from dataops.model import Direction, Plan, Remark, Rendering
 from dataops.planning import planfile, policies, risks
 from dataops.planning.recovery import running_step
 from dataops.show import plans, writers
@@ -82,6 +85,7 @@ def plan_command(
             planned = plan_apply(services, read=to_look(session), to=to, steps=steps, onto_existing=onto_existing)
         everything = form != "table" or detailed_exitcode or config.policy.looks
         renderings = render(planned, session, everything=everything)
+        renderings = _with_findings(planned, renderings, session, config.lint)
         forbidden = policies.violations(config.policy, planned, renderings, allow, datetime.now(UTC))
     except DataopsError as error:
         if form in writers("refusal"):
@@ -99,3 +103,29 @@ def plan_command(
         if out is not None:
             session.console.say(f"Saved to {out}; apply exactly this with: dataops apply {out}")
     return code
+
+
+def _with_findings(
+    planned: Plan, renderings: Mapping[str, Rendering], session: Session, settings: LintSettings
+) -> dict[str, Rendering]:
+    """The renderings with what lint says of their files. Files that were applied before are no news, and left out."""
+    shown = [step for step in planned.steps if step.id in renderings]
+    if planned.direction is Direction.ROLLBACK or not shown:
+        return dict(renderings)
+    from dataops import lint
+    from dataops.lint import squawk
+
+    services = [state.service for state in planned.states if any(one.service == state.service.name for one in shown)]
+    only = {step.migration.path for step in shown}
+    with session.sandbox() as sandbox:
+        found = lint.lint(services, sandbox, settings=settings, only=only, ask_squawk=squawk.is_there())
+    of = {path: [one for one in found.findings if one.path == path] for path in only}
+    return {
+        step.id: replace(
+            renderings[step.id],
+            remarks=tuple(
+                Remark(one.rule.code, one.rule.severity.value, one.line, one.message) for one in of[step.migration.path]
+            ),
+        )
+        for step in shown
+    }

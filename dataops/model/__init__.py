@@ -5,7 +5,7 @@ Nothing here does I/O. The words are those of the table in docs/architecture.md.
 
 from __future__ import annotations
 
-from dataops.model.effect import Effect, Held, Risk, Span, Verb, Work
+from dataops.model.effect import Effect, Held, Remark, Risk, Span, Verb, Work
 from dataops.model.journal import (
     ENDS_HALF_DONE,
     HALF_DONE,
@@ -46,6 +46,7 @@ __all__ = [
     "Pinned",
     "Plan",
     "Policy",
+    "Remark",
     "Rendering",
     "Result",
     "Risk",

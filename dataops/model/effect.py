@@ -91,6 +91,19 @@ class Effect:
     risks: tuple[Risk, ...] = ()
 
 
+@dataclass(frozen=True)
+class Remark:
+    """What `dataops lint` says of a line of a migration's file. `severity` is "error" or "warning"."""
+
+    code: str
+    severity: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.severity} {self.code} in line {self.line}: {self.message}"
+
+
 def together(spans: Iterable[Span | None]) -> Span | None:
     """How long several take one after the other; None if nothing is known of any."""
     known = [span for span in spans if span is not None]
@@ -108,4 +121,4 @@ def _seconds(seconds: float) -> str:
     return counted(round(seconds / 3600), "hour")
 
 
-__all__ = ["Effect", "Held", "Risk", "Span", "Verb", "Work", "together"]
+__all__ = ["Effect", "Held", "Remark", "Risk", "Span", "Verb", "Work", "together"]

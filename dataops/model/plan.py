@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dataops.model.effect import Effect
+from dataops.model.effect import Effect, Remark
 from dataops.model.journal import NOT_ONE_TRANSACTION, Spent
 from dataops.model.migration import Direction, Migration
 from dataops.model.state import State
@@ -67,7 +67,8 @@ class Rendering:
     about how many documents a command will change. `puts_aside` says what goes into the stash, and about how much.
     `stash` are the positions of the commands that only fill or empty the stash. `harms` are the commands that change
     something that is ours, such as the journal: such a step is refused. `effects` are what the commands do to the
-    database as it is now, and `unforeseen` says what of that is not known, and why.
+    database as it is now, and `unforeseen` says what of that is not known, and why. `remarks` are what `dataops lint`
+    finds in the file.
     """
 
     commands: tuple[str, ...] = ()
@@ -80,6 +81,7 @@ class Rendering:
     line: int = 1
     effects: tuple[Effect, ...] = ()
     unforeseen: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)

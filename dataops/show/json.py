@@ -466,6 +466,12 @@ def _step(step: Step, rendering: Rendering | None) -> Json:
         "risks": [_risk(risk) for risk in risks.of_step(step, rendering)],
         "effects": [_effect(effect) for effect in rendering.effects] if rendering else None,
         "unforeseen": list(rendering.unforeseen) if rendering else None,
+        "findings": [
+            {"code": one.code, "severity": one.severity, "line": one.line, "message": one.message}
+            for one in rendering.remarks
+        ]
+        if rendering
+        else None,
     }
 
 

@@ -150,6 +150,11 @@ def _step_row(number: int, step: Step, rendering: Rendering | None) -> list[str]
     found = [name for name in risks.names(risks.to_decide(step, rendering)) if name != "irreversible"]
     found += [flag for flag in planner.flags(step) if flag not in ("transactional", "reversible", "repeatable")]
     found += ["opaque"] if rendering and rendering.opaque else []
+    found += (
+        sorted({one.code for one in rendering.remarks if one.severity == "error" and one.code.isalnum()})
+        if rendering
+        else []
+    )
     found += ["puts data aside"] if rendering and rendering.puts_aside else []
     risk = _plain(", ".join(found)) or ("none known" if rendering else "not looked at")
     return [str(number), _plain(step.service), _code(step.migration.id), _plain(step.migration.title), risk]

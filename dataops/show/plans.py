@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from dataops.hazards import HAZARDS
-from dataops.model import AppliedMigration, Direction, Effect, Held, Plan, Rendering, Risk, State, Step
+from dataops.model import AppliedMigration, Direction, Effect, Held, Plan, Remark, Rendering, Risk, State, Step
 from dataops.model.effect import together
 from dataops.planning import planner, recovery, risks
 from dataops.planning.policies import Violation
@@ -155,7 +155,20 @@ def _step_lines(step: Step, rendering: Rendering | None, *, verbose: bool) -> li
     lines += [(f"      puts aside: {what}", "dim") for what in rendering.puts_aside]
     lines += [(f"      note: {note}", "dim") for note in rendering.notes]
     lines += [(f"      not known: {text}", "dim") for text in rendering.unforeseen]
+    lines += _remark_lines(rendering.remarks, verbose=verbose)
     return lines
+
+
+def _remark_lines(remarks: Sequence[Remark], *, verbose: bool) -> list[Line]:
+    """What lint says of the file; its own rules first, since the plan knows better than squawk how big a table is."""
+    if verbose:
+        return [(f"      {one}", "red" if one.severity == "error" else "yellow") for one in remarks]
+    codes = list(dict.fromkeys(one.code for one in remarks))
+    if not codes:
+        return []
+    codes.sort(key=lambda code: code.startswith("squawk/"))
+    number = counted(len(remarks), "finding")
+    return [(f"      lint: {number}, {listed(codes)} (-v shows all)", "yellow")]
 
 
 def _folded(rendering: Rendering, effects: Mapping[int, Effect]) -> list[Line]:

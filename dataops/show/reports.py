@@ -119,4 +119,5 @@ def rendering_remarks(rendering: Rendering | None) -> list[str]:
         *(f"puts aside: {what}" for what in rendering.puts_aside),
         *(f"note: {note}" for note in rendering.notes),
         *(f"not known: {text}" for text in rendering.unforeseen),
+        *map(str, rendering.remarks),
     ]

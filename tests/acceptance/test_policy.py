@@ -90,3 +90,12 @@ def test_a_policy_that_makes_no_sense_is_refused_with_its_place(shop: Project) -
     assert refused.code == 4
     assert "[policy.environments.live]: refuse: there is no hazard 'destroy-data'" in refused.stderr
     assert "did you mean destroys-data?" in refused.stderr
+
+
+def test_what_lint_finds_in_the_pending_files_stands_with_their_steps(shop: Project) -> None:
+    shop.file("shop", "002", "op.execute('CREATE TABLE fresh (a int)')", None)
+    step = shop("plan", "--json").json["services"][0]["steps"][1]
+    assert {"code": "H010", "severity": "warning"}.items() <= step["findings"][0].items()
+    assert "lint: 1 finding, H010 (-v shows all)" in shop("plan").stdout
+    assert "warning H010 in line" in shop("plan", "-v").stdout
+    assert "warning H010 in line" in shop("plan", "--format", "markdown").stdout

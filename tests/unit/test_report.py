@@ -49,6 +49,7 @@ PLANNED = {
                     "risks": [],
                     "effects": [],
                     "unforeseen": [],
+                    "findings": [],
                 }
             ],
         },
@@ -79,6 +80,7 @@ PLANNED = {
                     "risks": [{"hazard": "unknown", "text": "it asks", "decides": False}],
                     "effects": [],
                     "unforeseen": [],
+                    "findings": [],
                 },
                 {
                     "migration": "b",
@@ -98,6 +100,7 @@ PLANNED = {
                     "risks": [{"hazard": "irreversible", "text": "b throws things away", "decides": True}],
                     "effects": None,
                     "unforeseen": None,
+                    "findings": None,
                 },
             ],
         },
