@@ -33,6 +33,15 @@ def listed(names: Sequence[str], longest: int = 3) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
+def size_text(amount: float) -> str:
+    """A number of bytes as a person reads it: `310 MB`."""
+    for unit in ("B", "kB", "MB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GB"
+
+
 def ago(seconds: float) -> str:
     """How long ago something was, in its largest unit: `3 minutes ago`. Clocks differ: less than 0 counts as 0."""
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):

@@ -64,10 +64,11 @@ def apply_command(
             saved = planfile.load(planned)
             services = observed.services = _services_of(saved, session)
             plan = planfile.verify(saved, read(services))
+            options = replace(options, yes=True, allowed=(*options.allowed, *saved.allowed))
         else:
             services = observed.services = session.config().services
             plan = plan_apply(services, read=read, to=to, steps=steps, onto_existing=onto_existing)
-        return carry_out(session, plan, stop, replace(options, yes=options.yes or planned is not None))
+        return carry_out(session, plan, stop, options)
 
 
 def _services_of(saved: planfile.SavedPlan, session: Session) -> tuple[Service, ...]:

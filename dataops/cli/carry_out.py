@@ -6,29 +6,35 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from dataops.cli import termination
+from dataops.cli.backup import MAX_AGE, Backup
 from dataops.cli.options import RunOptions
 from dataops.cli.plan_from_options import render
 from dataops.cli.session import Session, consent
 from dataops.errors import DataopsError, ExitCode, Stopped
-from dataops.model import ENDS_HALF_DONE, Direction, Plan, Rendering, Result
-from dataops.planning import planner, runs
+from dataops.model import ENDS_HALF_DONE, Direction, Plan, Policy, Rendering, Result
+from dataops.planning import planner, policies, runs
 from dataops.run.executor import execute
 from dataops.run.stop import StopSignal
-from dataops.show import json, paragraphs
+from dataops.show import json, paragraphs, plans
 from dataops.text import counted
 
 
 def carry_out(session: Session, plan: Plan, stop: StopSignal, options: RunOptions) -> ExitCode:
     """Show the plan, ask whether to run it, run it and show the result. Returns the exit code, also if a step failed.
 
-    Raises Stopped if the user does not agree, and Blocked if a backup is required and none is new.
+    Raises Stopped if the user does not agree, and Blocked if the policy forbids it, or if a backup is required and none
+    is new.
     """
-    renderings = render(plan, session)
-    session.console.messages(paragraphs.plan_lines(plan, renderings, verbose=session.verbose))
+    policy = session.rules
+    renderings = render(plan, session, everything=policy.looks)
+    forbidden = policies.violations(policy, plan, renderings, options.allowed, datetime.now(UTC))
+    session.console.messages(plans.plan_lines(plan, renderings, verbose=session.verbose))
+    policies.refuse(policy, forbidden, f"dataops {plan.direction.value}")
     if stop():
         raise Stopped("stopped before the first step; nothing was done")
-    if plan.steps and options.backup is not None:
-        options.backup.refuse_unless_new()
+    backup = options.backup or _backup_of(policy)
+    if plan.steps and backup is not None:
+        backup.refuse_unless_new()
     completes = planner.to_complete(plan)
     if completes:
         session.console.say(f"The record of the other tool is completed in {', '.join(completes)}.")
@@ -49,6 +55,12 @@ def carry_out(session: Session, plan: Plan, stop: StopSignal, options: RunOption
     code = _exit_code(result)
     _say(session, result, renderings, code)
     return code
+
+
+def _backup_of(policy: Policy) -> Backup | None:
+    if policy.backup is None:
+        return None
+    return Backup(policy.backup, MAX_AGE if policy.backup_max_age is None else policy.backup_max_age)
 
 
 def _ask(session: Session, plan: Plan) -> None:

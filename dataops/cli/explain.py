@@ -1,4 +1,4 @@
-"""explain: prints what docs/ says of a rule of lint or of an exit code."""
+"""explain: prints what docs/ says of a rule of lint, a hazard or an exit code."""
 
 from __future__ import annotations
 
@@ -7,26 +7,34 @@ import click
 from dataops import manual
 from dataops.cli.session import Session, command
 from dataops.errors import ExitCode, UsageError
+from dataops.hazards import HAZARDS
 from dataops.redaction import redact
 from dataops.text import near
 
 
 @command("explain", services=False)
-@click.argument("what", metavar="RULE|exit")
+@click.argument("what", metavar="RULE|HAZARD|exit")
 @click.argument("number", metavar="[CODE]", required=False)
 def explain_command(session: Session, what: str, number: str | None) -> None:
-    """Explain a rule of lint, or an exit code, from the documentation. Needs no network and no configuration.
+    """Explain a rule of lint, a hazard of a plan, or an exit code, from the documentation.
+
+    Needs no network and no configuration.
 
     \b
     Example:
       dataops explain M010
       dataops explain squawk/ban-drop-column
+      dataops explain blocks-reads
       dataops explain exit 6
     """
     if what.lower() == "exit":
         code, severity, title, text = _exit_code(number or "")
     elif number is not None:
         raise UsageError("one rule at a time", hint="or an exit code: dataops explain exit 6")
+    elif what.lower() in HAZARDS:
+        hazard = HAZARDS[what.lower()]
+        code, severity, title = hazard.name, "a hazard", hazard.title
+        text = manual.plain(manual.section("hazards.md", hazard.name))
     else:
         code, severity, title, text = _rule(what)
     if session.as_json:
@@ -51,8 +59,9 @@ def _rule(name: str) -> tuple[str, str, str, str]:
     rule = RULES.get(name.upper())
     if rule is None:
         raise UsageError(
-            f"there is no rule {redact(name)}",
-            hint=f"all of them: dataops docs rules; an exit code: dataops explain exit 6; {near(name.upper(), RULES)}",
+            f"there is no rule or hazard {redact(name)}",
+            hint="all of them: dataops docs rules, dataops docs hazards; an exit code: dataops explain exit 6; "
+            + (near(name.upper(), RULES) if name[:1].isupper() or name[1:].isdigit() else near(name.lower(), HAZARDS)),
         )
     return rule.code, rule.severity.value, rule.title, manual.plain(manual.section("rules.md", rule.code))
 

@@ -13,6 +13,7 @@ import click
 from dataops.cli.backup import MAX_AGE, Backup
 from dataops.durations import parse_duration
 from dataops.errors import ConfigError, UsageError
+from dataops.hazards import HAZARDS
 from dataops.redaction import redact
 from dataops.show import writers
 
@@ -100,6 +101,34 @@ def metrics_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
+def policy_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what a plan may do. The command gets `allow`; the policy's name goes into the session."""
+
+    @functools.wraps(function)
+    def run(session: Any, *, policy: str | None, **others: Any) -> Any:
+        session.policy = policy
+        return function(session, **others)
+
+    decorated: Callable[..., Any] = run
+    for option in (
+        click.option(
+            "--policy",
+            envvar="DATAOPS_POLICY",
+            metavar="NAME",
+            help="Take the policy of [policy.environments.NAME]; by default that of --env.",
+        ),
+        click.option(
+            "--allow",
+            multiple=True,
+            type=click.Choice(list(HAZARDS)),
+            metavar="HAZARD",
+            help="Allow a hazard for which the policy asks; may be repeated (dataops docs hazards).",
+        ),
+    ):
+        decorated = option(decorated)
+    return decorated
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """How apply and rollback run their plan. None means that the configuration or the default decides."""
@@ -108,6 +137,7 @@ class RunOptions:
     jobs: int | None = None
     lock_timeout: float | None = None  # seconds
     backup: Backup | None = None
+    allowed: tuple[str, ...] = ()
 
 
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -122,13 +152,15 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
         lock_timeout: float | None,
         backup_marker: Path | None,
         backup_max_age: float | None,
+        allow: tuple[str, ...],
         **others: Any,
     ) -> Any:
         backup = _backup_of(backup_marker, backup_max_age)
-        return function(session, options=RunOptions(yes, jobs, lock_timeout, backup), **others)
+        return function(session, options=RunOptions(yes, jobs, lock_timeout, backup, allow), **others)
 
     decorated: Callable[..., Any] = run
     for option in (
+        policy_options,
         metrics_option,
         click.option(
             "--backup-max-age", callback=duration, metavar="1h", help="How old that file may be; by default 1h."

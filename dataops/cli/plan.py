@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from dataops.cli import completing
-from dataops.cli.options import only_with, onto_existing_option, reported
+from dataops.cli.options import only_with, onto_existing_option, policy_options, reported
 from dataops.cli.plan_from_options import plan_apply, plan_rollback, render, to_look
 from dataops.cli.session import Session, checkout, command
+from dataops.config import LintSettings
 from dataops.errors import DataopsError, ExitCode
-from dataops.model import Direction
-from dataops.planning import planfile
+from dataops.model import Direction, Plan, Remark, Rendering
+from dataops.planning import planfile, policies, risks
 from dataops.planning.recovery import running_step
-from dataops.show import paragraphs, writers
+from dataops.show import plans, writers
 from dataops.show.reports import PlanReport
 
 
@@ -42,6 +46,7 @@ from dataops.show.reports import PlanReport
     help="Exit 2 when there is something to do, or a step is running; 4 when a step of it will fail.",
 )
 @onto_existing_option
+@policy_options
 @reported("plan")
 def plan_command(
     session: Session,
@@ -52,6 +57,7 @@ def plan_command(
     out: Path | None,
     detailed_exitcode: bool,
     onto_existing: bool,
+    allow: tuple[str, ...],
     form: str,
     report_path: Path | None,
 ) -> ExitCode:
@@ -77,20 +83,49 @@ def plan_command(
         else:
             only_with(run_ids, "--run", "--direction rollback")
             planned = plan_apply(services, read=to_look(session), to=to, steps=steps, onto_existing=onto_existing)
-        renderings = render(planned, session, everything=form != "table" or detailed_exitcode)
+        everything = form != "table" or detailed_exitcode or config.policy.looks
+        renderings = render(planned, session, everything=everything)
+        renderings = _with_findings(planned, renderings, session, config.lint)
+        forbidden = policies.violations(config.policy, planned, renderings, allow, datetime.now(UTC))
     except DataopsError as error:
         if form in writers("refusal"):
             session.deliver_text(writers("refusal")[form]("dataops plan", error), report_path)
         raise
     if out is not None:
-        planfile.save(planned, out)
+        planfile.save(planned, out, allow)
     code = ExitCode.OK
     if detailed_exitcode and (planned.steps or any(map(running_step, planned.states))):
-        fails = any(rendering.fails for rendering in renderings.values())
+        fails = any(risks.will_fail(step, renderings.get(step.id)) for step in planned.steps)
         code = ExitCode.INVALID if fails else ExitCode.PENDING
-    report = PlanReport(planned, renderings, checkout(config.path.parent), out, code)
+    report = PlanReport(planned, renderings, checkout(config.path.parent), out, code, forbidden)
     if not session.deliver(form, "plan", report, report_path):
-        session.console.data(paragraphs.plan_lines(planned, renderings, verbose=session.verbose))
+        session.console.data(plans.plan_lines(planned, renderings, forbidden, verbose=session.verbose))
         if out is not None:
             session.console.say(f"Saved to {out}; apply exactly this with: dataops apply {out}")
     return code
+
+
+def _with_findings(
+    planned: Plan, renderings: Mapping[str, Rendering], session: Session, settings: LintSettings
+) -> dict[str, Rendering]:
+    """The renderings with what lint says of their files. Files that were applied before are no news, and left out."""
+    shown = [step for step in planned.steps if step.id in renderings]
+    if planned.direction is Direction.ROLLBACK or not shown:
+        return dict(renderings)
+    from dataops import lint
+    from dataops.lint import squawk
+
+    services = [state.service for state in planned.states if any(one.service == state.service.name for one in shown)]
+    only = {step.migration.path for step in shown}
+    with session.sandbox() as sandbox:
+        found = lint.lint(services, sandbox, settings=settings, only=only, ask_squawk=squawk.is_there())
+    of = {path: [one for one in found.findings if one.path == path] for path in only}
+    return {
+        step.id: replace(
+            renderings[step.id],
+            remarks=tuple(
+                Remark(one.rule.code, one.rule.severity.value, one.line, one.message) for one in of[step.migration.path]
+            ),
+        )
+        for step in shown
+    }

@@ -16,7 +16,7 @@ from dataops.planning.target import find_migration, find_target
 from dataops.run.reading import read_all, side_by_side
 from dataops.run.stop import StopSignal
 from dataops.run.under_lock import read_at_rest
-from dataops.show import paragraphs
+from dataops.show import plans
 
 Read = Callable[[Sequence[Service]], list[State]]
 """Reads services, to look only, or to run something on them."""
@@ -110,7 +110,7 @@ def render(plan: Plan, session: Session, *, everything: bool = False) -> dict[st
     ours.
     """
     everything = everything or session.verbose or session.as_json or plan.direction is Direction.ROLLBACK
-    limit = None if everything else paragraphs.SHOWN_STEPS
+    limit = None if everything else plans.SHOWN_STEPS
     states = [state for state in plan.states if plan.of(state.service.name)]
 
     def render(state: State) -> dict[str, Rendering]:

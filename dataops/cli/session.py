@@ -21,6 +21,7 @@ from dataops.cli import completing, termination
 from dataops.cli.streams import diverted
 from dataops.errors import Bug, DataopsError, ExitCode, Stopped, UsageError
 from dataops.events import Broadcast, Emit, Event
+from dataops.model import Policy
 from dataops.redaction import describe, redact, traceback_of
 from dataops.show import json as answers
 from dataops.show import log, terminal, writers
@@ -42,6 +43,8 @@ class Session:
     config_path: Path | None
     environment: str | None
     selected: tuple[str, ...]
+    policy: str | None = None
+    """The environment whose policy counts, where it is not that of `environment`."""
 
     def __post_init__(self) -> None:
         self.author = config.author()
@@ -51,6 +54,7 @@ class Session:
         )
         self.sinks: list[Emit] = []
         self._variables: frozenset[str] = frozenset()
+        self.rules = Policy()
 
     @property
     def logs_lines(self) -> bool:
@@ -72,8 +76,10 @@ class Session:
             with_urls=with_urls,
             with_files=with_files,
             observed=observed,
+            policy=self.policy,
         )
         self._variables = loaded.variables
+        self.rules = loaded.policy
         return loaded
 
     def sandbox(self) -> Sandbox:

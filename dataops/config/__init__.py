@@ -22,7 +22,7 @@ from dataops.config.settings import FILE_NAME, LintSettings, ServiceSettings, Se
 from dataops.documents import Looking
 from dataops.errors import ConfigError, UsageError
 from dataops.files import aliases, chain, toml
-from dataops.model import Author, Service
+from dataops.model import Author, Policy, Service
 from dataops.othertools import match
 from dataops.redaction import redact
 from dataops.text import near, on_one_line
@@ -40,6 +40,7 @@ class Config:
     """The environment variables in which the file may look for a database, for all its services."""
     lint: LintSettings = field(default_factory=LintSettings, compare=False)
     documents: Looking = field(default_factory=Looking, compare=False)
+    policy: Policy = field(default_factory=Policy)
 
     def service(self, name: str) -> Service:
         """The chosen service of that name."""
@@ -67,12 +68,14 @@ def load(
     with_urls: bool = True,
     with_files: bool = True,
     observed: bool = False,
+    policy: str | None = None,
 ) -> Config:
     """Read the file and make the chosen services (all when none is named), migrations included.
 
     Services that are only observed count where the caller asks for `observed`; to name one elsewhere is a UsageError.
     `with_urls=False` reads no variable, for commands that reach no database. `with_files=False` reads no migration, for
-    the command that reads them itself. Raises ConfigError (with file and line where there is one), HistoryError for the
+    the command that reads them itself. `policy` names the environment whose policy counts, by default `environment`.
+    Raises ConfigError (with file and line where there is one), HistoryError for the
     migration files, and UsageError for a service or an environment that does not exist.
     """
     settings = read(path)
@@ -90,7 +93,10 @@ def load(
         for one in chosen
     )
     variables = frozenset(name for one in settings.services.values() for name in variables_of(one))
-    return Config(settings.path, services, tuple(settings.services), variables, settings.lint, settings.documents)
+    policies = settings.policies
+    rules = policies.named(policy) if policy is not None else policies.of(environment)
+    names = tuple(settings.services)
+    return Config(settings.path, services, names, variables, settings.lint, settings.documents, rules)
 
 
 def _choose(settings: Settings, selected: Collection[str], *, observed: bool) -> list[ServiceSettings]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataops import kinds
+from dataops.config import policy
+from dataops.config.policy import Policies
 from dataops.documents import Breaks, Looking
 from dataops.durations import parse_duration
 from dataops.errors import ConfigError, UsageError
@@ -128,6 +130,7 @@ class Settings:
     lint: LintSettings
     documents: Looking
     _environments: object = field(repr=False)
+    policies: Policies = field(default_factory=Policies)
 
     @property
     def environment_names(self) -> tuple[str, ...]:
@@ -167,13 +170,14 @@ def read(path: Path | None) -> Settings:
     tables = content.get("services")
     if not isinstance(tables, dict) or not tables:
         raise ConfigError(f"{path}: there is no [services.NAME] in it", hint=MANUAL)
-    content.only({"services", "environments", "lint", "documents"})
+    content.only({"services", "environments", "lint", "documents", "policy"})
     services = {name: toml.table(value, f"{path}: [services.{name}]", MANUAL) for name, value in tables.items()}
     before = _all_before(path, services)
     made = {name: _settings(path.parent, name, table, before[name]) for name, table in services.items()}
     lint = _lint(path, content.table("lint", f"{path}: [lint]"))
     looking = _documents(content.table("documents", f"{path}: [documents]"))
-    return Settings(path, made, lint, looking, content.get("environments", {}))
+    rules = policy.read(content.table("policy", "[policy]"), path.parent)
+    return Settings(path, made, lint, looking, content.get("environments", {}), rules)
 
 
 def _documents(table: toml.Table) -> Looking:

@@ -5,8 +5,8 @@ A file that cannot be read is a finding, and the other files are still checked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -55,10 +55,12 @@ def lint(
     old_files_too: bool = False,
     ask_squawk: bool = True,
     settings: LintSettings | None = None,
+    only: Collection[Path] | None = None,
 ) -> Report:
     """Check every file of the services: its text, and what it does in the sandbox.
 
-    With a `base`, most findings of files that are the same there are left out, unless `old_files_too`.
+    With a `base`, most findings of files that are the same there are left out, unless `old_files_too`. With `only`, no
+    other file is run or told of, as for the pending ones of a plan.
 
     Raises UsageError if git does not know `base`, and ConfigError if a folder or squawk is missing or `settings` name a
     rule that does not exist, before any file is checked.
@@ -77,7 +79,7 @@ def lint(
     left_out = 0
     for read, other in zip(reads, bases, strict=True):
         compared = history.against(read, other) if other is not None else None
-        left, aside = _one(read, compared, sandbox, selection, ask_squawk)
+        left, aside = _one(read, compared, sandbox, selection, ask_squawk, only)
         old = compared.unchanged if compared is not None and not old_files_too else frozenset()
         told = [each for each in left if each.path not in old or each.rule.code in OF_OLD_FILES]
         left_out += len(left) - len(told)
@@ -88,20 +90,29 @@ def lint(
 
 
 def _one(
-    read: history.Read, compared: history.Compared | None, sandbox: Sandbox, selection: Selection, ask_squawk: bool
+    read: history.Read,
+    compared: history.Compared | None,
+    sandbox: Sandbox,
+    selection: Selection,
+    ask_squawk: bool,
+    only: Collection[Path] | None,
 ) -> tuple[list[Finding], list[tuple[Finding, Ignore]]]:
     name = read.service.name
     findings = [*read.broken, *history.one_chain(read), *history.each(read)]
     squashed = {migration.path for migration in read.migrations if migration.replaces}
     findings += [
         finding
-        for finding in _content(read, sandbox, ask_squawk)
+        for finding in _content(read if only is None else _part(read, only), sandbox, ask_squawk)
         if finding.path not in squashed or not _of_data_and_size(finding)
     ]
     if compared is not None:
         findings += compared.findings
     comments: dict[Path, list[Ignore]] = {}
+    if only is not None:
+        findings = [finding for finding in findings if finding.path in only]
     for path, text in read.texts.items():
+        if only is not None and path not in only:
+            continue
         comments[path], wrong = ignores.read(name, path, text, _knows)
         findings += wrong
     left: list[Finding] = []
@@ -125,6 +136,10 @@ def _one(
         sorted((selection.weighed(finding) for finding in left), key=_place),
         sorted(((selection.weighed(finding), ignore) for finding, ignore in aside), key=lambda pair: _place(pair[0])),
     )
+
+
+def _part(read: history.Read, only: Collection[Path]) -> history.Read:
+    return replace(read, migrations=tuple(one for one in read.migrations if one.path in only))
 
 
 def _of_data_and_size(finding: Finding) -> bool:

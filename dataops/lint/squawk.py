@@ -122,6 +122,15 @@ def program() -> str:
     return found
 
 
+def is_there() -> bool:
+    """Whether squawk is installed."""
+    try:
+        program()
+    except ConfigError:
+        return False
+    return True
+
+
 @cache
 def knows(rule: str) -> bool:
     """Whether squawk has a rule of this name. If squawk is not installed, every name counts."""

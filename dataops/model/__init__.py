@@ -5,6 +5,7 @@ Nothing here does I/O. The words are those of the table in docs/architecture.md.
 
 from __future__ import annotations
 
+from dataops.model.effect import Effect, Held, Remark, Risk, Span, Verb, Work
 from dataops.model.journal import (
     ENDS_HALF_DONE,
     HALF_DONE,
@@ -19,6 +20,7 @@ from dataops.model.journal import (
 )
 from dataops.model.migration import Direction, Migration, Pinned, broken
 from dataops.model.plan import Details, Failure, Plan, Rendering, Result, Sent, Step
+from dataops.model.policy import Policy, Window
 from dataops.model.service import Ahead, Service, Timeouts
 from dataops.model.state import AppliedMigration, Doing, Holder, Identity, State
 
@@ -34,8 +36,10 @@ __all__ = [
     "Details",
     "Direction",
     "Doing",
+    "Effect",
     "Entry",
     "Failure",
+    "Held",
     "Holder",
     "Identity",
     "Imports",
@@ -43,13 +47,20 @@ __all__ = [
     "Migration",
     "Pinned",
     "Plan",
+    "Policy",
+    "Remark",
     "Rendering",
     "Result",
+    "Risk",
     "Sent",
     "Service",
+    "Span",
     "Spent",
     "State",
     "Step",
     "Timeouts",
+    "Verb",
+    "Window",
+    "Work",
     "broken",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dataops.model.effect import Effect, Remark
 from dataops.model.journal import NOT_ONE_TRANSACTION, Spent
 from dataops.model.migration import Direction, Migration
 from dataops.model.state import State
@@ -65,7 +66,9 @@ class Rendering:
     then ends before that. `line` is the line of the file at which it fails. `notes` are facts for the reader, such as
     about how many documents a command will change. `puts_aside` says what goes into the stash, and about how much.
     `stash` are the positions of the commands that only fill or empty the stash. `harms` are the commands that change
-    something that is ours, such as the journal: such a step is refused.
+    something that is ours, such as the journal: such a step is refused. `effects` are what the commands do to the
+    database as it is now, and `unforeseen` says what of that is not known, and why. `remarks` are what `dataops lint`
+    finds in the file.
     """
 
     commands: tuple[str, ...] = ()
@@ -76,6 +79,9 @@ class Rendering:
     harms: tuple[str, ...] = ()
     fails: str = ""
     line: int = 1
+    effects: tuple[Effect, ...] = ()
+    unforeseen: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)

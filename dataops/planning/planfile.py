@@ -29,16 +29,21 @@ class SavedPlan:
     direction: Direction
     services: dict[str, dict[str, Any]]
     steps: tuple[tuple[str, str], ...]
+    allowed: tuple[str, ...] = ()
 
 
-def save(plan: Plan, path: Path) -> None:
-    """Write the plan; the file is readable by its owner only. Raises CannotWrite."""
+def save(plan: Plan, path: Path, allowed: Sequence[str] = ()) -> None:
+    """Write the plan, and which hazards a person has allowed for it. Raises CannotWrite.
+
+    The file is readable by its owner only.
+    """
     content: dict[str, Any] = {
         "format": FORMAT,
         "dataops": __version__,
         "direction": plan.direction.value,
         "services": {state.service.name: _service(state) for state in plan.states},
         "steps": [[step.service, step.migration.id] for step in plan.steps],
+        "allowed": sorted(set(allowed)),
     }
     content["digest"] = _digest(content)
     outfile.write_private(
@@ -63,6 +68,7 @@ def load(path: Path) -> SavedPlan:
         direction=Direction(content["direction"]),
         services=content["services"],
         steps=tuple((service, migration) for service, migration in content["steps"]),
+        allowed=tuple(content.get("allowed", ())),
     )
 
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from dataops.checkup import Check
 from dataops.errors import DataopsError
 from dataops.files import imports
+from dataops.hazards import HAZARDS
 from dataops.inspection import Inspection, Place
-from dataops.model import Direction, Doing, Entry, Migration, Plan, Rendering, Result, State, Step
+from dataops.model import Direction, Doing, Effect, Entry, Migration, Plan, Rendering, Result, Risk, State, Step
 from dataops.othertools import drift, examine, mirror, watch
-from dataops.planning import native, planner, recovery
+from dataops.planning import native, planner, recovery, risks
 from dataops.planning.evidence import Link, Verdict
 from dataops.planning.native import Moved
 from dataops.planning.story import Story
@@ -53,7 +54,11 @@ def status(report: StatusReport) -> str:
 def plan(report: PlanReport) -> str:
     """What would be done."""
     saved = str(report.saved) if report.saved else None
-    return document({**plan_of(report.plan, report.renderings), "saved": saved}, report.code)
+    forbidden = [
+        {"rule": one.rule, "step": one.step or None, "text": one.text, "allow": one.hazard or None}
+        for one in report.forbidden
+    ]
+    return document({**plan_of(report.plan, report.renderings), "saved": saved, "forbidden": forbidden}, report.code)
 
 
 def proof(report: ProofReport) -> str:
@@ -495,6 +500,40 @@ def _step(step: Step, rendering: Rendering | None) -> Json:
         "fails": (rendering.fails or None) if rendering else None,
         "notes": list(rendering.notes) if rendering else None,
         "puts_aside": list(rendering.puts_aside) if rendering else None,
+        "risks": [_risk(risk) for risk in risks.of_step(step, rendering)],
+        "effects": [_effect(effect) for effect in rendering.effects] if rendering else None,
+        "unforeseen": list(rendering.unforeseen) if rendering else None,
+        "findings": [
+            {"code": one.code, "severity": one.severity, "line": one.line, "message": one.message}
+            for one in rendering.remarks
+        ]
+        if rendering
+        else None,
+    }
+
+
+def _risk(risk: Risk) -> Json:
+    return {"hazard": risk.hazard, "text": risk.text, "decides": HAZARDS[risk.hazard].decides}
+
+
+def _effect(effect: Effect) -> Json:
+    span = effect.span
+    return {
+        "command": effect.command,
+        "locks": [{"object": one.object, "mode": one.mode, "waits": list(one.waits)} for one in effect.held],
+        "work": [
+            {
+                "verb": work.verb.value,
+                "object": work.object,
+                "rows": work.rows,
+                "bytes": work.bytes,
+                "exact": work.exact,
+                "unit": work.unit,
+            }
+            for work in effect.work
+        ],
+        "seconds": {"low": round(span.low, 3), "high": round(span.high, 3), "basis": span.basis} if span else None,
+        "risks": [_risk(risk) for risk in effect.risks],
     }
 
 

@@ -9,7 +9,7 @@ from html import escape
 from dataops.errors import DataopsError
 from dataops.model import Direction, Rendering, State, Step
 from dataops.othertools import mirror, watch
-from dataops.planning import planner
+from dataops.planning import planner, risks
 from dataops.show.reports import DriftReport, Look, PlanReport, ProofReport, StatusReport, rendering_remarks
 from dataops.text import on_one_line, shortened, visible
 
@@ -50,6 +50,8 @@ def plan(report: PlanReport) -> str:
     rows = [_step_row(number, step, rendering) for number, (step, rendering) in enumerate(report.steps, 1)]
     page.table(["#", "service", "migration", "what it does", "risk"], rows, "steps", LONGEST * 3 // 4)
     folded = [_folded(step, rendering) for step, rendering in report.steps]
+    refused = [f"- :x: the policy would refuse it now: {_plain(str(one))}\n" for one in report.forbidden]
+    page.add("\n" if refused else "", refused, "rules of the policy: `dataops plan` shows them")
     page.add("", folded, "are too long for here: `dataops plan -v` shows them", "The commands of ")
     for state in planned.states:
         steps = [step.migration for step in planned.of(state.service.name)]
@@ -149,11 +151,16 @@ def _status_details(look: Look) -> Iterable[str]:
 
 
 def _step_row(number: int, step: Step, rendering: Rendering | None) -> list[str]:
-    risks = [flag for flag in planner.flags(step) if flag not in ("transactional", "reversible", "repeatable")]
-    risks += ["FAILS"] if rendering and rendering.fails else []
-    risks += ["opaque"] if rendering and rendering.opaque else []
-    risks += ["puts data aside"] if rendering and rendering.puts_aside else []
-    risk = _plain(", ".join(risks)) or "none known"
+    found = [name for name in risks.names(risks.to_decide(step, rendering)) if name != "irreversible"]
+    found += [flag for flag in planner.flags(step) if flag not in ("transactional", "reversible", "repeatable")]
+    found += ["opaque"] if rendering and rendering.opaque else []
+    found += (
+        sorted({one.code for one in rendering.remarks if one.severity == "error" and one.code.isalnum()})
+        if rendering
+        else []
+    )
+    found += ["puts data aside"] if rendering and rendering.puts_aside else []
+    risk = _plain(", ".join(found)) or ("none known" if rendering else "not looked at")
     return [str(number), _plain(step.service), _code(step.migration.id), _plain(step.migration.title), risk]
 
 

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataops.errors import DataopsError
-from dataops.model import AppliedMigration, Direction, Plan, Rendering, Result, State, Step
-from dataops.othertools import examine, mirror
-from dataops.planning import planner, recovery
+from dataops.model import Direction, Result
+from dataops.othertools import examine
 from dataops.planning.native import Moved
 from dataops.show.progress import Line
 from dataops.show.reports import below
-from dataops.text import counted, listed
+from dataops.text import counted
 
 if TYPE_CHECKING:
     from dataops import lint
     from dataops.proof import Proof
-
-_SHOWN_COMMANDS = 2
-_SHOWN_WIDTH = 110
-SHOWN_STEPS = 100
-_HEADS = {Direction.APPLY: "+", Direction.ROLLBACK: "-"}
 
 
 def paragraph(text: str, style: str) -> list[Line]:
@@ -33,126 +26,6 @@ def paragraph(text: str, style: str) -> list[Line]:
 
 def traceback_lines(text: str) -> list[Line]:
     return paragraph(text.rstrip(), "dim") if text else []
-
-
-# Plans
-
-
-def plan_lines(plan: Plan, renderings: Mapping[str, Rendering], *, verbose: bool) -> list[Line]:
-    """The plan, as a person reads it: where, what, in which order, how risky, how to undo. The summary comes last."""
-    common = _common(plan.states, verbose=verbose)
-    lines: list[Line] = [(f"{listed(names)}: {text}", "yellow") for text, names in common.items()]
-    lines += [("", "")] if lines else []
-    for state in plan.states:
-        steps = plan.of(state.service.name)
-        lines += _service_lines(state, steps, plan.direction, common, verbose=verbose)
-        shown = steps if verbose else steps[:SHOWN_STEPS]
-        for step in shown:
-            lines += _step_lines(step, renderings.get(step.id), verbose=verbose)
-        if len(steps) > len(shown):
-            lines.append(
-                (f"  … and {len(steps) - len(shown)} more, up to {steps[-1].migration.id} (-v shows all)", "dim")
-            )
-        lines.append(("", ""))
-    order = list(dict.fromkeys(step.service for step in plan.steps))
-    if len(order) > 1:
-        after = "; ".join(f"{name} after {', '.join(others)}" for name, others in _waiting(plan, order))
-        lines.append((f"Order: {', '.join(order)}, side by side" + (f", but {after}" if after else ""), ""))
-    if plan.steps and plan.direction is Direction.APPLY:
-        stuck = next((step for step in reversed(plan.steps) if not step.migration.reversible), None)
-        undo = "Undo: dataops rollback" if stuck is None else f"Undo: only back to {stuck.id}, which is irreversible"
-        lines.append((undo, ""))
-    lines.append((planner.summary(plan), "bold"))
-    return lines
-
-
-def _remarks(state: State, *, verbose: bool) -> list[str]:
-    notes = [f"note: {note}" for note in state.notes] if verbose else []
-    return [*(f"warning: {warning}" for warning in state.warnings), *notes]
-
-
-def _common(states: Iterable[State], *, verbose: bool) -> dict[str, list[str]]:
-    """What is to be said of several services, each with their names: it is said once."""
-    found: dict[str, list[str]] = {}
-    for state in states:
-        for remark in _remarks(state, verbose=verbose):
-            found.setdefault(remark, []).append(state.service.name)
-    return {remark: names for remark, names in found.items() if len(names) > 1}
-
-
-def _waiting(plan: Plan, order: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Which services of the plan come after which others: after those they depend on, and before them to roll back."""
-    needs = {state.service.name: state.service.depends_on for state in plan.states}
-    for name in order:
-        if plan.direction is Direction.APPLY:
-            others = [other for other in needs[name] if other in order]
-        else:
-            others = [other for other in order if name in needs[other]]
-        if others:
-            yield name, others
-
-
-def _service_lines(
-    state: State, steps: Sequence[Step], direction: Direction, said: Collection[str], *, verbose: bool
-) -> list[Line]:
-    verb = "to apply" if direction is Direction.APPLY else "to roll back"
-    name = state.service.name
-    lines: list[Line] = [(f"{name}: {state.server}, {state.identity.address}", "bold")]
-    work = f"{len(steps)} {verb}" if steps else f"nothing {verb}"
-    more = len(state.pending) - len(steps) if direction is Direction.APPLY else 0
-    later = f", {more} more pending" if more > 0 else ""
-    lines.append((f"  {len(state.applied)} applied{_newest(state.applied)}, {work}{later}", ""))
-    if state.ahead:
-        lines.append((f"  ahead of this code by {', '.join(state.unknown)}", "yellow"))
-    if state.holder:
-        running = recovery.running_step(state)
-        what = f"{running.direction.value} of {running.migration} is running, or its run has died: " if running else ""
-        lines.append((f"  {what}locked now by {state.holder}", "yellow"))
-    if state.elsewhere:
-        lines.append((f"  recorded in {state.elsewhere}", ""))
-    lines += [(f"  {remark}", "yellow") for remark in _remarks(state, verbose=verbose) if remark not in said]
-    if deploy := mirror.to_deploy(state.service, [step.migration for step in steps], direction):
-        lines.append((f"  {deploy}", "yellow"))
-    if verbose:
-        lines += [(f"    {applied.id}{_when(applied.at)}", "dim") for applied in state.applied]
-    return lines
-
-
-def _newest(applied: Sequence[AppliedMigration]) -> str:
-    return f", newest {applied[-1].id}{_when(applied[-1].at)}" if applied else ""
-
-
-def _when(at: datetime | None) -> str:
-    return f" ({at:%Y-%m-%d %H:%M} UTC)" if at else ""
-
-
-def _step_lines(step: Step, rendering: Rendering | None, *, verbose: bool) -> list[Line]:
-    migration = step.migration
-    style = "yellow" if not migration.reversible else ("green" if step.direction is Direction.APPLY else "cyan")
-    title = f"  {migration.title}" if migration.title != migration.path.stem else ""
-    lines: list[Line] = [(f"  {_HEADS[step.direction]} {migration.id}{title}", style)]
-    lines.append((f"      {', '.join(planner.flags(step))}", "dim"))
-    if rendering is None:
-        return lines
-    main = [text for at, text in enumerate(rendering.commands) if at not in rendering.stash]
-    shown = rendering.commands if verbose else main[:_SHOWN_COMMANDS]
-    for command in shown:
-        text = command.split("\n") if verbose else [" ".join(command.split())]
-        cut = [part if verbose or len(part) <= _SHOWN_WIDTH else part[: _SHOWN_WIDTH - 1] + "…" for part in text]
-        lines += [(f"      {'| ' if at else '> '}{part}", "") for at, part in enumerate(cut)]
-    if more := len(rendering.commands) - len(shown):
-        hidden = len(rendering.commands) - len(main)
-        which = "" if not hidden else (", all" if hidden == more else f", {hidden} of them") + " for what is put aside"
-        lines.append((f"      … and {more} more{which} (-v shows all)", "dim"))
-    if not rendering.commands and not rendering.opaque and not rendering.fails:
-        lines.append(("      no commands", "dim"))
-    if rendering.fails:
-        lines.append((f"      FAILS HERE: {rendering.fails}", "bold red"))
-    if rendering.opaque:
-        lines.append((f"      opaque: {rendering.opaque}", "yellow"))
-    lines += [(f"      puts aside: {what}", "dim") for what in rendering.puts_aside]
-    lines += [(f"      note: {note}", "dim") for note in rendering.notes]
-    return lines
 
 
 # Results

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from dataops.errors import DataopsError, ExitCode
 from dataops.model import Doing, Plan, Rendering, Service, State, Step
-from dataops.planning import planner
+from dataops.planning import planner, risks
 
 if TYPE_CHECKING:
     from dataops import lint
     from dataops.drift import Drift
+    from dataops.planning.policies import Violation
     from dataops.proof import Proof
 
 
@@ -51,13 +52,17 @@ class StatusReport:
 
 @dataclass(frozen=True)
 class PlanReport:
-    """What would be done, and the commands of each step by the step's id. `saved` is the plan file, if there is one."""
+    """What would be done, and the commands of each step by the step's id. `saved` is the plan file, if there is one.
+
+    `forbidden` is what the policy of the environment would refuse now.
+    """
 
     plan: Plan
     renderings: Mapping[str, Rendering]
     root: Path
     saved: Path | None = None
     code: ExitCode = ExitCode.OK
+    forbidden: Sequence[Violation] = ()
 
     @property
     def steps(self) -> Iterator[tuple[Step, Rendering | None]]:
@@ -113,6 +118,10 @@ def rendering_remarks(rendering: Rendering | None) -> list[str]:
     return [
         *([f"FAILS HERE: {rendering.fails}"] if rendering.fails else []),
         *([f"opaque: {rendering.opaque}"] if rendering.opaque else []),
+        *(f"{risk.hazard}: {risk.text}" for effect in rendering.effects for risk in effect.risks),
+        *([f"takes {span}, by {span.basis}"] if (span := risks.span_of(rendering)) else []),
         *(f"puts aside: {what}" for what in rendering.puts_aside),
         *(f"note: {note}" for note in rendering.notes),
+        *(f"not known: {text}" for text in rendering.unforeseen),
+        *map(str, rendering.remarks),
     ]

@@ -20,7 +20,7 @@ from dataops.redaction import redact
 from dataops.show.grid import ALWAYS, Cell, Column, Table, comma_separated, moment
 from dataops.show.reports import Look
 from dataops.stash.entry import StashEntry
-from dataops.text import counted
+from dataops.text import counted, size_text
 
 if TYPE_CHECKING:
     from dataops.drift import Drift
@@ -343,9 +343,9 @@ def places(found: Iterable[Place]) -> Table:
                 place.name,
                 place.kind,
                 "" if place.rows is None else f"{place.rows:,}",
-                _size(place.size) if place.size else "",
+                size_text(place.size) if place.size else "",
                 str(place.indexes or ""),
-                _size(place.index_size) if place.index_size else "",
+                size_text(place.index_size) if place.index_size else "",
             ]
             for place in found
         ],
@@ -362,7 +362,7 @@ def parts(found: Inspection, named: Sequence[Sequence[str]]) -> Table:
                 part.kind,
                 part.definition,
                 "" if part.share is None else percent(part.share),
-                "" if part.size is None else _size(part.size),
+                "" if part.size is None else size_text(part.size),
                 Cell(", ".join(ids), ids[0] + (f" +{len(ids) - 1}" if len(ids) > 1 else "")) if ids else "",
             ]
             for part, ids in zip(found.parts, named, strict=True)
@@ -390,17 +390,9 @@ def stash(found: Iterable[tuple[str, StashEntry]], now: datetime) -> Table:
                 entry.source,
                 entry.place,
                 f"{entry.count:,}",
-                _size(entry.bytes),
+                size_text(entry.bytes),
                 moment(entry.at, now) if entry.at else "unknown",
             ]
             for service, entry in found
         ],
     )
-
-
-def _size(amount: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} GB"

@@ -15,9 +15,10 @@ from dataops.model import Ahead, Direction, Doing, Failure, JournalEvent, Plan, 
 from dataops.planning import planner
 from dataops.planning.story import stories
 from dataops.redaction import redact
-from dataops.show import paragraphs, tables
+from dataops.show import plans, tables
 from dataops.show.grid import Column, Table
-from dataops.show.paragraphs import plan_lines, result_lines
+from dataops.show.paragraphs import result_lines
+from dataops.show.plans import plan_lines
 from dataops.show.printed import Printed
 from dataops.show.progress import Line, event_line
 from dataops.show.reports import Look
@@ -52,6 +53,10 @@ RENDERINGS = {
 def test_a_plan_is_shown_with_what_a_reader_has_to_know() -> None:
     assert text(plan_lines(PLAN, RENDERINGS, verbose=False)) == (
         """\
+1 step needs a decision:
+  voucher/c: irreversible
+  what they mean: dataops explain HAZARD
+
 api: MongoDB 7.0.6, standalone, db:5432/api
   1 applied, newest m (2026-11-24 09:30 UTC), 2 to apply
   + n  Do n.
@@ -143,7 +148,7 @@ Plan: nothing to apply
 def test_of_a_very_long_plan_the_beginning_and_the_end_are_shown() -> None:
     now = state(" -- ".join(f"r{at:03}" for at in range(130)))
     lines = text(plan_lines(planner.plan_apply([now]), {}, verbose=False)).splitlines()
-    assert sum(line.startswith("  + ") for line in lines) == paragraphs.SHOWN_STEPS == 100
+    assert sum(line.startswith("  + ") for line in lines) == plans.SHOWN_STEPS == 100
     assert "  … and 30 more, up to r129 (-v shows all)" in lines
     assert lines[-1] == "Plan: 130 to apply in 1 service"
     verbose = text(plan_lines(planner.plan_apply([now]), {}, verbose=True)).splitlines()

@@ -74,7 +74,13 @@ def options(command: click.Command) -> set[str]:
     return found
 
 
-SHARED = options(LEAVES["dataops plan"]) & options(LEAVES["dataops apply"]) - {"--to", "--steps", "--onto-existing"}
+SHARED = options(LEAVES["dataops plan"]) & options(LEAVES["dataops apply"]) - {
+    "--to",
+    "--steps",
+    "--onto-existing",
+    "--allow",
+    "--policy",
+}
 
 
 @pytest.mark.parametrize("path", LEAVES)

@@ -13,6 +13,7 @@ import pytest
 
 from dataops import cli, manual
 from dataops.errors import ExitCode
+from dataops.hazards import HAZARDS
 from dataops.lint import RULES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +33,14 @@ def test_every_rule_is_explained_by_the_text_of_its_page(code: str, capsys: pyte
     assert text == manual.plain(manual.section("rules.md", code)).splitlines()
     assert any(line.startswith("Fix: ") for line in text)
     assert not any(re.search(r"\]\(|\*\*", line) for line in text)
+
+
+@pytest.mark.parametrize("name", HAZARDS)
+def test_every_hazard_is_explained_by_the_text_of_its_page(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["explain", name]) == ExitCode.OK
+    first, blank, *text = capsys.readouterr().out.splitlines()
+    assert (first, blank) == (f"{name} (a hazard): {HAZARDS[name].title}", "")
+    assert text == manual.plain(manual.section("hazards.md", name)).splitlines() != []
 
 
 @pytest.mark.parametrize("code", ExitCode)

@@ -22,6 +22,7 @@ HOMES = {
     "sqlalchemy": {"backends/postgres"},
     "alembic": {"backends/postgres"},
     "psycopg": {"backends/postgres", "dev"},
+    "postgast": {"backends/postgres/foresight"},
     "opentelemetry": {"show/otel.py"},
     "prometheus_client": {"show/prometheus.py"},
     "pytest": {"testing.py"},

@@ -39,7 +39,7 @@ from dataops.planning import planner
 from dataops.planning.story import stories
 from dataops.proof import Counterexample, Proof
 from dataops.redaction import Redactor, describe, redact, traceback_of
-from dataops.show import FORMATS, grid, log, paragraphs, prometheus, tables, terminal, writers
+from dataops.show import FORMATS, grid, log, paragraphs, plans, prometheus, tables, terminal, writers
 from dataops.show import json as answers
 from dataops.show.reports import DriftReport, LintReport, Look, PlanReport, ProofReport, StatusReport
 from dataops.statements import without_values
@@ -150,7 +150,7 @@ def shown(foreign: Foreign) -> dict[str, str]:
     history = stories({"voucher": [last]})
     texts["json result"] = answers.document(answers.result(result, foreign.renderings), 1)
     texts["json history"] = answers.document(answers.history(history), 0)
-    lines = paragraphs.plan_lines(foreign.plan, foreign.renderings, verbose=True) + paragraphs.result_lines(result)
+    lines = plans.plan_lines(foreign.plan, foreign.renderings, verbose=True) + paragraphs.result_lines(result)
     lines += paragraphs.proof_lines([foreign.proof]) + paragraphs.lint_lines(foreign.report, ROOT)
     drawn = [
         tables.drifted([foreign.drift]),

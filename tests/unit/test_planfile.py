@@ -94,6 +94,7 @@ def test_the_format_is_what_docs_json_says(tmp_path: Path) -> None:
             },
         },
         "steps": [["api", "n"], ["voucher", "b"], ["voucher", "c"]],
+        "allowed": [],
     }
 
 

@@ -11,9 +11,10 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from dataops import kinds
-from dataops.config import settings
+from dataops.config import policy, settings
 from dataops.errors import ConfigError
 from dataops.files import aliases
+from dataops.hazards import HAZARDS
 from dataops.othertools import match
 from tests.unit.sample import migration
 
@@ -38,6 +39,8 @@ def test_the_schema_has_every_key_and_every_name_that_the_program_takes() -> Non
     assert set(parts["observed"]["properties"]) == settings.OBSERVED_KEYS
     assert set(schema("dataops")["properties"]["lint"]["properties"]) == settings.LINT_KEYS
     assert set(schema("dataops")["properties"]["documents"]["properties"]) == settings.DOCUMENTS_KEYS
+    assert set(parts["policy"]["properties"]) == policy.KEYS
+    assert parts["hazard"]["enum"] == list(HAZARDS)
     assert set(parts["service"]["properties"]["engine"]["enum"]) == {kind.name for kind in kinds.known()[:2]}
     assert parts["observed"]["properties"]["observe"]["enum"] == list(match.TOOLS)
     assert parts["service"]["properties"]["coexist"]["items"]["enum"] == list(match.TOOLS)
@@ -60,6 +63,8 @@ def test_the_schema_has_every_key_and_every_name_that_the_program_takes() -> Non
         SHOP + "[documents]\ntype = 1.01\n",
         SHOP + "[documents]\nkind = 0\n",
         SHOP + '[environments.local]\nshop = "postgres://localhost/shop"\n',
+        SHOP + '[policy]\nrefuse = ["will-fail"]\nask = ["blocks-reads"]\nrows = 5\nbytes = "10 GB"\nblocked = "5s"\n',
+        SHOP + '[policy.environments.live]\nwindows = ["Mon 09:00-16:00 UTC"]\nbackup = "x"\nbackup_max_age = "1h"\n',
         SHOP
         + '[lint]\nignore = ["squawk"]\nseverity = { H009 = "warning" }\nper_path_ignores = { "pg/*" = ["H001"] }\n',
         # and what neither takes
@@ -87,6 +92,11 @@ def test_the_schema_has_every_key_and_every_name_that_the_program_takes() -> Non
         SHOP + '[lint]\nseverity = { H009 = "fatal" }\n',
         SHOP + '[lint]\nignore = "squawk"\n',
         SHOP + "[other]\n",
+        SHOP + '[policy]\nrefuse = ["nothing"]\n',
+        SHOP + '[policy]\nrows = "many"\n',
+        SHOP + '[policy]\nbytes = "10 miles"\n',
+        SHOP + '[policy]\nwindows = ["always"]\n',
+        SHOP + "[policy.environments.live]\nrefuses = []\n",
     ],
 )
 def test_schema_and_program_agree_on_dataops_toml(text: str, tmp_path: Path) -> None:

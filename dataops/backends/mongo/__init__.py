@@ -25,6 +25,7 @@ from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
 
 if TYPE_CHECKING:
+    from dataops.backends.mongo.foresight import Foresight
     from dataops.backends.mongo.locked import MongoLocked
     from dataops.backends.sandbox import Sandbox
     from dataops.catalogue import Catalogue
@@ -62,7 +63,15 @@ class MongoDatabase:
         from dataops.backends.mongo.capture import capture
 
         with self.server.explaining():
-            return capture(self.asking(), self.service, step, sandbox, self._count_until)
+            return capture(self.asking(), self.service, step, sandbox, self._count_until, self._foresight)
+
+    @cached_property
+    def _foresight(self) -> Foresight:
+        """What follows the steps of a plan."""
+        from dataops.backends.mongo.foresight import Foresight
+        from dataops.stash.mongo.notebook import PREFIX
+
+        return Foresight(self.asking(), PREFIX)
 
     @cached_property
     def _count_until(self) -> float:

@@ -6,10 +6,8 @@ a step need are imported when they are needed, because `status` and `wait` are c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +17,14 @@ from psycopg.rows import tuple_row
 from dataops.backends import Database, Waiting
 from dataops.backends.journal import settled
 from dataops.backends.postgres import sql, state, tables
-from dataops.backends.postgres.connection import Server, error_text
+from dataops.backends.postgres.connection import Server, WatchedConnection, error_text
 from dataops.backends.postgres.tables import OurTables
 from dataops.model import Author, Doing, Entry, Rendering, Service, State, Step
 from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
 
 if TYPE_CHECKING:
+    from dataops.backends.postgres.foresight import Foresight
     from dataops.backends.postgres.locked import PostgresLocked
     from dataops.backends.sandbox import Sandbox
     from dataops.catalogue import Catalogue
@@ -41,6 +40,7 @@ class PostgresDatabase:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.server = Server(service)
+        self._looking: WatchedConnection | None = None
 
     def read(self) -> State:
         return settled(self._look)
@@ -57,20 +57,20 @@ class PostgresDatabase:
     def render(self, step: Step, sandbox: Sandbox) -> Rendering:
         from dataops.backends.postgres import rendering as offline
 
-        rendering = offline.render(self.service, step, sandbox, self._our_schemas)
-        text = "\n".join(rendering.commands)
-        notes = [note for name, note in self._big_tables.items() if re.search(rf"\b{re.escape(name)}\b", text)]
-        return replace(rendering, notes=(*rendering.notes, *notes))
+        return offline.render(self.service, step, sandbox, self._our_schemas, self._foresight)
+
+    @cached_property
+    def _foresight(self) -> Foresight:
+        """What follows the steps of a plan, over one connection that stays open until `close`."""
+        from dataops.backends.postgres.foresight import Foresight
+
+        self._looking = self.server.connect_to_look()
+        return Foresight(self._looking)
 
     @cached_property
     def _our_schemas(self) -> frozenset[str]:
         ours = self.our_tables()
         return frozenset({ours.record.schema, ours.journal.schema if ours.journal else tables.OWN_SCHEMA})
-
-    @cached_property
-    def _big_tables(self) -> dict[str, str]:
-        with self.server.asking() as connection:
-            return state.big_tables(connection)
 
     def history(self, limit: int | None) -> tuple[Entry, ...]:
         with self.server.asking() as connection:
@@ -149,7 +149,8 @@ class PostgresDatabase:
         return error_text(error)
 
     def close(self) -> None:
-        """There is nothing to close: no connection stays open after a question."""
+        if self._looking is not None:
+            self._looking.close()
 
 
 def connect(service: Service) -> Database:

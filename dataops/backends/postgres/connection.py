@@ -27,6 +27,8 @@ MINIMUM_VERSION = 140000
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 UNANSWERED = 60_000  # milliseconds after which a network that swallows packets counts as a connection that is lost
 _ANSWER_SECONDS = 10.0  # for a server that is connected and does not answer a short question, beside `timeouts.connect`
+_LOOK_LOCK_MILLISECONDS = 500
+_LOOK_MILLISECONDS = 2000
 _NO_RIGHTS = (
     psycopg.errors.InsufficientPrivilege,
     psycopg.errors.InvalidSchemaName,  # no schema of the search_path may be used
@@ -288,6 +290,15 @@ class Server:
         except psycopg.Error as error:
             connection.close()
             raise self.explained(error, connection) from error
+        return connection
+
+    def connect_to_look(self) -> WatchedConnection:
+        """A new read-only connection for many small questions, each a transaction; it is the caller's to close."""
+        connection = self.connect()
+        connection.answer_within = self.answer_within
+        connection.execute("SET default_transaction_read_only = on")
+        connection.execute(f"SET lock_timeout = {_LOOK_LOCK_MILLISECONDS}")
+        connection.execute(f"SET statement_timeout = {_LOOK_MILLISECONDS}")
         return connection
 
     @contextmanager

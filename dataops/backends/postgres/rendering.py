@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from dataops.backends.postgres import guard
 from dataops.backends.postgres.environment import options_of
 from dataops.backends.sandbox import Asked, Outcome, Sandbox
 from dataops.model import Rendering, Service, Step
 from dataops.redaction import redact
+
+if TYPE_CHECKING:
+    from dataops.backends.postgres.foresight import Foresight
 
 _PART = "dataops.backends.postgres.offline"
 
@@ -34,8 +37,13 @@ class Written:
     in_transaction: bool
 
 
-def render(service: Service, step: Step, sandbox: Sandbox, schemas: Collection[str] = ()) -> Rendering:
-    """The statements of a step. Raises BrokenFile. `schemas` are those where our tables are."""
+def render(
+    service: Service, step: Step, sandbox: Sandbox, schemas: Collection[str] = (), foresight: Foresight | None = None
+) -> Rendering:
+    """The statements of a step. Raises BrokenFile. `schemas` are those where our tables are.
+
+    `foresight` follows the plan, and says what they do.
+    """
     statements, outcome = written(service, step, sandbox)
     commands = tuple(statement.text for statement in statements)
     aside = dict.fromkeys(match for command in commands for match in _PUTS_ASIDE.findall(command))
@@ -45,7 +53,14 @@ def render(service: Service, step: Step, sandbox: Sandbox, schemas: Collection[s
         stash=frozenset(at for at, command in enumerate(commands) if _SERVES_STASH.match(command)),
         harms=tuple(redact(harm) for command in commands if (harm := guard.harm(command, step.migration.id, schemas))),
     )
-    return outcome.complete(known, Asked.NOTHING, "its statements depend on the database")
+    if foresight is not None:
+        inside = [(statement.text, statement.in_transaction) for statement in statements]
+        foreseen = foresight.follow(inside, aside=known.puts_aside, harmless=known.stash)
+        known = replace(known, effects=foreseen.effects, unforeseen=foreseen.unknown)
+    rendering = outcome.complete(known, Asked.NOTHING, "its statements depend on the database")
+    if foresight is not None and rendering.opaque:
+        foresight.lose_track(f"not all statements of {step.migration.id} are known")
+    return rendering
 
 
 def written(service: Service, step: Step, sandbox: Sandbox) -> tuple[tuple[Written, ...], Outcome]:

@@ -236,13 +236,6 @@ SELECT i.indexrelid::regclass::text
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
 """
 
-SIZES = """
-SELECT c.relname AS name, greatest(c.reltuples, s.n_live_tup)::bigint AS rows,
-       pg_size_pretty(pg_table_size(c.oid)) AS size
-  FROM pg_class c JOIN pg_stat_user_tables s ON s.relid = c.oid
- WHERE greatest(c.reltuples, s.n_live_tup) >= 1000
-"""
-
 COUNTERS = """
 SELECT format('%I.%I', schemaname, sequencename) AS name, last_value AS last
   FROM pg_catalog.pg_sequences

@@ -92,12 +92,6 @@ def links(connection: WatchedConnection, service: Service) -> tuple[Link, ...]:
     return found
 
 
-def big_tables(connection: Connection) -> dict[str, str]:
-    """The tables that are large enough to matter, by name, with a note for the reader of a plan."""
-    rows = connection.execute(sql.SIZES)
-    return {row["name"]: f"{redact(row['name'])}: about {row['rows']:,} rows, {row['size']}" for row in rows}
-
-
 def stash_entries(connection: Connection) -> tuple[StashEntry, ...]:
     """The tables in the schemas of the stash."""
     return tuple(
@@ -193,4 +187,4 @@ def _put_aside_at(comment: str | None) -> datetime | None:
     return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
 
 
-__all__ = ["big_tables", "doing", "history", "links", "lock_holder", "read", "stash_entries"]
+__all__ = ["doing", "history", "links", "lock_holder", "read", "stash_entries"]

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pymongo.database import Database
 
@@ -20,15 +20,26 @@ from dataops.backends.mongo.capture.wire import WireServer
 from dataops.backends.sandbox import Outcome, Sandbox
 from dataops.model import Rendering, Service, Step
 
+if TYPE_CHECKING:
+    from dataops.backends.mongo.foresight import Foresight
+
 Document = dict[str, Any]
 
 _PART = "dataops.backends.mongo.capture.client"
 
 
-def capture(real: Database[Document], service: Service, step: Step, sandbox: Sandbox, count_until: float) -> Rendering:
+def capture(
+    real: Database[Document],
+    service: Service,
+    step: Step,
+    sandbox: Sandbox,
+    count_until: float,
+    foresight: Foresight | None = None,
+) -> Rendering:
     """Run a step against a server that only records its commands. Its reads are passed on to the database `real`.
 
-    Until `count_until` (of time.monotonic) it also counts the documents that the commands would change. A DataopsError
+    Until `count_until` (of time.monotonic) it also counts the documents that the commands would change. `foresight`
+    follows the plan, and says what they do. A DataopsError
     of the migration, such as StashPruned, is raised. After any other error, nothing is known of what comes later.
     """
     recording = Recording()
@@ -41,6 +52,9 @@ def capture(real: Database[Document], service: Service, step: Step, sandbox: San
         stash=frozenset(recording.stash),
         harms=tuple(recording.harms),
     )
+    if foresight is not None:
+        effects, unforeseen = foresight.follow(recording.sent, recording.stash)
+        known = replace(known, effects=effects, unforeseen=unforeseen)
     if answers.broken:
         return replace(known, opaque=answers.broken)
     # A migration that needs the answer to one of its writes cannot be followed any further. That does not mean that the

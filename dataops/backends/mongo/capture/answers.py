@@ -42,7 +42,9 @@ _WITHOUT_EFFECT = {"ping", "endSessions", "killCursors", "commitTransaction", "a
 
 @dataclass
 class Recording:
-    """The commands of one migration, and notes. `stash` are the positions of commands that only serve the stash.
+    """The commands of one migration, and notes. `sent` are the same commands as they came, with their names.
+
+    `stash` are the positions of commands that only serve the stash.
 
     `harms` are the commands that change what is ours.
     """
@@ -52,6 +54,7 @@ class Recording:
     stash: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     harms: list[str] = field(default_factory=list)
+    sent: list[tuple[str, Document]] = field(default_factory=list)
 
     def note(self, text: str) -> None:
         """Add a note for the reader of the plan, unless it is there already."""
@@ -189,6 +192,7 @@ class Answers:
         if self._is_harm(database, name, target, command):
             self._recording.harms.append(name if name == "dropDatabase" else redact(f"{name} {target}"))
         self._recording.commands.append(redact(command_text(name, command)))
+        self._recording.sent.append((name, command))
         self._note_size(database, name, command)
         return self._answer_to_write(database, name, command)
 
@@ -221,26 +225,16 @@ class Answers:
         return {"n": 0, "nModified": 0, "ok": 1.0}
 
     def _note_size(self, database: str, name: str, command: Document) -> None:
-        collection = command.get(name)
-        if not isinstance(collection, str) or collection.startswith(_STASH):
-            return
+        """About how many documents go into the stash. What other commands do is foreseen from all of them."""
         pipeline = command.get("pipeline") or [{}]
-        filters: list[Document] = []
-        notes = self._recording.notes
-        if name in ("update", "delete"):
-            filters = [op["q"] for op in command.get(f"{name}s", []) if op.get("multi") or op.get("limit") == 0][:3]
-        elif name == "aggregate":
-            filters = [pipeline[0].get("$match", {})]
-            if target_of(pipeline[-1]).startswith(_STASH):
-                notes = self._recording.puts_aside
-        elif name in ("createIndexes", "drop"):
-            filters = [{}]
-        for query in filters:
-            key = f"{collection} {query!r}"
-            if key not in self._counted:
-                self._counted[key] = self._count(database, collection, query)
-            if self._counted[key] and self._counted[key] not in notes:
-                notes.append(self._counted[key])
+        if name != "aggregate" or not target_of(pipeline[-1]).startswith(_STASH):
+            return
+        collection, query = str(command[name]), pipeline[0].get("$match", {})
+        key = f"{collection} {query!r}"
+        if key not in self._counted:
+            self._counted[key] = self._count(database, collection, query)
+        if self._counted[key] and self._counted[key] not in self._recording.puts_aside:
+            self._recording.puts_aside.append(self._counted[key])
 
     def _count(self, database: str, collection: str, query: Document) -> str:
         if self._real is None or time.monotonic() > self._count_until:

@@ -1,0 +1,403 @@
+"""What the commands of a plan will do to one live MongoDB: documents, scans, time, and what will fail. See ADR 22.
+
+The commands are those that the recording server was sent (`capture`). A plan is followed step by step: a collection
+that an earlier command has made or changed is no longer what the live database says. `facts` asks, `costs` estimates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymongo.database import Database
+
+from dataops.backends.mongo.capture.wording import target_of
+from dataops.backends.mongo.foresight import costs, indexes
+from dataops.backends.mongo.foresight import facts as live
+from dataops.backends.mongo.foresight.changes import ALL, Changes, of_query, of_update
+from dataops.backends.mongo.foresight.facts import Facts
+from dataops.model import Effect, Risk, Span, Verb, Work
+from dataops.model.effect import together
+from dataops.redaction import redact
+
+Document = dict[str, Any]
+
+MANY = 100_000
+_BIG = 10_000
+_LONG_SECONDS = 60.0
+_TRANSACTION_BYTES = 16 * 1024 * 1024
+_DELTA = 200  # bytes in the oplog for a small update or a delete
+_LAG_SECONDS = 10
+_UNIT = "documents"
+_SAME_IS_FINE = 7
+"""From this version on, a collection may be created again as it is."""
+_CREATE_OPTIONS = (
+    "capped",
+    "size",
+    "max",
+    "validator",
+    "collation",
+    "timeseries",
+    "clusteredIndex",
+    "viewOn",
+    "pipeline",
+)
+
+
+Command = tuple[str, Mapping[str, Any]]
+"""A command as it was sent: its name, and all of it."""
+
+
+@dataclass
+class _Draft:
+    work: list[Work] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    risks: list[Risk] = field(default_factory=list)
+    oplog: int = 0
+
+    def risk(self, hazard: str, text: str) -> None:
+        risk = Risk(hazard, redact(text))
+        if risk not in self.risks:
+            self.risks.append(risk)
+
+
+class Foresight:
+    """Follows the steps of a plan over one database, in their order."""
+
+    def __init__(self, db: Database[Document], stash: str) -> None:
+        """`stash` is how the names of the collections begin in which steps put something aside."""
+        self._facts = Facts(db)
+        self._stash = stash
+        self._made: set[str] = set()
+        self._gone: set[str] = set()
+        self._changes = Changes()
+        self._indexes: set[tuple[str, str]] = set()
+        self._window: tuple[int, float] | None = None
+        self._asked_window = False
+
+    def follow(
+        self, commands: Sequence[Command], of_stash: Collection[int] = ()
+    ) -> tuple[tuple[Effect, ...], tuple[str, ...]]:
+        """What the commands of the next step do, and what is not known of it.
+
+        `of_stash` are the positions of those that only fill or empty the stash.
+        """
+        self._facts.problems.clear()
+        self._aside = _put_aside(commands, self._stash)
+        drafts = [_Draft() if at in of_stash else self._command(*one) for at, one in enumerate(commands)]
+        self._whole_step(drafts, commands)
+        effects = tuple(
+            Effect(at, (), tuple(one.work), together(one.spans), tuple(one.risks))
+            for at, one in enumerate(drafts)
+            if one.work or one.risks
+        )
+        return effects, tuple(map(redact, self._facts.problems))
+
+    def _command(self, name: str, body: Mapping[str, Any]) -> _Draft:
+        draft = _Draft()
+        if (handler := _HANDLERS.get(name)) is not None:
+            handler(self, body, draft)
+        span = together(draft.spans)
+        if span is not None and span.high >= _LONG_SECONDS and span.low >= _LONG_SECONDS / 20:
+            draft.risk("takes-long", f"{span}, by {span.basis}")
+        return draft
+
+    def _live(self, name: str) -> live.Collection | None:
+        """The live collection; None if it is not there, or if the plan has made or removed it."""
+        return None if name in self._made or name in self._gone else self._facts.collection(name)
+
+    # ---- documents
+
+    def _update(self, body: Mapping[str, Any], draft: _Draft) -> None:
+        name = str(body["update"])
+        for operation in body.get("updates", []):
+            self._change(name, operation["q"], draft, Verb.CHANGES, one=not operation.get("multi"))
+            self._changes.set_fields(name, of_update(operation["u"]))
+
+    def _delete(self, body: Mapping[str, Any], draft: _Draft) -> None:
+        name = str(body["delete"])
+        for operation in body.get("deletes", []):
+            self._change(name, operation["q"], draft, Verb.DELETES, one=operation.get("limit") == 1)
+            self._changes.remove(name)
+
+    def _change(self, name: str, query: Mapping[str, Any], draft: _Draft, verb: Verb, *, one: bool) -> None:
+        collection = self._live(name)
+        if collection is None or not collection.documents:
+            return
+        if one:
+            count = live.Count(1, exact=True)
+        elif not self._changes.leave(name, of_query(query)):
+            count = live.Count(None, exact=False)
+        else:
+            count = self._facts.matched(collection, query)
+        documents = collection.documents if count.documents is None else count.documents
+        if not documents:
+            return
+        scans = collection.documents >= _BIG and query and self._facts.scans(collection, query)
+        draft.work.append(Work(verb, name, documents, None, count.exact, _UNIT))
+        span = costs.write(documents, len(collection.indexes))
+        finding = costs.read(collection.documents if scans or not query else documents)
+        draft.spans.append(Span(span.low + finding.low, span.high + finding.high, span.basis))
+        draft.oplog += documents * (min(collection.average, _DELTA) if verb is Verb.CHANGES else _DELTA)
+        told = f"{documents:,} documents" if count.exact else f"about {documents:,} documents"
+        if verb is Verb.DELETES and name not in self._aside:
+            draft.risk("destroys-data", f"{told} of {name}, which nothing keeps")
+        if documents > MANY:
+            draft.risk("changes-many", f"{told} of {name} in one command")
+        if scans:
+            draft.risk("scans-collection", f"no index finds them: all {collection.documents:,} documents are read")
+
+    def _insert(self, body: Mapping[str, Any], draft: _Draft) -> None:
+        name, documents = str(body["insert"]), list(body.get("documents", []))
+        collection = self._live(name)
+        if collection is None:
+            self._make(name)
+            return
+        draft.work.append(Work(Verb.ADDS, name, len(documents), None, exact=True, unit=_UNIT))
+        draft.spans.append(costs.write(len(documents), len(collection.indexes)))
+        draft.oplog += len(documents) * max(collection.average, _DELTA)
+        if not self._changes.leave(name, ["_id"]):
+            return
+        ids = [document["_id"] for document in documents if "_id" in document]
+        about = f"whether {name} has the new _ids already"
+        if ids and self._facts.first(name, [{"$match": {"_id": {"$in": ids}}}, {"$limit": 1}], about):
+            draft.risk("will-fail", f"{name} has a document with one of these _ids already")
+        self._against_validator(collection, documents, draft)
+
+    def _against_validator(
+        self, collection: live.Collection, documents: Sequence[Mapping[str, Any]], draft: _Draft
+    ) -> None:
+        """The server says itself whether its validator takes them; documents of ours are no read of data."""
+        validator = collection.options.get("validator")
+        strict = collection.options.get("validationAction", "error") == "error"
+        if not validator or not strict or collection.options.get("validationLevel") == "off":
+            return
+        pipeline: list[Document] = [{"$documents": list(documents)}, {"$match": {"$nor": [validator]}}, {"$limit": 1}]
+        if self._facts.on_server(pipeline, f"whether the validator of {collection.name} takes the new documents"):
+            draft.risk("will-fail", f"the validator of {collection.name} refuses a new document")
+
+    def _aggregate(self, body: Mapping[str, Any], draft: _Draft) -> None:
+        pipeline = body.get("pipeline") or [{}]
+        target, source = target_of(pipeline[-1]), str(body["aggregate"])
+        if not target:
+            return
+        into = self._live(target)
+        collection = self._live(source)
+        documents = None
+        if collection is not None:
+            match = pipeline[0].get("$match", {})
+            as_now = self._changes.leave(source, of_query(match))
+            documents = self._facts.matched(collection, match).documents if as_now else None
+            documents = collection.documents if documents is None else documents
+        if "$out" in pipeline[-1] and into is not None and into.documents and target not in self._aside:
+            draft.risk("destroys-data", f"about {into.documents:,} documents of {target}, which $out replaces")
+        if documents:
+            verb = Verb.CHANGES if into is not None else Verb.ADDS
+            draft.work.append(Work(verb, target, documents, None, exact=False, unit=_UNIT))
+            span = costs.write(documents, len(into.indexes) if into is not None else 1)
+            finding = costs.read(collection.documents if collection else documents)
+            draft.spans.append(Span(span.low + finding.low, span.high + finding.high, span.basis))
+            average = (into or collection).average if (into or collection) else _DELTA  # type: ignore[union-attr]
+            draft.oplog += documents * max(average, _DELTA)
+            if documents > MANY:
+                draft.risk("changes-many", f"about {documents:,} documents of {target} in one command")
+        if into is None:
+            self._make(target)
+        self._changes.set_fields(target, [ALL])
+
+    # ---- collections
+
+    def _create(self, body: Mapping[str, Any], draft: _Draft) -> None:
+        name = str(body["create"])
+        if self._facts.is_there(name) and name not in self._gone | self._made:
+            options = {key: value for key, value in body.items() if key in _CREATE_OPTIONS}
+            if options or self._facts.options(name) or self._facts.major < _SAME_IS_FINE:
+                draft.risk("will-fail", f"{name} exists")
+        self._make(name)
+
+    def _drop(self, body: Mapping[str, Any], draft: _Draft) -> None:
+        name = str(body["drop"])
+        collection = self._live(name)
+        if collection is not None:
+            self._lose(collection, draft)
+            draft.risk("breaks-application", f"code that uses {name} finds nothing")
+        self._remove(name)
+
+    def _lose(self, collection: live.Collection, draft: _Draft) -> None:
+        if collection.documents and collection.name not in self._aside:
+            number = f"{collection.documents:,} documents"
+            draft.risk("destroys-data", f"{number} of {collection.name}, which nothing keeps")
+
+    def _drop_database(self, body: Mapping[str, Any], draft: _Draft) -> None:
+        draft.risk("destroys-data", "the whole database")
+
+    def _rename(self, body: Mapping[str, Any], draft: _Draft) -> None:
+        name, target = (str(body[key]).partition(".")[2] for key in ("renameCollection", "to"))
+        collection, into = self._live(name), self._live(target)
+        if into is not None and not body.get("dropTarget"):
+            draft.risk("will-fail", f"{target} exists")
+        elif into is not None:
+            self._lose(into, draft)
+        if collection is None and not self._facts.is_there(name) and name not in self._made:
+            draft.risk("will-fail", f"{name} is not there")
+        elif collection is not None and not target.startswith(self._stash):
+            draft.risk("breaks-application", f"{name} is {target} then: code that names it as it is now finds nothing")
+        self._remove(name)
+        self._make(target)
+
+    def _modify(self, body: Mapping[str, Any], draft: _Draft) -> None:
+        name = str(body["collMod"])
+        collection = self._live(name)
+        if collection is None:
+            return
+        validator = body.get("validator")
+        strict = body.get("validationAction", collection.options.get("validationAction", "error")) == "error"
+        if (
+            validator
+            and strict
+            and self._changes.leave(name, of_query(validator))
+            and collection.size <= live.MOST_BYTES
+        ):
+            about = f"whether all documents of {name} keep the validator"
+            if self._facts.first(name, [{"$match": {"$nor": [validator]}}, {"$limit": 1}], about) is not None:
+                draft.risk("breaks-application", f"{name} has documents against the validator: updates of them fail")
+        index = body.get("index") or {}
+        if index.get("unique") and (known := indexes.known(collection, index)):
+            _tell(draft, "will-fail", indexes.duplicates(self._facts, collection, known))
+        if "expireAfterSeconds" in index and (known := indexes.known(collection, index)):
+            _tell(draft, "destroys-data", indexes.expired(self._facts, collection, known, index))
+
+    # ---- indexes
+
+    def _create_indexes(self, body: Mapping[str, Any], draft: _Draft) -> None:
+        name = str(body["createIndexes"])
+        collection = self._live(name)
+        if collection is None:
+            if not self._facts.is_there(name):
+                self._make(name)
+            return
+        new = []
+        for index in body.get("indexes", []):
+            same = [one for one in collection.indexes if one["name"] == index["name"]]
+            if same and list(same[0]["key"].items()) == list(index["key"].items()):
+                if bool(same[0].get("unique")) != bool(index.get("unique")):
+                    draft.risk("will-fail", f"{name} has an index {index['name']} with other options")
+                continue
+            if same:
+                draft.risk("will-fail", f"{name} has an index {index['name']} with another key")
+            new.append(index)
+            self._indexes.add((name, str(index["name"])))
+            if collection.documents and self._changes.leave(name, [key.partition(".")[0] for key in index["key"]]):
+                if index.get("unique"):
+                    _tell(draft, "will-fail", indexes.duplicates(self._facts, collection, index))
+                if "expireAfterSeconds" in index:
+                    _tell(draft, "destroys-data", indexes.expired(self._facts, collection, index, index))
+        if new and collection.documents:
+            names = ", ".join(str(index["name"]) for index in new)
+            draft.work.append(
+                Work(Verb.BUILDS, f"{names} on {name}", collection.documents, collection.size, exact=False, unit=_UNIT)
+            )
+            draft.spans.append(costs.build(collection.documents, len(new)))
+
+    def _drop_indexes(self, body: Mapping[str, Any], draft: _Draft) -> None:
+        name, index = str(body["dropIndexes"]), body.get("index")
+        collection = self._live(name)
+        if collection is None or not isinstance(index, str) or index == "*" or (name, index) in self._indexes:
+            return
+        if all(one["name"] != index for one in collection.indexes):
+            draft.risk("will-fail", f"{name} has no index {index}")
+
+    # ---- what the plan has done
+
+    def _make(self, name: str) -> None:
+        self._made.add(name)
+        self._gone.discard(name)
+
+    def _remove(self, name: str) -> None:
+        self._gone.add(name)
+        self._made.discard(name)
+
+    # ---- the step as a whole
+
+    def _whole_step(self, drafts: Sequence[_Draft], commands: Sequence[Command]) -> None:
+        """The oplog, transactions, and what is running now: for the command that does most."""
+        if not any(draft.work for draft in drafts):
+            return
+        heavy = max(drafts, key=lambda draft: draft.oplog)
+        written = sum(draft.oplog for draft in drafts)
+        transactions: dict[str, int] = {}
+        for draft, (_, body) in zip(drafts, commands, strict=True):
+            if body.get("autocommit") is False:
+                key = f"{body.get('lsid')} {body.get('txnNumber')}"
+                transactions[key] = transactions.get(key, 0) + draft.oplog
+        if transactions and max(transactions.values()) > _TRANSACTION_BYTES:
+            size = max(transactions.values()) // 1024**2
+            heavy.risk("large-transaction", f"one transaction writes about {size:,} MB into the oplog")
+        if written < _TRANSACTION_BYTES:
+            return
+        window = self._oplog()
+        if window is not None and written > window[0] / 2:
+            sizes = f"{written // 1024**2:,} MB into an oplog of {window[0] // 1024**2:,} MB"
+            heavy.risk("oplog-window", f"it may write {sizes}, which holds {window[1]:.0f} h now")
+        self._replicas(heavy)
+
+    def _oplog(self) -> tuple[int, float] | None:
+        """The size of the oplog in bytes, and the hours that it holds; None where that is not known."""
+        if not self._asked_window:
+            self._asked_window = True
+            about = "whether the oplog has room for it"
+            stats = self._facts.ask(about, {"collStats": "oplog.rs"}, "local")
+            ends = [
+                self._facts.ask("", {"find": "oplog.rs", "sort": {"$natural": order}, "limit": 1}, "local")
+                for order in (1, -1)
+            ]
+            if stats and all(ends):
+                first, last = (end["cursor"]["firstBatch"][0]["ts"].time for end in ends if end)
+                self._window = int(stats.get("maxSize", 0)), (last - first) / 3600
+        return self._window
+
+    def _replicas(self, draft: _Draft) -> None:
+        status = self._facts.ask("", {"replSetGetStatus": 1}, "admin")
+        members = (status or {}).get("members", [])
+        newest = max((member["optimeDate"] for member in members if "optimeDate" in member), default=None)
+        for member in members:
+            if newest is not None and member.get("stateStr") == "SECONDARY":
+                behind = (newest - member["optimeDate"]).total_seconds()
+                if behind > _LAG_SECONDS:
+                    draft.risk("replica-behind", f"the secondary {member['name']} is {behind:,.0f} s behind")
+
+
+def _tell(draft: _Draft, hazard: str, text: str) -> None:
+    if text:
+        draft.risk(hazard, text)
+
+
+def _put_aside(commands: Sequence[Command], stash: str) -> Collection[str]:
+    """The collections of which a step keeps documents."""
+    found = set[str]()
+    for name, body in commands:
+        if name == "aggregate" and target_of((body.get("pipeline") or [{}])[-1]).startswith(stash):
+            found.add(str(body["aggregate"]))
+        elif name == "renameCollection" and str(body.get("to", "")).partition(".")[2].startswith(stash):
+            found.add(str(body["renameCollection"]).partition(".")[2])
+    return found
+
+
+Handler = Callable[[Foresight, Mapping[str, Any], _Draft], None]
+
+_HANDLERS: dict[str, Handler] = {
+    "update": Foresight._update,
+    "delete": Foresight._delete,
+    "insert": Foresight._insert,
+    "aggregate": Foresight._aggregate,
+    "create": Foresight._create,
+    "drop": Foresight._drop,
+    "dropDatabase": Foresight._drop_database,
+    "renameCollection": Foresight._rename,
+    "collMod": Foresight._modify,
+    "createIndexes": Foresight._create_indexes,
+    "dropIndexes": Foresight._drop_indexes,
+}
+
+__all__ = ["Command", "Foresight"]

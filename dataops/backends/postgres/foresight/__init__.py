@@ -1,0 +1,202 @@
+"""What the statements of a plan will do to one live database: locks, work, time, and what will fail. See ADR 22.
+
+`grammar` reads a statement, `locks` says which lock it takes, `facts` and `types` what the server says about the
+objects, `costs` how long it may take, `questions` what its rows already answer, and `running` who is in the way now.
+`altering`, `objects` and `rows` put that together for each kind of action, in the `scene` of what the plan has done so
+far: what an earlier statement has made, changed or removed is no longer what the live database says.
+
+Nothing is written, no lock but that of a reader is taken, and no big table is read as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from dataops.backends.postgres.connection import WatchedConnection
+from dataops.backends.postgres.foresight import altering, objects, rows, running
+from dataops.backends.postgres.foresight.facts import Facts, Table
+from dataops.backends.postgres.foresight.grammar import Action, Unparsable, actions
+from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE, MODES, SHARE, TAKEN
+from dataops.backends.postgres.foresight.scene import SHORT_SECONDS, Draft, Scene
+from dataops.model import Effect, Held, Risk
+from dataops.model.effect import together
+from dataops.redaction import redact
+
+LONG_SECONDS = 60.0
+"""A statement that may well take longer than this is told."""
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """The effects of a step, and what could not be known of it, each as a sentence."""
+
+    effects: tuple[Effect, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+class Foresight:
+    """Follows the steps of a plan over one database, in their order."""
+
+    def __init__(self, connection: WatchedConnection) -> None:
+        self._scene = Scene(Facts(connection))
+        self._replicas: list[Risk] | None = None
+
+    def follow(
+        self, statements: Sequence[tuple[str, bool]], *, aside: Collection[str] = (), harmless: Collection[int] = ()
+    ) -> Foreseen:
+        """What the statements of the next step do. Each is its text, and whether it is in the step's transaction.
+
+        `aside` names the tables that the step puts into its stash, and `harmless` are the positions of the statements
+        that only serve the stash.
+        """
+        self._scene.aside = frozenset(name.rpartition(".")[2].strip('"') for name in aside)
+        self._scene.unknown = []
+        drafts = [Draft() if at in harmless else self._statement(text) for at, (text, _) in enumerate(statements)]
+        _hold_to_the_end(drafts, [inside for _, inside in statements])
+        effects = tuple(
+            Effect(at, tuple(one.held.values()), tuple(one.work), together(one.spans), tuple(one.risks))
+            for at, one in enumerate(drafts)
+            if one.held or one.work or one.risks
+        )
+        return Foreseen(effects, tuple(self._scene.unknown))
+
+    def lose_track(self, why: str) -> None:
+        """Say that a step does more than is known: what comes later may find another database."""
+        self._scene.lose_track(why)
+
+    def _statement(self, text: str) -> Draft:
+        draft = Draft()
+        try:
+            found = actions(text)
+        except Unparsable as error:
+            self._scene.tell_unknown(f"PostgreSQL's parser does not understand a statement: {error}")
+            self._scene.lose_track("a statement is not understood")
+            return draft
+        for action in found:
+            self._action(action, draft)
+        self._judge(draft)
+        return draft
+
+    def _action(self, action: Action, draft: Draft) -> None:
+        scene = self._scene
+        if action.kind in _OPAQUE:
+            self._opaque(action, draft)
+        elif action.kind == "set a parameter":
+            if action.name == "search_path":
+                scene.facts.schemas = [name for name in action.columns if name != "pg_temp"]
+        elif action.kind in ("create a table", "create a view"):
+            objects.create(scene, action, draft)
+        elif action.on is not None and action.on.schema not in _OF_THE_SERVER:
+            table = scene.live(action.on)
+            if table is not None:
+                taken = TAKEN.get(action.kind)
+                if taken is not None and (mode := taken.table or taken.on):
+                    scene.lock(table, mode, action, draft)
+                if (handler := _HANDLERS.get(action.kind)) is not None:
+                    handler(scene, action, table, draft)
+            elif not scene.is_there(action.on) and "IF EXISTS" not in action.words and not scene.unsure:
+                draft.risk("will-fail", f"{action.on} is not there")
+            scene.lock_other(action, draft)
+
+    def _opaque(self, action: Action, draft: Draft) -> None:
+        what = f"{action.kind} {action.name}".strip()
+        if action.kind == "call":
+            names = action.name.split(", ")
+            if self._scene.facts.volatility(names) is False:
+                return
+            what = f"it calls {action.name}()"
+        elif action.kind == "check a domain":
+            what = f"the rows of every table with the domain {action.name} are checked"
+        elif action.kind == "something else":
+            what = action.name.upper()
+        draft.risk("unknown", redact(f"{what}: what that does is only known when it runs"))
+        self._scene.lose_track(what)
+
+    def _judge(self, draft: Draft) -> None:
+        """The risks that follow from locks and time together."""
+        span = together(draft.spans)
+        if span is not None and span.high >= SHORT_SECONDS:
+            if self._replicas is None:
+                self._replicas = running.replicas(self._scene.facts)
+            draft.risks += self._replicas
+        if span is not None and span.high >= LONG_SECONDS and span.low >= LONG_SECONDS / 10:
+            draft.risk("takes-long", f"{span}, by {span.basis}")
+        for held in draft.held.values():
+            if span is not None and span.high >= SHORT_SECONDS:
+                _block(held, f"for {span}", draft)
+            elif held.mode == ACCESS_EXCLUSIVE:
+                draft.risk("exclusive-lock", f"{held.object}, for a moment")
+
+
+def _block(held: Held, how_long: str, draft: Draft) -> None:
+    if held.mode == ACCESS_EXCLUSIVE:
+        draft.risk("blocks-reads", f"{held.object} cannot be read or written {how_long}")
+    elif MODES.index(held.mode) >= MODES.index(SHARE):
+        draft.risk("blocks-writes", f"{held.object} cannot be written {how_long}")
+
+
+def _hold_to_the_end(drafts: Sequence[Draft], inside: Sequence[bool]) -> None:
+    """A lock is held to the end of the transaction: say so where what comes after it takes long."""
+    for at, draft in enumerate(drafts):
+        own = together(draft.spans)
+        rest = zip(drafts[at + 1 :], inside[at + 1 :], strict=True)
+        later = together(span for other, within in rest if within for span in other.spans)
+        if not inside[at] or later is None or later.high < SHORT_SECONDS:
+            continue
+        if own is None or own.high < SHORT_SECONDS:
+            draft.risks = [risk for risk in draft.risks if risk.hazard != "exclusive-lock"]
+            for held in draft.held.values():
+                _block(held, f"while the statements after it run, {later}", draft)
+
+
+_OPAQUE = frozenset(
+    {"call", "something else", "drop an extension", "drop a schema", "drop something else", "check a domain"}
+)
+_OF_THE_SERVER = ("pg_temp", "pg_catalog", "information_schema")
+
+Handler = Callable[[Scene, Action, Table, Draft], None]
+
+_HANDLERS: dict[str, Handler] = {
+    "add column": altering.add_column,
+    "drop column": altering.drop_column,
+    "rename a column": altering.rename_column,
+    "alter the type": altering.alter_type,
+    "set NOT NULL": altering.set_not_null,
+    "add a check": altering.add_check,
+    "add a primary key": altering.add_key,
+    "add a unique constraint": altering.add_key,
+    "add an exclusion constraint": altering.add_key,
+    "add a foreign key": altering.add_foreign_key,
+    "validate a constraint": altering.validate,
+    "drop a constraint": altering.drop_constraint,
+    "set logged or unlogged": altering.rewrite,
+    "set the access method": altering.rewrite,
+    "move to a tablespace": altering.rewrite,
+    "set the expression of a column": altering.rewrite,
+    "vacuum full": altering.rewrite,
+    "cluster": altering.rewrite,
+    "refresh a materialized view": altering.rewrite,
+    "refresh a materialized view concurrently": altering.rewrite,
+    "attach a partition": altering.attach_partition,
+    "rename a table": altering.rename_table,
+    "move a table to a schema": altering.rename_table,
+    "create an index": objects.create_index,
+    "create an index concurrently": objects.create_index,
+    "drop an index": objects.drop_index,
+    "drop an index concurrently": objects.drop_index,
+    "reindex a table": objects.reindex,
+    "reindex an index": objects.reindex,
+    "reindex a table concurrently": objects.reindex,
+    "reindex an index concurrently": objects.reindex,
+    "drop a table": objects.drop_table,
+    "drop a view": objects.drop_table,
+    "drop a materialized view": objects.drop_table,
+    "truncate": objects.truncate,
+    "update": rows.change,
+    "delete": rows.change,
+    "insert": rows.insert,
+    "merge": rows.merge,
+}
+
+__all__ = ["Foreseen", "Foresight"]

@@ -1,0 +1,211 @@
+"""What ALTER TABLE does to a live table, command by command."""
+
+from __future__ import annotations
+
+from dataops.backends.postgres.foresight import costs
+from dataops.backends.postgres.foresight.facts import Table
+from dataops.backends.postgres.foresight.grammar import Action, columns_in, functions_in
+from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE, ROW_SHARE
+from dataops.backends.postgres.foresight.objects import build_index
+from dataops.backends.postgres.foresight.questions import Answer
+from dataops.backends.postgres.foresight.scene import Draft, Scene, rows_text
+from dataops.backends.postgres.foresight.types import change
+from dataops.model import Verb
+
+
+def add_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    if scene.has_column(table, action.column):
+        if "IF NOT EXISTS" in action.words:
+            return
+        if not scene.unsure:
+            draft.risk("will-fail", f"{table.title} has a column {action.column} already")
+    scene.add_column(table, action.column)
+    called = functions_in(action.expression)
+    varies = scene.facts.volatility(called) if called else False
+    generated = {"SERIAL", "IDENTITY", "STORED"} & action.words
+    if generated or varies is not False:
+        scene.rewrite(table, draft)
+        if varies is None:
+            scene.tell_unknown(f"whether {', '.join(called)}() gives every row a value of its own")
+    filled = generated or "VIRTUAL" in action.words or action.expression not in ("", "NULL")
+    if "NOT NULL" in action.words and not filled:
+        if not table.is_empty:
+            because = f"{action.column} is NOT NULL and has no default"
+            scene.ask(
+                f"whether {table.title} has rows", table, (), draft, lambda: _because(_has_rows(scene, table), because)
+            )
+        draft.risk("breaks-application", f"code that inserts into {table.title} without {action.column} fails")
+
+
+def _has_rows(scene: Scene, table: Table) -> Answer:
+    return Answer(f"{table.title} has rows") if table.rows else scene.questions.any_row(table)
+
+
+def _because(answer: Answer, why: str) -> Answer:
+    return Answer(f"{answer.found}, and {why}" if answer.found else "", answer.unknown)
+
+
+def drop_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    if scene.column(action, table, draft, action.column) is None:
+        return
+    scene.refuse_used(action, table, draft, action.column)
+    draft.risk("breaks-application", f"code that names {table.title}.{action.column} fails")
+    scene.destroy(table, draft, f"{action.column} of {rows_text(table)}")
+    scene.tell_replication(table, draft, f"its column {action.column}")
+    scene.set_columns(table, [action.column])
+
+
+def rename_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    if scene.has_column(table, action.name) and not scene.unsure:
+        draft.risk("will-fail", f"{table.title} has a column {action.name} already")
+    if scene.column(action, table, draft, action.column) is not None:
+        changed = f"{table.title}.{action.column} is {action.name} then"
+        draft.risk("breaks-application", f"{changed}: code that names it fails")
+        scene.tell_replication(table, draft, f"its column {action.column}")
+    scene.add_column(table, action.name)
+    scene.set_columns(table, [action.column, action.name])
+
+
+def alter_type(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    column = scene.column(action, table, draft, action.column)
+    if column is None:
+        return
+    new = change(scene.facts, column, action.type, action.expression)
+    if new.nothing:
+        return
+    scene.refuse_used(action, table, draft, action.column)
+    if not new.casts and not action.expression:
+        draft.risk("will-fail", f"{column.written} is not made {action.type} without USING")
+    elif new.rewrites and not table.is_empty:
+        needed = columns_in(action.expression) or [action.column]
+        scene.ask(
+            f"whether every {action.column} of {table.title} can be made {action.type}",
+            table,
+            needed,
+            draft,
+            lambda: scene.questions.casts(table, action.column, action.expression, action.type),
+        )
+    if new.rewrites is not False:
+        scene.rewrite(table, draft)
+    scene.tell_replication(table, draft, f"its column {action.column}")
+    scene.set_columns(table, [action.column])
+
+
+def set_not_null(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    if "NOT VALID" in action.words:
+        return
+    column = scene.column(action, table, draft, action.column)
+    if column is None:
+        if scene.has_column(table, action.column):
+            scene.read(table, draft)
+        return
+    if column.not_null:
+        return
+    if not table.proves_not_null(action.column):
+        scene.read(table, draft)
+    if not table.is_empty:
+        _refuse_nulls(scene, table, action.column, draft)
+    draft.risk("breaks-application", f"code that writes no {action.column} into {table.title} fails")
+
+
+def _refuse_nulls(scene: Scene, table: Table, column: str, draft: Draft) -> None:
+    about = f"whether {column} of {table.title} has nulls"
+    scene.ask(about, table, [column], draft, lambda: scene.questions.nulls(table, column))
+
+
+def add_check(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    _refuse_same_name(scene, action, table, draft)
+    if "NOT VALID" in action.words or table.is_empty:
+        return
+    scene.read(table, draft)
+    if "OF A NEW COLUMN" not in action.words:
+        columns = columns_in(action.expression)
+        if all(scene.column(action, table, draft, column) for column in columns):
+            about = f"whether all rows of {table.title} keep {action.expression}"
+            scene.ask(about, table, columns, draft, lambda: scene.questions.against(table, action.expression))
+
+
+def add_key(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """A primary key, a unique or an exclusion constraint."""
+    _refuse_same_name(scene, action, table, draft)
+    if action.kind == "add a primary key":
+        if any(one.kind == "p" for one in table.constraints) and not scene.unsure:
+            draft.risk("will-fail", f"{table.title} has a primary key already")
+        if any(not table.columns[name].not_null for name in action.columns if name in table.columns):
+            scene.read(table, draft)
+            for name in action.columns:
+                _refuse_nulls(scene, table, name, draft)
+    if "USING INDEX" not in action.words and not table.is_empty:
+        build_index(scene, action, table, draft)
+
+
+def add_foreign_key(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    _refuse_same_name(scene, action, table, draft)
+    if {"NOT VALID", "OF A NEW COLUMN"} & action.words or table.is_empty or action.other is None:
+        return
+    other = scene.live(action.other)
+    draft.do(Verb.READS, table, costs.check_keys(table.rows, table.heap + (other.heap if other else 0)))
+    columns = [scene.column(action, table, draft, name) for name in action.columns]
+    if other is None or not all(columns):
+        return
+    keys = action.other_columns or next((one.columns for one in other.constraints if one.kind == "p"), ())
+    if len(keys) == len(columns) and all(scene.column(action, other, draft, key) for key in keys):
+        scene.ask(
+            f"whether every {', '.join(action.columns)} of {table.title} is in {other.title}",
+            table,
+            action.columns,
+            draft,
+            lambda: scene.questions.orphans(table, action.columns, other, keys),
+            other,
+        )
+
+
+def _refuse_same_name(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    if action.name and "USING INDEX" not in action.words:
+        if scene.has_constraint(table, action.name) and not scene.unsure:
+            draft.risk("will-fail", f"{table.title} has a constraint {action.name} already")
+        scene.add_constraint(table, action.name)
+
+
+def validate(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    constraint = next((one for one in table.constraints if one.name == action.name), None)
+    if table.is_empty or (constraint is not None and constraint.valid):
+        return
+    draft.do(Verb.READS, table, costs.check_keys(table.rows, table.heap))
+    if constraint is None:
+        return
+    if constraint.other:
+        draft.hold(scene.facts.table(constraint.other), ROW_SHARE)
+    if constraint.expression:
+        condition = constraint.expression
+        about = f"whether all rows of {table.title} keep {condition}"
+        scene.ask(about, table, constraint.columns, draft, lambda: scene.questions.against(table, condition))
+
+
+def drop_constraint(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    constraint = next((one for one in table.constraints if one.name == action.name), None)
+    if not scene.has_constraint(table, action.name) and not scene.unsure and "PART IF EXISTS" not in action.words:
+        draft.risk("will-fail", f"{table.title} has no constraint {action.name}")
+    if constraint is not None and constraint.other:
+        scene.lock(scene.facts.table(constraint.other), ACCESS_EXCLUSIVE, action, draft)
+
+
+def rewrite(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """What writes the table anew, whatever is in it."""
+    scene.rewrite(table, draft)
+
+
+def attach_partition(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """The rows of the partition are held against its bounds."""
+    part = scene.live(action.other) if action.other else None
+    if part is not None:
+        scene.read(part, draft)
+
+
+def rename_table(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    moves = action.kind == "move a table to a schema"
+    schema, name = (action.name, table.name) if moves else (table.schema, action.name)
+    scene.remove(table.schema, table.name)
+    scene.make(schema, name)
+    what = f"moves to the schema {schema}" if moves else f"is {name} then"
+    draft.risk("breaks-application", f"{table.title} {what}: code that names it as it is now fails")

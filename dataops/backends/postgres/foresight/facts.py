@@ -1,0 +1,222 @@
+"""What the live database says about the objects that a plan touches. Only the catalogue and statistics are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dataops.backends.postgres.connection import WatchedConnection
+from dataops.backends.postgres.foresight.grammar import Name
+
+_TABLE = """
+SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, c.relpersistence::text AS persistence,
+       tree.rows, tree.analysed, tree.heap, tree.indexes AS index_bytes, tree.parts,
+       has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') AS readable,
+       row_security_active(c.oid) AS hidden,
+       ARRAY(SELECT DISTINCT k.confrelid FROM pg_constraint k
+              WHERE k.conrelid = c.oid AND k.contype = 'f') AS refers_to,
+       ARRAY(SELECT DISTINCT k.conrelid FROM pg_constraint k
+              WHERE k.confrelid = c.oid AND k.contype = 'f' AND k.conrelid <> c.oid) AS referred_by
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ CROSS JOIN LATERAL (
+       SELECT sum(CASE WHEN greatest(s.n_live_tup, 0) > 0 AND p.reltuples <= 0 THEN s.n_live_tup
+                       WHEN p.reltuples < 0 THEN NULL ELSE p.reltuples END)::bigint AS rows,
+              bool_and(p.reltuples >= 0 OR p.relpages = 0) FILTER (WHERE p.relkind <> 'p') AS analysed,
+              sum(CASE WHEN p.relkind IN ('r', 'm') THEN pg_table_size(p.oid) ELSE 0 END)::bigint AS heap,
+              sum(CASE WHEN p.relkind IN ('r', 'm') THEN pg_indexes_size(p.oid) ELSE 0 END)::bigint AS indexes,
+              count(*) - 1 AS parts
+         FROM pg_class p LEFT JOIN pg_stat_all_tables s ON s.relid = p.oid
+        WHERE p.oid = c.oid OR p.oid IN (
+              WITH RECURSIVE below AS (
+                   SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = c.oid
+                    UNION SELECT i.inhrelid FROM pg_inherits i JOIN below ON i.inhparent = below.inhrelid
+              ) SELECT inhrelid FROM below)
+       ) tree
+ WHERE c.oid = %(oid)s
+"""
+_COLUMNS = """
+SELECT a.attname AS name, a.attnotnull AS not_null, a.atttypid AS type, a.atttypmod AS modifier,
+       format_type(a.atttypid, a.atttypmod) AS written, a.attgenerated::text AS generated,
+       (SELECT s.null_frac FROM pg_stats s
+         WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname
+           AND NOT s.inherited) AS nulls
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
+"""
+_CONSTRAINTS = """
+SELECT k.conname AS name, k.contype::text AS kind, k.convalidated AS valid, k.confrelid AS other,
+       pg_get_constraintdef(k.oid) AS definition, pg_get_expr(k.conbin, k.conrelid) AS expression,
+       ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY key (number, at)
+               JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = key.number ORDER BY key.at) AS columns
+  FROM pg_constraint k WHERE k.conrelid = %(oid)s
+"""
+_INDEXES = """
+SELECT i.relname AS name, x.indisunique AS is_unique, x.indisprimary AS is_primary, x.indisvalid AS valid,
+       m.amname AS method,
+       ARRAY(SELECT a.attname::text FROM unnest(x.indkey::int2[]) WITH ORDINALITY key (number, at)
+               JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = key.number ORDER BY key.at) AS columns,
+       pg_relation_size(i.oid) AS bytes
+  FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_am m ON m.oid = i.relam
+ WHERE x.indrelid = %(oid)s
+"""
+_IN_PATH = """
+SELECT c.oid FROM unnest(%(schemas)s::text[]) WITH ORDINALITY path (schema, at)
+  JOIN pg_namespace n ON n.nspname = path.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = %(name)s
+ ORDER BY path.at LIMIT 1
+"""
+_INDEXED = "SELECT x.indrelid AS oid FROM pg_index x WHERE x.indexrelid = %(oid)s"
+_NAMES = """
+SELECT c.oid, n.nspname || '.' || c.relname AS name
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (%(oids)s)
+"""
+_VIEWS = """
+SELECT DISTINCT n.nspname || '.' || v.relname AS name
+  FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
+  JOIN pg_namespace n ON n.oid = v.relnamespace
+ WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = %(oid)s
+   AND v.oid <> %(oid)s AND (%(column)s = '' OR d.refobjsubid = (
+       SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = %(oid)s AND a.attname = %(column)s AND a.attnum > 0))
+ ORDER BY 1
+"""
+_VOLATILE = """
+SELECT p.proname AS name, bool_and(p.provolatile = 'v') AS always, bool_or(p.provolatile = 'v') AS ever
+  FROM pg_proc p WHERE p.proname = ANY (%(names)s) GROUP BY 1
+"""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column as it is. `nulls` is the share of nulls that the statistics say, None without any."""
+
+    name: str
+    not_null: bool
+    type: int
+    modifier: int
+    written: str
+    generated: str
+    nulls: float | None
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """One constraint as it is; `kind` as in pg_constraint, `expression` only of a check."""
+
+    name: str
+    kind: str
+    valid: bool
+    other: int
+    definition: str
+    expression: str | None
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Index:
+    """One index as it is; `columns` without expressions and with those that it only includes."""
+
+    name: str
+    is_unique: bool
+    is_primary: bool
+    valid: bool
+    method: str
+    columns: tuple[str, ...]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, or another relation, as it is now; of a partitioned table, sizes are those of all its partitions.
+
+    `rows` is an estimate of the server, None where it has none. `heap` and `index_bytes` are in bytes. `hidden` says
+    that row security hides rows from this user.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    rows: int | None
+    analysed: bool
+    heap: int
+    index_bytes: int
+    parts: int
+    readable: bool
+    hidden: bool
+    columns: Mapping[str, Column] = field(repr=False)
+    constraints: Sequence[Constraint] = field(repr=False)
+    indexes: Sequence[Index] = field(repr=False)
+    refers_to: Sequence[int] = ()
+    referred_by: Sequence[int] = ()
+    persistence: str = "p"
+
+    @property
+    def title(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no page: then it has no row either."""
+        return self.heap <= 8192 and not self.rows  # one page may be that of its TOAST index
+
+    def proves_not_null(self, column: str) -> bool:
+        """Whether a constraint that is valid already says that the column has no nulls."""
+        wanted = {f"({name} IS NOT NULL)" for name in (column, '"' + column.replace('"', '""') + '"')}
+        return any(one.valid and one.expression in wanted for one in self.constraints)
+
+
+class Facts:
+    """Answers about one database, each asked once. `schemas` is the search_path for names without a schema."""
+
+    def __init__(self, connection: WatchedConnection) -> None:
+        self.connection = connection
+        self.schemas: Sequence[str] = connection.shielded().schemas
+        self.major = connection.info.server_version // 10000
+        self._tables: dict[int, Table] = {}
+
+    def ask(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        """The rows of the answer."""
+        return self.connection.execute(query.encode(), parameters).fetchall()
+
+    def oid_of(self, name: Name) -> int | None:
+        """The relation that has this name here, None if there is none."""
+        schemas = [name.schema] if name.schema else ["pg_catalog", *self.schemas]
+        rows = self.ask(_IN_PATH, schemas=schemas, name=name.name)
+        return int(rows[0]["oid"]) if rows else None
+
+    def table(self, oid: int) -> Table:
+        """Everything about a relation."""
+        if oid not in self._tables:
+            row = self.ask(_TABLE, oid=oid)[0]
+            self._tables[oid] = Table(
+                **row,
+                columns={one["name"]: Column(**one) for one in self.ask(_COLUMNS, oid=oid)},
+                constraints=[_constraint(one) for one in self.ask(_CONSTRAINTS, oid=oid)],
+                indexes=[Index(**{**one, "columns": tuple(one["columns"])}) for one in self.ask(_INDEXES, oid=oid)],
+            )
+        return self._tables[oid]
+
+    def table_of_index(self, oid: int) -> int | None:
+        """The table of an index; None for what is no index."""
+        rows = self.ask(_INDEXED, oid=oid)
+        return int(rows[0]["oid"]) if rows else None
+
+    def titles(self, oids: Sequence[int]) -> list[str]:
+        """The names of these relations."""
+        return sorted(row["name"] for row in self.ask(_NAMES, oids=list(oids))) if oids else []
+
+    def views_on(self, table: Table, column: str = "") -> list[str]:
+        """The views, and tables with rules, that use a table, or one column of it."""
+        return [row["name"] for row in self.ask(_VIEWS, oid=table.oid, column=column)]
+
+    def volatility(self, functions: Sequence[str]) -> bool | None:
+        """Whether one of these functions may give another value for each row; None if that depends on its arguments."""
+        names = [name.rpartition(".")[2] for name in functions]
+        rows = self.ask(_VOLATILE, names=names) if names else []
+        if any(row["always"] for row in rows):
+            return True
+        return None if any(row["ever"] for row in rows) else False
+
+
+def _constraint(row: dict[str, Any]) -> Constraint:
+    return Constraint(**{**row, "columns": tuple(row["columns"])})

@@ -1,0 +1,174 @@
+"""What the live database already answers about a statement that would fail: asked read-only, and within a budget.
+
+A table is only read as far as the budget goes: a small one whole, of a bigger one a sample. What is found is certain,
+and what is not found is only certain of a table that was read whole. No answer holds a value of the data, but for the
+keys of duplicates that are numbers, and no name of a person's field is looked at.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from dataops.backends.postgres.foresight.facts import Facts, Table
+
+_LENGTH = re.compile(r"(?:varchar|char|bpchar|character(?: varying)?)\((\d+)\)")
+MOST_BYTES = 192 * 1024 * 1024
+"""Tables up to this size are read whole, of bigger ones as many pages as make this size."""
+_SAMPLED_BYTES = 32 * 1024 * 1024
+_MILLISECONDS = 500
+_SECONDS = 1.5
+"""For all questions about one database together."""
+
+
+class Answer(NamedTuple):
+    """What was found: `found` is a sentence, "" for nothing. `unknown` says why nobody knows whether there is any."""
+
+    found: str = ""
+    unknown: str = ""
+
+
+class Questions:
+    """Questions about rows. `left` seconds may still be spent."""
+
+    def __init__(self, facts: Facts, seconds: float = _SECONDS) -> None:
+        self._facts = facts
+        self._left = seconds
+
+    def any_row(self, table: Table) -> Answer:
+        """Whether there is a row."""
+        rows, problem = self._ask(table, sql.SQL("SELECT FROM {} LIMIT 1").format(self._named(table)))
+        return Answer(f"{table.title} has rows" if rows else "", problem)
+
+    def nulls(self, table: Table, column: str) -> Answer:
+        """Whether the column has nulls."""
+        known = table.columns[column].nulls
+        if known is not None and known > 0 and not self._can_read(table):
+            return Answer(f"by the statistics, {known:.0%} of {column} are null")
+        where = sql.SQL("{} IS NULL").format(sql.Identifier(column))
+        return self._violation(table, where, f"rows where {column} is null")
+
+    def against(self, table: Table, condition: str) -> Answer:
+        """Whether a row breaks a check."""
+        where = sql.SQL("NOT ({})").format(sql.SQL(condition))
+        return self._violation(table, where, f"rows against {condition}")
+
+    def duplicates(self, table: Table, columns: Sequence[str], where: str = "", *, nulls_equal: bool = False) -> Answer:
+        """Whether two rows have the same key."""
+        key = sql.SQL(", ").join(map(sql.Identifier, columns))
+        parts = [sql.SQL("({})").format(sql.SQL(where))] if where else []
+        if not nulls_equal:
+            parts += [sql.SQL("{} IS NOT NULL").format(sql.Identifier(column)) for column in columns]
+        condition = sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(parts)) if parts else sql.SQL("")
+        names = ", ".join(columns)
+        if table.heap > MOST_BYTES:
+            return Answer(unknown=f"{table.title} is too big to be looked at")
+        query = sql.SQL(
+            "SELECT {key}, count(*) AS dataops_count FROM {table}{where} GROUP BY {key} HAVING count(*) > 1 LIMIT 1"
+        ).format(key=key, table=self._named(table), where=condition)
+        rows, problem = self._ask(table, query)
+        if problem:
+            return Answer(unknown=problem)
+        if not rows:
+            return Answer()
+        shown = [f"{column} = {rows[0][column]}" for column in columns if isinstance(rows[0][column], int)]
+        example = f", with {', '.join(shown)}" if shown else ""
+        return Answer(f"e.g. {rows[0]['dataops_count']:,} rows of {table.title} have the same {names}{example}")
+
+    def orphans(self, table: Table, columns: Sequence[str], other: Table, keys: Sequence[str]) -> Answer:
+        """Whether a row refers to a row that is not there."""
+        if table.heap + other.heap > MOST_BYTES or not other.readable:
+            return Answer(unknown="the tables are too big" if other.readable else f"{other.title} is not readable")
+        pairs = zip(columns, keys, strict=True)
+        same = sql.SQL(" AND ").join(
+            sql.SQL("t.{} = o.{}").format(sql.Identifier(mine), sql.Identifier(key)) for mine, key in pairs
+        )
+        given = sql.SQL(" AND ").join(sql.SQL("t.{} IS NOT NULL").format(sql.Identifier(mine)) for mine in columns)
+        query = sql.SQL(
+            "SELECT FROM {table} t WHERE {given} AND NOT EXISTS (SELECT FROM {other} o WHERE {same}) LIMIT 1"
+        ).format(table=self._named(table), given=given, other=self._named(other), same=same)
+        rows, problem = self._ask(table, query)
+        if problem:
+            return Answer(unknown=problem)
+        return Answer(f"rows of {table.title} have a {', '.join(columns)} that is not in {other.title}" if rows else "")
+
+    def casts(self, table: Table, column: str, expression: str, type_: str) -> Answer:
+        """Whether a value cannot be made one of another type."""
+        length = _LENGTH.fullmatch(type_)
+        if length and not expression:  # an assignment does not cut, as a cast does
+            text = sql.SQL("char_length(rtrim({}::text, ' ')) > {}")
+            where = text.format(sql.Identifier(column), sql.Literal(int(length[1])))
+            found = self._violation(table, where, "")
+            return Answer(f"a {column} of {table.title} cannot be made {type_}" if found.found else "", found.unknown)
+        value = expression or f"{sql.Identifier(column).as_string(None)}::{type_}"
+        query = sql.SQL("SELECT count({}) FROM {}{}").format(
+            sql.SQL(value),
+            self._named(table),
+            self._sampled(table),
+        )
+        refused = f"a {column} of {table.title} cannot be made {type_}"
+        _, problem = self._ask(table, query, refused)
+        return Answer(problem) if problem == refused else Answer(unknown=problem)
+
+    def rows_of(self, query: str) -> int | None:
+        """How many rows a query finds, as the server estimates; None where it does not say."""
+        try:
+            rows = self._limited(sql.SQL("EXPLAIN (FORMAT JSON) {}").format(sql.SQL(query)))
+        except psycopg.Error:
+            return None
+        return int(rows[0]["QUERY PLAN"][0]["Plan"]["Plan Rows"])
+
+    # ---- how it is asked
+
+    def _violation(self, table: Table, where: sql.Composed, what: str) -> Answer:
+        query = sql.SQL("SELECT FROM {}{} WHERE {} LIMIT 1").format(self._named(table), self._sampled(table), where)
+        rows, problem = self._ask(table, query)
+        if rows:
+            return Answer(f"{table.title} has {what}")
+        if not problem and table.heap > MOST_BYTES:
+            problem = f"a sample of {table.title} has none"
+        return Answer(unknown=problem)
+
+    def _named(self, table: Table) -> sql.Composed:
+        return sql.Composed([sql.Identifier(table.schema, table.name)])
+
+    def _sampled(self, table: Table) -> sql.Composed:
+        if table.heap <= MOST_BYTES or table.kind not in ("r", "p", "m"):
+            return sql.Composed([])
+        return sql.SQL(" TABLESAMPLE SYSTEM ({})").format(sql.Literal(round(100 * _SAMPLED_BYTES / table.heap, 4)))
+
+    def _can_read(self, table: Table) -> bool:
+        return table.readable and not table.hidden and self._left > 0
+
+    def _ask(self, table: Table, query: sql.Composed, refused: str = "") -> tuple[list[dict[str, Any]], str]:
+        """The rows, or why there are none."""
+        if not table.readable:
+            return [], f"{table.title} is not readable for this user"
+        if table.hidden:
+            return [], f"row security hides rows of {table.title} from this user"
+        if self._left <= 0:
+            return [], "the time for questions is over"
+        try:
+            return self._limited(query), ""
+        except psycopg.errors.DataError:
+            return [], refused or "the condition fails"
+        except psycopg.errors.QueryCanceled:
+            return [], "it takes too long to look"
+        except psycopg.Error as error:
+            return [], f"{type(error).__name__}"
+
+    def _limited(self, query: sql.Composed) -> list[dict[str, Any]]:
+        connection = self._facts.connection
+        began = time.monotonic()
+        try:
+            with connection.transaction():
+                connection.execute(f"SET LOCAL statement_timeout = {_MILLISECONDS}")
+                cursor = connection.execute(query)
+                return cursor.fetchall() if cursor.description is not None else []
+        finally:
+            self._left -= time.monotonic() - began

@@ -1,0 +1,242 @@
+"""What is known while a plan is followed: the live database, and what earlier statements have done to it by then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+
+from dataops.backends.postgres.foresight import costs, running
+from dataops.backends.postgres.foresight.facts import Column, Facts, Table
+from dataops.backends.postgres.foresight.grammar import Action, Name
+from dataops.backends.postgres.foresight.locks import MODES, SHARE_UPDATE_EXCLUSIVE, TAKEN, kept_waiting
+from dataops.backends.postgres.foresight.questions import Answer, Questions
+from dataops.model import Held, Risk, Span, Verb, Work
+from dataops.redaction import redact
+
+SHORT_SECONDS = 1.0
+"""A lock that others do not feel: less than this at the most."""
+
+
+@dataclass
+class Draft:
+    """What is found of one statement."""
+
+    held: dict[str, Held] = field(default_factory=dict)
+    work: list[Work] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    risks: list[Risk] = field(default_factory=list)
+
+    def hold(self, table: Table, mode: str) -> None:
+        """Note a lock; the strongest one counts."""
+        before = self.held.get(table.title)
+        if before is None or MODES.index(mode) > MODES.index(before.mode):
+            self.held[table.title] = Held(table.title, mode, kept_waiting(mode))
+
+    def risk(self, hazard: str, text: str) -> None:
+        """Note a hazard, once."""
+        risk = Risk(hazard, redact(text))
+        if risk not in self.risks:
+            self.risks.append(risk)
+
+    def do(self, verb: Verb, table: Table, span: Span) -> None:
+        """Note that the server goes through the whole table."""
+        self.work.append(Work(verb, table.title, table.rows, table.heap))
+        self.spans.append(span)
+
+
+class Scene:
+    """The live database, and what the plan has done to it so far. `aside`: what the step keeps."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.questions = Questions(facts)
+        self.aside: Collection[str] = ()
+        self.unknown: list[str] = []
+        self.unsure = ""
+        self._made: set[tuple[str, str]] = set()
+        self._gone: set[tuple[str, str]] = set()
+        self._new_columns: dict[int, set[str]] = {}
+        self._new_constraints: set[tuple[int, str]] = set()
+        self._set_columns: dict[int, set[str]] = {}
+        self._removed: set[int] = set()
+        self._added: set[int] = set()
+        self._holders: dict[tuple[int, str], list[Risk]] = {}
+
+    # ---- what the plan has done
+
+    def make(self, schema: str, name: str) -> None:
+        """A table, an index or a view of this name is there from now on."""
+        self._made.add((schema, name))
+        self._gone.discard((schema, name))
+
+    def remove(self, schema: str, name: str) -> None:
+        """Nothing of this name is there any more."""
+        self._gone.add((schema, name))
+        self._made.discard((schema, name))
+
+    def add_column(self, table: Table, column: str) -> None:
+        self._new_columns.setdefault(table.oid, set()).add(column)
+
+    def add_constraint(self, table: Table, name: str) -> None:
+        self._new_constraints.add((table.oid, name))
+
+    def has_constraint(self, table: Table, name: str) -> bool:
+        there = any(one.name == name for one in table.constraints)
+        return there or (table.oid, name) in self._new_constraints
+
+    def set_columns(self, table: Table, columns: Iterable[str]) -> None:
+        """These columns have other values, another type or another name from now on."""
+        self._set_columns.setdefault(table.oid, set()).update(columns)
+
+    def add_rows(self, table: Table) -> None:
+        self._added.add(table.oid)
+
+    def remove_rows(self, table: Table) -> None:
+        self._removed.add(table.oid)
+
+    def lose_track(self, why: str) -> None:
+        """What comes later may find another database."""
+        self.unsure = self.unsure or why
+
+    # ---- names
+
+    def placed(self, name: Name) -> tuple[str, str]:
+        """Where a new object of this name is made."""
+        return (name.schema or next(iter(self.facts.schemas), ""), name.name)
+
+    def is_made(self, name: Name) -> bool:
+        """Whether the plan has made what has this name."""
+        schemas = [name.schema] if name.schema else self.facts.schemas
+        return any((schema, name.name) in self._made for schema in schemas)
+
+    def is_gone(self, name: Name) -> bool:
+        """Whether the plan has removed or renamed what has this name."""
+        return self.placed(name) in self._gone
+
+    def is_there(self, name: Name) -> bool:
+        """Whether something has this name when the statement comes, as far as we know."""
+        return self.is_made(name) or (not self.is_gone(name) and self.facts.oid_of(name) is not None)
+
+    def live(self, name: Name) -> Table | None:
+        """The live relation of this name, of an index its table; None if it is not there as it is now."""
+        if self.is_made(name) or self.is_gone(name):
+            return None
+        oid = self.facts.oid_of(name)
+        if oid is None:
+            return None
+        table = self.facts.table_of_index(oid)
+        return self.facts.table(oid if table is None else table)
+
+    def column(self, action: Action, table: Table, draft: Draft, name: str) -> Column | None:
+        """The live column; None if the plan has made it, or if it is not there, which is then told."""
+        if name in self._new_columns.get(table.oid, ()):
+            return None
+        column = table.columns.get(name)
+        if column is None and not self.unsure and "PART IF EXISTS" not in action.words:
+            draft.risk("will-fail", f"{table.title} has no column {name}")
+        return column
+
+    def has_column(self, table: Table, name: str) -> bool:
+        return name in table.columns or name in self._new_columns.get(table.oid, ())
+
+    # ---- locks
+
+    def lock(self, table: Table, mode: str, action: Action, draft: Draft) -> None:
+        """Note the lock, and who would make it wait now."""
+        draft.hold(table, mode)
+        if MODES.index(mode) >= MODES.index(SHARE_UPDATE_EXCLUSIVE):
+            key = (table.oid, mode)
+            if key not in self._holders:
+                self._holders[key] = running.holders(self.facts, table, mode)
+            for risk in self._holders[key]:
+                draft.risk(risk.hazard, risk.text)
+        if "concurrently" in action.kind:
+            for risk in running.oldest(self.facts):
+                draft.risk(risk.hazard, risk.text)
+
+    def lock_other(self, action: Action, draft: Draft) -> None:
+        """The lock on the second table that an action concerns."""
+        taken = TAKEN.get(action.kind)
+        if taken is None or not taken.other or action.other is None:
+            return
+        other = self.live(action.other)
+        if other is not None:
+            self.lock(other, taken.other, action, draft)
+        elif not self.is_there(action.other) and not self.unsure:
+            draft.risk("will-fail", f"{action.other} is not there")
+
+    # ---- questions about rows
+
+    def rows_as_now(self, table: Table) -> bool:
+        """Whether the plan takes no row away before, and does nothing that is not known."""
+        return table.oid not in self._removed and not self.unsure
+
+    def ask(
+        self,
+        about: str,
+        table: Table,
+        columns: Iterable[str],
+        draft: Draft,
+        question: Callable[[], Answer],
+        *others: Table,
+    ) -> None:
+        """Ask the live rows, if these columns of them are as now when the statement comes.
+
+        Rows that the plan adds take no answer back that was found. `others` are tables in which new rows would.
+        `about` is the question, for the reader who gets no answer.
+        """
+        changed = self._set_columns.get(table.oid, set()) & set(columns)
+        if not self.rows_as_now(table) or changed or any(one.oid in self._added for one in others):
+            why = self.unsure or "earlier statements of the plan change it"
+            self.tell_unknown(f"{about}: {why}")
+            return
+        answer = question()
+        if answer.found:
+            draft.risk("will-fail", answer.found)
+        if answer.unknown:
+            self.tell_unknown(f"{about}: {answer.unknown}")
+
+    def tell_unknown(self, text: str) -> None:
+        """Note what could not be known of this step."""
+        if redact(text) not in self.unknown:
+            self.unknown.append(redact(text))
+
+    # ---- what several handlers do
+
+    def refuse_used(self, action: Action, table: Table, draft: Draft, column: str = "") -> None:
+        """Views that use it are in the way, unless they go too."""
+        if "CASCADE" in action.words or self.unsure:
+            return
+        used = [name for name in self.facts.views_on(table, column) if not self.is_gone(Name(*name.split(".", 1)))]
+        if used:
+            what = f"{table.title}.{column}" if column else table.title
+            draft.risk("will-fail", f"the view {', '.join(used)} uses {what}")
+
+    def rewrite(self, table: Table, draft: Draft) -> None:
+        """The table and its indexes are written anew."""
+        if table.is_empty:
+            return
+        span = costs.rewrite(table.rows, table.heap, len(table.indexes))
+        draft.do(Verb.REWRITES, table, span)
+        if span.high >= SHORT_SECONDS:
+            draft.risk("rewrites-table", f"{table.title}, with its indexes")
+
+    def read(self, table: Table, draft: Draft) -> None:
+        """The table is read once."""
+        if not table.is_empty:
+            draft.do(Verb.READS, table, costs.read(table.rows, table.heap))
+
+    def destroy(self, table: Table, draft: Draft, what: str) -> None:
+        """Data goes, unless the step keeps a copy or there is none."""
+        if not table.is_empty and table.name not in self.aside:
+            draft.risk("destroys-data", f"{what} of {table.title}, which nothing keeps")
+
+    def tell_replication(self, table: Table, draft: Draft, what: str) -> None:
+        """Who sends the table to others."""
+        if names := running.published(self.facts, table):
+            draft.risk("leaves-replication", f"{what} of {table.title} is published by {names}")
+
+
+def rows_text(table: Table) -> str:
+    """`1,000 rows`, as far as it is known."""
+    return f"{table.rows:,} rows" if table.rows else "the rows"

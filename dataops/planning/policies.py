@@ -1,0 +1,93 @@
+"""Whether a policy lets a plan run: which of its rules forbid it, and what would allow it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from dataops.durations import clock
+from dataops.errors import Blocked
+from dataops.model import Plan, Policy, Rendering, Step
+from dataops.planning import risks
+from dataops.text import counted, size_text
+
+_BLOCKING = ("blocks-reads", "blocks-writes", "rewrites-table")
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A rule that forbids a plan. `hazard` is what `--allow` would have to name, "" where nothing allows it."""
+
+    rule: str
+    text: str
+    step: str = ""
+    hazard: str = ""
+
+    def __str__(self) -> str:
+        return f"{f'{self.step}: ' if self.step else ''}{self.text} ({self.rule})"
+
+
+def violations(
+    policy: Policy, plan: Plan, renderings: Mapping[str, Rendering], allowed: Collection[str], now: datetime
+) -> tuple[Violation, ...]:
+    """Everything that forbids this plan at this moment. A plan without steps is always allowed."""
+    if not plan.steps:
+        return ()
+    found = [one for step in plan.steps for one in _of_step(policy, step, renderings.get(step.id), allowed)]
+    if policy.windows and not any(window.is_open(now) for window in policy.windows):
+        times = ", ".join(window.written for window in policy.windows)
+        found.append(Violation("windows", f"this is not the time for it, only {times}"))
+    return tuple(found)
+
+
+def refuse(policy: Policy, found: Sequence[Violation], options: str) -> None:
+    """Raise Blocked for the first violations. `options` are those of the command, for the hint."""
+    if not found:
+        return
+    shown = "; ".join(map(str, found[:3]))
+    more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+    first = found[0]
+    to_allow = sorted({one.hazard for one in found})
+    hint = f"what it means: dataops explain {first.rule.rpartition(' ')[2]}"
+    if "" not in to_allow:
+        hint = f"if it is meant: {options} {' '.join(f'--allow {name}' for name in to_allow)}; {hint}"
+    elif not first.rule.startswith(("refuse", "ask")):
+        hint = "who may change the policy can say otherwise: dataops docs configuration policy"
+    service, _, migration = first.step.partition("/")
+    raise Blocked(f"{policy.where} forbids this: {shown}{more}", hint=hint, service=service, migration=migration)
+
+
+def _of_step(policy: Policy, step: Step, rendering: Rendering | None, allowed: Collection[str]) -> Iterator[Violation]:
+    texts: dict[str, str] = {}
+    for risk in risks.of_step(step, rendering):
+        texts.setdefault(risk.hazard, risk.text)
+    for name, text in texts.items():
+        if name in policy.refuse:
+            yield Violation(f"refuse {name}", text, step.id)
+        elif name in policy.ask and name not in allowed:
+            yield Violation(f"ask {name}", text, step.id, name)
+    for effect in rendering.effects if rendering else ():
+        for work in effect.work:
+            if policy.rows is not None and work.rows is not None and work.rows > policy.rows:
+                text = f"{work.verb.value} {work.object}, {work.rows:,} {work.unit}"
+                yield Violation(f"rows = {policy.rows:_}", text, step.id)
+            if policy.bytes is not None and work.bytes is not None and work.bytes > policy.bytes:
+                text = f"{work.verb.value} {work.object}, {size_text(work.bytes)}"
+                yield Violation(f"bytes = {size_text(policy.bytes)}", text, step.id)
+    blocked = sum(
+        effect.span.high
+        for effect in (rendering.effects if rendering else ())
+        if effect.span is not None and any(risk.hazard in _BLOCKING for risk in effect.risks)
+    )
+    if policy.blocked is not None and blocked > policy.blocked:
+        text = f"others may have to wait up to {clock(blocked)}"
+        yield Violation(f"blocked = {policy.blocked:g}s", text, step.id)
+
+
+def summary(found: Sequence[Violation]) -> str:
+    """One line for a plan."""
+    return f"{counted(len(found), 'rule')} of the policy would refuse it now"
+
+
+__all__ = ["Violation", "refuse", "summary", "violations"]

@@ -1,0 +1,215 @@
+"""What a plan says of MongoDB's commands, held against what the server does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from bson import SON
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+
+from dataops.backends.mongo.foresight import Foresight
+from dataops.dev import MongoServer
+from dataops.hazards import HAZARDS
+from dataops.model import Effect
+from tests.servers import fresh_mongo
+
+Document = dict[str, Any]
+
+OLD = datetime.now(UTC) - timedelta(days=2)
+COLLECTIONS: Mapping[str, list[Document]] = {
+    "users": [{"_id": n, "email": f"e{n % 3}@x", "n": n, "tags": [n, n + 1], "at": OLD} for n in range(6)],
+    "sparse": [{"_id": 1, "a": 1}, {"_id": 2}, {"_id": 3}],
+    "nulls": [{"_id": 1, "a": None}, {"_id": 2}],
+    "other": [{"_id": 1}],
+    "checked": [{"_id": 1, "a": 1}],
+}
+
+
+@pytest.fixture(scope="module")
+def client(mongo: MongoServer) -> Iterator[MongoClient[Document]]:
+    with MongoClient[Document](mongo.url()) as made:
+        yield made
+
+
+@pytest.fixture
+def db(mongo: MongoServer) -> Iterator[Database[Document]]:
+    with fresh_mongo(mongo) as url, MongoClient[Document](url) as client:
+        made = client.get_default_database()
+        made.create_collection("checked", validator={"a": {"$type": "int"}})
+        for name, documents in COLLECTIONS.items():
+            made[name].insert_many(documents)
+        made.users.create_index("n", name="n_1")
+        yield made
+
+
+def foresee(db: Database[Document], *steps: list[Document]) -> list[tuple[tuple[Effect, ...], tuple[str, ...]]]:
+    """What is foreseen of these steps, each a list of commands."""
+    foresight = Foresight(db, "dataops_stash_")
+    return [foresight.follow([(next(iter(body)), body) for body in step]) for step in steps]
+
+
+def hazards(*found: tuple[tuple[Effect, ...], tuple[str, ...]]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for effects, _ in found:
+        for effect in effects:
+            for risk in effect.risks:
+                assert risk.hazard in HAZARDS
+                texts.setdefault(risk.hazard, risk.text)
+    return texts
+
+
+def index(collection: str, key: Document, name: str = "new", **options: Any) -> Document:
+    return {"createIndexes": collection, "indexes": [{"key": SON(key), "name": name, **options}]}
+
+
+def rename(db: str, source: str, to: str, **options: Any) -> Document:
+    return {"renameCollection": f"{db}.{source}", "to": f"{db}.{to}", **options}
+
+
+FAILURES: list[tuple[Document, str]] = [
+    (index("users", {"email": 1}, unique=True), "e.g. 2 documents of users have the same email"),
+    (index("users", {"n": 1}, unique=True), ""),
+    (index("users", {"email": 1, "n": 1}, unique=True), ""),
+    (index("users", {"tags": 1}, unique=True), "e.g. 2 documents of users have the same tags, with tags = "),
+    (index("users", {"email": 1}, unique=True, partialFilterExpression={"n": {"$lt": 3}}), ""),
+    (index("sparse", {"a": 1}, unique=True), "e.g. 2 documents of sparse have the same a, with a = null"),
+    (index("sparse", {"a": 1}, unique=True, sparse=True), ""),
+    (index("nulls", {"a": 1}, unique=True), "e.g. 2 documents of nulls have the same a, with a = null"),
+    (index("users", {"n": 1}, "n_1", unique=True), "users has an index n_1 with other options"),
+    (index("users", {"email": 1}, "n_1"), "users has an index n_1 with another key"),
+    (index("users", {"n": 1}, "n_1"), ""),
+    (index("nobody", {"a": 1}, unique=True), ""),
+    ({"dropIndexes": "users", "index": "n_1"}, ""),
+    ({"dropIndexes": "users", "index": "nothing"}, "users has no index nothing"),
+    ({"insert": "users", "documents": [{"_id": 3}]}, "users has a document with one of these _ids already"),
+    ({"insert": "users", "documents": [{"_id": 30}]}, ""),
+    ({"insert": "checked", "documents": [{"_id": 3, "a": "x"}]}, "the validator of checked refuses a new document"),
+    ({"insert": "checked", "documents": [{"_id": 3, "a": 5}]}, ""),
+    ({"create": "users"}, "users exists"),
+    ({"create": "checked", "capped": True, "size": 4096}, "checked exists"),
+    ({"create": "fresh"}, ""),
+    (rename("it", "users", "fresh"), ""),
+    (rename("it", "users", "other"), "other exists"),
+    (rename("it", "users", "other", dropTarget=True), ""),
+    (rename("it", "nobody", "fresh"), "nobody is not there"),
+    ({"update": "users", "updates": [{"q": {"n": 2}, "u": {"$set": {"x": 1}}, "multi": True}]}, ""),
+    ({"delete": "users", "deletes": [{"q": {}, "limit": 0}]}, ""),
+    ({"drop": "users"}, ""),
+]
+
+
+@pytest.mark.parametrize("at", range(len(FAILURES)), ids=lambda at: " ".join(map(str, FAILURES[at][0].values()))[:60])
+def test_a_failure_that_the_database_can_know_is_foretold_and_no_other_is(db: Database[Document], at: int) -> None:
+    command, text = FAILURES[at]
+    if "renameCollection" in command:
+        command = {k: v.replace("it.", f"{db.name}.") if isinstance(v, str) else v for k, v in command.items()}
+    said = hazards(*foresee(db, [command])).get("will-fail", "")
+    try:
+        answer = (db.client.admin if "renameCollection" in command else db).command(command)
+        failed = str(answer.get("writeErrors", ""))
+    except OperationFailure as error:
+        failed = str(error)
+    assert bool(said) == bool(failed), failed
+    assert said.startswith(text) and bool(said) == bool(text)
+
+
+UPDATE_EMAIL: Document = {"update": "users", "updates": [{"q": {}, "u": {"$set": {"email": "x"}}, "multi": True}]}
+UPDATE_OTHER: Document = {"update": "users", "updates": [{"q": {}, "u": [{"$set": {"x.y": 1}}], "multi": True}]}
+UNIQUE_EMAIL = index("users", {"email": 1}, unique=True)
+PLANS: dict[str, tuple[list[list[Document]], list[str]]] = {
+    "a collection of the plan is no live one": (
+        [[{"create": "fresh"}], [{"insert": "fresh", "documents": [{"_id": 1}, {"_id": 1}]}]],
+        [],
+    ),
+    "a field that was set is not asked for": ([[UPDATE_EMAIL], [UNIQUE_EMAIL]], []),
+    "another field is asked for": (
+        [[UPDATE_OTHER], [UNIQUE_EMAIL]],
+        ["e.g. 2 documents of users have the same email"],
+    ),
+    "after a delete nobody is asked": (
+        [[{"delete": "users", "deletes": [{"q": {"n": 1}, "limit": 0}]}], [UNIQUE_EMAIL]],
+        [],
+    ),
+    "what was dropped may be made again": ([[{"drop": "users"}], [{"create": "users"}]], []),
+    "an index of the plan may be dropped": (
+        [[index("users", {"email": 1})], [{"dropIndexes": "users", "index": "new"}]],
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_is_followed_step_by_step(db: Database[Document], name: str) -> None:
+    steps, failures = PLANS[name]
+    found = foresee(db, *steps)
+    assert [r.text for effects, _ in found for e in effects for r in e.risks if r.hazard == "will-fail"] == failures
+
+
+def test_documents_are_counted_and_what_goes_is_told(db: Database[Document]) -> None:
+    [(effects, unknown)] = foresee(db, [{"delete": "users", "deletes": [{"q": {"n": {"$gte": 2}}, "limit": 0}]}])
+    assert [str(work) for effect in effects for work in effect.work] == ["deletes users (4 documents)"]
+    assert hazards((effects, unknown)) == {"destroys-data": "4 documents of users, which nothing keeps"}
+    assert hazards(*foresee(db, [{"drop": "users"}]))["destroys-data"] == "6 documents of users, which nothing keeps"
+    out = [{"aggregate": "users", "pipeline": [{"$out": "other"}], "cursor": {}}]
+    assert hazards(*foresee(db, out))["destroys-data"] == "about 1 documents of other, which $out replaces"
+    expired = index("users", {"at": 1}, expireAfterSeconds=3600)
+    assert hazards(*foresee(db, [expired]))["destroys-data"] == (
+        "6 documents of users are expired already and are deleted within a minute"
+    )
+
+
+def test_what_goes_into_the_stash_first_is_not_lost(db: Database[Document]) -> None:
+    keep: Document = {"aggregate": "users", "pipeline": [{"$out": "dataops_stash_x.users"}], "cursor": {}}
+    foresight = Foresight(db, "dataops_stash_")
+    commands: list[Document] = [keep, {"drop": "users"}]
+    effects, _ = foresight.follow([(next(iter(body)), body) for body in commands], {0})
+    assert "destroys-data" not in hazards((effects, ()))
+
+
+def test_documents_against_a_new_validator_are_told(db: Database[Document]) -> None:
+    strict: Document = {"collMod": "users", "validator": {"n": {"$lt": 3}}}
+    assert hazards(*foresee(db, [strict]))["breaks-application"] == (
+        "users has documents against the validator: updates of them fail"
+    )
+    assert hazards(*foresee(db, [{"collMod": "users", "validator": {"n": {"$lt": 30}}}])) == {}
+    assert hazards(*foresee(db, [{**strict, "validationAction": "warn"}])) == {}
+
+
+def test_a_scan_of_a_big_collection_is_told_and_one_by_an_index_is_not(db: Database[Document]) -> None:
+    db.big.insert_many([{"n": n % 100, "m": n % 100} for n in range(12_000)])
+    db.big.create_index("n")
+
+    def update(field: str) -> list[Document]:
+        return [{"update": "big", "updates": [{"q": {field: 5}, "u": {"$set": {"x": 1}}, "multi": True}]}]
+
+    found = hazards(*foresee(db, update("m")))
+    assert found == {"scans-collection": "no index finds them: all 12,000 documents are read"}
+    assert hazards(*foresee(db, update("n"))) == {}
+
+
+def test_a_reader_without_the_right_to_see_sizes_is_told_so(mongo_with_passwords: MongoServer) -> None:
+    with fresh_mongo(mongo_with_passwords) as url, MongoClient[Document](url) as admin:
+        db = admin.get_default_database()
+        db.users.insert_many([{"_id": 1, "a": 1}, {"_id": 2, "a": 1}])
+        privileges = [{"resource": {"db": db.name, "collection": ""}, "actions": ["find", "listCollections"]}]
+        db.command("createRole", "finder", privileges=privileges, roles=[])
+        db.command("createUser", "finder", pwd="finder", roles=["finder"])
+        with MongoClient[Document](url, username="finder", password="finder", authSource=db.name) as poor:
+            [(_, unknown)] = foresee(poor[db.name], [index("users", {"a": 1}, unique=True)])
+        db.command("dropUser", "finder")
+        db.command("dropRole", "finder")
+    assert unknown[:2] == (
+        "the size of users: this user may not look",
+        "the indexes of users: this user may not look",
+    )
+
+
+def test_looking_changes_nothing(db: Database[Document]) -> None:
+    before = {name: list(db[name].find()) for name in db.list_collection_names()}
+    foresee(db, [command for command, _ in FAILURES if "renameCollection" not in command])
+    assert {name: list(db[name].find()) for name in db.list_collection_names()} == before
