@@ -3,8 +3,9 @@
 Some objects are left out: system schemas, objects of an extension, the tables of Alembic, of dataops and of other
 migration tools, and what follows from another object: the index of a constraint, what a partition inherits from its
 parent. Tablespaces and owners belong to the server, and are left out too. NOT NULL is a part of its column, because
-only PostgreSQL 18 lists it among the constraints. The order of columns does not count, because it depends on the past of a database. Bodies of functions,
-comments and grants are details of the catalogue: they may differ between databases that have the same history.
+only PostgreSQL 18 lists it among the constraints. The order of columns does not count, because it depends on the past
+of a database. Bodies of functions, comments and grants are details of the catalogue: they may differ between databases
+that have the same history.
 """
 
 from __future__ import annotations
@@ -330,7 +331,7 @@ _OBJECTS = {
         SELECT {SCHEMA} || o.collname,
                concat_ws(' ', CASE o.collprovider WHEN 'c' THEN 'libc' WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' END,
                    CASE o.collprovider WHEN 'i' THEN replace({_LOCALE}, '_', '-') ELSE {_LOCALE} END,
-                   CASE WHEN o.collctype <> o.collcollate THEN 'ctype ' || o.collctype END,
+                   CASE WHEN o.collprovider = 'c' AND o.collctype <> o.collcollate THEN 'ctype ' || o.collctype END,
                    'rules ' || quote_literal(to_jsonb(o) ->> 'collicurules'),
                    CASE WHEN NOT o.collisdeterministic THEN 'nondeterministic' END)
           FROM pg_collation o JOIN pg_namespace n ON n.oid = o.collnamespace
