@@ -1,20 +1,26 @@
 """How a database differs from what its record says that it is made of: `dataops drift`.
 
 The history is run on a scratch database, up to what the record has, by the code that migrates for real. Both catalogues
-are then compared. The database itself is only read. What a MongoDB has beside that is the application's own, and no
-difference: its applications create collections and indexes by themselves.
+are then compared. Where the schema is in git (see dataops.schemafile), its files may take the place of the scratch
+database. The database itself is only read. What a MongoDB has beside that is the application's own, and no difference:
+its applications create collections and indexes by themselves.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from dataops import schemafile
 from dataops.backends import Database, opened
 from dataops.catalogue import Catalogue, Difference, compare
-from dataops.errors import DataopsError, MigrationFailed
+from dataops.errors import ConfigError, DataopsError, HistoryError, MigrationFailed
 from dataops.model import Migration, Service, State
 from dataops.planning import checks, recovery
-from dataops.scratch import Scratch
+
+if TYPE_CHECKING:
+    from dataops.scratch import Scratch
 
 _OF_APPLICATIONS = frozenset({"collection", "index", "validator", "view"})
 
@@ -31,20 +37,45 @@ class Drift:
     differences: tuple[Difference, ...] = ()
     error: DataopsError | None = None
 
+    @property
+    def refusing(self) -> tuple[Difference, ...]:
+        """The differences that are not open: those for which the command fails."""
+        return tuple(one for one in self.differences if not one.open)
 
-def find(service: Service, scratch: Scratch, *, details: bool = False) -> Drift:
-    """Compare one database with its history. With `details`, comments, grants and function bodies count too."""
+
+def find(service: Service, expectation: Scratch | Path, *, details: bool = False, bodies: bool = False) -> Drift:
+    """Compare one database with its history, which is run on a scratch database, or with schema files in a folder.
+
+    With `bodies`, comments and bodies of functions count too, and with `details` also grants.
+    """
     try:
         with opened(service) as database:
             state = database.read()
             _refuse_unclear(state)
             head = service.by_id[state.applied[-1].id] if state.applied else None
-            expected = _expected(service, head, database, scratch)
-            found = compare(expected, database.catalogue(), ignoring=service.ignore, details=details)
+            found = database.catalogue()
+            if isinstance(expectation, Path):
+                file = schemafile.load_for(expectation, service, head.id if head else None)
+                expected = _with_the_applications_own(service, file.expected(found))
+            else:
+                expected = _expected(service, head, database, expectation)
+            differences = compare(expected, found, ignoring=service.ignore, details=details, bodies=bodies)
     except DataopsError as error:
         error.service = error.service or service.name
         return Drift(service, error=error)
-    return Drift(service, head.id if head else None, found)
+    return Drift(service, head.id if head else None, differences)
+
+
+def verify(service: Service, folder: Path, scratch: Scratch) -> Drift:
+    """Compare one database after a run: with its schema file, if there is one that can be used, else with its history.
+
+    A file that was not made again after the newest migration says nothing about what the run has done.
+    """
+    if schemafile.is_there(folder, service):
+        found = find(service, folder)
+        if not isinstance(found.error, HistoryError | ConfigError):
+            return found
+    return find(service, scratch)
 
 
 def _refuse_unclear(state: State) -> None:
@@ -63,8 +94,12 @@ def _expected(service: Service, head: Migration | None, database: Database, scra
         if not service.kind.application_creates:
             raise
         expected = scratch.catalogue(service, head, database)  # it needs collections that the application makes
+    return _with_the_applications_own(service, expected)
+
+
+def _with_the_applications_own(service: Service, expected: Catalogue) -> Catalogue:
     if service.kind.application_creates:
-        expected = replace(expected, open=expected.open | _OF_APPLICATIONS)
+        return replace(expected, open=expected.open | _OF_APPLICATIONS)
     return expected
 
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from dataops import config as configuration
+from dataops import schemafile
 from dataops.cli import completing
 from dataops.cli.options import only_with, onto_existing_option, reported
 from dataops.cli.plan_from_options import plan_apply, plan_rollback, render, to_look
 from dataops.cli.session import Session, checkout, command
 from dataops.errors import DataopsError, ExitCode
-from dataops.model import Direction
+from dataops.model import Direction, Plan
 from dataops.planning import planfile
 from dataops.planning.recovery import running_step
 from dataops.show import paragraphs, writers
 from dataops.show.reports import PlanReport
+
+if TYPE_CHECKING:
+    from dataops.dumping import Change
 
 
 @command("plan")
@@ -88,9 +95,18 @@ def plan_command(
     if detailed_exitcode and (planned.steps or any(map(running_step, planned.states))):
         fails = any(rendering.fails for rendering in renderings.values())
         code = ExitCode.INVALID if fails else ExitCode.PENDING
-    report = PlanReport(planned, renderings, checkout(config.path.parent), out, code)
+    report = PlanReport(planned, renderings, checkout(config.path.parent), out, code, _changes(form, planned, config))
     if not session.deliver(form, "plan", report, report_path):
         session.console.data(paragraphs.plan_lines(planned, renderings, verbose=session.verbose))
         if out is not None:
             session.console.say(f"Saved to {out}; apply exactly this with: dataops apply {out}")
     return code
+
+
+def _changes(form: str, planned: Plan, config: configuration.Config) -> Sequence[Change]:
+    """How the schemas change, for the one format that shows it."""
+    if form != "markdown":
+        return ()
+    from dataops.dumping import changes
+
+    return changes(planned, config.path.parent / schemafile.FOLDER)

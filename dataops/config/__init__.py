@@ -38,6 +38,8 @@ class Config:
     variables: frozenset[str] = frozenset()
     """The environment variables in which the file may look for a database, for all its services."""
     lint: LintSettings = field(default_factory=LintSettings, compare=False)
+    verify: bool = False
+    """Whether `[apply]` says that every apply compares at its end what it has made."""
 
     def service(self, name: str) -> Service:
         """The chosen service of that name."""
@@ -88,7 +90,7 @@ def load(
         for one in chosen
     )
     variables = frozenset(name for one in settings.services.values() for name in variables_of(one))
-    return Config(settings.path, services, tuple(settings.services), variables, settings.lint)
+    return Config(settings.path, services, tuple(settings.services), variables, settings.lint, settings.verify)
 
 
 def _choose(settings: Settings, selected: Collection[str], *, observed: bool) -> list[ServiceSettings]:

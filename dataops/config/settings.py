@@ -37,6 +37,9 @@ SERVICE_KEYS = {
     *_URL_KEYS,
 }
 """What the paragraph of a service may say. `beside` is the older spelling of `coexist`."""
+APPLY_KEYS = {"verify"}
+"""What `[apply]` may say."""
+
 OBSERVED_KEYS = {"observe", "engine", "expect", "timeouts", *_URL_KEYS}
 """What the paragraph of a service that is only observed may say."""
 
@@ -116,12 +119,16 @@ class LintSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """A whole dataops.toml: its services by name, in the order of the file, named environments, and `[lint]`."""
+    """A whole dataops.toml: its services by name, in the order of the file, named environments, `[lint]`, `[apply]`.
+
+    `verify` says whether every apply compares at its end what it has made.
+    """
 
     path: Path
     services: Mapping[str, ServiceSettings]
     lint: LintSettings
     _environments: object = field(repr=False)
+    verify: bool = False
 
     @property
     def environment_names(self) -> tuple[str, ...]:
@@ -161,12 +168,14 @@ def read(path: Path | None) -> Settings:
     tables = content.get("services")
     if not isinstance(tables, dict) or not tables:
         raise ConfigError(f"{path}: there is no [services.NAME] in it", hint=MANUAL)
-    content.only({"services", "environments", "lint"})
+    content.only({"services", "environments", "lint", "apply"})
     services = {name: toml.table(value, f"{path}: [services.{name}]", MANUAL) for name, value in tables.items()}
     before = _all_before(path, services)
     made = {name: _settings(path.parent, name, table, before[name]) for name, table in services.items()}
     lint = _lint(path, content.table("lint", f"{path}: [lint]"))
-    return Settings(path, made, lint, content.get("environments", {}))
+    run = content.table("apply", f"{path}: [apply]")
+    run.only(APPLY_KEYS)
+    return Settings(path, made, lint, content.get("environments", {}), run.flag("verify"))
 
 
 def _lint(path: Path, table: toml.Table) -> LintSettings:

@@ -30,6 +30,7 @@ from dataops.toolrecords import ToolRecord
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dataops.drift import Drift
     from dataops.lint.rules import Finding
     from dataops.proof import Proof
 
@@ -57,25 +58,7 @@ def proof(report: ProofReport) -> str:
 
 def drifted(report: DriftReport) -> str:
     """What `dataops drift` found."""
-    services = [
-        {
-            "service": one.service.name,
-            "head": one.head,
-            "differences": [
-                {
-                    "how": of.how.value,
-                    "kind": of.kind,
-                    "name": redact(of.name),
-                    "expected": redact(of.expected) or None,
-                    "here": redact(of.found) or None,
-                }
-                for of in one.differences
-            ],
-            "problem": error(one.error)["error"] if one.error is not None else None,
-        }
-        for one in report.found
-    ]
-    return document({"services": services}, report.code)
+    return document({"services": [drift_of(one) for one in report.found]}, report.code)
 
 
 def lint(report: LintReport) -> str:
@@ -263,6 +246,26 @@ def caught_up(
         "differences": list(differences) if differences is not None else None,
         "written": written,
         "problem": error(problem)["error"] if problem else None,
+    }
+
+
+def drift_of(found: Drift) -> Json:
+    """How one service differs from what its record says."""
+    return {
+        "service": found.service.name,
+        "head": found.head,
+        "differences": [
+            {
+                "how": of.how.value,
+                "open": of.open,
+                "kind": of.kind,
+                "name": redact(of.name),
+                "expected": redact(of.expected) or None,
+                "here": redact(of.found) or None,
+            }
+            for of in found.differences
+        ],
+        "problem": error(found.error)["error"] if found.error is not None else None,
     }
 
 

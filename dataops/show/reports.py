@@ -15,6 +15,7 @@ from dataops.planning import planner
 if TYPE_CHECKING:
     from dataops import lint
     from dataops.drift import Drift
+    from dataops.dumping import Change
     from dataops.proof import Proof
 
 
@@ -47,13 +48,17 @@ class StatusReport:
 
 @dataclass(frozen=True)
 class PlanReport:
-    """What would be done, and the commands of each step by the step's id. `saved` is the plan file, if there is one."""
+    """What would be done, and the commands of each step by the step's id. `saved` is the plan file, if there is one.
+
+    `changes` are how the schemas change by it, where schema files say so.
+    """
 
     plan: Plan
     renderings: Mapping[str, Rendering]
     root: Path
     saved: Path | None = None
     code: ExitCode = ExitCode.OK
+    changes: Sequence[Change] = ()
 
     @property
     def steps(self) -> Iterator[tuple[Step, Rendering | None]]:
