@@ -28,6 +28,8 @@ _FURTHER = {
 }
 """Kinds that say more about an object of the same name, and of which kind that is."""
 _OPEN = ("settings of ", "version of ")
+OF_APPLICATIONS = frozenset({"collection", "index", "validator", "view"})
+"""What applications make by themselves, where the kind of database lets them."""
 _VERSION = "version of "
 _BODIES = ("body of ", "comment on")
 _SHOWN = 160  # characters of a definition, around the place where two differ
@@ -85,6 +87,10 @@ class Catalogue:
     marks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     server: str = field(default="", compare=False)
 
+    def with_bodies(self) -> Catalogue:
+        """The same, where comments and bodies of functions are no details: they are compared."""
+        return replace(self, details=frozenset(one for one in self.details if not one.startswith(_BODIES)))
+
 
 def compare(
     expected: Catalogue,
@@ -92,16 +98,14 @@ def compare(
     *,
     ignoring: Collection[str] = (),
     details: bool = False,
-    bodies: bool = False,
 ) -> tuple[Difference, ...]:
     """How `found` differs from what was expected, in the order of names.
 
     Where a whole table is missing or unexpected, its parts are not listed. `ignoring` are the names of objects that do
-    not count, and neither do their parts. Details count only where `details` says so, and with `bodies` those of them
-    that are comments and bodies of functions.
+    not count, and neither do their parts. Details count only where `details` says so.
     """
     differences = []
-    left_out = set() if details else {kind for kind in expected.details if not (bodies and kind.startswith(_BODIES))}
+    left_out = set() if details else set(expected.details)
     if not expected.server or expected.server != found.server:
         left_out.update(kind for kind in _FURTHER if kind.startswith(_VERSION))
     ignoring = {*ignoring, *expected.loose}
@@ -181,4 +185,4 @@ def _cut(text: str, start: int) -> str:
     return ("..." if start and text else "") + text[start:end] + ("..." if len(text) > end else "")
 
 
-__all__ = ["Catalogue", "Difference", "Differs", "Key", "compare", "imitation"]
+__all__ = ["OF_APPLICATIONS", "Catalogue", "Difference", "Differs", "Key", "compare", "imitation"]

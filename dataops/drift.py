@@ -14,28 +14,28 @@ from typing import TYPE_CHECKING
 
 from dataops import schemafile
 from dataops.backends import Database, opened
-from dataops.catalogue import Catalogue, Difference, compare
-from dataops.errors import ConfigError, DataopsError, HistoryError, MigrationFailed
+from dataops.catalogue import OF_APPLICATIONS, Catalogue, Difference, compare
+from dataops.errors import ConfigError, DataopsError, HistoryError, MigrationFailed, StalePlan
 from dataops.model import Migration, Service, State
 from dataops.planning import checks, recovery
 
 if TYPE_CHECKING:
     from dataops.scratch import Scratch
 
-_OF_APPLICATIONS = frozenset({"collection", "index", "validator", "view"})
-
 
 @dataclass(frozen=True)
 class Drift:
     """What was found of one service: differences from its history up to `head`, or why nothing could be compared.
 
-    `head` is the newest migration that is applied, None where none is.
+    `head` is the newest migration that is applied, None where none is. `other_server` is what the history was run on,
+    where that is another major version than the database has, else "".
     """
 
     service: Service
     head: str | None = None
     differences: tuple[Difference, ...] = ()
     error: DataopsError | None = None
+    other_server: str = ""
 
     @property
     def refusing(self) -> tuple[Difference, ...]:
@@ -55,15 +55,19 @@ def find(service: Service, expectation: Scratch | Path, *, details: bool = False
             head = service.by_id[state.applied[-1].id] if state.applied else None
             found = database.catalogue()
             if isinstance(expectation, Path):
-                file = schemafile.load_for(expectation, service, head.id if head else None)
-                expected = _with_the_applications_own(service, file.expected(found))
+                expected = schemafile.load_for(expectation, service, head.id if head else None).expected(found)
             else:
                 expected = _expected(service, head, database, expectation)
-            differences = compare(expected, found, ignoring=service.ignore, details=details, bodies=bodies)
+            if bodies:
+                expected = expected.with_bodies()
+            differences = compare(expected, found, ignoring=service.ignore, details=details)
+            if differences:
+                _refuse_moved(state, database.read())
     except DataopsError as error:
         error.service = error.service or service.name
         return Drift(service, error=error)
-    return Drift(service, head.id if head else None, differences)
+    other = expected.server if expected.server != found.server else ""
+    return Drift(service, head.id if head else None, differences, other_server=other)
 
 
 def verify(service: Service, folder: Path, scratch: Scratch) -> Drift:
@@ -85,6 +89,12 @@ def _refuse_unclear(state: State) -> None:
     checks.refuse_gap(state)
 
 
+def _refuse_moved(before: State, after: State) -> None:
+    """Raise StalePlan where a migration was applied or rolled back while the database was looked at."""
+    if [one.id for one in before.applied] != [one.id for one in after.applied]:
+        raise StalePlan("its record changed while the database was compared", hint="look again: dataops drift")
+
+
 def _expected(service: Service, head: Migration | None, database: Database, scratch: Scratch) -> Catalogue:
     try:
         with scratch.database(service) as empty, opened(empty) as built:
@@ -94,12 +104,8 @@ def _expected(service: Service, head: Migration | None, database: Database, scra
         if not service.kind.application_creates:
             raise
         expected = scratch.catalogue(service, head, database)  # it needs collections that the application makes
-    return _with_the_applications_own(service, expected)
-
-
-def _with_the_applications_own(service: Service, expected: Catalogue) -> Catalogue:
     if service.kind.application_creates:
-        return replace(expected, open=expected.open | _OF_APPLICATIONS)
+        expected = replace(expected, open=expected.open | OF_APPLICATIONS)
     return expected
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dataops import outfile
-from dataops.catalogue import Catalogue, Key
+from dataops.catalogue import OF_APPLICATIONS, Catalogue, Key
 from dataops.errors import ConfigError, HistoryError
 from dataops.kinds import Kind
 from dataops.model import Service
@@ -39,8 +39,12 @@ class SchemaFile:
     sql: str = field(default="", repr=False)
 
     def expected(self, found: Catalogue) -> Catalogue:
-        """What a database with the catalogue `found` should have. The file knows no versions of extensions."""
-        return replace(found, objects=self.objects, marks={}, server="")
+        """What a database with the catalogue `found` should have. The file knows no versions of extensions.
+
+        What applications make by themselves is open, where the kind of database lets them.
+        """
+        others = OF_APPLICATIONS if self.kind.application_creates else frozenset[str]()
+        return replace(found, objects=self.objects, open=found.open | others, marks={}, server="")
 
     def changed_from(self, before: SchemaFile) -> str:
         """How a database that is like `before` has to change, as a unified diff of the SQL, or else of its objects."""

@@ -41,8 +41,14 @@ PREFIX = "dataops_scratch_"
 class Scratch:
     """Creates scratch databases. It starts at most one server of each kind, when that is first needed."""
 
-    def __init__(self, author: Author, *, servers: Sequence[str] = (), stop: StopSignal | None = None) -> None:
-        """`servers` are URLs of servers on which we may create databases, one for each kind. Raises UsageError."""
+    def __init__(
+        self, author: Author, *, servers: Sequence[str] = (), stop: StopSignal | None = None, bodies: bool = False
+    ) -> None:
+        """`servers` are URLs of servers on which we may create databases, one for each kind. Raises UsageError.
+
+        With `bodies`, a catalogue that is expected counts comments and bodies of functions.
+        """
+        self._bodies = bodies
         self._author = author
         self._named = {_kind(url): url for url in servers}
         self._stop = stop or StopSignal()
@@ -73,6 +79,10 @@ class Scratch:
 
         Raises MigrationFailed, Stopped, and ServerUnavailable when there is no server for a scratch database.
         """
+        expected = self._expected(service, to, live)
+        return expected.with_bodies() if self._bodies else expected
+
+    def _expected(self, service: Service, to: Migration | None, live: Database) -> Catalogue:
         try:
             return self._imitation(service, to, live, strictly=True)
         except MigrationFailed:

@@ -49,7 +49,7 @@ class _Outcome:
 )
 @adoption_options
 def adopt_command(
-    session: Session, tool: str | None, write: bool, accept: bool, reason: str, server: tuple[str, ...]
+    session: Session, tool: str | None, write: bool, accept: bool, reason: str, bodies: bool, server: tuple[str, ...]
 ) -> ExitCode:
     """Take over databases from sqlx, knex, migrate-mongo and others, by their own records.
 
@@ -70,7 +70,7 @@ def adopt_command(
     services = session.config().services
     everyone = session.config(with_urls=False, selected=()).services
     outcomes = [_Outcome(service) for service in services]
-    with signals(session) as stop, Scratch(session.author, servers=server, stop=stop) as scratch:
+    with signals(session) as stop, Scratch(session.author, servers=server, stop=stop, bodies=bodies) as scratch:
         for outcome, state in zip(outcomes, look(services, emit=session.sink()), strict=True):
             try:
                 if isinstance(state, DataopsError):

@@ -34,6 +34,7 @@ def baseline_command(
     write: bool,
     accept: bool,
     reason: str,
+    bodies: bool,
     server: tuple[str, ...],
 ) -> ExitCode:
     """Record that a database without any record has all migrations up to --to. It is checked as by adopt.
@@ -52,7 +53,7 @@ def baseline_command(
     )
     with (
         signals(session) as stop,
-        Scratch(session.author, servers=server, stop=stop) as scratch,
+        Scratch(session.author, servers=server, stop=stop, bodies=bodies) as scratch,
         opened(service) as backend,
     ):
         adopting.refuse_baseline(backend.read(), target)

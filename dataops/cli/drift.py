@@ -88,6 +88,11 @@ def tell(session: Session, found: Sequence[Drift], *, listed: bool = True) -> No
             differences = one.differences if listed else ()
             lines = [f"{one.service.name}: {_summary(one)}", *(f"  {of}" for of in differences)]
             session.console.messages((line, style) for line in lines)
+            if one.differences and one.other_server:
+                session.console.say(
+                    f"Its history was run on {one.other_server}, and the database is of another version: "
+                    "where that makes a difference, name a server of the same version with --scratch URL."
+                )
 
 
 def _summary(one: Drift) -> str:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from pymongo import MongoClient
 
-from dataops.dev import MongoServer, PostgresServer
+from dataops.dev import MongoServer, PostgresServer, postgres_server
 from tests.projects import Project
 
 ORDERS = "op.execute('CREATE TABLE orders (id serial PRIMARY KEY, note varchar(9) NOT NULL)')"
@@ -167,3 +167,29 @@ def test_apply_verifies_what_it_has_made(dumped: Project, pg: psycopg.Connection
     told = dumped("apply", "--yes")
     assert told.code == 8 and "index later.extra: here, but not expected" in told.stderr
     assert dumped("apply", "--yes", "--no-verify").code == 0
+
+
+def test_a_scratch_server_of_another_major_version_makes_no_difference(
+    dumped: Project, postgres: PostgresServer, pg: psycopg.Connection[Any]
+) -> None:
+    assert dumped("apply", "--yes").code == 0
+    with postgres_server(15 if postgres.version.startswith("17") else 17) as other:
+        same = dumped("drift", "--service", "shop", "--scratch", other.url())
+        assert same.code == 0 and "another version" not in same.stderr
+        pg.execute("DROP TABLE orders")
+        drifted = dumped("drift", "--service", "shop", "--scratch", other.url())
+        assert drifted.code == 8 and f"run on PostgreSQL {other.version.split('.')[0]}, and" in drifted.stderr
+        dumped.folder.joinpath("schema", "shop.sql").unlink()
+        assert dumped("schema", "dump", "shop", "--scratch", other.url()).stdout.split() == [
+            str(dumped.folder / "schema" / "shop.sql")
+        ]
+
+
+def test_adopt_compares_bodies_where_it_is_asked_to(dumped: Project, pg: psycopg.Connection[Any], pg_url: str) -> None:
+    dumped.file("shop", "004", "op.execute('COMMENT ON TABLE orders IS $$what they want$$')")
+    assert dumped("apply", "--yes", "--service", "shop").code == 0
+    pg.execute("DROP TABLE alembic_version; DROP SCHEMA IF EXISTS dataops_history CASCADE")
+    pg.execute("DROP TABLE IF EXISTS dataops_journal; COMMENT ON TABLE orders IS NULL")
+    assert dumped("baseline", "shop", "--to", "004").code == 0
+    answer = dumped("baseline", "shop", "--to", "004", "--bodies")
+    assert answer.code == 8 and "comment on orders: missing here" in answer.stderr

@@ -544,9 +544,7 @@ def told(found: tuple[Difference, ...]) -> list[str]:
     return sorted(f"{'~' if one.open else ''}{one.kind} {one.name}" for one in found)
 
 
-def wrong(
-    pg: psycopg.Connection[Any], before: Catalogue, cases: list[tuple[str, ...]], *, bodies: bool = False
-) -> Iterator[str]:
+def wrong(pg: psycopg.Connection[Any], before: Catalogue, cases: list[tuple[str, ...]]) -> Iterator[str]:
     """Each case that is not told as it should be. A number at the end of a case is the first version that has it."""
     for statement, *expected in cases:
         if expected[-1].isdigit() and pg.info.server_version // 10000 < int(expected.pop()):
@@ -558,7 +556,7 @@ def wrong(
             except psycopg.Error as error:
                 yield f"{statement}: {error}"
                 continue
-            found = told(compare(before, catalogue.read(pg), bodies=bodies))
+            found = told(compare(before, catalogue.read(pg)))
         if found != sorted(expected):
             yield f"{statement}\n    told {found}\n    not  {sorted(expected)}"
 
@@ -584,7 +582,7 @@ def test_each_planted_difference_in_postgresql_is_told(pg: psycopg.Connection[An
 
 
 def test_bodies_and_comments_are_told_where_they_are_asked_for(pg: psycopg.Connection[Any], shop: Catalogue) -> None:
-    assert "\n".join(wrong(pg, shop, BODIES, bodies=True)) == ""
+    assert "\n".join(wrong(pg, shop.with_bodies(), BODIES)) == ""
 
 
 def test_a_restored_dump_is_no_difference(

@@ -38,7 +38,8 @@ def read(db: Database[Document], record: str) -> Catalogue:
     found = collections(db, record)
     marks = {info["name"]: info["info"]["uuid"].hex() for info in found if "uuid" in info.get("info", {})}
     objects = {key: text for info in found for key, text in _objects(db, info)}
-    return Catalogue(objects, marks=marks)
+    version = db.client.server_info()["versionArray"]
+    return Catalogue(objects, marks=marks, server=f"MongoDB {version[0]}")
 
 
 def copy_shell(source: Database[Document], target: Database[Document], record: str, *, unique: bool) -> None:
