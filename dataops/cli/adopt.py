@@ -115,6 +115,7 @@ def _catch_up(
     with opened(service) as backend:
         with session.running_files(on_scratch=True):
             expected = scratch.catalogue(service, head, backend)
+        say_open(session, adopting.only_told(backend, expected))
         if write:
             outcome.differences = adopting.catch_up(
                 backend, session.author, moved, expected, accepted=accepted, emit=session.sink(), stop=stop
@@ -136,6 +137,7 @@ def _adopt(
     with opened(service) as backend:
         with session.running_files(on_scratch=True):
             expected = scratch.catalogue(service, found.head, backend)
+        say_open(session, adopting.only_told(backend, expected))
         if write:
             outcome.differences = adopting.take_over(
                 backend, session.author, found, expected, accepted=accepted, emit=session.sink(), stop=stop
@@ -169,6 +171,11 @@ def _tell(session: Session, outcome: _Outcome) -> None:
 def say_accepted(session: Session, differences: Sequence[str]) -> None:
     """Say which differences are recorded as accepted."""
     session.console.messages([(f"  accepted: {difference}", "yellow") for difference in differences])
+
+
+def say_open(session: Session, differences: Sequence[str]) -> None:
+    """Say what differs and refuses nothing."""
+    session.console.messages([(f"  {difference} (refuses nothing)", "") for difference in differences])
 
 
 def say_written(session: Session, service: Service, count: int, *, written: bool) -> None:

@@ -6,7 +6,7 @@ import click
 
 from dataops.backends import opened
 from dataops.cli import completing
-from dataops.cli.adopt import say_accepted, say_written
+from dataops.cli.adopt import say_accepted, say_open, say_written
 from dataops.cli.options import accepted_because, adoption_options
 from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
@@ -59,6 +59,7 @@ def baseline_command(
         adopting.refuse_baseline(backend.read(), target)
         with session.running_files(on_scratch=True):
             expected = scratch.catalogue(service, target, backend)
+        say_open(session, adopting.only_told(backend, expected))
         if write:
             differences = adopting.baseline(
                 backend,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--from",
     "folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
     help="Compare with the files of dataops schema dump; no scratch server is needed.",
 )

@@ -65,12 +65,18 @@ def refuse_baseline(state: State, to: Migration) -> None:
 def check(database: Database, expected: Catalogue | None, changed: Sequence[str] = ()) -> tuple[str, ...]:
     """How the live database differs from the `expected` catalogue. The differences in `changed` come first.
 
-    With None for `expected`, the catalogues are not compared.
+    With None for `expected`, the catalogues are not compared. Open differences are left out: see `only_told`.
     """
     found: Sequence[Difference] = (
         () if expected is None else compare(expected, database.catalogue(), ignoring=database.service.ignore)
     )
     return (*changed, *(str(one) for one in found if not one.open))
+
+
+def only_told(database: Database, expected: Catalogue) -> tuple[str, ...]:
+    """The open differences, which refuse nothing: settings such as fillfactor, and versions of extensions."""
+    found = compare(expected, database.catalogue(), ignoring=database.service.ignore)
+    return tuple(str(one) for one in found if one.open)
 
 
 def refuse_differences(service: Service, differences: Sequence[str], head: str) -> None:
@@ -232,6 +238,7 @@ __all__ = [
     "catch_up",
     "check",
     "newest",
+    "only_told",
     "refuse_baseline",
     "refuse_differences",
     "survey",

@@ -133,7 +133,8 @@ def test_a_schema_file_of_another_head_or_none_is_refused(dumped: Project) -> No
     assert "shop.json is of 003, but the record of the database is at 002" in answer.stderr
     (dumped.folder / "schema" / "shop.sql").unlink()
     assert "there is no schema/shop.sql" in dumped("drift", "--from", "schema", "--service", "shop").stderr
-    assert dumped("drift", "--from", "nowhere").code == 64
+    nowhere = dumped("drift", "--from", "nowhere")
+    assert nowhere.code == 4 and "there is no nowhere/shop.json" in nowhere.stderr
 
 
 def test_a_plan_shows_how_the_schema_changes(dumped: Project) -> None:
@@ -190,6 +191,9 @@ def test_adopt_compares_bodies_where_it_is_asked_to(dumped: Project, pg: psycopg
     assert dumped("apply", "--yes", "--service", "shop").code == 0
     pg.execute("DROP TABLE alembic_version; DROP SCHEMA IF EXISTS dataops_history CASCADE")
     pg.execute("DROP TABLE IF EXISTS dataops_journal; COMMENT ON TABLE orders IS NULL")
-    assert dumped("baseline", "shop", "--to", "004").code == 0
+    pg.execute("ALTER TABLE orders SET (fillfactor = 50)")
+    adopted = dumped("baseline", "shop", "--to", "004")
+    assert adopted.code == 0
+    assert "settings of table orders: here fillfactor=50, expected plain (refuses nothing)" in adopted.stderr
     answer = dumped("baseline", "shop", "--to", "004", "--bodies")
     assert answer.code == 8 and "comment on orders: missing here" in answer.stderr
