@@ -17,6 +17,21 @@ Key = tuple[str, str]
 
 _WHOLE = ("table", "collection", "view")
 _PART = ("column", "constraint", "index", "trigger", "rule", "policy", "validator")
+_FURTHER = {
+    "sequence of column": ("column",),
+    "settings of column": ("column",),
+    "settings of function": ("function",),
+    "settings of index": ("index", "constraint"),
+    "settings of statistics": ("statistics",),
+    "settings of table": ("table", "view"),
+    "version of extension": ("extension",),
+}
+"""Kinds that say more about an object of the same name, and of which kind that is."""
+_OPEN = ("settings of ", "version of ")
+OF_APPLICATIONS = frozenset({"collection", "index", "validator", "view"})
+"""What applications make by themselves, where the kind of database lets them."""
+_VERSION = "version of "
+_BODIES = ("body of ", "comment on")
 _SHOWN = 160  # characters of a definition, around the place where two differ
 
 
@@ -38,6 +53,11 @@ class Difference:
     expected: str = ""
     found: str = ""
 
+    @property
+    def open(self) -> bool:
+        """Whether it is only told, and refuses nothing: it changes how fast a database is, and not what it does."""
+        return self.kind.startswith(_OPEN)
+
     def __str__(self) -> str:
         name = redact(self.name)
         expected, found = _around_the_difference(redact(self.expected), redact(self.found))
@@ -54,8 +74,10 @@ class Catalogue:
 
     `open` are the kinds of which a database may have more than our history makes: a person may add an extension.
     `details` are the kinds that may well differ between databases of one history, such as comments and grants.
-    `marks` are the ids of collections by name; a collection keeps its id when it is renamed.
-    `caution` is why differences from it may be none: it was built on a server of another major version.
+    `marks` are the ids of collections by name; a collection keeps its id when it is renamed. `server` is the kind of
+    server and its major version, "" where the catalogue does not come from a server. The versions of extensions are
+    compared only where both catalogues are from the same, because the server brings them along. `caution` is why
+    differences from it may be none: it was built on a server of another major version.
     """
 
     objects: Mapping[Key, str]
@@ -63,10 +85,19 @@ class Catalogue:
     details: frozenset[str] = frozenset()
     marks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     caution: str = field(default="", compare=False)
+    server: str = field(default="", compare=False)
+
+    def with_bodies(self) -> Catalogue:
+        """The same, where comments and bodies of functions are no details: they are compared."""
+        return replace(self, details=frozenset(one for one in self.details if not one.startswith(_BODIES)))
 
 
 def compare(
-    expected: Catalogue, found: Catalogue, *, ignoring: Collection[str] = (), details: bool = False
+    expected: Catalogue,
+    found: Catalogue,
+    *,
+    ignoring: Collection[str] = (),
+    details: bool = False,
 ) -> tuple[Difference, ...]:
     """How `found` differs from what was expected, in the order of names.
 
@@ -75,12 +106,18 @@ def compare(
     so.
     """
     differences = []
-    left_out = frozenset() if details else expected.details
+    left_out = set() if details else set(expected.details)
+    if not expected.server or expected.server != found.server:
+        left_out.update(kind for kind in _FURTHER if kind.startswith(_VERSION))
     for key in sorted(expected.objects.keys() | found.objects.keys(), key=lambda key: (key[1], key[0])):
         kind, name = key
         if kind in left_out or name in ignoring or any(owner in ignoring for owner in _owners(name)):
             continue
-        if key not in found.objects:
+        if kind.startswith(_OPEN):
+            texts = expected.objects.get(key, ""), found.objects.get(key, "")
+            if texts[0] != texts[1] and _has_its_object(key, expected) and _has_its_object(key, found):
+                differences.append(Difference(Differs.DIFFERENT, kind, name, *texts))
+        elif key not in found.objects:
             if not _without_its_whole(key, expected, found):
                 differences.append(Difference(Differs.MISSING, kind, name, expected=expected.objects[key]))
         elif key not in expected.objects:
@@ -125,10 +162,19 @@ def _is_left_to_ignored(schema: str, found: Catalogue, ignoring: Collection[str]
 def _without_its_whole(key: Key, here: Catalogue, there: Catalogue) -> bool:
     """Whether it is part of something, such as a table, that the other side does not have at all."""
     kind, name = key
-    if kind not in _PART:
+    if kind in _FURTHER and any(
+        (of, name) in here.objects and (of, name) not in there.objects for of in _FURTHER[kind]
+    ):
+        return True
+    if kind not in _PART and kind not in _FURTHER:
         return False
     wholes = [(of, owner) for of in _WHOLE for owner in _owners(name)]
     return any(whole in here.objects and whole not in there.objects for whole in wholes)
+
+
+def _has_its_object(key: Key, catalogue: Catalogue) -> bool:
+    kind, name = key
+    return any((of, name) in catalogue.objects for of in _FURTHER[kind])
 
 
 def _owners(name: str) -> list[str]:
@@ -152,4 +198,4 @@ def _cut(text: str, start: int) -> str:
     return ("..." if start and text else "") + text[start:end] + ("..." if len(text) > end else "")
 
 
-__all__ = ["Catalogue", "Difference", "Differs", "Key", "as_lent", "compare"]
+__all__ = ["OF_APPLICATIONS", "Catalogue", "Difference", "Differs", "Key", "as_lent", "compare"]

@@ -1,54 +1,79 @@
 """How a database differs from what its record says that it is made of: `dataops drift`.
 
 The history is run on a scratch database, up to what the record has, by the code that migrates for real. Both catalogues
-are then compared. The database itself is only read. What a MongoDB has beside that is the application's own, and no
-difference: its applications create collections and indexes by themselves.
+are then compared. Where the schema is in git (see dataops.schemafile), its files may take the place of the scratch
+database. The database itself is only read. What a MongoDB has beside that is the application's own, and no difference:
+its applications create collections and indexes by themselves.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dataops import documents
+from dataops import documents, schemafile
 from dataops.backends import Database, HoldsDocuments, opened
 from dataops.catalogue import Catalogue, Difference, compare
-from dataops.errors import DataopsError, DifferencesFound, LockNotObtained, StalePlan
+from dataops.errors import (
+    ConfigError,
+    DataopsError,
+    DifferencesFound,
+    HistoryError,
+    LockNotObtained,
+    StalePlan,
+)
 from dataops.model import Service, State
 from dataops.planning import checks, recovery
-from dataops.scratch import Scratch
 from dataops.text import counted
+
+if TYPE_CHECKING:
+    from dataops.scratch import Scratch
 
 
 @dataclass(frozen=True)
 class Drift:
     """What was found of one service: differences from its history up to `head`, or why nothing could be compared.
 
-    `head` is the newest migration that is applied, None where none is.
+    `head` is the newest migration that is applied, None where none is. `other_server` is what the history was run on,
+    where that is another major version than the database has, else "".
     """
 
     service: Service
     head: str | None = None
     differences: tuple[Difference, ...] = ()
     error: DataopsError | None = None
+    other_server: str = ""
+
+    @property
+    def refusing(self) -> tuple[Difference, ...]:
+        """The differences that are not open: those for which the command fails."""
+        return tuple(one for one in self.differences if not one.open)
 
     @property
     def problem(self) -> DataopsError | None:
-        """The differences, or what kept us from comparing, as one error; None where the database is as its history."""
-        if self.error is not None or not self.differences:
+        """What refuses, or what kept us from comparing, as one error; None where the database is as its history."""
+        if self.error is not None or not self.refusing:
             return self.error
         return DifferencesFound(
-            f"{counted(len(self.differences), 'difference')} from its history",
+            f"{counted(len(self.refusing), 'difference')} from its history",
             service=self.service.name,
             hint=f"which: dataops drift --service {self.service.name}",
         )
 
 
 def find(
-    service: Service, scratch: Scratch, *, details: bool = False, looking: documents.Looking | None = None
+    service: Service,
+    expectation: Scratch | Path,
+    *,
+    details: bool = False,
+    bodies: bool = False,
+    looking: documents.Looking | None = None,
 ) -> Drift:
-    """Compare one database with its history. With `details`, comments, grants and function bodies count too.
+    """Compare one database with its history, which is run on a scratch database, or with schema files in a folder.
 
-    `looking` says how documents are held against validators, where the database has such.
+    With `bodies`, comments and bodies of functions count too, and with `details` also grants. `looking` says how
+    documents are held against validators, where the database has such.
     """
     try:
         with opened(service) as database:
@@ -56,14 +81,33 @@ def find(
             _refuse_running(state)
             _refuse_unclear(state)
             head = service.by_id[state.applied[-1].id] if state.applied else None
-            expected = scratch.catalogue(service, head, database)
-            found = compare(expected, database.catalogue(), ignoring=service.ignore, details=details)
-            found += _documents(database, expected, looking or documents.Looking())
+            found = database.catalogue()
+            if isinstance(expectation, Path):
+                expected = schemafile.load_for(expectation, service, head.id if head else None).expected(found)
+            else:
+                expected = expectation.catalogue(service, head, database)
+            if bodies:
+                expected = expected.with_bodies()
+            differences = compare(expected, found, ignoring=service.ignore, details=details)
+            differences += _documents(database, expected, looking or documents.Looking())
             _refuse_moved(state, database.read())
     except DataopsError as error:
         error.service = error.service or service.name
         return Drift(service, error=error)
-    return Drift(service, head.id if head else None, found)
+    other = expected.server if expected.server != found.server else ""
+    return Drift(service, head.id if head else None, differences, other_server=other)
+
+
+def verify(service: Service, folder: Path, scratch: Scratch) -> Drift:
+    """Compare one database after a run: with its schema file, if there is one that can be used, else with its history.
+
+    A file that was not made again after the newest migration says nothing about what the run has done.
+    """
+    if schemafile.is_there(folder, service):
+        found = find(service, folder)
+        if not isinstance(found.error, HistoryError | ConfigError):
+            return found
+    return find(service, scratch)
 
 
 def _documents(database: Database, expected: Catalogue, looking: documents.Looking) -> tuple[Difference, ...]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Self
 
 from dataops import kinds
 from dataops.backends import Borrows, Database, Lent, opened
-from dataops.catalogue import Catalogue, as_lent
+from dataops.catalogue import OF_APPLICATIONS, Catalogue, as_lent
 from dataops.errors import DataopsError, MigrationFailed, ServerUnavailable, Stopped, UsageError
 from dataops.kinds import Kind
 from dataops.model import Author, Migration, Service
@@ -36,15 +36,19 @@ if TYPE_CHECKING:
     from dataops.dev import MongoServer, PostgresServer
 
 PREFIX = "dataops_scratch_"
-_OF_APPLICATIONS = frozenset({"collection", "index", "validator", "view"})
-"""What an application may make by itself, where the kind of database lets it."""
 
 
 class Scratch:
     """Creates scratch databases. It starts at most one server of each kind, when that is first needed."""
 
-    def __init__(self, author: Author, *, servers: Sequence[str] = (), stop: StopSignal | None = None) -> None:
-        """`servers` are URLs of servers on which we may create databases, one for each kind. Raises UsageError."""
+    def __init__(
+        self, author: Author, *, servers: Sequence[str] = (), stop: StopSignal | None = None, bodies: bool = False
+    ) -> None:
+        """`servers` are URLs of servers on which we may create databases, one for each kind. Raises UsageError.
+
+        With `bodies`, a catalogue that is expected counts comments and bodies of functions.
+        """
+        self._bodies = bodies
         self._author = author
         self._named = {_kind(url): url for url in servers}
         self._stop = stop or StopSignal()
@@ -79,9 +83,9 @@ class Scratch:
         and ServerUnavailable when there is no server for a scratch database.
         """
         expected = self._expected(service, to, live)
-        if not service.kind.application_creates:
-            return expected
-        return replace(expected, open=expected.open | _OF_APPLICATIONS)
+        if service.kind.application_creates:
+            expected = replace(expected, open=expected.open | OF_APPLICATIONS)
+        return expected.with_bodies() if self._bodies else expected
 
     def _expected(self, service: Service, to: Migration | None, live: Database) -> Catalogue:
         lent: dict[str, Lent] = {}

@@ -259,8 +259,11 @@ class Tells(Protocol):
 class WritesSchema(Protocol):
     """A `Database` that can write what makes it again, as text (see `dataops.schema`)."""
 
-    def schema(self, *, most_rows: int) -> Schema:
-        """The schema of the database, and its rows or documents where there are at most so many in all."""
+    def schema(self, *, most_rows: int | None) -> Schema:
+        """The schema of the database, and its rows or documents where there are at most so many in all.
+
+        With None, only what the database is made of: no row, no position of a sequence, and no rights.
+        """
 
 
 @runtime_checkable

@@ -49,7 +49,7 @@ class _Outcome:
 )
 @adoption_options
 def adopt_command(
-    session: Session, tool: str | None, write: bool, accept: bool, reason: str, server: tuple[str, ...]
+    session: Session, tool: str | None, write: bool, accept: bool, reason: str, bodies: bool, server: tuple[str, ...]
 ) -> ExitCode:
     """Take over databases from sqlx, knex, migrate-mongo and others, by their own records.
 
@@ -70,7 +70,7 @@ def adopt_command(
     services = session.config().services
     everyone = session.config(with_urls=False, selected=()).services
     outcomes = [_Outcome(service) for service in services]
-    with signals(session) as stop, Scratch(session.author, servers=server, stop=stop) as scratch:
+    with signals(session) as stop, Scratch(session.author, servers=server, stop=stop, bodies=bodies) as scratch:
         for outcome, state in zip(outcomes, look(services, emit=session.sink()), strict=True):
             try:
                 if isinstance(state, DataopsError):
@@ -115,6 +115,7 @@ def _catch_up(
     with opened(service) as backend:
         with session.running_files(on_scratch=True):
             expected = adopting.expect(lambda: scratch.catalogue(service, head, backend), accepted=accepted)
+        say_open(session, adopting.only_told(backend, expected))
         if write:
             outcome.differences = adopting.catch_up(
                 backend, session.author, moved, expected, accepted=accepted, emit=session.sink(), stop=stop
@@ -136,6 +137,7 @@ def _adopt(
     with opened(service) as backend:
         with session.running_files(on_scratch=True):
             expected = adopting.expect(lambda: scratch.catalogue(service, found.head, backend), accepted=accepted)
+        say_open(session, adopting.only_told(backend, expected))
         if write:
             outcome.differences = adopting.take_over(
                 backend, session.author, found, expected, accepted=accepted, emit=session.sink(), stop=stop
@@ -169,6 +171,11 @@ def _tell(session: Session, outcome: _Outcome) -> None:
 def say_accepted(session: Session, differences: Sequence[str]) -> None:
     """Say which differences are recorded as accepted."""
     session.console.messages([(f"  accepted: {difference}", "yellow") for difference in differences])
+
+
+def say_open(session: Session, differences: Sequence[str]) -> None:
+    """Say what differs and refuses nothing."""
+    session.console.messages([(f"  {difference} (refuses nothing)", "") for difference in differences])
 
 
 def say_written(session: Session, service: Service, count: int, *, written: bool) -> None:

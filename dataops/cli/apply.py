@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from dataops import schemafile
 from dataops.cli import completing
 from dataops.cli.carry_out import carry_out
-from dataops.cli.options import RunOptions, duration, only_with, onto_existing_option, run_options
+from dataops.cli.options import RunOptions, duration, only_with, onto_existing_option, run_options, scratch_option
 from dataops.cli.plan_from_options import plan_apply, to_run
 from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
@@ -17,6 +21,11 @@ from dataops.cli.telemetry import telemetry
 from dataops.errors import ExitCode, StalePlan
 from dataops.model import Service
 from dataops.planning import planfile
+from dataops.run.reading import side_by_side
+from dataops.run.stop import StopSignal
+
+if TYPE_CHECKING:
+    from dataops.drift import Drift
 
 
 @command("apply")
@@ -31,6 +40,12 @@ from dataops.planning import planfile
 @click.option(
     "--wait", "wait_seconds", callback=duration, metavar="60s", help="Wait this long for servers that do not answer."
 )
+@click.option(
+    "--verify/--no-verify",
+    default=None,
+    help="At the end, compare what each database is made of with its history (like drift). Exit 8 if it differs.",
+)
+@scratch_option
 @onto_existing_option
 @run_options
 def apply_command(
@@ -39,6 +54,8 @@ def apply_command(
     to: str | None,
     steps: int | None,
     wait_seconds: float | None,
+    verify: bool | None,
+    server: tuple[str, ...],
     onto_existing: bool,
     options: RunOptions,
     metrics_file: Path | None,
@@ -68,7 +85,21 @@ def apply_command(
         else:
             services = observed.services = session.config().services
             plan = plan_apply(services, read=read, to=to, steps=steps, onto_existing=onto_existing)
-        return carry_out(session, plan, stop, options)
+        wanted = session.config(with_urls=False, with_files=False).verify if verify is None else verify
+        compared = partial(_verify, session, services, server, stop) if wanted else None
+        return carry_out(session, plan, stop, options, compared)
+
+
+def _verify(
+    session: Session, services: Sequence[Service], server: tuple[str, ...], stop: StopSignal
+) -> Sequence[Drift]:
+    """Compare each database with its schema file, where there is one of the same head, else with a scratch database."""
+    from dataops import drift
+    from dataops.scratch import Scratch
+
+    folder = session.config(with_urls=False, with_files=False).path.parent / schemafile.FOLDER
+    with Scratch(session.author, servers=server, stop=stop) as scratch, session.running_files(on_scratch=True):
+        return side_by_side(lambda one: drift.verify(one, folder, scratch), services)
 
 
 def _services_of(saved: planfile.SavedPlan, session: Session) -> tuple[Service, ...]:

@@ -6,7 +6,7 @@ import click
 
 from dataops.backends import opened
 from dataops.cli import completing
-from dataops.cli.adopt import say_accepted, say_written
+from dataops.cli.adopt import say_accepted, say_open, say_written
 from dataops.cli.options import accepted_because, adoption_options
 from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
@@ -34,6 +34,7 @@ def baseline_command(
     write: bool,
     accept: bool,
     reason: str,
+    bodies: bool,
     server: tuple[str, ...],
 ) -> ExitCode:
     """Record that a database without any record has all migrations up to --to. It is checked as by adopt.
@@ -52,12 +53,13 @@ def baseline_command(
     )
     with (
         signals(session) as stop,
-        Scratch(session.author, servers=server, stop=stop) as scratch,
+        Scratch(session.author, servers=server, stop=stop, bodies=bodies) as scratch,
         opened(service) as backend,
     ):
         adopting.refuse_baseline(backend.read(), target)
         with session.running_files(on_scratch=True):
             expected = adopting.expect(lambda: scratch.catalogue(service, target, backend), accepted=accepted)
+        say_open(session, adopting.only_told(backend, expected))
         if write:
             differences = adopting.baseline(
                 backend,

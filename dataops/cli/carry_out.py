@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from dataops.cli import termination
+from dataops.cli import drift, termination
 from dataops.cli.backup import MAX_AGE, Backup
 from dataops.cli.options import RunOptions
 from dataops.cli.plan_from_options import render
@@ -18,8 +19,16 @@ from dataops.run.stop import StopSignal
 from dataops.show import json, paragraphs, plans
 from dataops.text import counted
 
+if TYPE_CHECKING:
+    from dataops.drift import Drift
 
-def carry_out(session: Session, plan: Plan, stop: StopSignal, options: RunOptions) -> ExitCode:
+Verify = Callable[[], "Sequence[Drift]"]
+"""Compares what a run has made with what the history says. Called at the end of a run that was done."""
+
+
+def carry_out(
+    session: Session, plan: Plan, stop: StopSignal, options: RunOptions, verify: Verify | None = None
+) -> ExitCode:
     """Show the plan, ask whether to run it, run it and show the result. Returns the exit code, also if a step failed.
 
     Raises Stopped if the user does not agree, and Blocked if the policy forbids it, or if a backup is required and none
@@ -53,7 +62,10 @@ def carry_out(session: Session, plan: Plan, stop: StopSignal, options: RunOption
     else:
         result = Result(run=session.author.run, plan=plan)
     code = _exit_code(result)
-    _say(session, result, renderings, code)
+    verified = verify() if verify is not None and code is ExitCode.OK else None
+    if verified is not None:
+        code = drift.code_of(verified)
+    _say(session, result, renderings, verified, code)
     return code
 
 
@@ -81,10 +93,17 @@ def _ask(session: Session, plan: Plan) -> None:
     consent(f"Roll back {number} in {where}: {', '.join(told)}?")
 
 
-def _say(session: Session, result: Result, renderings: Mapping[str, Rendering], code: ExitCode) -> None:
+def _say(
+    session: Session,
+    result: Result,
+    renderings: Mapping[str, Rendering],
+    verified: Sequence[Drift] | None,
+    code: ExitCode,
+) -> None:
     termination.note(*(line for line, _ in paragraphs.result_lines(result)))
     if session.as_json:
-        session.answer(json.result(result, renderings), code)
+        found = None if verified is None else [json.drift_of(one) for one in verified]
+        session.answer({**json.result(result, renderings), "verified": found}, code)
     elif result.plan.steps:
         lines = paragraphs.result_lines(result, verbose=session.verbose)
         session.console.messages(lines[:-1])
@@ -92,6 +111,8 @@ def _say(session: Session, result: Result, renderings: Mapping[str, Rendering], 
         if result.stopped:
             where = "in the middle of a step" if result.failures else "at a safe point"
             session.console.say(f"Stopped {where}. Run again to go on from here.", "yellow")
+    if verified is not None:
+        drift.tell(session, verified)
     for failure in result.failures:
         if session.logs_lines and isinstance(failure.error, DataopsError):
             session.log.error(failure.error)

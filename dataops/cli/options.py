@@ -197,6 +197,7 @@ def adoption_options(function: click.decorators.FC) -> click.decorators.FC:
     """The options that adopt and baseline share."""
     for option in (
         scratch_option,
+        click.option("--bodies", is_flag=True, help="Comments and the bodies of functions are compared, too."),
         click.option("--reason", default="", help="Why you accept the differences; it is recorded."),
         click.option("--accept-differences", "accept", is_flag=True, help="Record it although the database differs."),
         click.option("--write", is_flag=True, help="Record it. Without this option, only look."),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from dataops import config as configuration
+from dataops import schemafile
 from dataops.cli import completing
 from dataops.cli.options import only_with, onto_existing_option, policy_options, reported
 from dataops.cli.plan_from_options import plan_apply, plan_rollback, render, to_look
@@ -20,6 +23,9 @@ from dataops.planning import planfile, policies, risks
 from dataops.planning.recovery import running_step
 from dataops.show import plans, writers
 from dataops.show.reports import PlanReport
+
+if TYPE_CHECKING:
+    from dataops.dumping import Change
 
 
 @command("plan")
@@ -97,7 +103,8 @@ def plan_command(
     if detailed_exitcode and (planned.steps or any(map(running_step, planned.states))):
         fails = any(risks.will_fail(step, renderings.get(step.id)) for step in planned.steps)
         code = ExitCode.INVALID if fails else ExitCode.PENDING
-    report = PlanReport(planned, renderings, checkout(config.path.parent), out, code, forbidden)
+    changes = _changes(form, planned, config)
+    report = PlanReport(planned, renderings, checkout(config.path.parent), out, code, forbidden, changes)
     if not session.deliver(form, "plan", report, report_path):
         session.console.data(plans.plan_lines(planned, renderings, forbidden, verbose=session.verbose))
         if out is not None:
@@ -129,3 +136,12 @@ def _with_findings(
         )
         for step in shown
     }
+
+
+def _changes(form: str, planned: Plan, config: configuration.Config) -> Sequence[Change]:
+    """How the schemas change, for the one format that shows it."""
+    if form != "markdown":
+        return ()
+    from dataops.dumping import changes
+
+    return changes(planned, config.path.parent / schemafile.FOLDER)

@@ -41,6 +41,8 @@ class Config:
     lint: LintSettings = field(default_factory=LintSettings, compare=False)
     documents: Looking = field(default_factory=Looking, compare=False)
     policy: Policy = field(default_factory=Policy)
+    verify: bool = False
+    """Whether `[apply]` says that every apply compares at its end what it has made."""
 
     def service(self, name: str) -> Service:
         """The chosen service of that name."""
@@ -96,7 +98,7 @@ def load(
     policies = settings.policies
     rules = policies.named(policy) if policy is not None else policies.of(environment)
     names = tuple(settings.services)
-    return Config(settings.path, services, names, variables, settings.lint, settings.documents, rules)
+    return Config(settings.path, services, names, variables, settings.lint, settings.documents, rules, settings.verify)
 
 
 def _choose(settings: Settings, selected: Collection[str], *, observed: bool) -> list[ServiceSettings]:

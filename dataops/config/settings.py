@@ -40,6 +40,9 @@ SERVICE_KEYS = {
     *_URL_KEYS,
 }
 """What the paragraph of a service may say. `beside` is the older spelling of `coexist`."""
+APPLY_KEYS = {"verify"}
+"""What `[apply]` may say."""
+
 OBSERVED_KEYS = {"observe", "engine", "expect", "timeouts", *_URL_KEYS}
 """What the paragraph of a service that is only observed may say."""
 
@@ -123,7 +126,10 @@ class LintSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """A whole dataops.toml: its services by name, in the order of the file, and its other tables."""
+    """A whole dataops.toml: its services by name, in the order of the file, and its other tables.
+
+    `verify` says whether every apply compares at its end what it has made.
+    """
 
     path: Path
     services: Mapping[str, ServiceSettings]
@@ -131,6 +137,7 @@ class Settings:
     documents: Looking
     _environments: object = field(repr=False)
     policies: Policies = field(default_factory=Policies)
+    verify: bool = False
 
     @property
     def environment_names(self) -> tuple[str, ...]:
@@ -170,14 +177,16 @@ def read(path: Path | None) -> Settings:
     tables = content.get("services")
     if not isinstance(tables, dict) or not tables:
         raise ConfigError(f"{path}: there is no [services.NAME] in it", hint=MANUAL)
-    content.only({"services", "environments", "lint", "documents", "policy"})
+    content.only({"services", "environments", "lint", "documents", "policy", "apply"})
     services = {name: toml.table(value, f"{path}: [services.{name}]", MANUAL) for name, value in tables.items()}
     before = _all_before(path, services)
     made = {name: _settings(path.parent, name, table, before[name]) for name, table in services.items()}
     lint = _lint(path, content.table("lint", f"{path}: [lint]"))
     looking = _documents(content.table("documents", f"{path}: [documents]"))
     rules = policy.read(content.table("policy", "[policy]"), path.parent)
-    return Settings(path, made, lint, looking, content.get("environments", {}), rules)
+    run = content.table("apply", f"{path}: [apply]")
+    run.only(APPLY_KEYS)
+    return Settings(path, made, lint, looking, content.get("environments", {}), rules, run.flag("verify"))
 
 
 def _documents(table: toml.Table) -> Looking:

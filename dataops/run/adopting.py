@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from dataops.backends import Database
 from dataops.backends.locking import begin_under_lock
-from dataops.catalogue import Catalogue, compare
+from dataops.catalogue import Catalogue, Difference, compare
 from dataops.errors import DifferencesFound, HistoryError, MigrationFailed, StalePlan
 from dataops.events import Emit
 from dataops.model import Adopted, Author, Direction, JournalEvent, Migration, Service, State
@@ -83,11 +83,25 @@ def expect(build: Callable[[], Catalogue], *, accepted: str) -> Expected:
         return error
 
 
+def only_told(database: Database, expected: Expected) -> tuple[str, ...]:
+    """The open differences, which refuse nothing: settings such as fillfactor, and versions of extensions."""
+    return tuple(str(one) for one in _differences(database, expected) if one.open)
+
+
 def check(database: Database, expected: Expected, changed: Sequence[str] = ()) -> tuple[str, ...]:
-    """How the live database differs from what is `expected`. The differences in `changed` come first."""
+    """How the live database differs from what is `expected`. The differences in `changed` come first.
+
+    Open differences are left out: see `only_told`.
+    """
     if isinstance(expected, MigrationFailed):
         return (*changed, f"nothing was compared: {' '.join(expected.message.split())}")
-    return (*changed, *map(str, compare(expected, database.catalogue(), ignoring=database.service.ignore)))
+    return (*changed, *(str(one) for one in _differences(database, expected) if not one.open))
+
+
+def _differences(database: Database, expected: Expected) -> tuple[Difference, ...]:
+    if isinstance(expected, MigrationFailed):
+        return ()
+    return compare(expected, database.catalogue(), ignoring=database.service.ignore)
 
 
 def refuse_differences(service: Service, differences: Sequence[str], head: str, expected: Expected) -> None:
@@ -252,6 +266,7 @@ __all__ = [
     "check",
     "expect",
     "newest",
+    "only_told",
     "refuse_baseline",
     "refuse_differences",
     "survey",

@@ -68,25 +68,7 @@ def proof(report: ProofReport) -> str:
 
 def drifted(report: DriftReport) -> str:
     """What `dataops drift` found."""
-    return document({"services": [{"service": one.service.name, **drift_of(one)} for one in report.found]}, report.code)
-
-
-def drift_of(found: Drift) -> Json:
-    """How the database of one service differs from its history."""
-    return {
-        "head": found.head,
-        "differences": [
-            {
-                "how": of.how.value,
-                "kind": of.kind,
-                "name": redact(of.name),
-                "expected": redact(of.expected) or None,
-                "here": redact(of.found) or None,
-            }
-            for of in found.differences
-        ],
-        "problem": error(found.error)["error"] if found.error is not None else None,
-    }
+    return document({"services": [drift_of(one) for one in report.found]}, report.code)
 
 
 def lint(report: LintReport) -> str:
@@ -292,6 +274,26 @@ def caught_up(
         "differences": list(differences) if differences is not None else None,
         "written": written,
         "problem": error(problem)["error"] if problem else None,
+    }
+
+
+def drift_of(found: Drift) -> Json:
+    """How one service differs from what its record says."""
+    return {
+        "service": found.service.name,
+        "head": found.head,
+        "differences": [
+            {
+                "how": of.how.value,
+                "open": of.open,
+                "kind": of.kind,
+                "name": redact(of.name),
+                "expected": redact(of.expected) or None,
+                "here": redact(of.found) or None,
+            }
+            for of in found.differences
+        ],
+        "problem": error(found.error)["error"] if found.error is not None else None,
     }
 
 

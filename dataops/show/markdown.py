@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from dataops.errors import DataopsError
 from dataops.model import Direction, Rendering, State, Step
@@ -12,6 +13,9 @@ from dataops.othertools import mirror, watch
 from dataops.planning import planner, risks
 from dataops.show.reports import DriftReport, Look, PlanReport, ProofReport, StatusReport, rendering_remarks
 from dataops.text import on_one_line, shortened, visible
+
+if TYPE_CHECKING:
+    from dataops.dumping import Change
 
 LONGEST = 60_000
 """Characters of a report. GitHub refuses a comment of more than 65,536."""
@@ -57,6 +61,8 @@ def plan(report: PlanReport) -> str:
         steps = [step.migration for step in planned.of(state.service.name)]
         if deploy := mirror.to_deploy(state.service, steps, planned.direction):
             page.text += f"\n{_plain(f'{state.service.name}: {deploy}')}\n"
+    schemas = [_change(one) for one in report.changes if one.diff or one.problem]
+    page.add("\n" if schemas else "", schemas, "are too long for here: `git diff` shows them", "The schemas of ")
     if planned.direction is Direction.APPLY:
         page.text += "\nUndo: `dataops rollback`\n"
     return page.text
@@ -169,13 +175,24 @@ def _folded(step: Step, rendering: Rendering | None) -> str:
         return ""
     nothing = "-- not known without running it" if rendering.opaque else "-- no commands"
     commands = visible(";\n".join(rendering.commands)) or nothing
-    longest = max((len(ticks) for ticks in re.findall(r"`{3,}", commands)), default=2)
-    fence = "`" * (longest + 1)
     remarks = "".join(f"\n- {_plain(remark)}" for remark in rendering_remarks(rendering))
     return (
         f"\n<details><summary>{escape(step.service)}: <code>{escape(step.migration.id)}</code></summary>\n{remarks}\n\n"
-        f"{fence}{step.migration.kind.language}\n{commands}\n{fence}\n\n</details>\n"
+        f"{_fenced(step.migration.kind.language, commands)}\n\n</details>\n"
     )
+
+
+def _change(change: Change) -> str:
+    if change.problem:
+        return f"- {_plain(change.service)}: {_plain(change.problem)}\n"
+    summary = f"<summary>{escape(change.service)}: the schema after it</summary>"
+    return f"\n<details>{summary}\n\n{_fenced('diff', visible(change.diff).rstrip())}\n\n</details>\n"
+
+
+def _fenced(language: str, text: str) -> str:
+    longest = max((len(ticks) for ticks in re.findall(r"`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from dataops.planning import planner, risks
 if TYPE_CHECKING:
     from dataops import lint
     from dataops.drift import Drift
+    from dataops.dumping import Change
     from dataops.planning.policies import Violation
     from dataops.proof import Proof
 
@@ -54,7 +55,7 @@ class StatusReport:
 class PlanReport:
     """What would be done, and the commands of each step by the step's id. `saved` is the plan file, if there is one.
 
-    `forbidden` is what the policy of the environment would refuse now.
+    `forbidden` is what the policy of the environment would refuse now. `changes` are how the schemas change by it, where schema files say so.
     """
 
     plan: Plan
@@ -63,6 +64,7 @@ class PlanReport:
     saved: Path | None = None
     code: ExitCode = ExitCode.OK
     forbidden: Sequence[Violation] = ()
+    changes: Sequence[Change] = ()
 
     @property
     def steps(self) -> Iterator[tuple[Step, Rendering | None]]:

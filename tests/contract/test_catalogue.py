@@ -300,7 +300,7 @@ def test_an_invalid_index_is_a_difference(rich: Live, pg: psycopg.Connection[Any
     [
         (
             "CREATE OR REPLACE FUNCTION plus(a int, b int DEFAULT 1) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 7'",
-            "body of function plus(integer, integer): here SELECT 7, expected SELECT a + b",
+            "body of function plus(integer, integer): here SELECT 7, expected SELECT a+b",
         ),
         (
             "CREATE OR REPLACE FUNCTION plus(a int, b int DEFAULT 1) RETURNS int LANGUAGE sql IMMUTABLE AS"

@@ -9,9 +9,10 @@ from typing import Any
 import psycopg
 from pymongo.database import Database
 
-from dataops import catalogue, contents, kinds
+from dataops import catalogue, contents, kinds, schemafile
 from dataops.backends import WritesSchema, connect
 from dataops.dev import PostgresServer
+from dataops.dumping import structure
 from dataops.model import Service
 from dataops.schema import Schema
 from tests.servers import fresh_postgres
@@ -50,6 +51,18 @@ def test_a_shop_with_everything_is_written_in_the_same_words_by_every_version(
         strict = [replace(each.catalogue(), open=frozenset()) for each in (one, again)]
         assert catalogue.compare(*strict, details=True) == ()
         assert contents.compare(one.contents(), again.contents()) == ()
+
+
+def test_the_files_for_git_are_the_same_from_every_version(pg: psycopg.Connection[Any], pg_url: str) -> None:
+    """They were written by PostgreSQL 18, too. A right and a row are not in them."""
+    pg.execute((DATA / "shop.sql").read_bytes())
+    pg.execute(b"GRANT ALL ON ALL TABLES IN SCHEMA public TO public")
+    pg.execute((DATA / "more.sql").read_bytes())
+    database = connect(service(kinds.POSTGRESQL, pg_url))
+    file = schemafile.made(database.service, "007", database.catalogue(), structure(database))
+    for path, text in file.texts(Path("shop.files")).items():
+        assert text == (DATA / path).read_text(), path
+    assert schemafile.load(DATA / "shop.files", database.service) == file
 
 
 def test_what_is_not_written_is_named(pg: psycopg.Connection[Any], pg_url: str) -> None:

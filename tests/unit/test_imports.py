@@ -120,6 +120,7 @@ def loaded(folder: Path, *arguments: str) -> tuple[int, set[str]]:
         (["wait", "--env", "nowhere", "--timeout", "0"], 10, True),
         (["history", "--env", "nowhere"], 10, True),
         (["plan", "--env", "nowhere"], 10, True),
+        (["drift", "--from", "schema", "--env", "nowhere"], 10, True),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -42,6 +42,7 @@ def test_the_schema_has_every_key_and_every_name_that_the_program_takes() -> Non
     assert set(parts["policy"]["properties"]) == policy.KEYS
     assert parts["hazard"]["enum"] == list(HAZARDS)
     assert set(parts["service"]["properties"]["engine"]["enum"]) == {kind.name for kind in kinds.known()[:2]}
+    assert set(schema("dataops")["properties"]["apply"]["properties"]) == settings.APPLY_KEYS
     assert parts["observed"]["properties"]["observe"]["enum"] == list(match.TOOLS)
     assert parts["service"]["properties"]["coexist"]["items"]["enum"] == list(match.TOOLS)
     assert parts["service"]["properties"]["mirror"]["oneOf"][1]["enum"] == list(match.MIRRORED)

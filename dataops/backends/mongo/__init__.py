@@ -110,11 +110,11 @@ class MongoDatabase:
         with self.server.explaining(), self.server.client("dataops") as patient:  # it reads all data
             return contents.read(database_of(patient), self.service.record)
 
-    def schema(self, *, most_rows: int) -> Schema:
+    def schema(self, *, most_rows: int | None) -> Schema:
         from dataops.backends.mongo import schema
 
         with self.server.explaining(), self.server.client("dataops") as patient:  # it may read all data
-            return schema.read(database_of(patient), self.service.record, most_rows=most_rows)
+            return schema.read(database_of(patient), self.service.record, most_rows=most_rows or 0)
 
     def hold(self, expected: Catalogue, sample: int | None) -> list[Looked]:
         from dataops.backends.mongo import catalogue, documents

@@ -40,7 +40,8 @@ def read(db: Database[Document], record: str) -> Catalogue:
     found = collections(db, record)
     marks = {info["name"]: info["info"]["uuid"].hex() for info in found if "uuid" in info.get("info", {})}
     objects = {key: text for info in found for key, text in _objects(db, info)}
-    return Catalogue(objects, marks=marks)
+    version = db.client.server_info()["versionArray"]
+    return Catalogue(objects, marks=marks, server=f"MongoDB {version[0]}")
 
 
 def collections(db: Database[Document], record: str) -> list[Mapping[str, Any]]:

@@ -95,7 +95,7 @@ class PostgresDatabase:
         with self.server.asking() as connection:
             return catalogue.read(connection)
 
-    def schema(self, *, most_rows: int) -> Schema:
+    def schema(self, *, most_rows: int | None) -> Schema:
         from dataops.backends.postgres import schema
 
         with self.server.asking(long=True) as connection:

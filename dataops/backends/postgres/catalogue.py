@@ -1,29 +1,31 @@
 """What a PostgreSQL database is made of, in the same words from version 14 to 18, whatever the search_path is.
 
 Some objects are left out: system schemas, objects of an extension, the tables of Alembic, of dataops and of other
-migration tools, and what follows from another object: the index of a constraint, the sequence of a column, what a
-partition inherits from its parent. NOT NULL is a part of its column, because only PostgreSQL 18 lists it among the
-constraints. The order of columns does not count, because it depends on the past of a database. Bodies of functions,
-comments and grants are details of the catalogue: they may differ between databases that have the same history.
+migration tools, and what follows from another object: the index of a constraint, what a partition inherits from its
+parent. Tablespaces and owners belong to the server, and are left out too. NOT NULL is a part of its column, because
+only PostgreSQL 18 lists it among the constraints. The order of columns does not count, because it depends on the past
+of a database. Bodies of functions, comments and grants are details of the catalogue: they may differ between databases
+that have the same history.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 from psycopg.rows import tuple_row
 
-from dataops.backends.postgres import othertools
+from dataops.backends.postgres import othertools, words
 from dataops.catalogue import Catalogue, Key
 from dataops.kinds import POSTGRESQL
 
 _OPEN = frozenset({"extension"})  # more of these is no difference: a person or a hosting company may have added one
 
-# In definitions, the server writes the schema before a name only if the schema is not in the search_path. Our own
-# schema comes first. `public` and the schemas of extensions follow, so that their names look alike in every database.
+# In definitions, the server writes the schema before a name only if the schema is not in the search_path. So every name
+# has its schema, except those in our own: in which order a person finds schemas must not make a difference.
+_ONLY_OURS = "SELECT set_config('search_path', coalesce(quote_ident(current_schema()), ''), true)"
+# For people who look: `public` and the schemas of extensions are in the path too.
 SEARCH_PATH = """
 SELECT set_config('search_path', concat_ws(', ', quote_ident(current_schema()), (
            SELECT string_agg(DISTINCT quote_ident(n.nspname), ', ')
@@ -66,14 +68,35 @@ _FUNCTION = f"{SCHEMA} || p.proname || '(' || oidvectortypes(p.proargtypes) || '
 def no_extension(catalog: str, oid: str) -> str:
     """SQL for "belongs to no extension".
 
-    A function must not be one that the server made for a type either, such as the constructors of a range type.
+    A function or a cast must not be one that the server made for a type either, such as those of a range type.
     """
-    types = "'e', 'i'" if catalog == "pg_proc" else "'e'"
+    types = "'e', 'i'" if catalog in ("pg_proc", "pg_cast") else "'e'"
     return (
         f"NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = '{catalog}'::regclass AND d.objid = {oid}"
         f" AND d.deptype IN ({types}))"
     )
 
+
+def _sorted(texts: str) -> str:
+    return f"(SELECT string_agg(g::text, ', ' ORDER BY g::text) FROM unnest({texts}) g)"
+
+
+_INDEX_OPTIONS = r"""' WITH \((?:[a-z_.]+=(?:''[^'']*''|\w+)(?:, )?)+\)'"""
+_SEQUENCE = """concat_ws(' ', format_type(s.seqtypid, NULL), 'from', s.seqmin, 'to', s.seqmax, 'by', s.seqincrement,
+    CASE WHEN s.seqstart <> CASE WHEN s.seqincrement > 0 THEN s.seqmin ELSE s.seqmax END
+         THEN 'starting at ' || s.seqstart END,
+    CASE WHEN s.seqcache <> 1 THEN 'cache ' || s.seqcache END,
+    CASE WHEN s.seqcycle THEN 'cycle' END)"""
+_OWNED = """SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid
+                AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')"""
+# Each version has it in another column: collcollate, then colliculocale (15), then colllocale (17).
+_LOCALE = "coalesce(to_jsonb(o) ->> 'colllocale', to_jsonb(o) ->> 'colliculocale', o.collcollate)"
+_OPERATOR = (
+    f"{SCHEMA} || o.oprname || '(' || coalesce(format_type(nullif(o.oprleft, 0), NULL), 'NONE') || ', '"
+    " || format_type(o.oprright, NULL) || ')'"
+)
+_FIRST_OID = 16384  # the server's own objects have smaller ones
+_ENABLED = "CASE {} WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always' END"
 
 _OBJECTS = {
     "schema": f"""
@@ -87,8 +110,10 @@ _OBJECTS = {
                concat_ws(', ',
                    CASE c.relkind WHEN 'p' THEN 'partitioned by ' || pg_get_partkeydef(c.oid)
                                   WHEN 'f' THEN 'foreign, of server ' || (
-                                      SELECT s.srvname FROM pg_foreign_table f
+                                      SELECT concat_ws(' ', s.srvname, {_sorted("f.ftoptions")}) FROM pg_foreign_table f
                                         JOIN pg_foreign_server s ON s.oid = f.ftserver WHERE f.ftrelid = c.oid) END,
+                   'of type ' || CASE WHEN c.reloftype <> 0 THEN c.reloftype::regtype END,
+                   (SELECT 'using ' || m.amname FROM pg_am m WHERE m.oid = c.relam AND m.amname <> 'heap'),
                    (SELECT CASE WHEN c.relispartition THEN 'partition of ' ELSE 'inherits ' END
                            || string_agg(i.inhparent::regclass::text, ', ' ORDER BY i.inhseqno)
                       FROM pg_inherits i WHERE i.inhrelid = c.oid HAVING count(*) > 0),
@@ -102,33 +127,46 @@ _OBJECTS = {
     "column": f"""
         SELECT {SCHEMA} || c.relname || '.' || a.attname,
                concat_ws(' ', format_type(a.atttypid, a.atttypmod),
-                   CASE WHEN a.attcollation <> t.typcollation THEN 'COLLATE ' || quote_ident(o.collname) END,
+                   CASE WHEN a.attcollation <> t.typcollation THEN 'COLLATE ' || a.attcollation::regcollation END,
                    CASE WHEN a.attnotnull THEN 'NOT NULL' END,
+                   (SELECT concat_ws(' ', CASE WHEN k.connoinherit THEN 'NO INHERIT' END,
+                                          CASE WHEN NOT k.convalidated THEN 'NOT VALID' END)
+                      FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum]
+                       AND (k.connoinherit OR NOT k.convalidated)),
                    CASE WHEN a.attidentity = 'a' THEN 'GENERATED ALWAYS AS IDENTITY'
                         WHEN a.attidentity = 'd' THEN 'GENERATED BY DEFAULT AS IDENTITY'
                         WHEN a.attgenerated <> '' THEN 'GENERATED ALWAYS AS (' || pg_get_expr(x.adbin, x.adrelid) || ')'
                             || CASE a.attgenerated WHEN 's' THEN ' STORED' ELSE ' VIRTUAL' END
-                        WHEN x.adbin IS NOT NULL THEN 'DEFAULT ' || pg_get_expr(x.adbin, x.adrelid) END)
+                        WHEN x.adbin IS NOT NULL THEN 'DEFAULT ' || pg_get_expr(x.adbin, x.adrelid) END,
+                   'OPTIONS ' || {_sorted("a.attfdwoptions")})
           FROM pg_attribute a
           JOIN pg_class c ON c.oid = a.attrelid
           JOIN pg_namespace n ON n.oid = c.relnamespace
           JOIN pg_type t ON t.oid = a.atttypid
-          LEFT JOIN pg_collation o ON o.oid = a.attcollation
           LEFT JOIN pg_attrdef x ON x.adrelid = a.attrelid AND x.adnum = a.attnum
          WHERE c.relkind IN ('r', 'p', 'f') AND a.attnum > 0 AND NOT a.attisdropped
            AND {TABLES} AND {no_extension("pg_class", "c.oid")}
     """,
     "constraint": f"""
-        SELECT {SCHEMA} || c.relname || '.' || k.conname, pg_get_constraintdef(k.oid)
+        SELECT {SCHEMA} || c.relname || '.' || k.conname,
+               concat_ws(', ', pg_get_constraintdef(k.oid),
+                   'disabled by ' || off.triggers)
           FROM pg_constraint k
           JOIN pg_class c ON c.oid = k.conrelid
           JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE k.contype NOT IN ('n', 't') AND k.conparentid = 0 AND {TABLES} AND {no_extension("pg_class", "c.oid")}
+         -- The server checks it by triggers of its own, which DISABLE TRIGGER ALL switches off.
+         CROSS JOIN LATERAL (
+               SELECT string_agg(DISTINCT CASE g.tgenabled WHEN 'D' THEN '' WHEN 'R' THEN 'REPLICA ' ELSE 'ALWAYS ' END
+                                          || 'triggers on ' || g.tgrelid::regclass, ' and ') AS triggers
+                 FROM pg_trigger g WHERE g.tgconstraint = k.oid AND g.tgisinternal AND g.tgenabled <> 'O') off
+         WHERE k.contype NOT IN ('n', 't') AND (k.conparentid = 0 OR off.triggers IS NOT NULL)
+           AND {TABLES} AND {no_extension("pg_class", "c.oid")}
     """,
     "index": f"""
         SELECT {SCHEMA} || c.relname || '.' || i.relname,
                concat_ws(' ', CASE WHEN x.indisunique THEN 'UNIQUE' END,
-                   substr(pg_get_indexdef(i.oid), strpos(pg_get_indexdef(i.oid), ' USING ') + 7),
+                   regexp_replace(substr(pg_get_indexdef(i.oid), strpos(pg_get_indexdef(i.oid), ' USING ') + 7),
+                                  {_INDEX_OPTIONS}, ''),
                    CASE WHEN NOT x.indisvalid THEN 'INVALID' END)
           FROM pg_index x
           JOIN pg_class i ON i.oid = x.indexrelid
@@ -141,37 +179,71 @@ _OBJECTS = {
     "view": f"""
         SELECT {SCHEMA} || c.relname,
                concat_ws(' ', CASE c.relkind WHEN 'm' THEN 'materialized' END,
-                   (SELECT 'WITH (' || string_agg(o, ', ' ORDER BY o) || ')' FROM unnest(c.reloptions) o),
+                   (SELECT 'WITH (' || string_agg(o, ', ' ORDER BY o) || ')' FROM unnest(c.reloptions) o
+                     WHERE c.relkind = 'v'),
+                   (SELECT 'DEFAULTS (' || string_agg(a.attname || ' ' || pg_get_expr(x.adbin, x.adrelid), ', '
+                                                      ORDER BY a.attname) || ')'
+                      FROM pg_attrdef x JOIN pg_attribute a ON a.attrelid = x.adrelid AND a.attnum = x.adnum
+                     WHERE x.adrelid = c.oid),
                    rtrim(pg_get_viewdef(c.oid), ';'))
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.relkind IN ('v', 'm') AND {TABLES} AND {no_extension("pg_class", "c.oid")}
     """,
-    # A sequence that a column owns is left out: the default or the identity of the column shows it.
     "sequence": f"""
-        SELECT {SCHEMA} || c.relname,
-               concat_ws(' ', format_type(s.seqtypid, NULL), 'from', s.seqmin, 'to', s.seqmax, 'by', s.seqincrement,
-                         CASE WHEN s.seqcycle THEN 'cycle' END)
+        SELECT {SCHEMA} || c.relname, {_SEQUENCE}
           FROM pg_sequence s
           JOIN pg_class c ON c.oid = s.seqrelid
           JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-                              AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i'))
-           AND {TABLES} AND {no_extension("pg_class", "c.oid")}
+         WHERE NOT EXISTS ({_OWNED}) AND {TABLES} AND {no_extension("pg_class", "c.oid")}
+    """,
+    # It may have any name; what counts is which numbers the column gets.
+    "sequence of column": f"""
+        SELECT {SCHEMA} || c.relname || '.' || a.attname, string_agg({_SEQUENCE}, '; ' ORDER BY s.seqrelid)
+          FROM pg_sequence s
+          JOIN pg_depend o ON o.classid = 'pg_class'::regclass AND o.objid = s.seqrelid
+           AND o.refclassid = 'pg_class'::regclass AND o.deptype IN ('a', 'i')
+          JOIN pg_class c ON c.oid = o.refobjid
+          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = o.refobjsubid
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE {TABLES} AND {no_extension("pg_class", "c.oid")}
+         GROUP BY 1
     """,
     "function": f"""
         SELECT {_FUNCTION},
                concat_ws(' ', '(' || pg_get_function_arguments(p.oid) || ')',
                    'RETURNS ' || pg_get_function_result(p.oid),
                    CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'w' THEN 'window'
-                       WHEN 'a' THEN (SELECT concat_ws(' ', 'aggregate of', g.aggtransfn::regproc, 'on',
-                                                       format_type(g.aggtranstype, NULL), 'from ' || g.agginitval)
-                                        FROM pg_aggregate g WHERE g.aggfnoid = p.oid) END,
+                       WHEN 'a' THEN (
+                           SELECT concat_ws(' ',
+                                      CASE g.aggkind WHEN 'o' THEN 'ordered-set' WHEN 'h' THEN 'hypothetical-set' END,
+                                      'aggregate of', g.aggtransfn::regproc, 'on',
+                                      format_type(g.aggtranstype, NULL), 'from ' || g.agginitval,
+                                      CASE WHEN g.aggnumdirectargs > 0 THEN 'after ' || g.aggnumdirectargs END,
+                                      'finally ' || nullif(g.aggfinalfn::regproc::text, '-'),
+                                      CASE WHEN g.aggfinalextra THEN 'with extra arguments' END,
+                                      CASE WHEN g.aggfinalfn <> 0 THEN 'modify ' || g.aggfinalmodify::text END,
+                                      'combined by ' || nullif(g.aggcombinefn::regproc::text, '-'),
+                                      'written by ' || nullif(g.aggserialfn::regproc::text, '-'),
+                                      'read by ' || nullif(g.aggdeserialfn::regproc::text, '-'),
+                                      'moving by ' || nullif(g.aggmtransfn::regproc::text, '-'),
+                                      'and ' || nullif(g.aggminvtransfn::regproc::text, '-'),
+                                      'on ' || CASE WHEN g.aggmtranstype <> 0
+                                                    THEN format_type(g.aggmtranstype, NULL) END,
+                                      'from ' || g.aggminitval,
+                                      'finally ' || nullif(g.aggmfinalfn::regproc::text, '-'),
+                                      CASE WHEN g.aggmfinalextra THEN 'with extra arguments' END,
+                                      CASE WHEN g.aggmfinalfn <> 0 THEN 'modify ' || g.aggmfinalmodify::text END,
+                                      'sorted by ' || CASE WHEN g.aggsortop <> 0 THEN g.aggsortop::regoperator END)
+                             FROM pg_aggregate g WHERE g.aggfnoid = p.oid) END,
                    'LANGUAGE ' || l.lanname,
                    CASE p.provolatile WHEN 'i' THEN 'IMMUTABLE' WHEN 's' THEN 'STABLE' ELSE 'VOLATILE' END,
                    CASE WHEN p.proisstrict THEN 'STRICT' END,
                    CASE WHEN p.prosecdef THEN 'SECURITY DEFINER' END,
                    CASE p.proparallel WHEN 's' THEN 'PARALLEL SAFE' WHEN 'r' THEN 'PARALLEL RESTRICTED' END,
-                   'SET ' || array_to_string(p.proconfig, ', '))
+                   CASE WHEN p.proleakproof THEN 'LEAKPROOF' END,
+                   'SET ' || {_sorted("p.proconfig")},
+                   'as ' || CASE WHEN l.lanname IN ('c', 'internal') AND p.prokind <> 'a'
+                                 THEN concat_ws(' of ', quote_literal(p.prosrc), quote_literal(p.probin)) END)
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
          WHERE {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
     """,
@@ -182,31 +254,58 @@ _OBJECTS = {
                        || (SELECT string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder)
                              FROM pg_enum e WHERE e.enumtypid = t.oid) || ')'
                    WHEN 'd' THEN concat_ws(' ', 'domain over', format_type(t.typbasetype, t.typtypmod),
-                                     CASE WHEN t.typnotnull THEN 'NOT NULL' END, 'DEFAULT ' || t.typdefault,
+                                     (SELECT 'COLLATE ' || t.typcollation::regcollation FROM pg_type b
+                                       WHERE b.oid = t.typbasetype AND b.typcollation <> t.typcollation),
+                                     CASE WHEN t.typnotnull THEN 'NOT NULL' END,
+                                     'DEFAULT ' || pg_get_expr(t.typdefaultbin, 0),
                                      (SELECT string_agg(pg_get_constraintdef(k.oid), ' ' ORDER BY k.conname)
                                         FROM pg_constraint k WHERE k.contypid = t.oid AND k.contype <> 'n'))
-                   WHEN 'r' THEN 'range over ' || (SELECT format_type(r.rngsubtype, NULL) FROM pg_range r
-                                                     WHERE r.rngtypid = t.oid)
-                   ELSE 'composite (' || (SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod),
+                   WHEN 'r' THEN (SELECT concat_ws(' ', 'range over', format_type(r.rngsubtype, NULL),
+                                             'COLLATE ' || CASE WHEN r.rngcollation <> y.typcollation
+                                                                THEN r.rngcollation::regcollation END,
+                                             'ordered by ' || CASE WHEN NOT q.opcdefault THEN q.opcname END,
+                                             'canonical by ' || nullif(r.rngcanonical::regproc::text, '-'),
+                                             'subtracted by ' || nullif(r.rngsubdiff::regproc::text, '-'),
+                                             'many are ' || CASE
+                                                 WHEN m.typname NOT IN (t.typname || '_multirange',
+                                                                        replace(t.typname, 'range', 'multirange'))
+                                                 THEN m.typname END)
+                                    FROM pg_range r JOIN pg_type y ON y.oid = r.rngsubtype
+                                    JOIN pg_opclass q ON q.oid = r.rngsubopc JOIN pg_type m ON m.oid = r.rngmultitypid
+                                   WHERE r.rngtypid = t.oid)
+                   WHEN 'b' THEN concat_ws(' ', 'base of', t.typinput::regproc, 'and', t.typoutput::regproc,
+                                     'length', t.typlen, 'align', t.typalign, 'storage', t.typstorage,
+                                     'category', t.typcategory, 'DEFAULT ' || t.typdefault)
+                   ELSE 'composite (' || (SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+                                                            || coalesce(' COLLATE ' || CASE
+                                                                 WHEN a.attcollation <> (SELECT y.typcollation
+                                                                   FROM pg_type y WHERE y.oid = a.atttypid)
+                                                                 THEN a.attcollation::regcollation END, ''),
                                                             ', ' ORDER BY a.attnum)
                                             FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0
                                              AND NOT a.attisdropped) || ')' END
           FROM pg_type t
           JOIN pg_namespace n ON n.oid = t.typnamespace
           LEFT JOIN pg_class c ON c.oid = t.typrelid
-         WHERE (t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c') AND {SCHEMAS} AND {no_extension("pg_type", "t.oid")}
+         WHERE (t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c'
+                OR t.typtype = 'b' AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid))
+           AND {SCHEMAS} AND {no_extension("pg_type", "t.oid")}
     """,
     "trigger": f"""
         SELECT {SCHEMA} || c.relname || '.' || g.tgname,
                concat_ws(', ', regexp_replace(pg_get_triggerdef(g.oid, true), '^CREATE (OR REPLACE )?', ''),
-                   CASE g.tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always' END)
+                   {_ENABLED.format("g.tgenabled")})
           FROM pg_trigger g
           JOIN pg_class c ON c.oid = g.tgrelid
           JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE NOT g.tgisinternal AND g.tgparentid = 0 AND {TABLES}
+          LEFT JOIN pg_trigger u ON u.oid = g.tgparentid
+         -- A trigger on a partition follows from its parent, unless it was switched off or on by itself.
+         WHERE (NOT g.tgisinternal AND g.tgparentid = 0
+                OR g.tgconstraint = 0 AND g.tgenabled <> u.tgenabled) AND {TABLES}
     """,
     "rule": f"""
-        SELECT {SCHEMA} || c.relname || '.' || r.rulename, pg_get_ruledef(r.oid, true)
+        SELECT {SCHEMA} || c.relname || '.' || r.rulename,
+               concat_ws(' ', pg_get_ruledef(r.oid, true), {_ENABLED.format("r.ev_enabled")})
           FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE r.rulename <> '_RETURN' AND {TABLES} AND {no_extension("pg_class", "c.oid")}
     """,
@@ -226,41 +325,197 @@ _OBJECTS = {
         SELECT {SCHEMA} || s.stxname, substr(pg_get_statisticsobjdef(s.oid),
                                               strpos(pg_get_statisticsobjdef(s.oid), s.stxname) + length(s.stxname) + 1)
           FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
-         WHERE {SCHEMAS}
+         WHERE {SCHEMAS} AND {no_extension("pg_statistic_ext", "s.oid")}
     """,
     "collation": f"""
         SELECT {SCHEMA} || o.collname,
                concat_ws(' ', CASE o.collprovider WHEN 'c' THEN 'libc' WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' END,
-                   o.collcollate, CASE WHEN NOT o.collisdeterministic THEN 'nondeterministic' END)
+                   CASE o.collprovider WHEN 'i' THEN replace({_LOCALE}, '_', '-') ELSE {_LOCALE} END,
+                   CASE WHEN o.collprovider = 'c' AND o.collctype <> o.collcollate THEN 'ctype ' || o.collctype END,
+                   'rules ' || quote_literal(to_jsonb(o) ->> 'collicurules'),
+                   CASE WHEN NOT o.collisdeterministic THEN 'nondeterministic' END)
           FROM pg_collation o JOIN pg_namespace n ON n.oid = o.collnamespace
          WHERE {SCHEMAS} AND {no_extension("pg_collation", "o.oid")}
     """,
     "event trigger": f"""
-        SELECT t.evtname, concat_ws(' ', 'on', t.evtevent, array_to_string(t.evttags, ', '), 'runs',
-                   t.evtfoid::regproc, CASE t.evtenabled WHEN 'D' THEN 'disabled' END)
+        SELECT t.evtname, concat_ws(' ', 'on', t.evtevent, {_sorted("t.evttags")}, 'runs',
+                   t.evtfoid::regproc, {_ENABLED.format("t.evtenabled")})
           FROM pg_event_trigger t WHERE {no_extension("pg_event_trigger", "t.oid")}
     """,
     "text search configuration": f"""
-        SELECT {SCHEMA} || g.cfgname, ''
-          FROM pg_ts_config g JOIN pg_namespace n ON n.oid = g.cfgnamespace
+        SELECT {SCHEMA} || g.cfgname,
+               concat_ws('; ', nullif('parser ' || p.prsname, 'parser default'), (
+                   SELECT string_agg(concat_ws(' ', k.alias, 'by', m.dictionaries), '; ' ORDER BY k.alias)
+                     FROM ts_token_type(g.cfgparser) k
+                     JOIN (SELECT m.maptokentype,
+                                  string_agg(m.mapdict::regdictionary::text, ', ' ORDER BY m.mapseqno) AS dictionaries
+                             FROM pg_ts_config_map m WHERE m.mapcfg = g.oid GROUP BY m.maptokentype) m
+                       ON m.maptokentype = k.tokid))
+          FROM pg_ts_config g JOIN pg_namespace n ON n.oid = g.cfgnamespace JOIN pg_ts_parser p ON p.oid = g.cfgparser
          WHERE {SCHEMAS} AND {no_extension("pg_ts_config", "g.oid")}
     """,
+    "text search dictionary": f"""
+        SELECT {SCHEMA} || g.dictname, concat_ws(' ', t.tmplname, 'with ' || g.dictinitoption)
+          FROM pg_ts_dict g JOIN pg_namespace n ON n.oid = g.dictnamespace
+          JOIN pg_ts_template t ON t.oid = g.dicttemplate
+         WHERE {SCHEMAS} AND {no_extension("pg_ts_dict", "g.oid")}
+    """,
+    "text search parser": f"""
+        SELECT {SCHEMA} || g.prsname,
+               concat_ws(' ', g.prsstart, g.prstoken, g.prsend, g.prsheadline, g.prslextype)
+          FROM pg_ts_parser g JOIN pg_namespace n ON n.oid = g.prsnamespace
+         WHERE {SCHEMAS} AND {no_extension("pg_ts_parser", "g.oid")}
+    """,
+    "text search template": f"""
+        SELECT {SCHEMA} || g.tmplname, concat_ws(' ', g.tmplinit, g.tmpllexize)
+          FROM pg_ts_template g JOIN pg_namespace n ON n.oid = g.tmplnamespace
+         WHERE {SCHEMAS} AND {no_extension("pg_ts_template", "g.oid")}
+    """,
+    "operator": f"""
+        SELECT {_OPERATOR},
+               concat_ws(' ', 'is', o.oprcode::regprocedure,
+                   'commutator ' || CASE WHEN o.oprcom <> 0 THEN o.oprcom::regoperator END,
+                   'negator ' || CASE WHEN o.oprnegate <> 0 THEN o.oprnegate::regoperator END,
+                   'restrict ' || nullif(o.oprrest::regproc::text, '-'),
+                   'join ' || nullif(o.oprjoin::regproc::text, '-'),
+                   CASE WHEN o.oprcanhash THEN 'hashes' END, CASE WHEN o.oprcanmerge THEN 'merges' END)
+          FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+         WHERE o.oprcode <> 0 AND {SCHEMAS} AND {no_extension("pg_operator", "o.oid")}
+    """,
+    "operator class": f"""
+        SELECT {SCHEMA} || q.opcname || ' for ' || m.amname,
+               concat_ws(' ', CASE WHEN q.opcdefault THEN 'default' END, 'for', format_type(q.opcintype, NULL),
+                   'of', f.opfname, 'storing ' || format_type(nullif(q.opckeytype, 0), NULL))
+          FROM pg_opclass q JOIN pg_namespace n ON n.oid = q.opcnamespace
+          JOIN pg_am m ON m.oid = q.opcmethod JOIN pg_opfamily f ON f.oid = q.opcfamily
+         WHERE {SCHEMAS} AND {no_extension("pg_opclass", "q.oid")}
+    """,
+    "operator family": f"""
+        SELECT {SCHEMA} || f.opfname || ' for ' || m.amname,
+               concat_ws('; ',
+                   (SELECT string_agg(concat_ws(' ', o.amopstrategy, o.amopopr::regoperator,
+                                          'order by ' || CASE WHEN o.amopsortfamily <> 0 THEN 'a sort' END), ', '
+                                      ORDER BY o.amopstrategy, o.amopopr::regoperator::text)
+                      FROM pg_amop o WHERE o.amopfamily = f.oid),
+                   (SELECT string_agg(concat_ws(' ', o.amprocnum, o.amproc::regprocedure), ', '
+                                      ORDER BY o.amprocnum, o.amproc::regprocedure::text)
+                      FROM pg_amproc o WHERE o.amprocfamily = f.oid))
+          FROM pg_opfamily f JOIN pg_namespace n ON n.oid = f.opfnamespace JOIN pg_am m ON m.oid = f.opfmethod
+         WHERE {SCHEMAS} AND {no_extension("pg_opfamily", "f.oid")}
+    """,
+    "cast": f"""
+        SELECT format_type(k.castsource, NULL) || ' as ' || format_type(k.casttarget, NULL),
+               concat_ws(' ', CASE k.castmethod WHEN 'f' THEN 'by ' || k.castfunc::regprocedure
+                                                WHEN 'i' THEN 'by text' ELSE 'as it is' END,
+                   CASE k.castcontext WHEN 'a' THEN 'in assignments' WHEN 'i' THEN 'everywhere' END)
+          FROM pg_cast k WHERE k.oid >= {_FIRST_OID} AND {no_extension("pg_cast", "k.oid")}
+    """,
+    "conversion": f"""
+        SELECT {SCHEMA} || v.conname,
+               concat_ws(' ', CASE WHEN v.condefault THEN 'default' END, 'from', pg_encoding_to_char(v.conforencoding),
+                         'to', pg_encoding_to_char(v.contoencoding), 'by', v.conproc)
+          FROM pg_conversion v JOIN pg_namespace n ON n.oid = v.connamespace
+         WHERE {SCHEMAS} AND {no_extension("pg_conversion", "v.oid")}
+    """,
+    # What a server is reached by differs between databases, and so is left out; user mappings have passwords.
+    "foreign server": f"""
+        SELECT s.srvname, concat_ws(' ', 'of', w.fdwname, 'type ' || s.srvtype)
+          FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+         WHERE {no_extension("pg_foreign_server", "s.oid")}
+    """,
+    "settings of table": f"""
+        SELECT {SCHEMA} || c.relname, settings.text
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+          LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
+         CROSS JOIN LATERAL (SELECT concat_ws(', ',
+               {_sorted("c.reloptions")},
+               (SELECT string_agg('toast.' || o, ', ' ORDER BY o) FROM unnest(t.reloptions) o),
+               CASE c.relreplident WHEN 'f' THEN 'replica identity full' WHEN 'n' THEN 'replica identity nothing'
+                    WHEN 'i' THEN 'replica identity by index ' || (
+                        SELECT i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+                         WHERE x.indrelid = c.oid AND x.indisreplident) END,
+               (SELECT 'clustered by ' || i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+                 WHERE x.indrelid = c.oid AND x.indisclustered)) AS text) settings
+         WHERE c.relkind IN ('r', 'p', 'm') AND settings.text <> '' AND {TABLES} AND {no_extension("pg_class", "c.oid")}
+    """,
+    "settings of column": f"""
+        SELECT {SCHEMA} || c.relname || '.' || a.attname, settings.text
+          FROM pg_attribute a
+          JOIN pg_class c ON c.oid = a.attrelid
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+          JOIN pg_type t ON t.oid = a.atttypid
+         CROSS JOIN LATERAL (SELECT concat_ws(', ',
+               CASE WHEN a.attstorage <> t.typstorage THEN 'storage ' || CASE a.attstorage
+                    WHEN 'p' THEN 'plain' WHEN 'e' THEN 'external' WHEN 'x' THEN 'extended' ELSE 'main' END END,
+               CASE a.attcompression WHEN 'p' THEN 'compression pglz' WHEN 'l' THEN 'compression lz4' END,
+               CASE WHEN a.attstattarget >= 0 THEN 'statistics ' || a.attstattarget END,
+               {_sorted("a.attoptions")}) AS text) settings
+         WHERE c.relkind IN ('r', 'p', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped AND settings.text <> ''
+           AND {TABLES} AND {no_extension("pg_class", "c.oid")}
+    """,
+    "settings of index": f"""
+        SELECT {SCHEMA} || c.relname || '.' || i.relname, settings.text
+          FROM pg_index x
+          JOIN pg_class i ON i.oid = x.indexrelid
+          JOIN pg_class c ON c.oid = x.indrelid
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         CROSS JOIN LATERAL (SELECT concat_ws(', ', {_sorted("i.reloptions")},
+               (SELECT string_agg('statistics of column ' || a.attnum || ' ' || a.attstattarget, ', ' ORDER BY a.attnum)
+                  FROM pg_attribute a WHERE a.attrelid = i.oid AND a.attstattarget >= 0)) AS text) settings
+         WHERE settings.text <> '' AND NOT i.relispartition AND {TABLES} AND {no_extension("pg_class", "c.oid")}
+    """,
+    "settings of statistics": f"""
+        SELECT {SCHEMA} || s.stxname, 'statistics ' || s.stxstattarget
+          FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
+         WHERE s.stxstattarget >= 0 AND {SCHEMAS} AND {no_extension("pg_statistic_ext", "s.oid")}
+    """,
+    "settings of function": f"""
+        SELECT {_FUNCTION}, settings.text
+          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+         CROSS JOIN LATERAL (SELECT concat_ws(', ',
+               'cost ' || nullif(p.procost, CASE WHEN l.lanname IN ('c', 'internal') THEN 1 ELSE 100 END),
+               'rows ' || CASE WHEN p.proretset THEN nullif(p.prorows, 1000) END,
+               'support ' || nullif(p.prosupport::regproc::text, '-')) AS text) settings
+         WHERE settings.text <> '' AND p.prokind <> 'a' AND {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+    """,
+    "version of extension": "SELECT extname, extversion FROM pg_extension WHERE extname <> 'plpgsql'",
 }
+
+_PUBLISHED_BEFORE_15 = """
+    (SELECT string_agg(r.prrelid::regclass::text, ', ' ORDER BY r.prrelid::regclass::text)
+       FROM pg_publication_rel r WHERE r.prpubid = b.oid)"""
+_PUBLISHED = """
+    (SELECT string_agg(concat_ws(' ', r.prrelid::regclass,
+                '(' || (SELECT string_agg(a.attname, ', ' ORDER BY a.attname) FROM pg_attribute a
+                         WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs)) || ')',
+                'WHERE ' || pg_get_expr(r.prqual, r.prrelid)), ', ' ORDER BY r.prrelid::regclass::text)
+       FROM pg_publication_rel r WHERE r.prpubid = b.oid),
+    (SELECT 'schemas ' || string_agg(n.nspname, ', ' ORDER BY n.nspname)
+       FROM pg_publication_namespace s JOIN pg_namespace n ON n.oid = s.pnnspid WHERE s.pnpubid = b.oid)"""
+
+
+def _publications(version: int) -> str:
+    return f"""
+        SELECT b.pubname, concat_ws(' ', CASE WHEN b.puballtables THEN 'all tables' END,
+                   {_PUBLISHED if version >= 150000 else _PUBLISHED_BEFORE_15},
+                   CASE WHEN NOT b.pubinsert THEN 'no insert' END, CASE WHEN NOT b.pubupdate THEN 'no update' END,
+                   CASE WHEN NOT b.pubdelete THEN 'no delete' END, CASE WHEN NOT b.pubtruncate THEN 'no truncate' END,
+                   CASE WHEN b.pubviaroot THEN 'via root' END,
+                   CASE to_jsonb(b) ->> 'pubgencols' WHEN 's' THEN 'generated columns' END)
+          FROM pg_publication b WHERE {no_extension("pg_publication", "b.oid")}
+    """
 
 
 def _comment(catalog: str, row: str) -> str:
     return f"FROM pg_description t JOIN {catalog} {row} ON {row}.oid = t.objoid AND t.classoid = '{catalog}'::regclass"
 
 
-def _sorted(grants: str) -> str:
-    return f"(SELECT string_agg(g::text, ', ' ORDER BY g::text) FROM unnest({grants}) g)"
-
-
 _DETAILS = {
     "body of function": f"""
-        SELECT {_FUNCTION}, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc)
-          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-         WHERE p.prokind <> 'a' AND {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+        SELECT {_FUNCTION}, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), l.lanname
+          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+         WHERE p.prokind <> 'a' AND l.lanname NOT IN ('c', 'internal')
+           AND {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
     """,
     "comment on": f"""
         SELECT {SCHEMA} || c.relname || coalesce('.' || a.attname, ''), quote_literal(t.description)
@@ -290,6 +545,30 @@ _DETAILS = {
           JOIN pg_class c ON c.oid = g.tgrelid
           JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE {TABLES}
+        UNION ALL
+        SELECT {SCHEMA} || c.relname || '.' || g.polname, quote_literal(t.description)
+          {_comment("pg_policy", "g")}
+          JOIN pg_class c ON c.oid = g.polrelid
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE {TABLES}
+        UNION ALL
+        SELECT {SCHEMA} || c.relname || '.' || g.rulename, quote_literal(t.description)
+          {_comment("pg_rewrite", "g")}
+          JOIN pg_class c ON c.oid = g.ev_class
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE {TABLES}
+        UNION ALL
+        SELECT 'schema ' || n.nspname, quote_literal(t.description)
+          {_comment("pg_namespace", "n")}
+         WHERE n.nspname NOT IN ('public', current_schema()) AND {SCHEMAS} AND {no_extension("pg_namespace", "n.oid")}
+        UNION ALL
+        SELECT i.type || ' ' || i.identity, quote_literal(t.description)
+          FROM pg_description t CROSS JOIN LATERAL pg_identify_object(t.classoid, t.objoid, 0) i
+         WHERE t.objoid >= {_FIRST_OID} AND t.classoid IN ('pg_collation'::regclass, 'pg_event_trigger'::regclass,
+                   'pg_publication'::regclass, 'pg_operator'::regclass, 'pg_cast'::regclass, 'pg_ts_config'::regclass,
+                   'pg_ts_dict'::regclass, 'pg_statistic_ext'::regclass)
+           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = t.classoid AND d.objid = t.objoid
+                              AND d.deptype = 'e')
     """,
     "grants on": f"""
         SELECT {SCHEMA} || c.relname, {_sorted("c.relacl")}
@@ -347,25 +626,26 @@ def names(connection: psycopg.Connection[Any]) -> list[str]:
 
 def read(connection: psycopg.Connection[Any]) -> Catalogue:
     """Read the whole catalogue in the caller's transaction. Changes the search_path of that transaction."""
-    connection.execute(SEARCH_PATH)
-    objects = dict(_read(connection, {**_OBJECTS, **_DETAILS}))
-    return Catalogue(objects, open=_OPEN, details=frozenset(_DETAILS))
+    connection.execute(_ONLY_OURS)
+    version = connection.info.server_version
+    queries = {**_OBJECTS, "publication": _publications(version), **_DETAILS}
+    objects = dict(_read(connection, queries, words.Members.of(connection), version))
+    return Catalogue(objects, open=_OPEN, details=frozenset(_DETAILS), server=f"PostgreSQL {version // 10000}")
 
 
-def _read(connection: psycopg.Connection[Any], queries: dict[str, str]) -> Iterator[tuple[Key, str]]:
+def _read(
+    connection: psycopg.Connection[Any], queries: dict[str, str], members: words.Members, version: int
+) -> Iterator[tuple[Key, str]]:
     with connection.cursor(row_factory=tuple_row) as cursor:
         for kind, query in queries.items():
-            for name, definition in cursor.execute(query.encode(), LEFT_OUT):
-                text = " ".join(str(definition).split())
-                yield (kind, str(name)), _unqualified(text) if kind == "view" else text
-
-
-def _unqualified(query: str) -> str:
-    """The query of a view as PostgreSQL 16 and later write it: with one table, its name is not before the columns."""
-    names = set(re.findall(r"(?<![\w.\"'])(\w+|\"[^\"]+\")\.(?=[\w\"*])", query))
-    if len(names) != 1:
-        return query
-    return re.sub(rf"(?<![\w.\"']){re.escape(names.pop())}\.(?=[\w\"*])", "", query)
+            for name, definition, *language in cursor.execute(query.encode(), LEFT_OUT):
+                text = str(definition)
+                if language:
+                    text = words.body(text, str(language[0]))
+                elif kind == "view":
+                    text = words.as_newer_versions(text, version)
+                text = words.without_cast_list(" ".join(text.split()))
+                yield (kind, members.unqualified(str(name))), members.unqualified(text)
 
 
 __all__ = [

@@ -19,22 +19,27 @@ from dataops.schema import Schema
 _FIRST = "SET LOCAL check_function_bodies = off"  # a function may name a table that comes after it
 
 
-def read(connection: psycopg.Connection[Any], *, most_rows: int) -> Schema:
+def read(connection: psycopg.Connection[Any], *, most_rows: int | None) -> Schema:
     """The schema of the database, and its rows where there are at most so many in all. Changes settings.
+
+    With None for `most_rows`, neither rows nor rights are written, and not where sequences stand.
 
     It runs in the caller's transaction, and with the search_path of that.
     """
     with connection.cursor(row_factory=tuple_row) as cursor:
         cursor.execute(rows.SETTINGS)
-        found = [*pieces.read(cursor), *tables.read(cursor), *comments.read(cursor), *grants.read(cursor)]
-        written = rows.read(cursor, most_rows)
+        found = [*pieces.read(cursor), *tables.read(cursor), *comments.read(cursor)]
+        written = rows.Written()
+        if most_rows is not None:
+            found += grants.read(cursor)
+            written = rows.read(cursor, most_rows)
         ordered = order.sort(cursor, [*found, *written.pieces])
         statements = tuple(statement for piece in ordered for statement in piece.statements)
         return Schema(
             (_FIRST, *statements) if any(piece.rank == pieces.FUNCTION for piece in ordered) else statements,
             written.counts,
             written.left_out,
-            tuple(unwritten.read(cursor)),
+            tuple(unwritten.read(cursor, rights=most_rows is not None)),
             unwritten.roles(cursor),
             verbatim=tuple(tables.verbatim(cursor)),
         )

@@ -150,6 +150,12 @@ _QUERIES = {
                                   'FINALFUNC = ' || nullif(g.aggfinalfn::regproc::text, '-'),
                                   'COMBINEFUNC = ' || nullif(g.aggcombinefn::regproc::text, '-'),
                                   'INITCOND = ' || quote_literal(g.agginitval),
+                                  'MSFUNC = ' || nullif(g.aggmtransfn::regproc::text, '-'),
+                                  'MINVFUNC = ' || nullif(g.aggminvtransfn::regproc::text, '-'),
+                                  'MSTYPE = ' || CASE WHEN g.aggmtranstype <> 0
+                                                      THEN format_type(g.aggmtranstype, NULL) END,
+                                  'MINITCOND = ' || quote_literal(g.aggminitval),
+                                  'MFINALFUNC = ' || nullif(g.aggmfinalfn::regproc::text, '-'),
                                   'SORTOP = ' || nullif(g.aggsortop::regoper::text, '0'),
                                   CASE p.proparallel WHEN 's' THEN 'PARALLEL = SAFE'
                                                      WHEN 'r' THEN 'PARALLEL = RESTRICTED' END)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from dataops.backends.postgres import words
 from dataops.backends.postgres.catalogue import LEFT_OUT, TABLES, no_extension
 from dataops.backends.postgres.schema.pieces import (
     RELATION,
@@ -77,9 +77,6 @@ SELECT c.oid, {RELATION}, c.relkind = 'm', c.relispopulated, pg_get_viewdef(c.oi
 """
 
 
-_QUOTED = r""""(?:[^"]|"")*"|'(?:[^']|'')*'"""
-
-
 def read(cursor: Cursor) -> Iterator[Piece]:
     """Every table and view."""
     columns: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
@@ -92,7 +89,7 @@ def read(cursor: Cursor) -> Iterator[Piece]:
     ).fetchall():
         kind = "MATERIALIZED VIEW" if materialized else "VIEW"
         text = f"CREATE {kind} {name}{f' WITH ({options})' if options else ''} AS\n"
-        text += _as_newer_versions(query.rstrip("; \n"), cursor.connection.info.server_version) + (
+        text += words.as_newer_versions(query.rstrip("; \n"), cursor.connection.info.server_version) + (
             "" if populated or not materialized else "\nWITH NO DATA"
         )
         more = (f"ALTER VIEW {name} ALTER COLUMN {default}" for default in defaults)
@@ -105,28 +102,6 @@ def verbatim(cursor: Cursor) -> Iterator[str]:
         cursor.execute(_VIEWS.encode(), LEFT_OUT).fetchall(), key=lambda one: one[1]
     ):
         yield f"view {name}: {query}"
-
-
-def _as_newer_versions(query: str, version: int) -> str:
-    """The query of a view on one table as PostgreSQL 16 and later write it: without its name before the columns.
-
-    Any other query is left as it is.
-    """
-    literals: list[str] = []
-
-    def put_aside(found: re.Match[str]) -> str:
-        if found[0].startswith('"'):
-            return found[0]
-        literals.append(found[0])
-        return f"'{len(literals) - 1}'"
-
-    bare = re.sub(_QUOTED, put_aside, query)
-    table = re.search(r'\bFROM (?:[^\s,()]+ )?(\w+|"(?:[^"]|"")+")(?=\n|$)', bare)
-    if version >= 160000 or table is None or len(re.findall(r"\b(?:SELECT|FROM|JOIN)\b", bare)) != 2:
-        return query
-    column = rf'(?<![\w."]){re.escape(table[1])}\.(?=[\w"*])(?!(?:\w+|"(?:[^"]|"")+")\()'  # and no function of a schema
-    bare = re.sub(column, "", bare)
-    return re.sub(_QUOTED, lambda one: one[0] if one[0].startswith('"') else literals[int(one[0][1:-1])], bare)
 
 
 def _table(name: str, about: list[Any], columns: list[tuple[Any, ...]]) -> Iterator[str]:

@@ -8,9 +8,9 @@ from dataops.backends.postgres.catalogue import LEFT_OUT, SCHEMAS, TABLES, no_ex
 from dataops.backends.postgres.schema.pieces import RELATION, Cursor
 
 _CATALOGS = (
-    "pg_am", "pg_cast", "pg_conversion", "pg_default_acl", "pg_event_trigger", "pg_foreign_data_wrapper",
+    "pg_am", "pg_cast", "pg_conversion", "pg_event_trigger", "pg_foreign_data_wrapper",
     "pg_foreign_server", "pg_language", "pg_opclass", "pg_operator", "pg_opfamily", "pg_publication", "pg_transform",
-    "pg_ts_config", "pg_ts_dict", "pg_ts_parser", "pg_ts_template", "pg_user_mapping",
+    "pg_ts_config", "pg_ts_dict", "pg_ts_parser", "pg_ts_template",
 )  # fmt: skip
 _FIRST_OID = 16384
 """The server's own objects have smaller ones."""
@@ -28,10 +28,25 @@ SELECT w.what || {RELATION}
        ('tablespace of ', c.reltablespace <> 0),
        ('access method of ', c.relkind IN ('r', 'm') AND c.relam <> (SELECT oid FROM pg_am WHERE amname = 'heap')),
        ('replica identity by an index of ', c.relreplident = 'i'),
-       ('clustering of ', EXISTS (SELECT FROM pg_index x WHERE x.indrelid = c.oid AND x.indisclustered)),
-       ('owner of ', pg_get_userbyid(c.relowner) <> current_user)) AS w (what, is_so)
+       ('clustering of ', EXISTS (SELECT FROM pg_index x WHERE x.indrelid = c.oid AND x.indisclustered))
+       ) AS w (what, is_so)
  WHERE w.is_so AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {TABLES} AND {no_extension("pg_class", "c.oid")}
 """
+_SWITCHED_OFF = f"""
+SELECT DISTINCT 'disabled triggers of constraint ' || k.conname || ' on ' || {RELATION}
+  FROM pg_trigger g JOIN pg_constraint k ON k.oid = g.tgconstraint
+  JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE g.tgisinternal AND g.tgenabled <> 'O' AND {TABLES}
+"""
+_OWNED = f"""
+SELECT 'owner of ' || {RELATION} FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE pg_get_userbyid(c.relowner) <> current_user
+   AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {TABLES} AND {no_extension("pg_class", "c.oid")}
+"""
+_RIGHTS = "\nUNION ALL ".join(
+    _EACH.format(catalog=catalog, first=_FIRST_OID, no_extension=no_extension(catalog, "t.oid"))
+    for catalog in ("pg_default_acl", "pg_user_mapping")
+)
 _OWNERS = f"""
 SELECT 'owner of function ' || p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
  WHERE pg_get_userbyid(p.proowner) <> current_user AND {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
@@ -71,10 +86,10 @@ def _by_itself(catalog: str) -> str:
     return no_extension(catalog, "t.oid").replace("'e')", "'e', 'i')")
 
 
-def read(cursor: Cursor) -> Iterator[str]:
-    """What is not written, in words."""
+def read(cursor: Cursor, *, rights: bool) -> Iterator[str]:
+    """What is not written, in words; with `rights`, also owners, rights, and settings of the whole database."""
     each = (_EACH.format(catalog=catalog, first=_FIRST_OID, no_extension=_by_itself(catalog)) for catalog in _CATALOGS)
-    for query in (*each, _RELATIONS, _OWNERS, _SETTINGS):
+    for query in (*each, _RELATIONS, _SWITCHED_OFF, *((_OWNED, _OWNERS, _RIGHTS, _SETTINGS) if rights else ())):
         yield from sorted(str(row[0]) for row in cursor.execute(query.encode(), LEFT_OUT).fetchall())
 
 
