@@ -102,7 +102,7 @@ def _say(
 ) -> None:
     termination.note(*(line for line, _ in paragraphs.result_lines(result)))
     if session.as_json:
-        found = None if verified is None else [json.drift_of(one) for one in verified]
+        found = None if verified is None else [{"service": one.service.name, **json.drift_of(one)} for one in verified]
         session.answer({**json.result(result, renderings), "verified": found}, code)
     elif result.plan.steps:
         lines = paragraphs.result_lines(result, verbose=session.verbose)

@@ -68,7 +68,7 @@ def proof(report: ProofReport) -> str:
 
 def drifted(report: DriftReport) -> str:
     """What `dataops drift` found."""
-    return document({"services": [drift_of(one) for one in report.found]}, report.code)
+    return document({"services": [{"service": one.service.name, **drift_of(one)} for one in report.found]}, report.code)
 
 
 def lint(report: LintReport) -> str:
@@ -280,7 +280,6 @@ def caught_up(
 def drift_of(found: Drift) -> Json:
     """How one service differs from what its record says."""
     return {
-        "service": found.service.name,
         "head": found.head,
         "differences": [
             {

@@ -55,8 +55,8 @@ class StatusReport:
 class PlanReport:
     """What would be done, and the commands of each step by the step's id. `saved` is the plan file, if there is one.
 
-    `forbidden` is what the policy of the environment would refuse now. `changes` are how the schemas change by it, where
-    schema files say so.
+    `forbidden` is what the policy of the environment would refuse now. `changes` are how the schemas change by it,
+    where schema files say so.
     """
 
     plan: Plan
