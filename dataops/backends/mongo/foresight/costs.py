@@ -7,10 +7,10 @@ from dataops.model import Span
 
 SIZE = "the size of the collection"
 
-_READ = (2e-7, 1.5e-5)
-_WRITE = (4e-6, 1.5e-4)
-_WRITE_INDEX = (1e-6, 5e-5)
-_BUILD = (6e-7, 2.5e-5)
+_READ = (2e-7, 8e-6)
+_WRITE = (4e-6, 8e-5)
+_WRITE_INDEX = (1e-6, 3e-5)
+_BUILD = (6e-7, 1.5e-5)
 
 
 def read(documents: int | None) -> Span:
