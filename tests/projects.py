@@ -17,7 +17,7 @@ from dataops import kinds
 from tests.servers import COMMAND, Answer, clean_environment
 
 
-def until(true: Callable[[], object], seconds: float = 20, *, what: str = "") -> None:
+def until(true: Callable[[], object], seconds: float = 60, *, what: str = "") -> None:
     """Poll until it is true; a deadline, never a sleep that hopes."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -31,7 +31,7 @@ def here(name{argument}):
     import pathlib
     if {real}:
         pathlib.Path(name).touch()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not pathlib.Path(name + ".go").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
 """
@@ -116,7 +116,7 @@ class Project:
             down = "\n".join(f"db.{name}.drop()" for name in names)
         return self.file(service, id_, up, down)
 
-    def reached(self, name: str, seconds: float = 20) -> None:
+    def reached(self, name: str, seconds: float = 60) -> None:
         """Wait until a migration comes to `here(name)`."""
         until((self.folder / name).exists, seconds, what=f"a migration reaches {name}")
 
@@ -129,7 +129,7 @@ class Project:
         *args: str,
         env: Mapping[str, str] | None = None,
         stdin: str = "",
-        timeout: float = 60,
+        timeout: float = 120,
         cwd: Path | None = None,
     ) -> Answer:
         """Run the command to its end; one that hangs fails the test."""
@@ -141,7 +141,7 @@ class Project:
                 raise
         return Answer(process.returncode, stdout, stderr)
 
-    def run(self, program: str, *args: str, timeout: float = 60) -> Answer:
+    def run(self, program: str, *args: str, timeout: float = 120) -> Answer:
         """Another program beside ours, such as Alembic's own, in this folder and with the same environment."""
         done = subprocess.run(
             [str(COMMAND.with_name(program)), *args],
@@ -192,7 +192,7 @@ def pause(process: subprocess.Popen[str]) -> None:
     os.waitpid(process.pid, os.WUNTRACED)
 
 
-def ended(process: subprocess.Popen[str], timeout: float = 30) -> Answer:
+def ended(process: subprocess.Popen[str], timeout: float = 90) -> Answer:
     """What a running command said, once it has ended by itself."""
     stdout, stderr = process.communicate(timeout=timeout)
     return Answer(process.returncode, stdout or "", stderr or "")

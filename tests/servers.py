@@ -96,7 +96,7 @@ class Cli:
         env: Mapping[str, str] | None = None,
         cwd: Path = ROOT,
         stdin: str = "",
-        timeout: float = 60,
+        timeout: float = 120,
     ) -> Answer:
         """Run it to its end; a command that hangs fails the test."""
         with self.start(*args, env=env, cwd=cwd) as process:

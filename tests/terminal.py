@@ -51,7 +51,7 @@ class Terminal:
         """The lines that stand there: of one that was written several times, the last one."""
         return [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in self.text.split("\n")]
 
-    def read_until(self, words: str, seconds: float = 20) -> None:
+    def read_until(self, words: str, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while words not in self.text:
             assert self._read(deadline), f"it never said {words!r}: {self.text!r}"
@@ -67,7 +67,7 @@ class Terminal:
         os.close(self._mine)
         self._mine = -1
 
-    def ended(self, seconds: float = 20) -> int:
+    def ended(self, seconds: float = 60) -> int:
         """Its exit code; by then `text` is all that it said."""
         deadline = time.monotonic() + seconds
         while self._read(deadline):

@@ -82,7 +82,7 @@ def test_wait_does_not_wait_for_what_no_waiting_can_mend(two: Project, service: 
     assert two("apply", "--yes").code == 0
     file = two.path(service, "001")
     file.write_text(file.read_text().replace("t_001", "t_other"))
-    answer = two("wait", "--timeout", "60s", timeout=20)
+    answer = two("wait", "--timeout", "180s", timeout=90)
     assert (answer.code, file.name in answer.stderr) == (4, True)
 
 

@@ -79,7 +79,7 @@ def test_the_last_words_of_one_that_is_stopped_in_the_middle(two: Project, log: 
         process.send_signal(signal.SIGTERM)
         await_line(process, "stopping after the running steps")
         process.send_signal(signal.SIGTERM)
-        assert ended(process, timeout=20).code == 75
+        assert ended(process).code == 75
     assert "error: stopped now, in the middle of a step" in log.read_text()
 
 

@@ -135,7 +135,7 @@ def test_a_migration_that_broke_is_told_and_not_waited_for(it: Observed, theirs:
     row = it.row(6, "--check")
     assert (row["problem"]["kind"], row["problem"]["migration"]) == ("InterruptedStep", "1")
     assert it("status").code == 0
-    assert it("wait", "--service", "theirs", "--timeout", "60s", timeout=20).code == 6
+    assert it("wait", "--service", "theirs", "--timeout", "180s", timeout=90).code == 6
 
 
 @pytest.mark.parametrize("prepare", ["", POP, KNEX + "UPDATE knex_migrations_lock SET is_locked = 1"])

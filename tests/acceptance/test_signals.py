@@ -76,7 +76,7 @@ def test_the_second_signal_ends_a_step_that_does_not_listen_as_a_crash_would(two
         await_line(process, "stopping after the running steps")
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        answer = ended(process, timeout=20)
+        answer = ended(process)
     assert time.monotonic() - began < 12
     assert (answer.code, answer.json["exit_code"]) == (75, 75)
     two.go("x")
@@ -97,7 +97,7 @@ def test_a_signal_between_two_tries_of_a_step_stops_there(two: Project, pg_url: 
             began = time.monotonic()
             for _ in range(signals):
                 process.send_signal(signal.SIGTERM)
-            answer = ended(process, timeout=20)
+            answer = ended(process)
     assert answer.code == 75
     assert time.monotonic() - began < 3
     assert two("apply", "--yes", "--service", "shop").code == 0

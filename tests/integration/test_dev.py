@@ -35,7 +35,7 @@ WANTED = [
 ]
 
 
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for something to become true; a deadline, never a sleep that hopes."""
     deadline = time.monotonic() + seconds
     while not true():
