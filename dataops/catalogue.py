@@ -76,20 +76,25 @@ class Catalogue:
     `details` are the kinds that may well differ between databases of one history, such as comments and grants.
     `marks` are the ids of collections by name; a collection keeps its id when it is renamed. `server` is the kind of
     server and its major version, "" where the catalogue does not come from a server. The versions of extensions are
-    compared only where both catalogues are from the same, because the server brings them along. `caution` is why
-    differences from it may be none: it was built on a server of another major version.
+    compared only where both catalogues are from the same, because the server brings them along.
     """
 
     objects: Mapping[Key, str]
     open: frozenset[str] = frozenset()
     details: frozenset[str] = frozenset()
     marks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-    caution: str = field(default="", compare=False)
     server: str = field(default="", compare=False)
 
     def with_bodies(self) -> Catalogue:
         """The same, where comments and bodies of functions are no details: they are compared."""
         return replace(self, details=frozenset(one for one in self.details if not one.startswith(_BODIES)))
+
+    def other_server(self, found: Catalogue) -> str:
+        """The server that this was read from, where that is of another major version than that of `found`, else "".
+
+        Then a difference between the two may be one between the servers.
+        """
+        return self.server if self.server != found.server else ""
 
 
 def compare(

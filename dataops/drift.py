@@ -94,8 +94,7 @@ def find(
     except DataopsError as error:
         error.service = error.service or service.name
         return Drift(service, error=error)
-    other = expected.server if expected.server != found.server else ""
-    return Drift(service, head.id if head else None, differences, other_server=other)
+    return Drift(service, head.id if head else None, differences, other_server=expected.other_server(found))
 
 
 def verify(service: Service, folder: Path, scratch: Scratch) -> Drift:

@@ -117,7 +117,7 @@ class Scratch:
                     database.borrow(live, lent[migration.id])
                     copies.append((before, database.catalogue()))
             self.migrate(empty, to)
-            built = replace(database.catalogue(), caution=_caution(live, database))
+            built = database.catalogue()
             for before, after in copies:
                 built = as_lent(live.catalogue(), before, after, built)
             return built
@@ -190,18 +190,6 @@ class Scratch:
         from dataops import dev
 
         return self._scope.enter_context(dev.scratch_server(kind))
-
-
-def _caution(live: Database, scratch: Database) -> str:
-    here, there = live.read().server, scratch.read().server
-    if _major(here) == _major(there):
-        return ""
-    return f"compared with {there.split(',')[0]}, and the database is on {here.split(',')[0]}"
-
-
-def _major(server: str) -> str:
-    """`MongoDB 7` of `MongoDB 7.0.6, a replica set`."""
-    return server.partition(".")[0]
 
 
 @contextmanager

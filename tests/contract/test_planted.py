@@ -56,6 +56,7 @@ CREATE TABLE users (
     CONSTRAINT users_name UNIQUE (name),
     CONSTRAINT users_state CHECK (state IN ('new', 'old', 'gone')),
     CONSTRAINT users_balance CHECK (balance < 1000),
+    CONSTRAINT users_at CHECK (at > '2020-01-01 00:00:00+00'),
     CONSTRAINT users_during EXCLUDE USING gist (during WITH &&)
 );
 CREATE TABLE app.orders (
@@ -510,6 +511,8 @@ POSTGRES: list[tuple[str, ...]] = [
     ("GRANT SELECT ON users TO public", ""),
     ("ALTER TABLE users OWNER TO pg_database_owner", ""),
     ("SET search_path = app, public; SET search_path = public", ""),
+    ("SET timezone = 'Asia/Tokyo'", ""),
+    ("SET datestyle = 'German'; SET intervalstyle = 'iso_8601'", ""),
 ]  # fmt: skip
 
 BODIES: list[tuple[str, ...]] = [
