@@ -15,7 +15,7 @@ from dataops.backends.locking import begin_under_lock
 from dataops.catalogue import Catalogue, Difference, compare
 from dataops.errors import DifferencesFound, HistoryError, MigrationFailed, StalePlan
 from dataops.events import Emit
-from dataops.model import Adopted, Author, Direction, JournalEvent, Migration, Service, State
+from dataops.model import Adopted, Author, Direction, JournalEvent, Migration, State
 from dataops.othertools import examine, match
 from dataops.othertools.examine import Adoption, Line
 from dataops.planning import checks, native, recovery
