@@ -14,6 +14,7 @@ import pytest
 from pymongo import MongoClient
 
 from dataops import config, drift
+from dataops.catalogue import Key
 from dataops.dev import MongoServer, PostgresServer
 from dataops.errors import StalePlan
 from dataops.model import Migration, Service
@@ -153,9 +154,10 @@ def test_a_database_that_is_migrated_meanwhile_is_not_judged(
     monkeypatch.chdir(applied.folder)  # where the files of `here` are
 
     class Meanwhile(Scratch):
-        def migrate(self, service: Service, to: Migration | None) -> None:
-            super().migrate(service, to)
+        def migrate(self, service: Service, to: Migration | None) -> dict[Key, str]:
+            dropped = super().migrate(service, to)
             assert applied("rollback", "--yes", "--to", f"{service.name}/003", "--service", service.name).code == 0
+            return dropped
 
     settings = config.load(applied.folder / "dataops.toml", environ={**applied.env})
     with Meanwhile(config.author(), servers=[postgres.url(), mongo.url("admin")]) as scratch:

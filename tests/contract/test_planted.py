@@ -675,6 +675,8 @@ MONGO: list[tuple[Change, Change, str]] = [
             (TEXT, PLAIN, TEXT, {"default_language": "german"}),
             (TEXT, PLAIN, TEXT, {"language_override": "tongue"}),
             (TEXT, PLAIN, TEXT[:1], PLAIN),
+            (TEXT, PLAIN, TEXT, {"textIndexVersion": 2}),
+            (NEAR, PLAIN, NEAR, {"2dsphereIndexVersion": 2}),
             (NEAR, PLAIN, [("place", "2d")], PLAIN),
             ([("place", "2d")], PLAIN, [("place", "2d")], {"bits": 20}),
             ([("place", "2d")], PLAIN, [("place", "2d")], {"min": -90, "max": 90}),
@@ -735,6 +737,7 @@ MONGO: list[tuple[Change, Change, str]] = [
             (("c", [{"$match": ADULT}]), ("c", [{"$match": EXISTS}])),
             (("c", [{"$match": ADULT}]), ("c", [{"$match": ADULT}, {"$limit": 5}])),
             (("c", [{"$match": ADULT}, {"$limit": 5}]), ("c", [{"$limit": 5}, {"$match": ADULT}])),
+            (("c", [{"$sort": {"a": 1, "b": 1}}]), ("c", [{"$sort": {"b": 1, "a": 1}}])),
             (("c", [{"$project": {"a": 1}}]), ("c", [{"$project": {"a": 0}}])),
         )
     ),
