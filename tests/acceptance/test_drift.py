@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import jsonschema  # type: ignore[import-untyped]
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 from pymongo import MongoClient
 
 from dataops import config, drift
@@ -282,6 +283,18 @@ def test_documents_are_held_against_the_validators_of_the_history(applied: Proje
         goods.drop()
         toml.write_text(plain)
         assert applied("drift", "--service", "bank").code == 8  # the collection is missing, which is told instead
+
+
+def test_a_user_with_another_search_path_is_told_what_the_url_has_to_say(
+    applied: Project, pg: psycopg.Connection[Any], pg_url: str
+) -> None:
+    pg.execute("CREATE SCHEMA other")
+    pg.execute(SQL("ALTER DATABASE {} SET search_path = other").format(Identifier(pg.info.dbname)))
+    applied.configure(shop={"ignore": ["other"]})
+    told = applied("drift", "--service", "shop")
+    assert told.code == 8 and "URL: ?options=-csearch_path%3Dpublic\n" in told.stderr
+    said = f"{pg_url}?options=-csearch_path%3Dpublic"
+    assert applied("drift", "--service", "shop", env={"SHOP_URL": said}).code == 0
 
 
 def test_a_database_that_is_behind_is_compared_with_what_it_has(applied: Project) -> None:
