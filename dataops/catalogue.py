@@ -76,20 +76,28 @@ class Catalogue:
     `details` are the kinds that may well differ between databases of one history, such as comments and grants.
     `marks` are the ids of collections by name; a collection keeps its id when it is renamed. `server` is the kind of
     server and its major version, "" where the catalogue does not come from a server. The versions of extensions are
-    compared only where both catalogues are from the same, because the server brings them along. `caution` is why
-    differences from it may be none: it was built on a server of another major version.
+    compared only where both catalogues are from the same, because the server brings them along. `gone` is what the
+    history has dropped, and the migration that did it. An index of these is not expected, even if that kind is in
+    `open`. A collection may be: applications make them again by writing to them.
     """
 
     objects: Mapping[Key, str]
     open: frozenset[str] = frozenset()
     details: frozenset[str] = frozenset()
     marks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-    caution: str = field(default="", compare=False)
     server: str = field(default="", compare=False)
+    gone: Mapping[Key, str] = field(default_factory=dict, compare=False, repr=False)
 
     def with_bodies(self) -> Catalogue:
         """The same, where comments and bodies of functions are no details: they are compared."""
         return replace(self, details=frozenset(one for one in self.details if not one.startswith(_BODIES)))
+
+    def other_server(self, found: Catalogue) -> str:
+        """The server that this was read from, where that is of another major version than that of `found`, else "".
+
+        Then a difference between the two may be one between the servers.
+        """
+        return self.server if self.server != found.server else ""
 
 
 def compare(
@@ -123,33 +131,40 @@ def compare(
         elif key not in expected.objects:
             if kind == "schema" and _is_left_to_ignored(name, found, ignoring):
                 continue
-            if kind not in expected.open and not _without_its_whole(key, found, expected):
+            counts = kind not in expected.open or (kind == "index" and key in expected.gone)
+            if counts and not _without_its_whole(key, found, expected):
                 differences.append(Difference(Differs.UNEXPECTED, kind, name, found=found.objects[key]))
         elif expected.objects[key] != found.objects[key]:
             differences.append(Difference(Differs.DIFFERENT, kind, name, expected.objects[key], found.objects[key]))
     return tuple(differences)
 
 
-def as_lent(live: Catalogue, before: Catalogue, after: Catalogue, built: Catalogue) -> Catalogue:
+def as_lent(
+    live: Catalogue, before: Catalogue, after: Catalogue, built: Catalogue, dropped: Collection[Key] = ()
+) -> Catalogue:
     """What `live` should be like, by a database in which the history was run and that was lent copies.
 
     `before` and `after` are the database without and with the copies, and `built` is its end. A copy does not have
     every option, so one that the history did not change is expected as it is in `live`. One that the history renamed
-    takes the indexes of today along under a name that they never had, and those are not expected.
+    takes the indexes of today along under a name that they never had, and those are not expected. Neither are those
+    that the history had `dropped` before. One that it drops later is the application's own, which makes it again.
     """
     copies = {key: text for key, text in after.objects.items() if before.objects.get(key) != text}
+    stale = {key for key in dropped if key[0] == "index" and key in copies}
     names = {mark: name for name, mark in after.marks.items()}
     objects = dict[Key, str]()
     for key, text in built.objects.items():
         if copies.get(key) == text:
-            objects[key] = live.objects.get(key, text)
+            if key not in stale:
+                objects[key] = live.objects.get(key, text)
             continue
         kind, name = key
         whole = next((one for one in _owners(name) if one in built.marks), "")
         once = names.get(built.marks.get(whole, ""), whole)
         if kind != "index" or once == whole or copies.get((kind, once + name.removeprefix(whole))) != text:
             objects[key] = text
-    return replace(built, objects=objects)
+    gone = {key: by for key, by in built.gone.items() if key not in copies or key in stale}
+    return replace(built, objects=objects, gone=gone)
 
 
 def _is_left_to_ignored(schema: str, found: Catalogue, ignoring: Collection[str]) -> bool:

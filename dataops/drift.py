@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dataops import documents, schemafile
 from dataops.backends import Database, HoldsDocuments, opened
-from dataops.catalogue import Catalogue, Difference, compare
+from dataops.catalogue import Catalogue, Difference, Differs, compare
 from dataops.errors import (
     ConfigError,
     DataopsError,
@@ -49,6 +49,16 @@ class Drift:
     def refusing(self) -> tuple[Difference, ...]:
         """The differences that are not open: those for which the command fails."""
         return tuple(one for one in self.differences if not one.open)
+
+    @property
+    def other_schema(self) -> str:
+        """The schema in which something is that is expected without one: this user has another search_path; else ""."""
+        missing = {(of.kind, of.name) for of in self.differences if of.how is Differs.MISSING}
+        for of in self.differences:
+            schema, _, name = of.name.partition(".")
+            if of.how is Differs.UNEXPECTED and (of.kind, name) in missing:
+                return schema
+        return ""
 
     @property
     def problem(self) -> DataopsError | None:
@@ -94,8 +104,7 @@ def find(
     except DataopsError as error:
         error.service = error.service or service.name
         return Drift(service, error=error)
-    other = expected.server if expected.server != found.server else ""
-    return Drift(service, head.id if head else None, differences, other_server=other)
+    return Drift(service, head.id if head else None, differences, other_server=expected.other_server(found))
 
 
 def verify(service: Service, folder: Path, scratch: Scratch) -> Drift:

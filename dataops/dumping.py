@@ -6,7 +6,7 @@ It also shows how a database will change by a plan, where the schema files say w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dataops import schemafile
@@ -32,9 +32,10 @@ def dump(service: Service, scratch: Scratch) -> SchemaFile | DataopsError:
     head = service.migrations[-1] if service.migrations else None
     try:
         with scratch.database(service) as empty:
-            scratch.migrate(empty, head)
+            dropped = scratch.migrate(empty, head)
             with opened(empty) as database:
-                return schemafile.made(service, head.id if head else None, database.catalogue(), structure(database))
+                catalogue = replace(database.catalogue(), gone=dropped)
+                return schemafile.made(service, head.id if head else None, catalogue, structure(database))
     except DataopsError as error:
         error.service = error.service or service.name
         return error
@@ -50,8 +51,8 @@ def structure(database: Database) -> Schema | None:
 def changes(plan: Plan, folder: Path) -> tuple[Change, ...]:
     """What each service of a plan will be like, against what its database is now. Only reads.
 
-    A service without schema files is left out. What a MongoDB has beside the file is its application's own, so that
-    what a plan drops there is not shown.
+    A service without schema files is left out. What a MongoDB has beside the file is its application's own, and of
+    that only what a migration of the plan drops by its name is shown.
     """
     if plan.direction is not Direction.APPLY:
         return ()
@@ -72,10 +73,11 @@ def _changes(plan: Plan, folder: Path) -> Iterator[Change]:
                 continue
             with opened(service) as database:
                 now = schemafile.made(service, to, database.catalogue(), structure(database))
+            planned = {step.migration.id for step in steps}
         except DataopsError as error:
             yield Change(service.name, problem=error.message)
         else:
-            yield Change(service.name, file.changed_from(now))
+            yield Change(service.name, file.changed_from(now, planned))
 
 
 __all__ = ["Change", "changes", "dump", "structure"]

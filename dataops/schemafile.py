@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,17 @@ _LEFT_OUT = ("grants on", "version of extension")
 
 @dataclass(frozen=True)
 class SchemaFile:
-    """What the history of a service up to `head` makes. `sql` is "" for a kind of database that has no SQL."""
+    """What the history of a service up to `head` makes. `sql` is "" for a kind of database that has no SQL.
+
+    `gone` is what the history has dropped, as far as that counts, with the migration that did it.
+    """
 
     service: str
     kind: Kind
     head: str | None
     objects: Mapping[Key, str] = field(repr=False)
     sql: str = field(default="", repr=False)
+    gone: Mapping[Key, str] = field(default_factory=dict, repr=False)
 
     def expected(self, found: Catalogue) -> Catalogue:
         """What a database with the catalogue `found` should have. The file knows no versions of extensions.
@@ -44,13 +48,18 @@ class SchemaFile:
         What applications make by themselves is open, where the kind of database lets them.
         """
         others = OF_APPLICATIONS if self.kind.application_creates else frozenset[str]()
-        return replace(found, objects=self.objects, open=found.open | others, marks={}, server="")
+        return replace(found, objects=self.objects, open=found.open | others, marks={}, server="", gone=self.gone)
 
-    def changed_from(self, before: SchemaFile) -> str:
-        """How a database that is like `before` has to change, as a unified diff of the SQL, or else of its objects."""
+    def changed_from(self, before: SchemaFile, planned: Collection[str]) -> str:
+        """How a database that is like `before` has to change, as a unified diff of the SQL, or else of its objects.
+
+        `planned` are the ids of the migrations that change it.
+        """
         if self.kind.language == "sql":
             return unified(before.sql, self.sql, f"{self.service}.sql")
-        here = [f"{kind} {name}: {text}\n" for kind, name, text in before._listed() if (kind, name) in self.objects]
+        counted = {*self.objects, *(key for key, by in self.gone.items() if by in planned)}
+        counted |= {("view", name) for kind, name in counted if kind == "collection"}
+        here = [f"{kind} {name}: {text}\n" for kind, name, text in before._listed() if (kind, name) in counted]
         there = [f"{kind} {name}: {text}\n" for kind, name, text in self._listed()]
         return unified("".join(here), "".join(there), self.service)
 
@@ -80,7 +89,7 @@ class SchemaFile:
             "service": self.service,
             "engine": self.kind.name,
             "head": self.head,
-        }
+        } | ({"gone": [[*key, by] for key, by in sorted(self.gone.items())]} if self.gone else {})
 
     def _listed(self) -> Iterator[list[str]]:
         for (kind, name), text in sorted(self.objects.items(), key=lambda one: (one[0][1], one[0][0])):
@@ -99,7 +108,8 @@ def made(service: Service, head: str | None, catalogue: Catalogue, schema: Schem
             *(f"-- not written: {' '.join(name.split())}" for name in schema.unwritten),
         ]
         sql = "\n\n".join(parts) + "\n"
-    return SchemaFile(service.name, service.kind, head, objects, sql)
+    gone = {key: by for key, by in catalogue.gone.items() if key not in objects}
+    return SchemaFile(service.name, service.kind, head, objects, sql, gone)
 
 
 def load(folder: Path, service: Service) -> SchemaFile:
@@ -116,7 +126,8 @@ def load(folder: Path, service: Service) -> SchemaFile:
         if named != (service.name, service.kind.name):
             raise _unusable(service, f"{path} is of the {named[1]} service {named[0]}")
         objects = {(kind, name): text for kind, name, text in content["objects"]}
-        found = SchemaFile(service.name, service.kind, content["head"], objects, sql)
+        gone = {(kind, name): by for kind, name, by in content.get("gone", ())}
+        found = SchemaFile(service.name, service.kind, content["head"], objects, sql, gone)
         if content["checksum"] != found.checksum:
             raise _unusable(
                 service, f"{path} was edited by hand, or the SQL beside it: its checksum is of another text"

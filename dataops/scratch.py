@@ -21,10 +21,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from dataops import kinds
+from dataops import kinds, statements
 from dataops.backends import Borrows, Database, Lent, opened
-from dataops.catalogue import OF_APPLICATIONS, Catalogue, as_lent
+from dataops.catalogue import OF_APPLICATIONS, Catalogue, Key, as_lent
 from dataops.errors import DataopsError, MigrationFailed, ServerUnavailable, Stopped, UsageError
+from dataops.events import Event, StepStarted
 from dataops.kinds import Kind
 from dataops.model import Author, Migration, Service
 from dataops.planning import planner
@@ -108,18 +109,19 @@ class Scratch:
 
     def _built(self, service: Service, to: Migration | None, live: Database, lent: Mapping[str, Lent]) -> Catalogue:
         with self.database(service) as empty, opened(empty) as database:
-            copies: list[tuple[Catalogue, Catalogue]] = []
+            copies: list[tuple[Catalogue, Catalogue, frozenset[Key]]] = []
+            dropped = dict[Key, str]()
             for migration in service.migrations:
                 if migration.id in lent and isinstance(database, Borrows):
                     at = service.position[migration.id]
-                    self.migrate(empty, service.migrations[at - 1] if at else None)
+                    dropped |= self.migrate(empty, service.migrations[at - 1] if at else None)
                     before = database.catalogue()
                     database.borrow(live, lent[migration.id])
-                    copies.append((before, database.catalogue()))
-            self.migrate(empty, to)
-            built = replace(database.catalogue(), caution=_caution(live, database))
-            for before, after in copies:
-                built = as_lent(live.catalogue(), before, after, built)
+                    copies.append((before, database.catalogue(), frozenset(dropped)))
+            dropped |= self.migrate(empty, to)
+            built = replace(database.catalogue(), gone=dropped)
+            for before, after, gone in copies:
+                built = as_lent(live.catalogue(), before, after, built, gone)
             return built
 
     @contextmanager
@@ -145,13 +147,19 @@ class Scratch:
         with _dropped(template.url, name):
             yield replace(template, url=url)
 
-    def migrate(self, service: Service, to: Migration | None) -> None:
-        """Apply every migration up to `to` (None: none), as `apply` does. Raises MigrationFailed, Stopped."""
+    def migrate(self, service: Service, to: Migration | None) -> dict[Key, str]:
+        """Apply every migration up to `to` (None: none), as `apply` does. Raises MigrationFailed, Stopped.
+
+        Returns the collections of MongoDB, and its indexes, that were dropped by name, each with the migration that has
+        dropped it last.
+        """
         if to is None:
-            return
+            return {}
+        drops = _Drops(service.name)
         with opened(service) as database:
             plan = planner.plan_apply([database.read()], to=to)
-        result = execute(plan, self._author, emit=lambda event: None, stop=self._stop)
+        with statements.listening(drops.hear):
+            result = execute(plan, self._author, emit=drops.follow, stop=self._stop)
         if result.failures:
             failure = result.failures[0]
             error = failure.error
@@ -165,6 +173,7 @@ class Scratch:
             ) from error
         if result.left:
             raise Stopped("stopped while a scratch database was built; nothing was changed", service=service.name)
+        return drops.found
 
     def _name(self) -> str:
         return f"{PREFIX}{self._author.run.replace('-', '_').lower()}_{next(self._numbers)}"
@@ -192,16 +201,26 @@ class Scratch:
         return self._scope.enter_context(dev.scratch_server(kind))
 
 
-def _caution(live: Database, scratch: Database) -> str:
-    here, there = live.read().server, scratch.read().server
-    if _major(here) == _major(there):
-        return ""
-    return f"compared with {there.split(',')[0]}, and the database is on {here.split(',')[0]}"
+class _Drops:
+    """Hears which collections and indexes the migrations of a service drop."""
 
+    def __init__(self, service: str) -> None:
+        self.found: dict[Key, str] = {}
+        self._service = service
+        self._migration = ""
 
-def _major(server: str) -> str:
-    """`MongoDB 7` of `MongoDB 7.0.6, a replica set`."""
-    return server.partition(".")[0]
+    def follow(self, event: Event) -> None:
+        if isinstance(event, StepStarted) and event.step:
+            self._migration = event.step.migration.id
+
+    def hear(self, statement: statements.Statement) -> None:
+        if statement.service != self._service or statement.error:
+            return
+        if statement.operation == "drop":
+            self.found["collection", statement.target] = self._migration
+        else:
+            for name in statement.names:
+                self.found["index", f"{statement.target}.{name}"] = self._migration
 
 
 @contextmanager

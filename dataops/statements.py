@@ -32,7 +32,10 @@ _VALUES = r"""
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement that has ended. `changed` is how many rows or documents it changed, None if that is not known."""
+    """One statement that has ended. `changed` is how many rows or documents it changed, None if that is not known.
+
+    `names` are the indexes of its target that it drops, as far as it names them.
+    """
 
     service: str
     operation: str
@@ -43,6 +46,7 @@ class Statement:
     changed: int | None = None
     unit: str = "rows"
     error: str = ""
+    names: tuple[str, ...] = ()
 
 
 class Tally:

@@ -123,8 +123,8 @@ def _catch_up(
             outcome.written = outcome.differences is not None
             return
         outcome.differences = adopting.check(backend, expected)
-    if not accepted:
-        adopting.refuse_differences(service, outcome.differences, adopting.newest(state), expected)
+        if not accepted:
+            adopting.refuse_differences(backend, outcome.differences, adopting.newest(state), expected)
 
 
 def _adopt(
@@ -147,8 +147,8 @@ def _adopt(
                 outcome.found = adopting.survey(backend.read(), found.record.tool)
             return
         outcome.differences = adopting.check(backend, expected, found.differences)
-    if not accepted:
-        adopting.refuse_differences(service, outcome.differences, found.head.id if found.head else BASE, expected)
+        if not accepted:
+            adopting.refuse_differences(backend, outcome.differences, found.head.id if found.head else BASE, expected)
 
 
 def _tell(session: Session, outcome: _Outcome) -> None:

@@ -74,7 +74,7 @@ def baseline_command(
         else:
             differences = adopting.check(backend, expected)
             if not accepted:
-                adopting.refuse_differences(service, differences, target.id, expected)
+                adopting.refuse_differences(backend, differences, target.id, expected)
     upto = service.migrations[: service.position[target.id] + 1]
     if session.as_json:
         answer = json.baseline(session.author.run, service.name, upto, differences, written=write)

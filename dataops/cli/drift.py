@@ -104,6 +104,11 @@ def tell(session: Session, found: Sequence[Drift], *, listed: bool = True) -> No
                     f"Its history was run on {one.other_server}, and the database is of another version: "
                     "where that makes a difference, name a server of the same version with --scratch URL."
                 )
+            if schema := one.other_schema:
+                session.console.say(
+                    f"What is expected without a schema is here in {schema}: if migrations make it there, say it in the"
+                    f" URL: ?options=-csearch_path%3D{schema}"
+                )
 
 
 def _summary(one: Drift) -> str:

@@ -137,7 +137,7 @@ def _service(settings: ServiceSettings, url: str, record: str, *, with_files: bo
         session_pooler=settings.session_pooler,
         observe=settings.observe,
         expect=settings.expect,
-        mirror=_mirrored(settings, known_as),
+        mirror=_mirrored(settings, known_as) if with_files else "",
         coexist=settings.coexist,
         ignore=(*settings.ignore, *_records(known_as)),
         onto_existing=settings.onto_existing,

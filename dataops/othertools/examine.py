@@ -125,6 +125,14 @@ def choose(state: State, wanted: str | None) -> ToolRecord:
             f"dataops baseline {service.name} --to REV",
         )
     records = [record for record in state.tool_records if record.tool not in service.coexist]
+    named = next((said for said in service.aliases.values() if said.record), None)
+    if not records and named is not None:
+        alike = "".join(f"; {one}" for one in state.lookalikes)
+        raise HistoryError(
+            f"adopt.toml says that {named.record} is the record of {named.tool}, and it is not in this database{alike}",
+            service=service.name,
+            hint=f"correct record under [{named.tool}] in {service.folder / 'adopt.toml'}, or take the line out",
+        )
     if not records and state.lookalikes:
         raise not_named(service, state.lookalikes)
     if not records:
@@ -242,6 +250,7 @@ def refuse_unfit(adoption: Adoption, others: Iterable[Service] = ()) -> None:
     if unknown and not ours:
         raise not_ours(state.service, record, others)
     refuse_locked(state.service, record)
+    _refuse_none_of(adoption)
     _refuse_mixed(adoption, ours)
     if unknown:
         raise _unknown(adoption, ours.keys(), unknown, others)
@@ -264,6 +273,21 @@ def refuse_unfit(adoption: Adoption, others: Iterable[Service] = ()) -> None:
         f"{record.tool} has taken back {{name}}, but {{head}}, which comes after it, is still applied",
         f"{undo}; or let {record.tool} apply it again",
     )
+
+
+def _refuse_none_of(adoption: Adoption) -> None:
+    """Raise HistoryError where adopt.toml names an application or a file of which the record has no migration."""
+    service, record = adoption.state.service, adoption.record
+    said = service.aliases.get(record.tool)
+    key, wanted = ("app", said.app) if said and said.app else ("file", said.file if said else "")
+    there = sorted({row.group for row in record.rows if row.group})
+    if wanted and there and wanted not in there:
+        raise HistoryError(
+            f'adopt.toml says {key} = "{wanted}", and {record.place} has only migrations of {", ".join(there)}',
+            service=service.name,
+            hint=f"correct {key} under [{record.tool}] in {service.folder / 'adopt.toml'}; if {record.tool} has "
+            f'migrated nothing of ours: coexist = ["{record.tool}"] under [services.{service.name}]',
+        )
 
 
 def _refuse_mixed(adoption: Adoption, ours: Mapping[str, Sequence[ToolRow]]) -> None:

@@ -15,7 +15,7 @@ from dataops.backends.locking import begin_under_lock
 from dataops.catalogue import Catalogue, Difference, compare
 from dataops.errors import DifferencesFound, HistoryError, MigrationFailed, StalePlan
 from dataops.events import Emit
-from dataops.model import Adopted, Author, Direction, JournalEvent, Migration, Service, State
+from dataops.model import Adopted, Author, Direction, JournalEvent, Migration, State
 from dataops.othertools import examine, match
 from dataops.othertools.examine import Adoption, Line
 from dataops.planning import checks, native, recovery
@@ -104,18 +104,20 @@ def _differences(database: Database, expected: Expected) -> tuple[Difference, ..
     return compare(expected, database.catalogue(), ignoring=database.service.ignore)
 
 
-def refuse_differences(service: Service, differences: Sequence[str], head: str, expected: Expected) -> None:
+def refuse_differences(database: Database, differences: Sequence[str], head: str, expected: Expected) -> None:
     """Raise DifferencesFound with all of them, if there are any. `expected` is what they differ from."""
     if not differences:
         return
-    caution = "" if isinstance(expected, MigrationFailed) else expected.caution
+    caution = ""
+    if not isinstance(expected, MigrationFailed) and (other := expected.other_server(found := database.catalogue())):
+        caution = f"our history was run on {other}, and the database is on {found.server}: "
+        caution += "name a server of that version with --scratch URL; "
     listed = "\n".join(f"  {difference}" for difference in differences)
     raise DifferencesFound(
         f"{counted(len(differences), 'difference')} between the database and our history at {head}\n{listed}",
-        service=service.name,
+        service=database.service.name,
         migration=head,
-        hint=(f"{caution}: name one of that version with --scratch URL; " if caution else "")
-        + 'mend the database, or accept them as they are: --accept-differences --reason "..."; '
+        hint=caution + 'mend the database, or accept them as they are: --accept-differences --reason "..."; '
         "more: dataops docs adopting differences",
     )
 
@@ -149,7 +151,7 @@ def take_over(
             raise StalePlan("the record changed since it was looked at", service=service.name, hint="look again")
         differences = check(database, expected, now.differences)
         if not accepted:
-            refuse_differences(service, differences, now.head.id if now.head else BASE, expected)
+            refuse_differences(database, differences, now.head.id if now.head else BASE, expected)
         removed = [_adopted(author, record, line, Direction.ROLLBACK) for line in now.to_remove]
         recorded = [_adopted(author, record, line, Direction.APPLY) for line in now.to_record]
         locked.adopt(record, _accepting([*removed, *recorded], differences, accepted))
@@ -179,7 +181,7 @@ def catch_up(
             raise StalePlan("the record changed since it was looked at", service=state.service.name, hint="look again")
         differences = check(database, expected)
         if not accepted:
-            refuse_differences(state.service, differences, newest(state), expected)
+            refuse_differences(database, differences, newest(state), expected)
         reason = f"{moved.tool}: it did this by itself; its record says so"
         entries = [
             Adopted(author.entry(migration, direction, JournalEvent.ADOPTED, reason=reason))
@@ -233,7 +235,7 @@ def baseline(
         begin_under_lock(locked, lambda state: refuse_baseline(state, to))
         differences = check(database, expected)
         if not accepted:
-            refuse_differences(service, differences, to.id, expected)
+            refuse_differences(database, differences, to.id, expected)
         text = f"{examine.BASELINE}: {reason or 'it was there before dataops'}"
         upto = service.migrations[: service.position[to.id] + 1]
         entries = [Adopted(author.entry(m, Direction.APPLY, JournalEvent.ADOPTED, reason=text)) for m in upto]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from dataops.catalogue import Differs
 from dataops.checkup import Check, Level
 from dataops.durations import clock
 from dataops.errors import DataopsError, RecordMoved
@@ -322,8 +323,8 @@ def drifted(found: Iterable[Drift]) -> Table:
         [
             one.service.name,
             f"{of.kind} {redact(of.name)}",
-            redact(of.expected) or _NOTHING,
-            redact(of.found) or _NOTHING,
+            _NOTHING if of.how is Differs.UNEXPECTED else redact(of.expected) or _PLAIN[of.how],
+            _NOTHING if of.how is Differs.MISSING else redact(of.found) or _PLAIN[of.how],
         ]
         for one in found
         for of in one.differences
@@ -332,6 +333,8 @@ def drifted(found: Iterable[Drift]) -> Table:
 
 
 _NOTHING = "-"
+_PLAIN = {Differs.MISSING: "there", Differs.UNEXPECTED: "there", Differs.DIFFERENT: "plain"}
+"""What is shown of an object that has no definition of its own, such as a table."""
 
 
 def places(found: Iterable[Place]) -> Table:

@@ -557,8 +557,8 @@ def test_a_scratch_server_of_another_major_version_is_told_with_the_differences(
         assert it.adopt("--scratch", other.url())["differences"] == []
         change(it, "CREATE TABLE stranger (id int)")
         hint = it.adopt("--write", "--scratch", other.url(), code=8)["problem"]["hint"]
-    assert hint.startswith(f"compared with PostgreSQL {there}.")
-    assert f"and the database is on PostgreSQL {here}." in hint and it.nothing_written()
+    assert hint.startswith(f"our history was run on PostgreSQL {there}, and the database is on PostgreSQL {here}: ")
+    assert it.nothing_written()
 
 
 @on_knex

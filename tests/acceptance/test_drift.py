@@ -11,9 +11,11 @@ from xml.etree import ElementTree
 import jsonschema  # type: ignore[import-untyped]
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 from pymongo import MongoClient
 
 from dataops import config, drift
+from dataops.catalogue import Key
 from dataops.dev import MongoServer, PostgresServer
 from dataops.errors import StalePlan
 from dataops.model import Migration, Service
@@ -69,7 +71,14 @@ def test_nothing_differs_until_somebody_changes_a_database(
     assert shown.code == 8
     assert "column orders.note" in shown.stdout
     assert "2 differences from its history up to 003" in shown.stderr
-    assert applied("drift", "-o", "csv").stdout.splitlines()[0] == "service,object,expected,here"
+    pg.execute("DROP TABLE t_001")
+    assert applied("drift", "-o", "csv").stdout.splitlines()[:4] == [
+        "service,object,expected,here",
+        "shop,column orders.note,text NOT NULL,text",
+        "shop,table stray,-,there",
+        "shop,table t_001,there,-",
+    ]
+    pg.execute("CREATE TABLE t_001 (id int)")
     suites = ElementTree.fromstring(applied("drift", "--format", "junit").stdout)
     assert len(suites.findall(".//failure")) == 4
     for form in ("github", "markdown"):
@@ -146,9 +155,10 @@ def test_a_database_that_is_migrated_meanwhile_is_not_judged(
     monkeypatch.chdir(applied.folder)  # where the files of `here` are
 
     class Meanwhile(Scratch):
-        def migrate(self, service: Service, to: Migration | None) -> None:
-            super().migrate(service, to)
+        def migrate(self, service: Service, to: Migration | None) -> dict[Key, str]:
+            dropped = super().migrate(service, to)
             assert applied("rollback", "--yes", "--to", f"{service.name}/003", "--service", service.name).code == 0
+            return dropped
 
     settings = config.load(applied.folder / "dataops.toml", environ={**applied.env})
     with Meanwhile(config.author(), servers=[postgres.url(), mongo.url("admin")]) as scratch:
@@ -273,6 +283,18 @@ def test_documents_are_held_against_the_validators_of_the_history(applied: Proje
         goods.drop()
         toml.write_text(plain)
         assert applied("drift", "--service", "bank").code == 8  # the collection is missing, which is told instead
+
+
+def test_a_user_with_another_search_path_is_told_what_the_url_has_to_say(
+    applied: Project, pg: psycopg.Connection[Any], pg_url: str
+) -> None:
+    pg.execute("CREATE SCHEMA other")
+    pg.execute(SQL("ALTER DATABASE {} SET search_path = other").format(Identifier(pg.info.dbname)))
+    applied.configure(shop={"ignore": ["other"]})
+    told = applied("drift", "--service", "shop")
+    assert told.code == 8 and "URL: ?options=-csearch_path%3Dpublic\n" in told.stderr
+    said = f"{pg_url}?options=-csearch_path%3Dpublic"
+    assert applied("drift", "--service", "shop", env={"SHOP_URL": said}).code == 0
 
 
 def test_a_database_that_is_behind_is_compared_with_what_it_has(applied: Project) -> None:

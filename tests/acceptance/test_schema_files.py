@@ -137,7 +137,7 @@ def test_a_schema_file_of_another_head_or_none_is_refused(dumped: Project) -> No
     assert nowhere.code == 4 and "there is no nowhere/shop.json" in nowhere.stderr
 
 
-def test_a_plan_shows_how_the_schema_changes(dumped: Project) -> None:
+def test_a_plan_shows_how_the_schema_changes(dumped: Project, mongo_url: str) -> None:
     dumped("apply", "--yes")
     dumped.file("shop", "004", "op.execute('ALTER TABLE orders ADD paid bool')")
     assert "run dataops schema dump shop" in dumped("plan", "--format", "markdown").stdout
@@ -146,6 +146,19 @@ def test_a_plan_shows_how_the_schema_changes(dumped: Project) -> None:
     assert "<summary>shop: the schema after it</summary>" in shown
     assert "+    paid boolean" in shown
     assert "bank: the schema" not in shown
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        client.get_default_database().create_collection("the_applications_own")
+    dumped.file("bank", "004", "db.accounts.drop_index('mail'); db.t_001.drop()")
+    dumped("schema", "dump")
+    shown = dumped("plan", "--format", "markdown").stdout
+    assert "-index accounts.mail: (mail: 1)" in shown and "-collection t_001: " in shown
+    assert "the_applications_own" not in shown
+    dumped("apply", "--yes")
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        client.get_default_database().accounts.create_index("mail", name="mail", unique=True)
+    for against in (["--from", "schema"], []):
+        told = dumped("drift", "--service", "bank", *against)
+        assert (told.code, "index accounts.mail" in told.stdout) == (8, True)
 
 
 def test_apply_verifies_what_it_has_made(dumped: Project, pg: psycopg.Connection[Any]) -> None:

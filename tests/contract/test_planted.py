@@ -56,6 +56,7 @@ CREATE TABLE users (
     CONSTRAINT users_name UNIQUE (name),
     CONSTRAINT users_state CHECK (state IN ('new', 'old', 'gone')),
     CONSTRAINT users_balance CHECK (balance < 1000),
+    CONSTRAINT users_at CHECK (at > '2020-01-01 00:00:00+00'),
     CONSTRAINT users_during EXCLUDE USING gist (during WITH &&)
 );
 CREATE TABLE app.orders (
@@ -510,6 +511,8 @@ POSTGRES: list[tuple[str, ...]] = [
     ("GRANT SELECT ON users TO public", ""),
     ("ALTER TABLE users OWNER TO pg_database_owner", ""),
     ("SET search_path = app, public; SET search_path = public", ""),
+    ("SET timezone = 'Asia/Tokyo'", ""),
+    ("SET datestyle = 'German'; SET intervalstyle = 'iso_8601'", ""),
 ]  # fmt: skip
 
 BODIES: list[tuple[str, ...]] = [
@@ -672,6 +675,8 @@ MONGO: list[tuple[Change, Change, str]] = [
             (TEXT, PLAIN, TEXT, {"default_language": "german"}),
             (TEXT, PLAIN, TEXT, {"language_override": "tongue"}),
             (TEXT, PLAIN, TEXT[:1], PLAIN),
+            (TEXT, PLAIN, TEXT, {"textIndexVersion": 2}),
+            (NEAR, PLAIN, NEAR, {"2dsphereIndexVersion": 2}),
             (NEAR, PLAIN, [("place", "2d")], PLAIN),
             ([("place", "2d")], PLAIN, [("place", "2d")], {"bits": 20}),
             ([("place", "2d")], PLAIN, [("place", "2d")], {"min": -90, "max": 90}),
@@ -732,6 +737,7 @@ MONGO: list[tuple[Change, Change, str]] = [
             (("c", [{"$match": ADULT}]), ("c", [{"$match": EXISTS}])),
             (("c", [{"$match": ADULT}]), ("c", [{"$match": ADULT}, {"$limit": 5}])),
             (("c", [{"$match": ADULT}, {"$limit": 5}]), ("c", [{"$limit": 5}, {"$match": ADULT}])),
+            (("c", [{"$sort": {"a": 1, "b": 1}}]), ("c", [{"$sort": {"b": 1, "a": 1}}])),
             (("c", [{"$project": {"a": 1}}]), ("c", [{"$project": {"a": 0}}])),
         )
     ),

@@ -746,6 +746,11 @@ def test_mirror_is_of_the_tool_that_is_named_or_the_only_one_it_can_be(
     assert one(tmp_path, line, adopt=adopt, mongo=mongo).mirror == mirror
 
 
+def test_a_command_that_reads_no_file_does_not_ask_which_tool_is_mirrored(tmp_path: Path) -> None:
+    """Which one it is, adopt.toml says."""
+    assert one(tmp_path, "mirror = true", adopt="[knex]", with_files=False).mirror == ""
+
+
 @pytest.mark.parametrize(
     ("line", "adopt", "mongo"),
     [

@@ -198,6 +198,23 @@ def test_whose_migration_a_name_of_django_is_has_to_be_said() -> None:
     examine.refuse_unfit(examined("a -- b", there, ToolAliases("django", retired=("stock.*",))))
 
 
+def test_an_application_of_which_nothing_is_there_is_a_mistake() -> None:
+    """Otherwise every row would be somebody else's, and there would be nothing to adopt."""
+    said = ToolAliases("django", app="shpo")
+    there = examined("a -- b", record("django", *SHOP_AND_STOCK), said)
+    error = refused(HistoryError, lambda: examine.refuse_unfit(there))
+    assert 'app = "shpo"' in error.message and "shop, stock" in error.message
+    assert 'coexist = ["django"]' in error.hint
+
+
+def test_a_record_that_adopt_toml_names_and_that_is_not_there_is_told() -> None:
+    there = state("a")
+    named = replace(there.service, aliases={"knex": ToolAliases("knex", record="ops.stpes")})
+    error = refused(HistoryError, lambda: examine.choose(replace(there, service=named), None))
+    assert "ops.stpes is the record of knex, and it is not in this database" in error.message
+    assert "record under [knex]" in error.hint
+
+
 def test_of_which_file_a_change_set_of_liquibase_is_has_to_be_said_where_two_have_its_id() -> None:
     """a -- b ; liquibase has a in two files"""
     sets = [of(file, id_, file, f"{file}::{id_}::me") for file, id_ in (("x.xml", "a"), ("y.xml", "a"), ("x.xml", "b"))]

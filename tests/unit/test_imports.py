@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,12 @@ def test_a_command_for_one_kind_of_database_loads_one_driver(tmp_path: Path) -> 
         _, modules = loaded(tmp_path, "status", "--env", "nowhere", "--service", service)
         assert driver in modules
         assert other not in modules
+
+
+@pytest.mark.parametrize("lock", ["requirements-dev.txt", "requirements-demo.txt", "deploy/requirements.txt"])
+def test_each_library_that_we_need_is_locked(lock: str) -> None:
+    """A fresh checkout, the demonstration and the image install these files and nothing else: see script/lock."""
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.split(r"[^a-z0-9-]", one)[0] for one in needed}
+    locked = {line.partition("==")[0] for line in (ROOT / lock).read_text().splitlines() if "==" in line}
+    assert names - locked == set()

@@ -40,7 +40,7 @@ class Listener(CommandListener):
         self._service = service
         self._tally = tally
         self._refuse = refuse
-        self._running: dict[int, tuple[str, int]] = {}  # by request: its collection, and when it began
+        self._running: dict[int, tuple[str, int, tuple[str, ...]]] = {}  # by request: see `_ended`
 
     def started(self, event: CommandStartedEvent) -> None:
         name, command = event.command_name, event.command
@@ -52,20 +52,22 @@ class Listener(CommandListener):
             self._tally.send(name, writes=writes)
             return
         self._tally.send(f"{name} {collection}", writes=writes)
-        self._running[event.request_id] = (collection, time.time_ns())
+        self._running[event.request_id] = (collection, time.time_ns(), _dropped(name, command))
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
+        if not event.reply.get("ok", 1):  # pymongo calls it a success to drop what is not there
+            self._ended(event.request_id, event.command_name, event.duration_micros, error=_code(event.reply))
+            return
         changed = _changed(event.command_name, event.reply)
         if changed:
             self._tally.change(changed)
         self._ended(event.request_id, event.command_name, event.duration_micros, changed=changed)
 
     def failed(self, event: CommandFailedEvent) -> None:
-        name = event.failure.get("codeName") or event.failure.get("code") or "error"
-        self._ended(event.request_id, event.command_name, event.duration_micros, error=redact(str(name)))
+        self._ended(event.request_id, event.command_name, event.duration_micros, error=_code(event.failure))
 
     def _ended(self, request: int, operation: str, micros: int, *, changed: int | None = None, error: str = "") -> None:
-        collection, began = self._running.pop(request, ("", 0))
+        collection, began, names = self._running.pop(request, ("", 0, ()))
         self._tally.spend(f"{operation} {collection}".strip(), micros / 1e6)
         if collection and has_listeners():
             report(
@@ -78,6 +80,7 @@ class Listener(CommandListener):
                     changed=changed,
                     unit="documents",
                     error=error,
+                    names=names,
                 )
             )
 
@@ -87,6 +90,16 @@ def _may_write(name: str, command: Mapping[str, Any]) -> bool:
     if name == "aggregate":
         return any("$out" in stage or "$merge" in stage for stage in command["pipeline"])
     return name.lower() not in _READS
+
+
+def _code(failure: Mapping[str, Any]) -> str:
+    return redact(str(failure.get("codeName") or failure.get("code") or "error"))
+
+
+def _dropped(name: str, command: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the indexes that a command drops, where it names them: it may also give their keys."""
+    indexes = command.get("index") if name in ("dropIndexes", "deleteIndexes") else None
+    return tuple(one for one in (indexes if isinstance(indexes, list) else [indexes]) if isinstance(one, str))
 
 
 def _changed(operation: str, reply: Mapping[str, Any]) -> int | None:

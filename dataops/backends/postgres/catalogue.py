@@ -25,6 +25,13 @@ _OPEN = frozenset({"extension"})  # more of these is no difference: a person or 
 # In definitions, the server writes the schema before a name only if the schema is not in the search_path. So every name
 # has its schema, except those in our own: in which order a person finds schemas must not make a difference.
 _ONLY_OURS = "SELECT set_config('search_path', coalesce(quote_ident(current_schema()), ''), true)"
+EQUAL_TEXTS = """
+SELECT set_config(name, value, true)
+  FROM (VALUES ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'), ('bytea_output', 'hex'),
+               ('extra_float_digits', '1'), ('row_security', 'off'), ('standard_conforming_strings', 'on'))
+       AS settings (name, value)
+"""
+"""With these settings, equal values have equal texts; row_security = off raises an error where rows are hidden."""
 # For people who look: `public` and the schemas of extensions are in the path too.
 SEARCH_PATH = """
 SELECT set_config('search_path', concat_ws(', ', quote_ident(current_schema()), (
@@ -625,7 +632,8 @@ def names(connection: psycopg.Connection[Any]) -> list[str]:
 
 
 def read(connection: psycopg.Connection[Any]) -> Catalogue:
-    """Read the whole catalogue in the caller's transaction. Changes the search_path of that transaction."""
+    """Read the whole catalogue in the caller's transaction. Changes settings of that transaction."""
+    connection.execute(EQUAL_TEXTS)
     connection.execute(_ONLY_OURS)
     version = connection.info.server_version
     queries = {**_OBJECTS, "publication": _publications(version), **_DETAILS}
@@ -649,6 +657,7 @@ def _read(
 
 
 __all__ = [
+    "EQUAL_TEXTS",
     "HAS_RECORD",
     "LEFT_OUT",
     "ONLY_RECORDS",

@@ -17,13 +17,7 @@ from psycopg.sql import SQL, Composable, Identifier
 from dataops.backends.postgres import catalogue
 from dataops.contents import EACH, Contents, TableDigest
 
-# With these settings, equal values have equal texts. row_security = off makes the server raise an error where row level
-# security would silently hide rows.
-_SETTINGS = """
-SELECT set_config(name, value, true)
-  FROM (VALUES ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'), ('bytea_output', 'hex'),
-               ('extra_float_digits', '1'), ('row_security', 'off')) AS settings (name, value)
-"""
+_SETTINGS = catalogue.EQUAL_TEXTS
 
 # Partitions are left out, because their rows are read through the parent.
 _TABLES = f"""

@@ -13,13 +13,7 @@ from dataops.backends.postgres import catalogue
 from dataops.backends.postgres.catalogue import LEFT_OUT, TABLES, no_extension
 from dataops.backends.postgres.schema.pieces import OWNED, RELATION, ROWS, Cursor, Piece
 
-# With these settings, equal values have equal texts; row_security = off raises an error where rows are hidden.
-SETTINGS = """
-SELECT set_config(name, value, true)
-  FROM (VALUES ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'), ('bytea_output', 'hex'),
-               ('extra_float_digits', '1'), ('row_security', 'off'), ('standard_conforming_strings', 'on'))
-       AS settings (name, value)
-"""
+SETTINGS = catalogue.EQUAL_TEXTS
 _TABLES = f"""
 SELECT c.oid, {RELATION}, n.nspname, c.relname, c.relkind = 'p', {catalogue.SCHEMA} || c.relname,
        (SELECT json_agg(json_build_array(a.attname, t.typcategory = 'N', a.attidentity = 'a', quote_ident(a.attname))
