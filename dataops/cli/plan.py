@@ -124,8 +124,12 @@ def _with_findings(
 
     services = [state.service for state in planned.states if any(one.service == state.service.name for one in shown)]
     only = {step.migration.path for step in shown}
-    with session.sandbox() as sandbox:
-        found = lint.lint(services, sandbox, settings=settings, only=only, ask_squawk=squawk.is_there())
+    try:
+        with session.sandbox() as sandbox:
+            found = lint.lint(services, sandbox, settings=settings, only=only, ask_squawk=squawk.is_there())
+    except OSError as error:  # no room for squawk's files: the plan is worth more than what lint says
+        unknown = f"what lint finds: {error.strerror}"
+        return {id_: replace(one, unforeseen=(*one.unforeseen, unknown)) for id_, one in renderings.items()}
     of = {path: [one for one in found.findings if one.path == path] for path in only}
     return {
         step.id: replace(
