@@ -122,7 +122,8 @@ ENTRY = (
     "seq, run, migration, direction, event, at, seconds, actor, host, version, checksum, raw_checksum, error, reason"
 )
 
-LAST = f"SELECT {ENTRY} FROM {{journal}} ORDER BY seq DESC LIMIT 1"
+LAST = f"SELECT {ENTRY} FROM {{journal}} WHERE event <> 'approved' ORDER BY seq DESC LIMIT 1"
+"""The newest entry about a step: an approval is about none, and must not hide that one is half done."""
 
 # A journal that an earlier version has made may not have the columns of COLUMNS, and is read all the same.
 ENDED_WELL = f"""
@@ -278,6 +279,19 @@ WIDEN = {
     column: ADD_COLUMN.format(column=column, comment=comment.replace("'", "''")) for column, comment in COLUMNS.items()
 }
 
+NARROW = """
+SELECT conname AS name FROM pg_catalog.pg_constraint
+ WHERE conrelid = %s::regclass AND contype = 'c'
+   AND pg_get_constraintdef(oid) LIKE '%%''pruned''%%' AND pg_get_constraintdef(oid) NOT LIKE '%%''approved''%%'
+"""
+"""The constraint of a journal of an earlier version, which allows no approvals."""
+
+WIDEN_EVENTS = """
+ALTER TABLE {{journal}} DROP CONSTRAINT {name},
+    ADD CONSTRAINT {name}
+    CHECK (event IN ('started', 'succeeded', 'failed', 'resolved', 'adopted', 'pruned', 'approved'));
+"""
+
 CREATE_JOURNAL = """
 CREATE TABLE {journal} (
     seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -285,7 +299,7 @@ CREATE TABLE {journal} (
     migration    text NOT NULL,
     direction    text NOT NULL CHECK (direction IN ('apply', 'rollback')),
     event        text NOT NULL
-                 CHECK (event IN ('started', 'succeeded', 'failed', 'resolved', 'adopted', 'pruned')),
+                 CHECK (event IN ('started', 'succeeded', 'failed', 'resolved', 'adopted', 'pruned', 'approved')),
     at           timestamptz NOT NULL DEFAULT clock_timestamp(),
     seconds      double precision,
     actor        text NOT NULL,
@@ -302,8 +316,8 @@ COMMENT ON COLUMN {journal}.migration IS 'Revision id, as in alembic_version';
 COMMENT ON COLUMN {journal}.direction IS 'apply or rollback';
 COMMENT ON COLUMN {journal}.event IS
     'started, then succeeded or failed; resolved: a person decided; adopted: taken over from another tool; '
-    'pruned: what it had put aside was dropped. '
-    'A newest entry that says started: that step is running now, or its process died';
+    'pruned: what it had put aside was dropped; approved: a person approved a saved plan. '
+    'A newest entry of these but approved that says started: that step is running now, or its process died';
 COMMENT ON COLUMN {journal}.at IS 'This server''s clock';
 COMMENT ON COLUMN {journal}.seconds IS 'How long the step took';
 COMMENT ON COLUMN {journal}.actor IS 'User name of the process, or DATAOPS_ACTOR';
