@@ -36,7 +36,8 @@ def old(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "ALTER TABLE dataops_history.dataops_journal DROP CONSTRAINT dataops_journal_event_check,"
-            f" ADD CONSTRAINT dataops_journal_event_check CHECK (event IN ({OLD_EVENTS}))".encode()
+            f" ADD CONSTRAINT dataops_journal_event_check CHECK (event IN ({OLD_EVENTS}));"
+            " COMMENT ON COLUMN dataops_history.dataops_journal.event IS 'started, then succeeded or failed'".encode()
         )
 
 

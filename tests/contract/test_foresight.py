@@ -671,6 +671,24 @@ def test_partitions_children_and_what_cascade_reaches_are_locked_too(second: str
         assert {one.object: one.mode for effect in found.effects for one in effect.held} == locks, statement
 
 
+def test_a_table_that_somebody_has_for_himself_is_told_of_without_waiting(second: str) -> None:
+    with psycopg.connect(second) as holder:
+        holder.execute("LOCK TABLE kid, big IN ACCESS EXCLUSIVE MODE")
+        statements = ["ALTER TABLE kid VALIDATE CONSTRAINT late", "DELETE FROM big WHERE a = 1", "DROP TABLE big"]
+        [found] = foresee(second, statements)
+        holder.execute("DROP TABLE kid")  # not committed: its name is still there for others
+        [again] = foresee(second, ["ALTER TABLE kid ADD z int NOT NULL"])
+        holder.rollback()
+    assert [one.mode for effect in found.effects for one in effect.held if one.object == "public.big"] == [
+        "RowExclusiveLock",
+        "AccessExclusiveLock",
+    ]
+    assert "1,000 rows of public.big, which nothing keeps" in [
+        risk.text for effect in found.effects for risk in effect.risks
+    ]
+    assert [one.object for effect in again.effects for one in effect.held] == ["public.kid"]
+
+
 def test_data_that_goes_by_a_detour_is_told(second: str) -> None:
     for statement, lost in {
         "WITH d AS (DELETE FROM big RETURNING a) INSERT INTO dup (a) SELECT a FROM d": "public.big",

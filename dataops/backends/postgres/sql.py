@@ -279,20 +279,30 @@ WIDEN = {
     column: ADD_COLUMN.format(column=column, comment=comment.replace("'", "''")) for column, comment in COLUMNS.items()
 }
 
+EVENTS = (
+    "started, then succeeded or failed; resolved: a person decided; adopted: taken over from another tool; "
+    "pruned: what it had put aside was dropped; approved: a person approved a saved plan. "
+    "A newest entry of these but approved that says started: that step is running now, or its process died"
+)
+
 NARROW = """
-SELECT conname AS name FROM pg_catalog.pg_constraint
- WHERE conrelid = %s::regclass AND contype = 'c'
-   AND pg_get_constraintdef(oid) LIKE '%%''pruned''%%' AND pg_get_constraintdef(oid) NOT LIKE '%%''approved''%%'
+SELECT k.conname AS name
+  FROM pg_catalog.pg_attribute a
+  LEFT JOIN pg_catalog.pg_constraint k ON k.conrelid = a.attrelid AND k.contype = 'c' AND k.conkey = ARRAY[a.attnum]
+ WHERE a.attrelid = %s::regclass AND a.attname = 'event'
+   AND coalesce(col_description(a.attrelid, a.attnum), '') NOT LIKE '%%approved:%%'
 """
-"""The constraint of a journal of an earlier version, which allows no approvals."""
+"""The constraint of a journal of an earlier version, which allows no approvals. Its text cannot be read without a lock,
+so the comment of the column says what it is."""
 
 WIDEN_EVENTS = """
-ALTER TABLE {{journal}} DROP CONSTRAINT {name},
-    ADD CONSTRAINT {name}
+ALTER TABLE {{journal}} DROP CONSTRAINT IF EXISTS {name}, ADD CONSTRAINT {name}
     CHECK (event IN ('started', 'succeeded', 'failed', 'resolved', 'adopted', 'pruned', 'approved'));
+COMMENT ON COLUMN {{journal}}.event IS '{events}';
 """
 
-CREATE_JOURNAL = """
+CREATE_JOURNAL = (
+    """
 CREATE TABLE {journal} (
     seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run          text NOT NULL,
@@ -314,10 +324,9 @@ COMMENT ON COLUMN {journal}.seq IS 'Order of writing in this database';
 COMMENT ON COLUMN {journal}.run IS 'One invocation; the same id in every database it touched and in its logs';
 COMMENT ON COLUMN {journal}.migration IS 'Revision id, as in alembic_version';
 COMMENT ON COLUMN {journal}.direction IS 'apply or rollback';
-COMMENT ON COLUMN {journal}.event IS
-    'started, then succeeded or failed; resolved: a person decided; adopted: taken over from another tool; '
-    'pruned: what it had put aside was dropped; approved: a person approved a saved plan. '
-    'A newest entry of these but approved that says started: that step is running now, or its process died';
+COMMENT ON COLUMN {journal}.event IS '"""
+    + EVENTS
+    + """';
 COMMENT ON COLUMN {journal}.at IS 'This server''s clock';
 COMMENT ON COLUMN {journal}.seconds IS 'How long the step took';
 COMMENT ON COLUMN {journal}.actor IS 'User name of the process, or DATAOPS_ACTOR';
@@ -328,3 +337,4 @@ COMMENT ON COLUMN {journal}.raw_checksum IS 'SHA-256 of the migration file''s by
 COMMENT ON COLUMN {journal}.error IS 'What the server said when the step failed';
 COMMENT ON COLUMN {journal}.reason IS 'Why a person resolved or adopted';
 """
+)

@@ -321,7 +321,8 @@ def _widen_if_owner(connection: psycopg.Connection[DictRow], ours: OurTables) ->
             for column in missing:
                 ours.execute(connection, sql.WIDEN[column])
             for row in narrow:
-                ours.execute(connection, sql.WIDEN_EVENTS.format(name=sql.quoted(row["name"])))
+                name = sql.quoted(row["name"] or f"{JOURNAL_NAME}_event_check")
+                ours.execute(connection, sql.WIDEN_EVENTS.format(name=name, events=sql.EVENTS))
     except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
         return ours
     return replace(ours, columns=tuple(sql.COLUMNS))

@@ -13,15 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+import psycopg
+
 from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.foresight import altering, objects, rows, running
-from dataops.backends.postgres.foresight.facts import Facts, Table
+from dataops.backends.postgres.foresight.facts import Facts, Gone, Table
 from dataops.backends.postgres.foresight.grammar import Action, Unparsable, actions
 from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE, MODES, SHARE, TAKEN
 from dataops.backends.postgres.foresight.scene import SHORT_SECONDS, Draft, Scene
 from dataops.model import Effect, Held, Risk
 from dataops.model.effect import together
-from dataops.redaction import redact
+from dataops.redaction import message_of, redact
 
 LONG_SECONDS = 60.0
 """A statement that may well take longer than this is told."""
@@ -73,9 +75,16 @@ class Foresight:
             self._scene.tell_unknown(f"PostgreSQL's parser does not understand a statement: {error}")
             self._scene.lose_track("a statement is not understood")
             return draft
-        for action in found:
-            self._action(action, draft)
-        self._judge(draft)
+        try:
+            for action in found:
+                self._action(action, draft)
+            self._judge(draft)
+        except (Gone, psycopg.DatabaseError) as error:
+            connection = self._scene.facts.connection
+            if connection.closed or connection.broken:
+                raise
+            self._scene.tell_unknown(f"all that a statement does: {message_of(error) or 'its table is gone'}")
+            self._scene.lose_track("a statement could not be looked at")
         return draft
 
     def _action(self, action: Action, draft: Draft) -> None:

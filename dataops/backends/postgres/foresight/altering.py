@@ -256,6 +256,10 @@ def validate(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
             lambda: scene.questions.orphans(table, constraint.columns, other, keys),
             other,
         )
+    if constraint.kind == "c" and not constraint.expression:
+        scene.tell_unknown(
+            f"whether all rows of {table.title} keep {constraint.name}: somebody has the table for himself"
+        )
     if constraint.expression:
         condition = constraint.expression
         about = f"whether all rows of {table.title} keep {condition}"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+
+import psycopg
 
 from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.foresight.grammar import Name
@@ -26,9 +29,9 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, c
        SELECT sum(CASE WHEN greatest(s.n_live_tup, 0) > 0 AND p.reltuples <= 0 THEN s.n_live_tup
                        WHEN p.reltuples < 0 THEN NULL ELSE p.reltuples END)::bigint AS rows,
               bool_and(p.reltuples >= 0 OR p.relpages = 0) FILTER (WHERE p.relkind <> 'p') AS analysed,
-              sum(CASE WHEN p.relkind IN ('r', 'm') THEN pg_table_size(p.oid) ELSE 0 END)::bigint AS heap,
-              sum(CASE WHEN p.relkind IN ('r', 'm') THEN pg_indexes_size(p.oid) ELSE 0 END)::bigint AS indexes,
-              sum(CASE WHEN p.relkind IN ('r', 'm') THEN pg_relation_size(p.oid) ELSE 0 END)::bigint AS pages,
+              sum(CASE WHEN p.relkind IN ('r', 'm') THEN {heap} ELSE 0 END)::bigint AS heap,
+              sum(CASE WHEN p.relkind IN ('r', 'm') THEN {indexes} ELSE 0 END)::bigint AS indexes,
+              sum(CASE WHEN p.relkind IN ('r', 'm') THEN {pages} ELSE 0 END)::bigint AS pages,
               count(*) - 1 AS parts
          FROM pg_class p LEFT JOIN pg_stat_all_tables s ON s.relid = p.oid
         WHERE p.oid = c.oid OR p.oid IN (
@@ -38,6 +41,27 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, c
               ) SELECT inhrelid FROM below)
        ) tree
  WHERE c.oid = %(oid)s
+"""
+_SIZES = {"heap": "pg_table_size(p.oid)", "indexes": "pg_indexes_size(p.oid)", "pages": "pg_relation_size(p.oid)"}
+_WRITTEN = "pg_get_expr(k.conbin, k.conrelid)"
+_PAGES = "CASE WHEN p.reltuples < 0 THEN 1 ELSE p.relpages::bigint END * current_setting('block_size')::int"
+# The functions for sizes wait for a lock. Of a table that somebody has for himself, the catalogue knows them roughly.
+_ROUGHLY = {
+    "heap": _PAGES,
+    "indexes": "(SELECT coalesce(sum(i.relpages::bigint), 0) * current_setting('block_size')::int FROM pg_index x "
+    "JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = p.oid)",
+    "pages": _PAGES,
+}
+_BUSY = """
+SELECT FROM pg_locks l
+ WHERE l.mode = 'AccessExclusiveLock' AND l.pid <> pg_backend_pid()
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND l.relation IN (
+       WITH RECURSIVE tree AS (
+            SELECT %(oid)s::oid AS oid
+             UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid
+       ) SELECT oid FROM tree UNION SELECT x.indexrelid FROM pg_index x JOIN tree ON x.indrelid = tree.oid)
+ LIMIT 1
 """
 _COLUMNS = """
 SELECT a.attname AS name, a.attnotnull AS not_null, a.atttypid AS type, a.atttypmod AS modifier,
@@ -50,7 +74,7 @@ SELECT a.attname AS name, a.attnotnull AS not_null, a.atttypid AS type, a.atttyp
 """
 _CONSTRAINTS = """
 SELECT k.conname AS name, k.contype::text AS kind, k.convalidated AS valid, k.confrelid AS other,
-       pg_get_constraintdef(k.oid) AS definition, pg_get_expr(k.conbin, k.conrelid) AS expression,
+       {expression} AS expression,
        ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY key (number, at)
                JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = key.number ORDER BY key.at) AS columns
   FROM pg_constraint k WHERE k.conrelid = %(oid)s
@@ -60,7 +84,7 @@ SELECT i.relname AS name, x.indisunique AS is_unique, x.indisprimary AS is_prima
        m.amname AS method,
        ARRAY(SELECT a.attname::text FROM unnest(x.indkey::int2[]) WITH ORDINALITY key (number, at)
                JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = key.number ORDER BY key.at) AS columns,
-       pg_relation_size(i.oid) AS bytes
+       i.relpages::bigint * current_setting('block_size')::int AS bytes
   FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_am m ON m.oid = i.relam
  WHERE x.indrelid = %(oid)s
 """
@@ -143,7 +167,6 @@ class Constraint:
     kind: str
     valid: bool
     other: int
-    definition: str
     expression: str | None
     columns: tuple[str, ...]
 
@@ -200,7 +223,7 @@ class Table:
         """Whether it has no row, for certain: it has no page, or the statistics of a table of one page say so."""
         if self.kind not in ("r", "p", "m"):  # the rows of a view or a foreign table are elsewhere
             return False
-        return not self.pages or (self.pages <= 8192 and self.rows == 0)
+        return not self.rows and (not self.pages or (self.pages <= 8192 and self.rows == 0))
 
     @property
     def inherited(self) -> bool:
@@ -211,6 +234,10 @@ class Table:
         """Whether a constraint that is valid already says that the column has no nulls."""
         wanted = {f"({name} IS NOT NULL)" for name in (column, '"' + column.replace('"', '""') + '"')}
         return any(one.valid and one.expression in wanted for one in self.constraints)
+
+
+class Gone(LookupError):
+    """A relation is there no more: somebody has dropped it since its name was looked up."""
 
 
 class Facts:
@@ -235,14 +262,26 @@ class Facts:
     def table(self, oid: int) -> Table:
         """Everything about a relation."""
         if oid not in self._tables:
-            row = self.ask(_TABLE, oid=oid)[0]
+            row, constraints = self._read(oid)
             self._tables[oid] = Table(
                 **row,
                 columns={one["name"]: Column(**one) for one in self.ask(_COLUMNS, oid=oid)},
-                constraints=[_constraint(one) for one in self.ask(_CONSTRAINTS, oid=oid)],
+                constraints=[_constraint(one) for one in constraints],
                 indexes=[Index(**{**one, "columns": tuple(one["columns"])}) for one in self.ask(_INDEXES, oid=oid)],
             )
         return self._tables[oid]
+
+    def _read(self, oid: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """What is read with a lock: the sizes, and how the checks are written."""
+        if not self.ask(_BUSY, oid=oid):
+            with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):  # somebody has taken it now
+                rows = self.ask(_TABLE.format(**_SIZES), oid=oid)
+                if rows:
+                    return rows[0], self.ask(_CONSTRAINTS.format(expression=_WRITTEN), oid=oid)
+        rows = self.ask(_TABLE.format(**_ROUGHLY), oid=oid)
+        if not rows:
+            raise Gone
+        return rows[0], self.ask(_CONSTRAINTS.format(expression="NULL::text"), oid=oid)
 
     def table_of_index(self, oid: int) -> int | None:
         """The table of an index; None for what is no index."""
