@@ -65,7 +65,7 @@ def build_index(scene: Scene, action: Action, table: Table, draft: Draft) -> Non
     span = costs.index(table.rows, table.heap, action.type or "btree")
     if "concurrently" in action.kind:  # it passes over the table twice
         span = Span(2 * span.low, 2 * span.high, span.basis)
-    name = action.name or f"an index of {', '.join(action.columns)}"
+    name = action.name or f"an index of {', '.join(action.columns) or action.expression.partition(' WHERE ')[0]}"
     draft.work.append(Work(Verb.BUILDS, f"{name} on {table.title}", table.rows, table.heap))
     draft.spans.append(span)
     are_there = [scene.column(action, table, draft, column) for column in action.columns]
