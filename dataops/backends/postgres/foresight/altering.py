@@ -64,7 +64,11 @@ def drop_column(scene: Scene, action: Action, table: Table, draft: Draft) -> Non
 
 def _refuse_generated(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     made = [name for name in scene.facts.generated_from(table, action.column) if scene.has_column(table, name)]
-    if made and not scene.unsure and "CASCADE" not in action.words:
+    if action.kind == "drop column" and ("CASCADE" in action.words or scene.facts.major < 15):  # then they go with it
+        for name in made:
+            scene.drop_column(table, name)
+        return
+    if made and not scene.unsure:
         draft.risk("will-fail", f"{', '.join(made)} of {table.title} is generated from {action.column}")
 
 

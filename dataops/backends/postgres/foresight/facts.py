@@ -124,10 +124,12 @@ SELECT a.attname::text AS name FROM pg_constraint k, unnest(k.confkey) WITH ORDI
  WHERE k.conrelid = %(oid)s AND k.conname = %(name)s AND a.attrelid = k.confrelid AND a.attnum = key.number
  ORDER BY key.at
 """
+# Before version 15, the column depends on the other one itself, and not its expression.
 _GENERATED = """
 SELECT DISTINCT a.attname::text AS name
-  FROM pg_depend d JOIN pg_attrdef f ON f.oid = d.objid AND d.classid = 'pg_attrdef'::regclass
-  JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum AND a.attgenerated <> ''
+  FROM pg_depend d LEFT JOIN pg_attrdef f ON f.oid = d.objid AND d.classid = 'pg_attrdef'::regclass
+  JOIN pg_attribute a ON a.attrelid = %(oid)s AND a.attgenerated <> ''
+   AND (a.attnum = f.adnum OR (d.classid = 'pg_class'::regclass AND d.objid = a.attrelid AND a.attnum = d.objsubid))
   JOIN pg_attribute b ON b.attrelid = d.refobjid AND b.attnum = d.refobjsubid
  WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = %(oid)s AND b.attname = %(column)s AND a.attnum <> b.attnum
  ORDER BY 1
