@@ -40,7 +40,20 @@ from dataops.checkup import Check
 from dataops.contents import Contents
 from dataops.errors import LockLost, Unreachable
 from dataops.kinds import PYMONGO_MIGRATE, Kind
-from dataops.model import Adopted, Author, Direction, Entry, Holder, Identity, Rendering, Sent, Service, State, Step
+from dataops.model import (
+    Adopted,
+    Author,
+    Direction,
+    Entry,
+    Holder,
+    Identity,
+    JournalEvent,
+    Rendering,
+    Sent,
+    Service,
+    State,
+    Step,
+)
 from dataops.planning.evidence import Link
 from dataops.redaction import redact
 from dataops.stash.entry import StashEntry
@@ -184,9 +197,8 @@ class MemoryDatabase:
         server = server_of(self.service.url)
         with server.mutex:
             ended_well = [e for e in map(from_fields, server.journal) if e.event in ENDED_WELL]
-            journal = Journal(
-                from_fields(server.journal[-1]) if server.journal else None, {e.migration: e for e in ended_well}
-            )
+            of_steps = [stored for stored in server.journal if stored["event"] != JournalEvent.APPROVED.value]
+            journal = Journal(from_fields(of_steps[-1]) if of_steps else None, {e.migration: e for e in ended_well})
             applied = tuple(m.id for m in self.service.migrations if m.id in server.record)
             unknown = tuple(id_ for id_ in server.record if id_ not in self.service.by_id)
             record = NativeRecord(applied, unknown, dict(server.record))

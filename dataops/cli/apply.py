@@ -18,7 +18,7 @@ from dataops.cli.plan_from_options import plan_apply, to_run
 from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
 from dataops.cli.telemetry import telemetry
-from dataops.errors import ExitCode, StalePlan
+from dataops.errors import ExitCode, StalePlan, UsageError
 from dataops.model import Service
 from dataops.planning import planfile
 from dataops.run.reading import side_by_side
@@ -70,7 +70,8 @@ def apply_command(
     """
     with signals(session) as stop, telemetry(session, "apply", metrics_file) as observed:
         read = to_run(session, stop, options, wait_seconds=wait_seconds or 0)
-        if planned is not None:
+        saved = planfile.load(planned) if planned is not None else None
+        if saved is not None:
             for given, name in (
                 (to, "--to"),
                 (steps, "--steps"),
@@ -78,16 +79,20 @@ def apply_command(
                 (onto_existing, "--onto-existing"),
             ):
                 only_with(given, name, "no PLANFILE: a saved plan says already what to do")
-            saved = planfile.load(planned)
-            services = observed.services = _services_of(saved, session)
+            services = observed.services = services_of(saved, session)
             plan = planfile.verify(saved, read(services))
+            if session.rules.approvals and (more := sorted(set(options.allowed) - set(saved.allowed))):
+                raise UsageError(
+                    f"{saved.path} does not allow {', '.join(more)}, and what it allows is part of what is approved",
+                    hint=f"make another plan: dataops plan --out FILE {' '.join(f'--allow {name}' for name in more)}",
+                )
             options = replace(options, yes=True, allowed=(*options.allowed, *saved.allowed))
         else:
             services = observed.services = session.config().services
             plan = plan_apply(services, read=read, to=to, steps=steps, onto_existing=onto_existing)
         wanted = session.config(with_urls=False, with_files=False).verify if verify is None else verify
         compared = partial(_verify, session, services, server, stop) if wanted else None
-        return carry_out(session, plan, stop, options, compared)
+        return carry_out(session, plan, stop, options, compared, saved=saved)
 
 
 def _verify(
@@ -102,7 +107,7 @@ def _verify(
         return side_by_side(lambda one: drift.verify(one, folder, scratch), services)
 
 
-def _services_of(saved: planfile.SavedPlan, session: Session) -> tuple[Service, ...]:
+def services_of(saved: planfile.SavedPlan, session: Session) -> tuple[Service, ...]:
     """The services that a saved plan is for. Raises StalePlan when one is not configured any more."""
     gone = set(saved.services) - set(session.config(with_urls=False).names)
     if gone:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from dataops.cli import drift, termination
 from dataops.cli.backup import MAX_AGE, Backup
 from dataops.cli.options import RunOptions
-from dataops.cli.plan_from_options import render
+from dataops.cli.plan_from_options import approvals_of, render
 from dataops.cli.session import Session, consent
 from dataops.errors import DataopsError, ExitCode, Stopped
 from dataops.model import ENDS_HALF_DONE, Direction, Plan, Policy, Rendering, Result
-from dataops.planning import planner, policies, runs
+from dataops.planning import planfile, planner, policies, runs
 from dataops.run.executor import execute
 from dataops.run.stop import StopSignal
 from dataops.show import json, paragraphs, plans
@@ -27,18 +27,28 @@ Verify = Callable[[], "Sequence[Drift]"]
 
 
 def carry_out(
-    session: Session, plan: Plan, stop: StopSignal, options: RunOptions, verify: Verify | None = None
+    session: Session,
+    plan: Plan,
+    stop: StopSignal,
+    options: RunOptions,
+    verify: Verify | None = None,
+    *,
+    saved: planfile.SavedPlan | None = None,
 ) -> ExitCode:
     """Show the plan, ask whether to run it, run it and show the result. Returns the exit code, also if a step failed.
 
+    `saved` is the file that the plan comes from. A rollback that is in no file needs no approval: it cannot wait.
     Raises Stopped if the user does not agree, and Blocked if the policy forbids it, or if a backup is required and none
     is new.
     """
     policy = session.rules
     renderings = render(plan, session, everything=policy.looks)
-    forbidden = policies.violations(policy, plan, renderings, options.allowed, datetime.now(UTC))
-    session.console.messages(plans.plan_lines(plan, renderings, verbose=session.verbose))
-    policies.refuse(policy, forbidden, f"dataops {plan.direction.value}")
+    approvals = None
+    if policy.approvals and (saved is not None or plan.direction is Direction.APPLY):
+        approvals = approvals_of(plan, saved.sha256 if saved else "", policy.approvals)
+    forbidden = policies.violations(policy, plan, renderings, options.allowed, datetime.now(UTC), approvals)
+    session.console.messages(plans.plan_lines(plan, renderings, approvals=approvals, verbose=session.verbose))
+    policies.refuse(policy, forbidden, f"dataops {plan.direction.value}", saved.path if saved else None)
     if stop():
         raise Stopped("stopped before the first step; nothing was done")
     backup = options.backup or _backup_of(policy)

@@ -101,32 +101,31 @@ def metrics_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
-def policy_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say what a plan may do. The command gets `allow`; the policy's name goes into the session."""
+def policy_name_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The option that names the policy. Its name goes into the session."""
 
     @functools.wraps(function)
     def run(session: Any, *, policy: str | None, **others: Any) -> Any:
         session.policy = policy
         return function(session, **others)
 
-    decorated: Callable[..., Any] = run
-    for option in (
-        click.option(
-            "--policy",
-            envvar="DATAOPS_POLICY",
-            metavar="NAME",
-            help="Take the policy of [policy.environments.NAME]; by default that of --env.",
-        ),
-        click.option(
-            "--allow",
-            multiple=True,
-            type=click.Choice(list(HAZARDS)),
-            metavar="HAZARD",
-            help="Allow a hazard for which the policy asks; may be repeated (dataops docs hazards).",
-        ),
-    ):
-        decorated = option(decorated)
-    return decorated
+    return click.option(
+        "--policy",
+        envvar="DATAOPS_POLICY",
+        metavar="NAME",
+        help="Take the policy of [policy.environments.NAME]; by default that of --env.",
+    )(run)
+
+
+def policy_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what a plan may do. The command gets `allow`; the policy's name goes into the session."""
+    return click.option(
+        "--allow",
+        multiple=True,
+        type=click.Choice(list(HAZARDS)),
+        metavar="HAZARD",
+        help="Allow a hazard for which the policy asks; may be repeated (dataops docs hazards).",
+    )(policy_name_option(function))
 
 
 @dataclass(frozen=True)

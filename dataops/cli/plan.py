@@ -14,7 +14,7 @@ from dataops import config as configuration
 from dataops import schemafile
 from dataops.cli import completing
 from dataops.cli.options import only_with, onto_existing_option, policy_options, reported
-from dataops.cli.plan_from_options import plan_apply, plan_rollback, render, to_look
+from dataops.cli.plan_from_options import approvals_of, plan_apply, plan_rollback, render, to_look
 from dataops.cli.session import Session, checkout, command
 from dataops.config import LintSettings
 from dataops.errors import DataopsError, ExitCode
@@ -92,7 +92,11 @@ def plan_command(
         everything = form != "table" or detailed_exitcode or config.policy.looks
         renderings = render(planned, session, everything=everything)
         renderings = _with_findings(planned, renderings, session, config.lint)
-        forbidden = policies.violations(config.policy, planned, renderings, allow, datetime.now(UTC))
+        approvals = None
+        if config.policy.approvals and planned.steps:  # the same plan has the same bytes, also where they are not saved
+            sha256 = planfile.sha256_of(planfile.written(planned, allow))
+            approvals = approvals_of(planned, sha256, config.policy.approvals)
+        forbidden = policies.violations(config.policy, planned, renderings, allow, datetime.now(UTC), approvals)
     except DataopsError as error:
         if form in writers("refusal"):
             session.deliver_text(writers("refusal")[form]("dataops plan", error), report_path)
@@ -104,11 +108,12 @@ def plan_command(
         fails = any(risks.will_fail(step, renderings.get(step.id)) for step in planned.steps)
         code = ExitCode.INVALID if fails else ExitCode.PENDING
     changes = _changes(form, planned, config)
-    report = PlanReport(planned, renderings, checkout(config.path.parent), out, code, forbidden, changes)
+    report = PlanReport(planned, renderings, checkout(config.path.parent), out, code, forbidden, changes, approvals)
     if not session.deliver(form, "plan", report, report_path):
-        session.console.data(plans.plan_lines(planned, renderings, forbidden, verbose=session.verbose))
+        session.console.data(plans.plan_lines(planned, renderings, forbidden, approvals, verbose=session.verbose))
         if out is not None:
-            session.console.say(f"Saved to {out}; apply exactly this with: dataops apply {out}")
+            first = f"let others read it and run: dataops approve {out}; then " if config.policy.approvals else ""
+            session.console.say(f"Saved to {out}; {first}apply exactly this with: dataops apply {out}")
     return code
 
 

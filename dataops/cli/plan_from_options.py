@@ -11,7 +11,7 @@ from dataops.cli.options import RunOptions
 from dataops.cli.session import Session
 from dataops.errors import HistoryError, UsageError
 from dataops.model import Direction, Entry, Migration, Plan, Rendering, Service, State, Step
-from dataops.planning import planner, runs
+from dataops.planning import approvals, planner, runs
 from dataops.planning.target import find_migration, find_target
 from dataops.run.reading import read_all, side_by_side
 from dataops.run.stop import StopSignal
@@ -92,14 +92,22 @@ def plan_rollback(
 
 def _wanted(states: Sequence[State], session: Session, run_ids: Sequence[str]) -> runs.Wanted:
     """The runs that a person named, beside what the journals say about all runs."""
+    options = "".join(f" --service {name}" for name in session.selected)
+    return runs.Wanted(datetime.now(UTC), tuple(run_ids), _journals(states), options)
 
+
+def _journals(states: Sequence[State]) -> dict[str, tuple[Entry, ...]]:
     def read(state: State) -> tuple[Entry, ...]:
         with opened(state.service) as backend:
             return backend.history(None)
 
-    journals = zip((state.service.name for state in states), side_by_side(read, states), strict=True)
-    options = "".join(f" --service {name}" for name in session.selected)
-    return runs.Wanted(datetime.now(UTC), tuple(run_ids), dict(journals), options)
+    return dict(zip((state.service.name for state in states), side_by_side(read, states), strict=True))
+
+
+def approvals_of(plan: Plan, sha256: str, wanted: int) -> approvals.Approvals:
+    """Who has approved the plan file with this SHA-256; "" for a plan that is in no file."""
+    states = [state for state in plan.states if plan.of(state.service.name)]
+    return approvals.given(sha256, wanted, _journals(states) if sha256 else {})
 
 
 def render(plan: Plan, session: Session, *, everything: bool = False) -> dict[str, Rendering]:

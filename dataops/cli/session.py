@@ -242,9 +242,9 @@ class _Group(_Worked, click.Group):
 
 
 COMMANDS = (
-    "adopt", "apply", "baseline", "completion", "dev", "docs", "doctor", "drift", "explain", "help", "history",
-    "import", "init", "inspect", "lint", "new", "plan", "prove", "rebase", "report", "resolve", "rollback", "schema",
-    "squash", "stash", "status", "wait",
+    "adopt", "apply", "approve", "baseline", "completion", "dev", "docs", "doctor", "drift", "explain", "help",
+    "history", "import", "init", "inspect", "lint", "new", "plan", "prove", "rebase", "report", "resolve", "rollback",
+    "schema", "squash", "stash", "status", "wait",
 )  # fmt: skip
 """Every command; each is in the module of its name, and adds itself to `main_group` when that is imported.
 

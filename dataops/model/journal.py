@@ -18,6 +18,7 @@ class JournalEvent(enum.Enum):
     RESOLVED = "resolved"
     ADOPTED = "adopted"
     PRUNED = "pruned"
+    APPROVED = "approved"
 
 
 NOT_ONE_TRANSACTION = "it is not one transaction"
@@ -52,6 +53,8 @@ class Spent:
 class Entry:
     """One line of a journal. The database fills in `seq`, and `at` by its own clock.
 
+    An entry with the event APPROVED is about no step but about a plan in a file: `migration` is "", and `checksum` and
+    `raw_checksum` are the SHA-256 of the bytes of that file.
     `imports` is known for an apply that succeeded, and `statements` are the slowest ones of a step that has ended;
     both are only in a journal that has room for them.
     """

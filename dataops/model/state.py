@@ -122,9 +122,10 @@ class State:
     """What one database says now, together with the service and its files. It was read without writing anything.
 
     `applied` is in the order of the history, and `unknown` are applied ids for which there is no file. `last` is the
-    newest journal entry; `planning.recovery` says what it means. `claims` is what the journal says about each migration
-    whose newest entry ended well: True for applied, False for rolled back. The native record is the truth, so a claim
-    that differs from it is a reason to stop. `tool_records` are the records of other tools in the same database.
+    newest journal entry about a step (an approval is about none); `planning.recovery` says what it means. `claims` is
+    what the journal says about each migration whose newest entry ended well: True for applied, False for rolled back.
+    The native record is the truth, so a claim that differs from it is a reason to stop.
+    `tool_records` are the records of other tools in the same database.
     `notes` are for a person who wants to see everything, and `warnings` for everybody. `elsewhere` is the native record
     where the project gives it a name of its own, "" otherwise.
     `replaced` are the migrations that the record says are applied, and of which a squashed file took the place.

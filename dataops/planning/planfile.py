@@ -23,13 +23,21 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class SavedPlan:
-    """A plan as it was read from a file, before it is compared with the databases."""
+    """A plan as it was read from a file, before it is compared with the databases.
+
+    `sha256` is that of the bytes of the file, which is what people approve.
+    """
 
     path: Path
     direction: Direction
     services: dict[str, dict[str, Any]]
     steps: tuple[tuple[str, str], ...]
     allowed: tuple[str, ...] = ()
+    sha256: str = ""
+
+    def services_with_steps(self) -> tuple[str, ...]:
+        """The services in whose databases it has steps, in the order of the first step of each."""
+        return tuple(dict.fromkeys(service for service, _ in self.steps))
 
 
 def save(plan: Plan, path: Path, allowed: Sequence[str] = ()) -> None:
@@ -37,6 +45,12 @@ def save(plan: Plan, path: Path, allowed: Sequence[str] = ()) -> None:
 
     The file is readable by its owner only.
     """
+    text = written(plan, allowed)
+    outfile.write_private(path, text, hint="nothing was written; name another file with --out")
+
+
+def written(plan: Plan, allowed: Sequence[str] = ()) -> str:
+    """The text of the file in which the plan would be saved: always the same for the same plan."""
     content: dict[str, Any] = {
         "format": FORMAT,
         "dataops": __version__,
@@ -46,15 +60,19 @@ def save(plan: Plan, path: Path, allowed: Sequence[str] = ()) -> None:
         "allowed": sorted(set(allowed)),
     }
     content["digest"] = _digest(content)
-    outfile.write_private(
-        path, json.dumps(content, indent=2) + "\n", hint="nothing was written; name another file with --out"
-    )
+    return json.dumps(content, indent=2) + "\n"
+
+
+def sha256_of(text: str) -> str:
+    """The SHA-256 of the bytes of a plan file with this text."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load(path: Path) -> SavedPlan:
     """Read a plan file. Raises UsageError for a file that is no plan, StalePlan for a plan that was changed."""
     try:
-        content = json.loads(path.read_text())
+        read = path.read_bytes()
+        content = json.loads(read)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", hint="make one: dataops plan --out FILE") from error
     except (ValueError, RecursionError) as error:
@@ -69,6 +87,7 @@ def load(path: Path) -> SavedPlan:
         services=content["services"],
         steps=tuple((service, migration) for service, migration in content["steps"]),
         allowed=tuple(content.get("allowed", ())),
+        sha256=hashlib.sha256(read).hexdigest(),
     )
 
 

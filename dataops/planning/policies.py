@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from dataops.durations import clock
 from dataops.errors import Blocked
 from dataops.model import Plan, Policy, Rendering, Step
 from dataops.planning import risks
+from dataops.planning.approvals import Approvals
 from dataops.text import counted, size_text
 
+_APPROVALS = "approvals"
 _BLOCKING = ("blocks-reads", "blocks-writes", "rewrites-table")
 
 
@@ -29,20 +32,32 @@ class Violation:
 
 
 def violations(
-    policy: Policy, plan: Plan, renderings: Mapping[str, Rendering], allowed: Collection[str], now: datetime
+    policy: Policy,
+    plan: Plan,
+    renderings: Mapping[str, Rendering],
+    allowed: Collection[str],
+    now: datetime,
+    approvals: Approvals | None = None,
 ) -> tuple[Violation, ...]:
-    """Everything that forbids this plan at this moment. A plan without steps is always allowed."""
+    """Everything that forbids this plan at this moment. A plan without steps is always allowed.
+
+    `approvals` are those of the plan, None where it needs none.
+    """
     if not plan.steps:
         return ()
     found = [one for step in plan.steps for one in _of_step(policy, step, renderings.get(step.id), allowed)]
     if policy.windows and not any(window.is_open(now) for window in policy.windows):
         times = ", ".join(window.written for window in policy.windows)
         found.append(Violation("windows", f"this is not the time for it, only {times}"))
+    if approvals is not None and not approvals.enough:
+        found.append(Violation(f"{_APPROVALS} = {approvals.wanted}", approvals.words))
     return tuple(found)
 
 
-def refuse(policy: Policy, found: Sequence[Violation], options: str) -> None:
-    """Raise Blocked for the first violations. `options` are those of the command, for the hint."""
+def refuse(policy: Policy, found: Sequence[Violation], options: str, path: Path | None = None) -> None:
+    """Raise Blocked for the first violations. `options` are those of the command, for the hint, and `path` is the
+    plan's file, None where it is in none.
+    """
     if not found:
         return
     shown = "; ".join(map(str, found[:3]))
@@ -52,6 +67,10 @@ def refuse(policy: Policy, found: Sequence[Violation], options: str) -> None:
     hint = f"what it means: dataops explain {first.rule.rpartition(' ')[2]}"
     if "" not in to_allow:
         hint = f"if it is meant: {options} {' '.join(f'--allow {name}' for name in to_allow)}; {hint}"
+    elif first.rule.startswith(_APPROVALS):
+        save = "" if path else "dataops plan --out FILE, then "
+        name = str(path or "FILE")
+        hint = f"{save}let others read it and run: dataops approve {name}; then: dataops apply {name}"
     elif not first.rule.startswith(("refuse", "ask")):
         hint = "who may change the policy can say otherwise: dataops docs configuration policy"
     service, _, migration = first.step.partition("/")

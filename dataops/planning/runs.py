@@ -12,6 +12,8 @@ from dataops.planning.story import meant
 from dataops.text import ago, counted
 
 _OF_A_STEP = (JournalEvent.STARTED, JournalEvent.SUCCEEDED, JournalEvent.FAILED)
+_CHANGES_NOTHING = (JournalEvent.PRUNED, JournalEvent.APPROVED)
+"""Events after which all that a run has applied is there as before."""
 _LISTED = 5
 
 
@@ -130,8 +132,7 @@ def _newest(states: Sequence[State], wanted: Wanted) -> set[str]:
                 hint="say how far: --to REV or --steps N",
             )
         return set()
-    # Pruning changes nothing that a run has applied.
-    happened = [(e.at, e.seq, name, e) for name, e in wanted.entries() if e.at and e.event is not JournalEvent.PRUNED]
+    happened = [(e.at, e.seq, name, e) for name, e in wanted.entries() if e.at and e.event not in _CHANGES_NOTHING]
     _, _, name, entry = max(happened, key=lambda one: one[:2], default=(None, 0, "", None))
     if entry is not None and entry.event in _OF_A_STEP:
         run: str | None = entry.run
@@ -171,11 +172,11 @@ def _named(states: Sequence[State], wanted: Wanted, written: str) -> str:
     applied: dict[str, bool] = dict.fromkeys(stand, True)
     for _, entry in wanted.entries():
         steps = entry.direction is Direction.APPLY and entry.event is not JournalEvent.ADOPTED
-        applied[entry.run] = applied.get(entry.run, False) or (steps and entry.event is not JournalEvent.PRUNED)
+        applied[entry.run] = applied.get(entry.run, False) or (steps and entry.event not in _CHANGES_NOTHING)
     run = meant(written, applied, stand)
     if not applied[run]:
         raise UsageError(
-            f"run {run} has applied nothing: it rolled back, adopted, decided or pruned",
+            f"run {run} has applied nothing: it rolled back, adopted, decided, approved or pruned",
             hint="say which run to undo; see dataops history",
         )
     if run not in stand:

@@ -22,6 +22,8 @@ _DONE = {
     (JournalEvent.RESOLVED, Direction.ROLLBACK): "resolved",
     (JournalEvent.PRUNED, Direction.APPLY): "pruned",
     (JournalEvent.PRUNED, Direction.ROLLBACK): "pruned",
+    (JournalEvent.APPROVED, Direction.APPLY): "approved",
+    (JournalEvent.APPROVED, Direction.ROLLBACK): "approved",
 }
 
 
@@ -30,7 +32,8 @@ class Story:
     """One run: its entries in order, each with its service, and what became of it.
 
     `began` and `ended` are the times of its first and last entry. `done` counts by what was done: `applied`,
-    `rolled back`, `adopted`, `resolved`, `pruned`. `failed`, `open` and `running` are the steps, as
+    `rolled back`, `adopted`, `resolved`, `pruned`,
+    and in how many databases it `approved` a plan. `failed`, `open` and `running` are the steps, as
     `SERVICE/MIGRATION`, that had a bad end, that have none, and that have none yet, because the run holds the lock.
     `standing` is how many of the applied migrations are still there by this run.
     """
@@ -75,6 +78,8 @@ class Story:
     def what(self) -> str:
         """What it did: `62 applied in 4 services`."""
         done = ", ".join(f"{number} {verb}" for verb, number in self.done.items())
+        if set(self.done) == {"approved"}:
+            done = "plan approved"
         where = self.services[0] if len(self.services) == 1 else counted(len(self.services), "service")
         return f"{done or 'nothing done'} in {where}"
 
@@ -121,7 +126,7 @@ def _story(run: str, entries: Sequence[tuple[str, Entry]], standing: int, held: 
         verb = _DONE.get((entry.event, entry.direction))
         if verb:
             done[verb] = done.get(verb, 0) + 1
-        if entry.event is not JournalEvent.PRUNED:
+        if entry.event not in (JournalEvent.PRUNED, JournalEvent.APPROVED):
             newest[f"{name}/{entry.migration}"] = entry
     begun = [step for step, entry in newest.items() if entry.event is JournalEvent.STARTED]
     running = [step for step in begun if held.get(step.partition("/")[0]) == run]

@@ -1,4 +1,4 @@
-"""Work under the lock of one database that is not part of a plan: resolve, prune, and waiting for a running step."""
+"""Work under the lock of one database that is not part of a plan: resolve, prune, approve, wait for a running step."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataops.backends import Database, Locked, opened
 from dataops.backends.locking import begin_under_lock
 from dataops.events import Emit, LockAwaited, Warned
-from dataops.model import Author, Direction, Entry, JournalEvent, Service, State
-from dataops.planning import recovery
+from dataops.model import Author, Direction, Entry, JournalEvent, Plan, Service, State
+from dataops.planning import approvals, planner, recovery
 from dataops.planning.decisions import Decision, decide
 from dataops.run.reading import read_all, side_by_side
 from dataops.run.stop import StopSignal
+from dataops.text import visible
 
 
 @contextmanager
@@ -112,6 +113,39 @@ def prune(database: Database, author: Author, migrations: Sequence[str], *, emit
             locked.prune(id_, entry)
 
 
+def approve(
+    database: Database, author: Author, plan: Plan, sha256: str, *, what: str, emit: Emit, stop: StopSignal
+) -> bool:
+    """Journal under the lock that a person has approved the plan file with this SHA-256. False: they had before.
+
+    `what` is said as the reason. Raises StalePlan, InterruptedStep and HistoryError as an apply of the plan would.
+    """
+
+    def examine(state: State) -> None:
+        planner.confirm(plan, state)
+
+    with hold_lock(database, author, emit=emit, stop=stop) as locked:
+        begin_under_lock(locked, examine)
+        name = database.service.name
+        if visible(author.actor) in approvals.given(sha256, 0, {name: database.history(None)}).people:
+            return False
+        locked.write(
+            Entry(
+                run=author.run,
+                migration="",
+                direction=plan.direction,
+                event=JournalEvent.APPROVED,
+                actor=author.actor,
+                host=author.host,
+                version=author.version,
+                checksum=sha256,
+                raw_checksum=sha256,
+                reason=what,
+            )
+        )
+        return True
+
+
 def _entry(state: State, author: Author, id_: str, direction: Direction, event: JournalEvent, reason: str) -> Entry:
     """A journal entry for a migration whose file may be missing by now."""
     migration = state.service.by_id.get(id_)
@@ -129,4 +163,4 @@ def _entry(state: State, author: Author, id_: str, direction: Direction, event: 
     )
 
 
-__all__ = ["hold_lock", "prune", "resolve"]
+__all__ = ["approve", "hold_lock", "prune", "resolve"]

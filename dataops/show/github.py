@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from dataops.errors import DataopsError
 from dataops.model import Rendering, Step
 from dataops.othertools import watch
+from dataops.planning import risks
 from dataops.show.reports import (
     DriftReport,
     LintReport,
@@ -35,8 +36,12 @@ def status(report: StatusReport) -> str:
 
 
 def plan(report: PlanReport) -> str:
-    """An annotation for each step, on its file. What will fail is an error, at its line; what needs care a warning."""
-    return lines(
+    """An annotation for each step, on its file. What will fail is an error, at its line; what needs care a warning.
+
+    What the policy would refuse is an error too.
+    """
+    refused = [Annotation("error", f"the policy would refuse it now: {one}") for one in report.forbidden]
+    steps = [
         Annotation(
             _level(step, rendering),
             "\n".join(step_remarks(step, rendering)),
@@ -45,13 +50,14 @@ def plan(report: PlanReport) -> str:
             rendering.line if rendering else 1,
         )
         for step, rendering in report.steps
-    )
+    ]
+    return lines([*refused, *steps])
 
 
 def _level(step: Step, rendering: Rendering | None) -> str:
-    if rendering and rendering.fails:
+    if risks.will_fail(step, rendering):
         return "error"
-    careful = not step.migration.reversible or not step.migration.atomic or (rendering and rendering.opaque)
+    careful = bool(risks.to_decide(step, rendering)) or not step.migration.atomic or (rendering and rendering.opaque)
     return "warning" if careful else "notice"
 
 

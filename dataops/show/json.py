@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from dataops.drift import Drift
     from dataops.lint.rules import Finding
+    from dataops.planning.approvals import Approvals
     from dataops.proof import Proof
 
 Json = dict[str, Any]
@@ -58,7 +59,8 @@ def plan(report: PlanReport) -> str:
         {"rule": one.rule, "step": one.step or None, "text": one.text, "allow": one.hazard or None}
         for one in report.forbidden
     ]
-    return document({**plan_of(report.plan, report.renderings), "saved": saved, "forbidden": forbidden}, report.code)
+    of_plan, approvals = plan_of(report.plan, report.renderings), approvals_of(report.approvals)
+    return document({**of_plan, "saved": saved, "forbidden": forbidden, "approvals": approvals}, report.code)
 
 
 def proof(report: ProofReport) -> str:
@@ -79,6 +81,14 @@ def lint(report: LintReport) -> str:
 def document(content: Json, code: int) -> str:
     """The text of an answer. Every answer has the exit code."""
     return json_text({**content, "exit_code": int(code)}, indent=2) + "\n"
+
+
+def approvals_of(approvals: Approvals | None) -> Json | None:
+    """Who has approved a plan, and how many have to."""
+    if approvals is None:
+        return None
+    by = {name: list(people) for name, people in approvals.by.items()}
+    return {"sha256": approvals.sha256 or None, "wanted": approvals.wanted, "people": list(approvals.people), "by": by}
 
 
 def lint_of(report: LintReport) -> Json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dataops.errors import DataopsError
 from dataops.othertools import watch
+from dataops.planning import risks
 from dataops.show.reports import (
     DriftReport,
     LintReport,
@@ -34,8 +35,9 @@ def plan(report: PlanReport) -> str:
     cases = []
     for step, rendering in report.steps:
         lines = [*step_remarks(step, rendering), *(rendering.commands if rendering else ())]
-        fails = rendering.fails if rendering else ""
-        failures = (Failure("fails", fails),) if fails else ()
+        failures = tuple(
+            Failure("fails", one.text) for one in risks.of_step(step, rendering) if one.hazard == "will-fail"
+        )
         cases.append(Case(step.service, step.migration.id, failures, "\n".join(lines)))
     return document("dataops plan", cases)
 

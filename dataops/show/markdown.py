@@ -55,6 +55,8 @@ def plan(report: PlanReport) -> str:
     page.table(["#", "service", "migration", "what it does", "risk"], rows, "steps", LONGEST * 3 // 4)
     folded = [_folded(step, rendering) for step, rendering in report.steps]
     refused = [f"- :x: the policy would refuse it now: {_plain(str(one))}\n" for one in report.forbidden]
+    if report.approvals is not None and report.approvals.enough:
+        page.text += f"\n:white_check_mark: {_plain(report.approvals.words)}\n"
     page.add("\n" if refused else "", refused, "rules of the policy: `dataops plan` shows them")
     page.add("", folded, "are too long for here: `dataops plan -v` shows them", "The commands of ")
     for state in planned.states:

@@ -10,6 +10,7 @@ from dataops.model import AppliedMigration, Direction, Effect, Held, Plan, Remar
 from dataops.model.effect import together
 from dataops.othertools import mirror
 from dataops.planning import planner, recovery, risks
+from dataops.planning.approvals import Approvals
 from dataops.planning.policies import Violation
 from dataops.show.progress import Line
 from dataops.text import counted, listed
@@ -23,7 +24,12 @@ _HEADS = {Direction.APPLY: "+", Direction.ROLLBACK: "-"}
 
 
 def plan_lines(
-    plan: Plan, renderings: Mapping[str, Rendering], forbidden: Sequence[Violation] = (), *, verbose: bool
+    plan: Plan,
+    renderings: Mapping[str, Rendering],
+    forbidden: Sequence[Violation] = (),
+    approvals: Approvals | None = None,
+    *,
+    verbose: bool,
 ) -> list[Line]:
     """The plan, as a person reads it: what to decide, where, what, in which order, how to undo, and a summary."""
     lines = _decisions(plan, renderings)
@@ -49,6 +55,8 @@ def plan_lines(
         stuck = next((step for step in reversed(plan.steps) if not step.migration.reversible), None)
         undo = "Undo: dataops rollback" if stuck is None else f"Undo: only back to {stuck.id}, which is irreversible"
         lines.append((undo, ""))
+    if approvals is not None and approvals.enough:
+        lines.append((approvals.words, "green"))
     lines += [(f"the policy would refuse it now: {one}", "bold red") for one in forbidden]
     lines.append((planner.summary(plan), "bold"))
     return lines

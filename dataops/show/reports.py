@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dataops import lint
     from dataops.drift import Drift
     from dataops.dumping import Change
+    from dataops.planning.approvals import Approvals
     from dataops.planning.policies import Violation
     from dataops.proof import Proof
 
@@ -56,7 +57,7 @@ class PlanReport:
     """What would be done, and the commands of each step by the step's id. `saved` is the plan file, if there is one.
 
     `forbidden` is what the policy of the environment would refuse now. `changes` are how the schemas change by it,
-    where schema files say so.
+    where schema files say so. `approvals` are those of the plan, None where the policy wants none.
     """
 
     plan: Plan
@@ -66,6 +67,7 @@ class PlanReport:
     code: ExitCode = ExitCode.OK
     forbidden: Sequence[Violation] = ()
     changes: Sequence[Change] = ()
+    approvals: Approvals | None = None
 
     @property
     def steps(self) -> Iterator[tuple[Step, Rendering | None]]:

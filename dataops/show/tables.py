@@ -259,9 +259,10 @@ def _step_row(service: str, began: Entry, ended: Entry, now: datetime) -> list[s
         JournalEvent.RESOLVED: f"resolved as {done}",
         JournalEvent.ADOPTED: "adopted" if ended.direction is Direction.APPLY else "struck",
         JournalEvent.PRUNED: "pruned",
+        JournalEvent.APPROVED: "approved",
     }[ended.event]
     took = "" if ended.seconds is None else f"{ended.seconds:.2f} s"
-    return [ended.migration, service, moment(began.at, now), outcome, took, ended.error or ended.reason]
+    return [ended.migration or "(plan)", service, moment(began.at, now), outcome, took, ended.error or ended.reason]
 
 
 def statement_lines(story: Story) -> list[tuple[str, str]]:

@@ -502,3 +502,214 @@ def test_looking_writes_nothing_and_holds_nothing(filled: str) -> None:
             looking.execute("CREATE TABLE x (a int)")
     finally:
         looking.close()
+
+
+# ---- what a second look found: one database, and each case beside what the server does
+
+SECOND = """
+CREATE SCHEMA "S 2"; CREATE TABLE "S 2"."My Table" ("A" int); INSERT INTO "S 2"."My Table" VALUES (1), (1), (NULL);
+CREATE TABLE big (a int, b text, n int);
+INSERT INTO big SELECT i, 'b' || i, nullif(i % 10, 0) FROM generate_series(1, 1000) i; CREATE INDEX big_b ON big (b);
+CREATE TABLE dup (a int, b text); INSERT INTO dup VALUES (1, 'x'), (1, 'X'), (2, 'y');
+CREATE TABLE ref (id int PRIMARY KEY, u text UNIQUE); INSERT INTO ref VALUES (1, 'a'), (2, 'b');
+CREATE TABLE kid (id int, o int REFERENCES ref, o2 int); INSERT INTO kid VALUES (1, 1, 9), (2, 2, NULL);
+ALTER TABLE kid ADD CONSTRAINT late FOREIGN KEY (o2) REFERENCES ref NOT VALID;
+CREATE TABLE p (k int NOT NULL, v int) PARTITION BY RANGE (k);
+CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (100); CREATE TABLE pd PARTITION OF p DEFAULT;
+INSERT INTO p SELECT i, i % 3 FROM generate_series(0, 150) i;
+CREATE TABLE par (a int, b text); CREATE TABLE chi () INHERITS (par);
+INSERT INTO chi VALUES (1, NULL), (1, 'x'); INSERT INTO par VALUES (2, 'q');
+CREATE DOMAIN posint AS int CHECK (value > 0); CREATE DOMAIN filled AS int NOT NULL;
+CREATE TABLE gen (a int, g int GENERATED ALWAYS AS (a * 2) STORED); INSERT INTO gen (a) VALUES (1);
+CREATE VIEW vw AS SELECT a, b FROM big; CREATE VIEW vw2 AS SELECT a FROM vw;
+CREATE MATERIALIZED VIEW mv AS SELECT a FROM big; CREATE SEQUENCE sq; CREATE TABLE empty (a int);
+CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE ft (a int) SERVER s;
+CREATE TABLE one (a int); INSERT INTO one VALUES (NULL);
+"""
+"""Nothing of it is analysed."""
+STEPS = """
+ALTER TABLE "S 2"."My Table" ALTER "A" SET NOT NULL
+CREATE UNIQUE INDEX ON "S 2"."My Table" ("A")
+ALTER TABLE one ALTER a SET NOT NULL
+SET search_path = "S 2"; ALTER TABLE "My Table" ADD x int; RESET search_path; ALTER TABLE big ADD x int
+SET search_path = "S 2"; SET search_path = DEFAULT; ALTER TABLE big ADD x int
+SET search_path = "S 2"; RESET ALL; ALTER TABLE big ADD x int
+SET search_path = "S 2" ;; ALTER TABLE big ADD x int
+CREATE TEMP TABLE big (q int); ALTER TABLE big ADD x int NOT NULL ;; ALTER TABLE big ADD a int
+ALTER TABLE ONLY par ADD CHECK (a > 1) NO INHERIT
+ALTER TABLE par ADD CHECK (a > 1)
+ALTER TABLE par ADD UNIQUE (a)
+ALTER TABLE par ALTER b SET NOT NULL
+DROP TABLE par
+DROP TABLE par, chi
+DROP TABLE chi ;; DROP TABLE par
+ALTER TABLE big DROP COLUMN n, ADD COLUMN n int NOT NULL DEFAULT 0
+ALTER TABLE big ADD COLUMN n int, DROP COLUMN n
+ALTER TABLE big ADD CONSTRAINT c1 CHECK (x > 0), ADD x int DEFAULT 1
+ALTER TABLE big RENAME n TO m ;; ALTER TABLE big ADD n int
+ALTER TABLE big RENAME n TO m ;; UPDATE big SET n = 1
+ALTER TABLE big DROP n ;; ALTER TABLE big DROP n
+ALTER TABLE big DROP n ;; ALTER TABLE big ADD n int ;; ALTER TABLE big DROP n
+ALTER TABLE big ALTER nothing SET DEFAULT 1
+ALTER TABLE big ALTER nothing DROP NOT NULL
+COMMENT ON COLUMN big.nothing IS 'x'
+TRUNCATE ref, kid
+DROP TABLE ref, kid
+DROP TABLE kid ;; DROP TABLE ref
+ALTER TABLE kid DROP CONSTRAINT kid_o_fkey, DROP CONSTRAINT late ;; DROP TABLE ref
+ALTER TABLE kid DROP COLUMN o, DROP COLUMN o2 ;; DROP TABLE ref
+ALTER TABLE kid DROP CONSTRAINT late ;; ALTER TABLE kid ADD CONSTRAINT late CHECK (true)
+ALTER TABLE kid VALIDATE CONSTRAINT late
+ALTER TABLE kid VALIDATE CONSTRAINT nothing
+ALTER TABLE kid ADD FOREIGN KEY (id) REFERENCES ref NOT VALID ;; ALTER TABLE kid VALIDATE CONSTRAINT kid_id_fkey
+ALTER TABLE kid ADD CHECK (id > 1) NOT VALID ;; ALTER TABLE kid VALIDATE CONSTRAINT kid_id_check
+ALTER TABLE kid ADD CONSTRAINT c CHECK (id > 0) NOT VALID ;; ALTER TABLE kid VALIDATE CONSTRAINT c
+ALTER TABLE kid ADD CONSTRAINT c CHECK (id > 1) NOT VALID; DELETE FROM kid; ALTER TABLE kid VALIDATE CONSTRAINT c
+ALTER TABLE kid RENAME CONSTRAINT nothing TO x
+ALTER TABLE ref DROP COLUMN id
+ALTER TABLE ref DROP CONSTRAINT ref_pkey
+ALTER TABLE ref DROP CONSTRAINT ref_pkey CASCADE
+ALTER TABLE ref DROP CONSTRAINT ref_u_key
+DROP INDEX ref_pkey
+DROP INDEX big
+ALTER INDEX big_b RENAME TO ref_pkey
+ALTER TABLE dup RENAME TO ref
+ALTER TABLE dup SET SCHEMA nothing
+ALTER TABLE gen DROP COLUMN a
+ALTER TABLE gen DROP COLUMN a CASCADE
+ALTER TABLE gen ALTER a TYPE bigint
+ALTER TABLE big ADD x filled
+ALTER TABLE big ADD x filled DEFAULT 3
+ALTER TABLE empty ADD x filled
+CREATE UNIQUE INDEX ON dup (lower(b))
+CREATE UNIQUE INDEX ON dup (lower(b)) WHERE a > 1
+CREATE UNIQUE INDEX ON dup ((a * 2), b)
+CREATE UNIQUE INDEX ON dup (lower(nothing))
+DROP TABLE mv
+DROP VIEW mv
+DROP TABLE vw
+DROP VIEW vw
+DROP VIEW vw, vw2
+DROP TABLE ft
+DROP FOREIGN TABLE ft
+CREATE SEQUENCE sq
+CREATE SEQUENCE IF NOT EXISTS sq
+CREATE SCHEMA "S 2"
+CREATE SCHEMA IF NOT EXISTS "S 2"
+CREATE SCHEMA s3; CREATE TABLE s3.t (a int)
+CREATE TABLE s3.t (a int)
+DROP SCHEMA "S 2"
+DROP SCHEMA nothing
+DROP SCHEMA IF EXISTS nothing
+UPDATE big SET n = nothing
+UPDATE big SET n = 1 WHERE nothing = 1
+UPDATE big SET n = DEFAULT, b = 'x' WHERE a = 1
+UPDATE big SET (n, b) = (SELECT 1, 'x')
+DELETE FROM big WHERE nothing = 1
+CREATE VIEW v9 AS SELECT nothing FROM big
+CREATE TABLE t9 AS SELECT nothing FROM big
+ALTER TABLE big ADD nothing int ;; UPDATE big SET n = 1 WHERE nothing = 1
+""".strip().splitlines()
+"""Steps are parted by ;; as they are by the runs of dataops: each has a transaction and a session of its own."""
+
+
+@pytest.fixture(scope="module")
+def second(postgres: PostgresServer) -> Iterator[str]:
+    with fresh_postgres(postgres) as made:
+        with psycopg.connect(made, autocommit=True) as connection:
+            connection.execute(SECOND.encode())
+        yield made
+
+
+def test_a_step_fails_exactly_where_that_is_foretold(second: str) -> None:
+    wrong = []
+    for case in STEPS:
+        steps = case.split(" ;; ")
+        said = hazards(*foresee(second, *([step] for step in steps))).get("will-fail", "")
+        failed = ""
+        with psycopg.connect(second) as connection:
+            try:
+                for step in steps:
+                    connection.execute(f"RESET ALL; SET LOCAL search_path = public; {step}; DISCARD TEMP".encode())
+            except psycopg.Error as error:
+                failed = str(error).partition("\n")[0]
+            connection.rollback()
+        if bool(said) != bool(failed):
+            wrong.append((case, said, failed))
+    assert wrong == []
+
+
+MORE_LOCKS = {
+    "ALTER TABLE p ADD z int": {"public.p with 2 partitions": "AccessExclusiveLock"},
+    "ALTER TABLE ONLY p ALTER v SET STATISTICS 5": {"public.p": "ShareUpdateExclusiveLock"},
+    "CREATE INDEX ON p (v)": {"public.p with 2 partitions": "ShareLock"},
+    "CREATE TABLE p3 PARTITION OF p FOR VALUES FROM (300) TO (400)": dict.fromkeys(
+        ("public.p", "public.pd"), "AccessExclusiveLock"
+    ),
+    "DROP TABLE p1": dict.fromkeys(("public.p", "public.p1", "public.pd"), "AccessExclusiveLock"),
+    "ALTER TABLE par ADD z int": {"public.par with 1 child table": "AccessExclusiveLock"},
+    "UPDATE ONLY par SET a = 1": {"public.par": "RowExclusiveLock"},
+    "TRUNCATE ref CASCADE": dict.fromkeys(("public.ref", "public.kid"), "AccessExclusiveLock"),
+    "DROP TABLE ref CASCADE": dict.fromkeys(("public.ref", "public.kid"), "AccessExclusiveLock"),
+    "ALTER TABLE ref ALTER id TYPE bigint": dict.fromkeys(("public.ref", "public.kid"), "AccessExclusiveLock"),
+    "ALTER TABLE ref DROP CONSTRAINT ref_pkey CASCADE": dict.fromkeys(
+        ("public.ref", "public.kid"), "AccessExclusiveLock"
+    ),
+    "CREATE OR REPLACE VIEW vw AS SELECT a, b, 1 AS z FROM big": {
+        "public.big": "AccessShareLock",
+        "public.vw": "AccessExclusiveLock",
+    },
+    "WITH d AS (DELETE FROM big RETURNING a) INSERT INTO dup (a) SELECT a FROM d": dict.fromkeys(
+        ("public.dup", "public.big"), "RowExclusiveLock"
+    ),
+}
+
+
+def test_partitions_children_and_what_cascade_reaches_are_locked_too(second: str) -> None:
+    for statement, locks in MORE_LOCKS.items():
+        [found] = foresee(second, [statement])
+        assert {one.object: one.mode for effect in found.effects for one in effect.held} == locks, statement
+
+
+def test_a_table_that_somebody_has_for_himself_is_told_of_without_waiting(second: str) -> None:
+    with psycopg.connect(second) as holder:
+        holder.execute("LOCK TABLE kid, big IN ACCESS EXCLUSIVE MODE")
+        statements = ["ALTER TABLE kid VALIDATE CONSTRAINT late", "DELETE FROM big WHERE a = 1", "DROP TABLE big"]
+        [found] = foresee(second, statements)
+        holder.execute("DROP TABLE kid")  # not committed: its name is still there for others
+        [again] = foresee(second, ["ALTER TABLE kid ADD z int NOT NULL"])
+        holder.rollback()
+    assert [one.mode for effect in found.effects for one in effect.held if one.object == "public.big"] == [
+        "RowExclusiveLock",
+        "AccessExclusiveLock",
+    ]
+    assert "1,000 rows of public.big, which nothing keeps" in [
+        risk.text for effect in found.effects for risk in effect.risks
+    ]
+    assert [one.object for effect in again.effects for one in effect.held] == ["public.kid"]
+
+
+def test_data_that_goes_by_a_detour_is_told(second: str) -> None:
+    for statement, lost in {
+        "WITH d AS (DELETE FROM big RETURNING a) INSERT INTO dup (a) SELECT a FROM d": "public.big",
+        "TRUNCATE ref CASCADE": "public.kid",
+        'DROP SCHEMA "S 2" CASCADE': "S 2.My Table",
+        "DELETE FROM vw": "public.vw",
+        "DROP TABLE one": "public.one",
+    }.items():
+        [found] = foresee(second, [statement])
+        texts = [risk.text for effect in found.effects for risk in effect.risks if risk.hazard == "destroys-data"]
+        assert any(lost in text for text in texts), (statement, texts)
+
+
+@pytest.mark.parametrize("type_", ["posint", "posint DEFAULT 1", "filled DEFAULT 3"])
+def test_a_column_of_a_domain_that_checks_rewrites_the_table(second: str, type_: str) -> None:
+    statement = f"ALTER TABLE big ADD x {type_}"
+    [found] = foresee(second, [statement])
+    assert any(work.verb is Verb.REWRITES for effect in found.effects for work in effect.work)
+    with psycopg.connect(second) as connection:
+        node = "SELECT pg_relation_filenode('big')"
+        before = connection.execute(node).fetchone()
+        connection.execute(statement.encode())
+        assert connection.execute(node).fetchone() != before
+        connection.rollback()

@@ -44,6 +44,7 @@ def db(mongo: MongoServer) -> Iterator[Database[Document]]:
         for name, documents in COLLECTIONS.items():
             made[name].insert_many(documents)
         made.users.create_index("n", name="n_1")
+        made.create_collection("seen", viewOn="users", pipeline=[])
         yield made
 
 
@@ -100,6 +101,24 @@ FAILURES: list[tuple[Document, str]] = [
     ({"update": "users", "updates": [{"q": {"n": 2}, "u": {"$set": {"x": 1}}, "multi": True}]}, ""),
     ({"delete": "users", "deletes": [{"q": {}, "limit": 0}]}, ""),
     ({"drop": "users"}, ""),
+    ({"collMod": "nobody", "validator": {}}, "nobody is not there"),
+    ({"collMod": "users", "index": {"name": "nothing", "hidden": True}}, "users has no index nothing"),
+    ({"collMod": "users", "index": {"keyPattern": {"n": 1}, "hidden": True}}, ""),
+    ({"dropIndexes": "users", "index": "_id_"}, "the index _id_ of users cannot be dropped"),
+    ({"dropIndexes": "users", "index": {"n": 1}}, ""),
+    ({"dropIndexes": "users", "index": {"z": 1}}, "users has no index with the key {'z': 1}"),
+    ({"dropIndexes": "users", "index": ["n_1", "z"]}, "users has no index z"),
+    (index("users", {"n": 1}, "another"), "users has this index already, as n_1"),
+    (index("users", {"n": 1}, "another", sparse=True), ""),
+    (index("users", {"n": -1}, "another"), ""),
+    (index("users", {"n": 1}, "n_1", expireAfterSeconds=5), "users has an index n_1 with other options"),
+    (index("users", {"tags.0": 1}, unique=True), ""),
+    (index("seen", {"n": 1}), "seen is a view"),
+    ({"insert": "seen", "documents": [{"_id": 1}]}, "seen is a view"),
+    ({"update": "seen", "updates": [{"q": {}, "u": {"$set": {"x": 1}}}]}, "seen is a view"),
+    ({"delete": "seen", "deletes": [{"q": {}, "limit": 0}]}, "seen is a view"),
+    ({"findAndModify": "seen", "query": {}, "update": {"$set": {"x": 1}}}, "seen is a view"),
+    ({"insert": "checked", "documents": [{"_id": 3, "a": "x"}], "bypassDocumentValidation": True}, ""),
 ]
 
 
@@ -136,6 +155,14 @@ PLANS: dict[str, tuple[list[list[Document]], list[str]]] = {
         [],
     ),
     "what was dropped may be made again": ([[{"drop": "users"}], [{"create": "users"}]], []),
+    "an index that was dropped may be made again by another name": (
+        [[{"dropIndexes": "users", "index": "n_1"}], [index("users", {"n": 1}, "another")]],
+        [],
+    ),
+    "an index that was dropped may be made again with other options": (
+        [[{"dropIndexes": "users", "index": "n_1"}], [index("users", {"n": 1}, "n_1", unique=True)]],
+        [],
+    ),
     "an index of the plan may be dropped": (
         [[index("users", {"email": 1})], [{"dropIndexes": "users", "index": "new"}]],
         [],
@@ -161,6 +188,19 @@ def test_documents_are_counted_and_what_goes_is_told(db: Database[Document]) -> 
     assert hazards(*foresee(db, [expired]))["destroys-data"] == (
         "6 documents of users are expired already and are deleted within a minute"
     )
+
+
+def test_documents_that_go_one_by_one_by_a_collation_or_out_of_a_time_series_are_told(db: Database[Document]) -> None:
+    db.create_collection("series", timeseries={"timeField": "t"})
+    db.series.insert_many([{"t": OLD, "v": 1}, {"t": OLD, "v": 2}])
+    loose = {"locale": "en", "strength": 2}
+    for command, text in (
+        ({"findAndModify": "users", "query": {"n": 1}, "remove": True}, "1 documents of users"),
+        ({"delete": "users", "deletes": [{"q": {"email": "E1@X"}, "limit": 0, "collation": loose}]}, "2 documents of"),
+        ({"drop": "series"}, "2 documents of series"),
+        ({"delete": "series", "deletes": [{"q": {}, "limit": 0}]}, "2 documents of series"),
+    ):
+        assert text in hazards(*foresee(db, [command])).get("destroys-data", ""), command
 
 
 def test_what_goes_into_the_stash_first_is_not_lost(db: Database[Document]) -> None:

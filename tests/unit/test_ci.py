@@ -11,8 +11,9 @@ import pytest
 import xmlschema
 
 from dataops.errors import HistoryError, Unreachable
-from dataops.model import Direction, Plan, Rendering
+from dataops.model import Direction, Effect, Plan, Rendering, Risk
 from dataops.planning import planner
+from dataops.planning.policies import Violation
 from dataops.proof import Counterexample, Proof
 from dataops.show import writers
 from dataops.show.reports import Look, PlanReport, ProofReport, StatusReport
@@ -75,6 +76,24 @@ def test_a_risky_step_is_a_warning() -> None:
     assert all(GRAMMAR.fullmatch(line) for line in lines)
     assert [line.split()[0] for line in lines] == ["::notice", "::warning"]
     assert "IRREVERSIBLE" in lines[1]
+
+
+@pytest.mark.parametrize("form", list(writers("plan")))
+def test_every_format_leads_with_what_the_live_database_says_will_fail(form: str) -> None:
+    planned, renderings = plan()
+    effect = Effect(0, risks=(Risk("will-fail", "public.b exists"), Risk("destroys-data", "5 rows of b")))
+    renderings = {**renderings, "voucher/b": replace(renderings["voucher/b"], effects=(effect,))}
+    forbidden = [Violation("refuse destroys-data", "5 rows of b", "voucher/b")]
+    text = writers("plan")[form](PlanReport(planned, renderings, ROOT, forbidden=forbidden))
+    assert "public.b exists" in text and "destroys-data" in text
+    if form == "junit":
+        XSD.validate(text)
+        assert [one.get("message") for one in ElementTree.fromstring(text).iter("failure")] == ["public.b exists"]
+    else:
+        assert "refuse destroys-data" in text
+    if form == "github":
+        assert all(GRAMMAR.fullmatch(line) for line in text.splitlines())
+        assert [line.split()[0].partition("::voucher")[0] for line in text.splitlines()][1] == "::error"
 
 
 def test_markdown_of_a_plan_is_for_a_reviewer() -> None:

@@ -268,7 +268,7 @@ def test_every_field_of_a_plan_file_is_in_docs_json() -> None:
     source = (ROOT / "dataops" / "planning" / "planfile.py").read_bytes()
     written: set[str] = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef) and node.name in ("save", "_service"):
+        if isinstance(node, ast.FunctionDef) and node.name in ("written", "_service"):
             for inner in ast.walk(node):
                 if isinstance(inner, ast.Dict):
                     written |= {str(key.value) for key in inner.keys if isinstance(key, ast.Constant)}

@@ -94,7 +94,8 @@ def _consistent(db: Database[Document], service: Service) -> tuple[Journal, Nati
 
 
 def _last(db: Database[Document]) -> Entry | None:
-    found = db[JOURNAL].find_one(sort=[("seq", -1)])
+    # An approval is about no step, and must not hide that one is half done
+    found = db[JOURNAL].find_one({"event": {"$ne": JournalEvent.APPROVED.value}}, sort=[("seq", -1)])
     return _entry(found) if found else None
 
 

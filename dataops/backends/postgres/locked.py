@@ -25,7 +25,7 @@ from dataops.backends.postgres.session import Session, StepTimeouts
 from dataops.backends.postgres.tables import OurTables
 from dataops.backends.postgres.telling import Telling
 from dataops.backends.postgres.transaction import StepTransaction
-from dataops.errors import ConfigError, LockLost, MigrationFailed, Unreachable
+from dataops.errors import ConfigError, LockLost, MigrationFailed, PermissionDenied, Unreachable
 from dataops.model import (
     ENDS_HALF_DONE,
     NOT_ONE_TRANSACTION,
@@ -166,6 +166,14 @@ class PostgresLocked:
     def write(self, entry: Entry) -> None:
         try:
             self.ours.append(self.idle_connection(), entry)
+        except psycopg.errors.CheckViolation as error:
+            raise PermissionDenied(
+                f"the journal is of an earlier version: its constraint allows no entry that is {entry.event.value}, "
+                "and this user may not change it",
+                service=self._service.name,
+                hint=f"run a command that takes the lock once as the owner of {self.ours.journal}, for example "
+                "dataops apply; more: dataops docs operations rights",
+            ) from error
         except psycopg.Error as error:
             if self._connection.closed or self._connection.broken:
                 raise self._lost(error) from error

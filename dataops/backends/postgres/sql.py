@@ -122,7 +122,8 @@ ENTRY = (
     "seq, run, migration, direction, event, at, seconds, actor, host, version, checksum, raw_checksum, error, reason"
 )
 
-LAST = f"SELECT {ENTRY} FROM {{journal}} ORDER BY seq DESC LIMIT 1"
+LAST = f"SELECT {ENTRY} FROM {{journal}} WHERE event <> 'approved' ORDER BY seq DESC LIMIT 1"
+"""The newest entry about a step: an approval is about none, and must not hide that one is half done."""
 
 # A journal that an earlier version has made may not have the columns of COLUMNS, and is read all the same.
 ENDED_WELL = f"""
@@ -278,14 +279,37 @@ WIDEN = {
     column: ADD_COLUMN.format(column=column, comment=comment.replace("'", "''")) for column, comment in COLUMNS.items()
 }
 
-CREATE_JOURNAL = """
+EVENTS = (
+    "started, then succeeded or failed; resolved: a person decided; adopted: taken over from another tool; "
+    "pruned: what it had put aside was dropped; approved: a person approved a saved plan. "
+    "A newest entry of these but approved that says started: that step is running now, or its process died"
+)
+
+NARROW = """
+SELECT k.conname AS name
+  FROM pg_catalog.pg_attribute a
+  LEFT JOIN pg_catalog.pg_constraint k ON k.conrelid = a.attrelid AND k.contype = 'c' AND k.conkey = ARRAY[a.attnum]
+ WHERE a.attrelid = %s::regclass AND a.attname = 'event'
+   AND coalesce(col_description(a.attrelid, a.attnum), '') NOT LIKE '%%approved:%%'
+"""
+"""The constraint of a journal of an earlier version, which allows no approvals. Its text cannot be read without a lock,
+so the comment of the column says what it is."""
+
+WIDEN_EVENTS = """
+ALTER TABLE {{journal}} DROP CONSTRAINT IF EXISTS {name}, ADD CONSTRAINT {name}
+    CHECK (event IN ('started', 'succeeded', 'failed', 'resolved', 'adopted', 'pruned', 'approved'));
+COMMENT ON COLUMN {{journal}}.event IS '{events}';
+"""
+
+CREATE_JOURNAL = (
+    """
 CREATE TABLE {journal} (
     seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run          text NOT NULL,
     migration    text NOT NULL,
     direction    text NOT NULL CHECK (direction IN ('apply', 'rollback')),
     event        text NOT NULL
-                 CHECK (event IN ('started', 'succeeded', 'failed', 'resolved', 'adopted', 'pruned')),
+                 CHECK (event IN ('started', 'succeeded', 'failed', 'resolved', 'adopted', 'pruned', 'approved')),
     at           timestamptz NOT NULL DEFAULT clock_timestamp(),
     seconds      double precision,
     actor        text NOT NULL,
@@ -300,10 +324,9 @@ COMMENT ON COLUMN {journal}.seq IS 'Order of writing in this database';
 COMMENT ON COLUMN {journal}.run IS 'One invocation; the same id in every database it touched and in its logs';
 COMMENT ON COLUMN {journal}.migration IS 'Revision id, as in alembic_version';
 COMMENT ON COLUMN {journal}.direction IS 'apply or rollback';
-COMMENT ON COLUMN {journal}.event IS
-    'started, then succeeded or failed; resolved: a person decided; adopted: taken over from another tool; '
-    'pruned: what it had put aside was dropped. '
-    'A newest entry that says started: that step is running now, or its process died';
+COMMENT ON COLUMN {journal}.event IS '"""
+    + EVENTS
+    + """';
 COMMENT ON COLUMN {journal}.at IS 'This server''s clock';
 COMMENT ON COLUMN {journal}.seconds IS 'How long the step took';
 COMMENT ON COLUMN {journal}.actor IS 'User name of the process, or DATAOPS_ACTOR';
@@ -314,3 +337,4 @@ COMMENT ON COLUMN {journal}.raw_checksum IS 'SHA-256 of the migration file''s by
 COMMENT ON COLUMN {journal}.error IS 'What the server said when the step failed';
 COMMENT ON COLUMN {journal}.reason IS 'Why a person resolved or adopted';
 """
+)

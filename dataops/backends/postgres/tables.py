@@ -306,15 +306,23 @@ def _create(connection: psycopg.Connection[DictRow], found: OurTables) -> OurTab
 
 
 def _widen_if_owner(connection: psycopg.Connection[DictRow], ours: OurTables) -> OurTables:
-    """Give a journal the columns of sql.COLUMNS that it lacks, where this user may; where not, a later run does it."""
+    """Give a journal of an earlier version the columns of sql.COLUMNS that it lacks, and let it have approvals.
+
+    Where this user may not, a later run does it.
+    """
+    assert ours.journal is not None
     missing = [column for column in sql.COLUMNS if column not in ours.columns]
-    if not missing:
+    narrow = connection.execute(sql.NARROW, [ours.journal.sql]).fetchall()
+    if not missing and not narrow:
         return ours
     try:
         with connection.transaction():
             connection.execute(f"SET LOCAL lock_timeout = '{_MOVE_SECONDS}s'".encode())
             for column in missing:
                 ours.execute(connection, sql.WIDEN[column])
+            for row in narrow:
+                name = sql.quoted(row["name"] or f"{JOURNAL_NAME}_event_check")
+                ours.execute(connection, sql.WIDEN_EVENTS.format(name=name, events=sql.EVENTS))
     except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
         return ours
     return replace(ours, columns=tuple(sql.COLUMNS))

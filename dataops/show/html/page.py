@@ -11,7 +11,7 @@ from dataops.durations import clock
 from dataops.errors import DataopsError
 from dataops.model import Direction, Plan, Rendering, State, Step
 from dataops.othertools import watch
-from dataops.planning import planner
+from dataops.planning import planner, risks
 from dataops.planning.story import Story, short_ids
 from dataops.show import tables
 from dataops.show.html import drawing
@@ -33,10 +33,23 @@ def plan(report: PlanReport) -> str:
     return _page(
         planner.summary(report.plan),
         [
+            *_decisions(report),
             ("databases", "Databases", _databases(report.plan)),
             ("steps", "Steps", _steps(report.plan, report.renderings)),
         ],
     )
+
+
+def _decisions(report: PlanReport) -> list[tuple[str, str, Element]]:
+    """What needs a decision, what the policy refuses, and who has approved the plan; nothing where there is none."""
+    lines = [
+        el("li", el("code", step.id), ": ", el("span", ", ".join(hazards), class_="look"))
+        for step, hazards in risks.undecided(report.plan, report.renderings)
+    ]
+    lines += [el("li", f"the policy would refuse it now: {one}", class_="bad") for one in report.forbidden]
+    if report.approvals is not None and report.approvals.enough:
+        lines.append(el("li", report.approvals.words, class_="good"))
+    return [("decisions", "Decisions", el("div", el("ul", lines)))] if lines else []
 
 
 def refusal(command: str, error: DataopsError) -> str:

@@ -30,6 +30,7 @@ _TRANSACTION_BYTES = 16 * 1024 * 1024
 _DELTA = 200  # bytes in the oplog for a small update or a delete
 _LAG_SECONDS = 10
 _UNIT = "documents"
+_TTL = "expireAfterSeconds"
 _SAME_IS_FINE = 7
 """From this version on, a collection may be created again as it is."""
 _CREATE_OPTIONS = (
@@ -73,6 +74,7 @@ class Foresight:
         self._gone: set[str] = set()
         self._changes = Changes()
         self._indexes: set[tuple[str, str]] = set()
+        self._indexes_gone: set[tuple[str, str]] = set()
         self._window: tuple[int, float] | None = None
         self._asked_window = False
 
@@ -112,16 +114,45 @@ class Foresight:
     def _update(self, body: Mapping[str, Any], draft: _Draft) -> None:
         name = str(body["update"])
         for operation in body.get("updates", []):
-            self._change(name, operation["q"], draft, Verb.CHANGES, one=not operation.get("multi"))
+            collation = operation.get("collation")
+            self._change(name, operation["q"], draft, Verb.CHANGES, one=not operation.get("multi"), collation=collation)
             self._changes.set_fields(name, of_update(operation["u"]))
 
     def _delete(self, body: Mapping[str, Any], draft: _Draft) -> None:
         name = str(body["delete"])
         for operation in body.get("deletes", []):
-            self._change(name, operation["q"], draft, Verb.DELETES, one=operation.get("limit") == 1)
+            one, collation = operation.get("limit") == 1, operation.get("collation")
+            self._change(name, operation["q"], draft, Verb.DELETES, one=one, collation=collation)
             self._changes.remove(name)
 
-    def _change(self, name: str, query: Mapping[str, Any], draft: _Draft, verb: Verb, *, one: bool) -> None:
+    def _find_and_modify(self, body: Mapping[str, Any], draft: _Draft) -> None:
+        name, query = str(body["findAndModify"]), body.get("query") or {}
+        verb = Verb.DELETES if body.get("remove") else Verb.CHANGES
+        self._change(name, query, draft, verb, one=True, collation=body.get("collation"))
+        if body.get("remove"):
+            self._changes.remove(name)
+        elif body.get("update"):
+            self._changes.set_fields(name, of_update(body["update"]))
+
+    def _is_refused(self, name: str, draft: _Draft) -> bool:
+        """Whether it is a view, which cannot be written."""
+        if name in self._made or name in self._gone or not self._facts.is_view(name):
+            return False
+        draft.risk("will-fail", f"{name} is a view")
+        return True
+
+    def _change(
+        self,
+        name: str,
+        query: Mapping[str, Any],
+        draft: _Draft,
+        verb: Verb,
+        *,
+        one: bool,
+        collation: Mapping[str, Any] | None = None,
+    ) -> None:
+        if self._is_refused(name, draft):
+            return
         collection = self._live(name)
         if collection is None or not collection.documents:
             return
@@ -130,7 +161,7 @@ class Foresight:
         elif not self._changes.leave(name, of_query(query)):
             count = live.Count(None, exact=False)
         else:
-            count = self._facts.matched(collection, query)
+            count = self._facts.matched(collection, query, collation)
         documents = collection.documents if count.documents is None else count.documents
         if not documents:
             return
@@ -150,6 +181,8 @@ class Foresight:
 
     def _insert(self, body: Mapping[str, Any], draft: _Draft) -> None:
         name, documents = str(body["insert"]), list(body.get("documents", []))
+        if self._is_refused(name, draft):
+            return
         collection = self._live(name)
         if collection is None:
             self._make(name)
@@ -163,7 +196,8 @@ class Foresight:
         about = f"whether {name} has the new _ids already"
         if ids and self._facts.first(name, [{"$match": {"_id": {"$in": ids}}}, {"$limit": 1}], about):
             draft.risk("will-fail", f"{name} has a document with one of these _ids already")
-        self._against_validator(collection, documents, draft)
+        if not body.get("bypassDocumentValidation"):
+            self._against_validator(collection, documents, draft)
 
     def _against_validator(
         self, collection: live.Collection, documents: Sequence[Mapping[str, Any]], draft: _Draft
@@ -248,6 +282,8 @@ class Foresight:
 
     def _modify(self, body: Mapping[str, Any], draft: _Draft) -> None:
         name = str(body["collMod"])
+        if not self._facts.is_there(name) and name not in self._made:
+            draft.risk("will-fail", f"{name} is not there")
         collection = self._live(name)
         if collection is None:
             return
@@ -263,6 +299,8 @@ class Foresight:
             if self._facts.first(name, [{"$match": {"$nor": [validator]}}, {"$limit": 1}], about) is not None:
                 draft.risk("breaks-application", f"{name} has documents against the validator: updates of them fail")
         index = body.get("index") or {}
+        if index and collection.indexes and not indexes.known(collection, index) and not self._has_new_indexes(name):
+            draft.risk("will-fail", f"{name} has no index {index.get('name') or dict(index.get('keyPattern', {}))}")
         if index.get("unique") and (known := indexes.known(collection, index)):
             _tell(draft, "will-fail", indexes.duplicates(self._facts, collection, known))
         if "expireAfterSeconds" in index and (known := indexes.known(collection, index)):
@@ -272,6 +310,8 @@ class Foresight:
 
     def _create_indexes(self, body: Mapping[str, Any], draft: _Draft) -> None:
         name = str(body["createIndexes"])
+        if self._is_refused(name, draft):
+            return
         collection = self._live(name)
         if collection is None:
             if not self._facts.is_there(name):
@@ -279,13 +319,16 @@ class Foresight:
             return
         new = []
         for index in body.get("indexes", []):
-            same = [one for one in collection.indexes if one["name"] == index["name"]]
+            gone = (name, str(index["name"])) in self._indexes_gone
+            same = [one for one in collection.indexes if one["name"] == index["name"] and not gone]
             if same and list(same[0]["key"].items()) == list(index["key"].items()):
-                if bool(same[0].get("unique")) != bool(index.get("unique")):
+                if not indexes.alike(same[0], index) or same[0].get(_TTL) != index.get(_TTL):
                     draft.risk("will-fail", f"{name} has an index {index['name']} with other options")
                 continue
             if same:
                 draft.risk("will-fail", f"{name} has an index {index['name']} with another key")
+            elif (twin := indexes.twin(collection, index)) and (name, twin) not in self._indexes_gone:
+                draft.risk("will-fail", f"{name} has this index already, as {twin}")
             new.append(index)
             self._indexes.add((name, str(index["name"])))
             if collection.documents and self._changes.leave(name, [key.partition(".")[0] for key in index["key"]]):
@@ -301,12 +344,26 @@ class Foresight:
             draft.spans.append(costs.build(collection.documents, len(new)))
 
     def _drop_indexes(self, body: Mapping[str, Any], draft: _Draft) -> None:
-        name, index = str(body["dropIndexes"]), body.get("index")
+        name, given = str(body["dropIndexes"]), body.get("index")
         collection = self._live(name)
-        if collection is None or not isinstance(index, str) or index == "*" or (name, index) in self._indexes:
+        if collection is None or given == "*":
+            self._indexes_gone |= {(name, str(one["name"])) for one in collection.indexes} if collection else set()
             return
-        if all(one["name"] != index for one in collection.indexes):
-            draft.risk("will-fail", f"{name} has no index {index}")
+        if isinstance(given, Mapping):
+            found = indexes.known(collection, {"keyPattern": given})
+            if found is None and not self._has_new_indexes(name) and collection.indexes:
+                draft.risk("will-fail", f"{name} has no index with the key {dict(given)}")
+            self._indexes_gone |= {(name, str(found["name"]))} if found else set()
+            return
+        for index in given if isinstance(given, list) else [str(given)]:
+            if index == "_id_":
+                draft.risk("will-fail", f"the index _id_ of {name} cannot be dropped")
+            elif (name, index) not in self._indexes and all(one["name"] != index for one in collection.indexes):
+                draft.risk("will-fail", f"{name} has no index {index}")
+            self._indexes_gone.add((name, str(index)))
+
+    def _has_new_indexes(self, name: str) -> bool:
+        return any(collection == name for collection, _ in self._indexes)
 
     # ---- what the plan has done
 
@@ -389,6 +446,7 @@ Handler = Callable[[Foresight, Mapping[str, Any], _Draft], None]
 _HANDLERS: dict[str, Handler] = {
     "update": Foresight._update,
     "delete": Foresight._delete,
+    "findAndModify": Foresight._find_and_modify,
     "insert": Foresight._insert,
     "aggregate": Foresight._aggregate,
     "create": Foresight._create,

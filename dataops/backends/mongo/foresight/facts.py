@@ -59,6 +59,10 @@ class Facts:
             stats = self._try(f"the size of {name}", lambda ms: self._stats(name, ms)) or {}
             indexes = self._try(f"the indexes of {name}", lambda ms: list(self.db[name].list_indexes())) or []
             documents = int(stats.get("count", 0))
+            if info["type"] == "timeseries":  # whose statistics count buckets
+                about = f"how many documents {name} has"
+                counted = self._try(about, lambda ms: self.db[name].count_documents({}, maxTimeMS=ms))
+                documents = counted or int(stats.get("timeseries", {}).get("bucketCount", 0))
             size = int(stats.get("size", 0))
             average = size // documents if documents else 0
             self._known[name] = Collection(name, documents, size, average, indexes, info.get("options", {}))
@@ -68,6 +72,10 @@ class Facts:
         """Whether a collection or a view has this name."""
         self.collection(name)
         return name in (self._infos or {})
+
+    def is_view(self, name: str) -> bool:
+        """Whether a view has this name."""
+        return self.is_there(name) and (self._infos or {})[name]["type"] == "view"
 
     def options(self, name: str) -> Mapping[str, Any]:
         """The options of a collection or view that is there."""
@@ -87,16 +95,16 @@ class Facts:
             return dict(found["storageStats"])
         return {}
 
-    def matched(self, collection: Collection, query: Mapping[str, Any]) -> Count:
+    def matched(
+        self, collection: Collection, query: Mapping[str, Any], collation: Mapping[str, Any] | None = None
+    ) -> Count:
         """How many documents match: counted, if that does not take long."""
         if not query:
             return Count(collection.documents, exact=False)
         if collection.size > MOST_BYTES and self.scans(collection, query):
             return Count(None, exact=False)
-        found = self._try(
-            "",
-            lambda ms: self.db[collection.name].count_documents(query, limit=MOST_COUNTED, maxTimeMS=ms),
-        )
+        options: dict[str, Any] = {"limit": MOST_COUNTED, **({"collation": dict(collation)} if collation else {})}
+        found = self._try("", lambda ms: self.db[collection.name].count_documents(query, None, maxTimeMS=ms, **options))
         if found is None:
             return Count(None, exact=False)
         return Count(found, exact=found < MOST_COUNTED)

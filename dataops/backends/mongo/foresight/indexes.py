@@ -10,6 +10,7 @@ from dataops.backends.mongo.foresight.facts import Collection, Facts
 
 Document = dict[str, Any]
 
+_PARTIAL = "partialFilterExpression"
 _LOOKED_AT = 200_000
 """Documents of a collection that are looked at for duplicates; it takes half a second."""
 
@@ -23,6 +24,24 @@ def known(collection: Collection, wanted: Mapping[str, Any]) -> Document | None:
     return None
 
 
+def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two indexes of one key hold the same, by all but how long documents live, and what a collation means."""
+    same = all(bool(one.get(option)) == bool(other.get(option)) for option in ("unique", "sparse"))
+    return same and one.get(_PARTIAL) == other.get(_PARTIAL)
+
+
+def twin(collection: Collection, wanted: Mapping[str, Any]) -> str:
+    """The name of an index that is there and holds the same as a new one of another name; "" for none.
+
+    Those of texts are stored with another key, and those with a collation are not compared.
+    """
+    for index in collection.indexes:
+        plain = not index.get("collation") and not wanted.get("collation")
+        if plain and list(index["key"].items()) == list(wanted["key"].items()) and alike(index, wanted):
+            return str(index["name"])
+    return ""
+
+
 def duplicates(facts: Facts, collection: Collection, index: Mapping[str, Any]) -> str:
     """An example of documents that have the same key; "" if there is none, or if that is not known, which is noted.
 
@@ -30,7 +49,8 @@ def duplicates(facts: Facts, collection: Collection, index: Mapping[str, Any]) -
     """
     about = f"whether {collection.name} has documents with the same {', '.join(index['key'])}"
     names = [name for name, kind in index["key"].items() if kind in (1, -1)]
-    if len(names) != len(index["key"]) or index.get("collation"):
+    by_position = any(part.isdigit() for name in names for part in name.split("."))  # an index and $ read it otherwise
+    if len(names) != len(index["key"]) or index.get("collation") or by_position:
         facts.note(about, "what this index calls the same is not looked at")
         return ""
     stages: list[Document] = [{"$limit": _LOOKED_AT}]
@@ -71,4 +91,4 @@ def _may_show(value: object) -> bool:
     return value is None or (isinstance(value, int) and not isinstance(value, bool))
 
 
-__all__ = ["duplicates", "expired", "known"]
+__all__ = ["alike", "duplicates", "expired", "known", "twin"]

@@ -13,15 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+import psycopg
+
 from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.foresight import altering, objects, rows, running
-from dataops.backends.postgres.foresight.facts import Facts, Table
+from dataops.backends.postgres.foresight.facts import Facts, Gone, Table
 from dataops.backends.postgres.foresight.grammar import Action, Unparsable, actions
 from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE, MODES, SHARE, TAKEN
 from dataops.backends.postgres.foresight.scene import SHORT_SECONDS, Draft, Scene
 from dataops.model import Effect, Held, Risk
 from dataops.model.effect import together
-from dataops.redaction import redact
+from dataops.redaction import message_of, redact
 
 LONG_SECONDS = 60.0
 """A statement that may well take longer than this is told."""
@@ -51,7 +53,7 @@ class Foresight:
         that only serve the stash.
         """
         self._scene.aside = frozenset(name.rpartition(".")[2].strip('"') for name in aside)
-        self._scene.unknown = []
+        self._scene.begin_step()
         drafts = [Draft() if at in harmless else self._statement(text) for at, (text, _) in enumerate(statements)]
         _hold_to_the_end(drafts, [inside for _, inside in statements])
         effects = tuple(
@@ -73,9 +75,16 @@ class Foresight:
             self._scene.tell_unknown(f"PostgreSQL's parser does not understand a statement: {error}")
             self._scene.lose_track("a statement is not understood")
             return draft
-        for action in found:
-            self._action(action, draft)
-        self._judge(draft)
+        try:
+            for action in found:
+                self._action(action, draft)
+            self._judge(draft)
+        except (Gone, psycopg.DatabaseError) as error:
+            connection = self._scene.facts.connection
+            if connection.closed or connection.broken:
+                raise
+            self._scene.tell_unknown(f"all that a statement does: {message_of(error) or 'its table is gone'}")
+            self._scene.lose_track("a statement could not be looked at")
         return draft
 
     def _action(self, action: Action, draft: Draft) -> None:
@@ -84,12 +93,14 @@ class Foresight:
             self._opaque(action, draft)
         elif action.kind == "set a parameter":
             if action.name == "search_path":
-                scene.facts.schemas = [name for name in action.columns if name != "pg_temp"]
-        elif action.kind in ("create a table", "create a view"):
+                scene.set_path(action.columns)
+        elif action.kind == "create a schema":
+            objects.create_schema(scene, action, draft)
+        elif action.kind in ("create a table", "create a view", "create a sequence"):
             objects.create(scene, action, draft)
         elif action.on is not None and action.on.schema not in _OF_THE_SERVER:
             table = scene.live(action.on)
-            if table is not None:
+            if table is not None and not self._is_another_kind(action, table, draft):
                 taken = TAKEN.get(action.kind)
                 if taken is not None and (mode := taken.table or taken.on):
                     scene.lock(table, mode, action, draft)
@@ -99,8 +110,21 @@ class Foresight:
                 draft.risk("will-fail", f"{action.on} is not there")
             scene.lock_other(action, draft)
 
+    def _is_another_kind(self, action: Action, table: Table, draft: Draft) -> bool:
+        """Whether a DROP names what is no such thing."""
+        wanted = _DROPPED.get(action.kind)
+        if wanted is None or action.on is None or self._scene.facts.is_index(action.on):
+            return False
+        kinds, what = wanted
+        if table.kind in kinds:
+            return False
+        draft.risk("will-fail", f"{table.title} is not a {what}")
+        return True
+
     def _opaque(self, action: Action, draft: Draft) -> None:
         what = f"{action.kind} {action.name}".strip()
+        if action.kind == "drop a schema":
+            objects.drop_schema(self._scene, action, draft)
         if action.kind == "call":
             names = action.name.split(", ")
             if self._scene.facts.volatility(names) is False:
@@ -153,6 +177,12 @@ def _hold_to_the_end(drafts: Sequence[Draft], inside: Sequence[bool]) -> None:
 _OPAQUE = frozenset(
     {"call", "something else", "drop an extension", "drop a schema", "drop something else", "check a domain"}
 )
+_DROPPED = {
+    "drop a table": (("r", "p"), "table"),
+    "drop a foreign table": (("f",), "foreign table"),
+    "drop a view": (("v",), "view"),
+    "drop a materialized view": (("m",), "materialized view"),
+}
 _OF_THE_SERVER = ("pg_temp", "pg_catalog", "information_schema")
 
 Handler = Callable[[Scene, Action, Table, Draft], None]
@@ -170,7 +200,8 @@ _HANDLERS: dict[str, Handler] = {
     "add a foreign key": altering.add_foreign_key,
     "validate a constraint": altering.validate,
     "drop a constraint": altering.drop_constraint,
-    "set logged or unlogged": altering.rewrite,
+    "set logged": altering.set_persistence,
+    "set unlogged": altering.set_persistence,
     "set the access method": altering.rewrite,
     "move to a tablespace": altering.rewrite,
     "set the expression of a column": altering.rewrite,
@@ -181,6 +212,20 @@ _HANDLERS: dict[str, Handler] = {
     "attach a partition": altering.attach_partition,
     "rename a table": altering.rename_table,
     "move a table to a schema": altering.rename_table,
+    "rename an index": altering.rename_index,
+    "rename a constraint": altering.rename_constraint,
+    "set or drop a default": altering.touch_column,
+    "drop NOT NULL": altering.touch_column,
+    "set the statistics of a column": altering.touch_column,
+    "set options of a column": altering.touch_column,
+    "set the storage of a column": altering.touch_column,
+    "set the compression of a column": altering.touch_column,
+    "change an identity column": altering.touch_column,
+    "drop the expression of a column": altering.touch_column,
+    "comment": altering.touch_column,
+    "create a partition": altering.change_parts,
+    "detach a partition": altering.change_parts,
+    "detach a partition concurrently": altering.change_parts,
     "create an index": objects.create_index,
     "create an index concurrently": objects.create_index,
     "drop an index": objects.drop_index,
@@ -190,6 +235,7 @@ _HANDLERS: dict[str, Handler] = {
     "reindex a table concurrently": objects.reindex,
     "reindex an index concurrently": objects.reindex,
     "drop a table": objects.drop_table,
+    "drop a foreign table": objects.drop_table,
     "drop a view": objects.drop_table,
     "drop a materialized view": objects.drop_table,
     "truncate": objects.truncate,
@@ -197,6 +243,9 @@ _HANDLERS: dict[str, Handler] = {
     "delete": rows.change,
     "insert": rows.insert,
     "merge": rows.merge,
+    "read": rows.read,
+    "read rows to lock them": rows.read,
+    "name in a view": rows.read,
 }
 
 __all__ = ["Foreseen", "Foresight"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dataops.backends.postgres.foresight import costs
 from dataops.backends.postgres.foresight.facts import Table
-from dataops.backends.postgres.foresight.grammar import Action, columns_in, functions_in
+from dataops.backends.postgres.foresight.grammar import Action, Name, columns_in, functions_in
 from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE, ROW_SHARE
 from dataops.backends.postgres.foresight.objects import build_index
 from dataops.backends.postgres.foresight.questions import Answer
@@ -23,12 +25,14 @@ def add_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None
     called = functions_in(action.expression)
     varies = scene.facts.volatility(called) if called else False
     generated = {"SERIAL", "IDENTITY", "STORED"} & action.words
+    checked, not_null = scene.facts.domain(action.type) if not generated else (False, False)
+    varies = varies or checked or varies  # the server checks every value of a domain, also of a default
     if generated or varies is not False:
         scene.rewrite(table, draft)
-        if varies is None:
+        if varies is None and called:
             scene.tell_unknown(f"whether {', '.join(called)}() gives every row a value of its own")
     filled = generated or "VIRTUAL" in action.words or action.expression not in ("", "NULL")
-    if "NOT NULL" in action.words and not filled:
+    if ("NOT NULL" in action.words or not_null) and not filled:
         if not table.is_empty:
             because = f"{action.column} is NOT NULL and has no default"
             scene.ask(
@@ -49,10 +53,39 @@ def drop_column(scene: Scene, action: Action, table: Table, draft: Draft) -> Non
     if scene.column(action, table, draft, action.column) is None:
         return
     scene.refuse_used(action, table, draft, action.column)
+    _refuse_generated(scene, action, table, draft)
+    _lock_referring(scene, action, table, draft, [action.column])
+    scene.drop_column(table, action.column)
     draft.risk("breaks-application", f"code that names {table.title}.{action.column} fails")
     scene.destroy(table, draft, f"{action.column} of {rows_text(table)}")
     scene.tell_replication(table, draft, f"its column {action.column}")
     scene.set_columns(table, [action.column])
+
+
+def _refuse_generated(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    made = [name for name in scene.facts.generated_from(table, action.column) if scene.has_column(table, name)]
+    if action.kind == "drop column" and ("CASCADE" in action.words or scene.facts.major < 15):  # then they go with it
+        for name in made:
+            scene.drop_column(table, name)
+        return
+    if made and not scene.unsure:
+        draft.risk("will-fail", f"{', '.join(made)} of {table.title} is generated from {action.column}")
+
+
+def _lock_referring(scene: Scene, action: Action, table: Table, draft: Draft, keys: Sequence[str]) -> None:
+    """The foreign keys to these columns: CASCADE drops them, and without it they are in the way of a DROP."""
+    for one in scene.references_to(table):
+        if set(one["keys"]) & set(keys):
+            if action.kind == "alter the type" or "CASCADE" in action.words:
+                scene.lock(scene.facts.table(one["oid"]), ACCESS_EXCLUSIVE, action, draft)
+            elif not scene.unsure:
+                draft.risk("will-fail", f"{one['table']} refers to {', '.join(one['keys'])} of {table.title}")
+
+
+def touch_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """What needs the column, and does nothing to its values."""
+    if action.column:
+        scene.column(action, table, draft, action.column)
 
 
 def rename_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
@@ -62,6 +95,7 @@ def rename_column(scene: Scene, action: Action, table: Table, draft: Draft) -> N
         changed = f"{table.title}.{action.column} is {action.name} then"
         draft.risk("breaks-application", f"{changed}: code that names it fails")
         scene.tell_replication(table, draft, f"its column {action.column}")
+    scene.drop_column(table, action.column)
     scene.add_column(table, action.name)
     scene.set_columns(table, [action.column, action.name])
 
@@ -71,9 +105,16 @@ def alter_type(scene: Scene, action: Action, table: Table, draft: Draft) -> None
     if column is None:
         return
     new = change(scene.facts, column, action.type, action.expression)
-    if new.nothing:
+    if new.nothing and "COLLATE" not in action.words:
         return
     scene.refuse_used(action, table, draft, action.column)
+    _refuse_generated(scene, action, table, draft)
+    _lock_referring(scene, action, table, draft, [action.column])
+    for constraint in table.constraints:
+        if constraint.kind == "f" and action.column in constraint.columns:
+            scene.lock(scene.facts.table(constraint.other), ACCESS_EXCLUSIVE, action, draft)
+    if new.nothing:
+        return
     if not new.casts and not action.expression:
         draft.risk("will-fail", f"{column.written} is not made {action.type} without USING")
     elif new.rewrites and not table.is_empty:
@@ -98,31 +139,39 @@ def set_not_null(scene: Scene, action: Action, table: Table, draft: Draft) -> No
     if column is None:
         if scene.has_column(table, action.column):
             scene.read(table, draft)
+            if not table.is_empty:
+                scene.tell_unknown(f"whether {action.column} of {table.title} has nulls: the plan makes this column")
         return
     if column.not_null:
         return
     if not table.proves_not_null(action.column):
         scene.read(table, draft)
     if not table.is_empty:
-        _refuse_nulls(scene, table, action.column, draft)
+        _refuse_nulls(scene, table, action.column, draft, only=bool({"ONLY", "NO INHERIT"} & action.words))
     draft.risk("breaks-application", f"code that writes no {action.column} into {table.title} fails")
 
 
-def _refuse_nulls(scene: Scene, table: Table, column: str, draft: Draft) -> None:
+def _refuse_nulls(scene: Scene, table: Table, column: str, draft: Draft, *, only: bool = False) -> None:
     about = f"whether {column} of {table.title} has nulls"
-    scene.ask(about, table, [column], draft, lambda: scene.questions.nulls(table, column))
+    scene.ask(about, table, [column], draft, lambda: scene.questions.nulls(table, column, only=only))
 
 
 def add_check(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
-    _refuse_same_name(scene, action, table, draft)
+    _add_constraint(scene, action, table, draft, "check")
     if "NOT VALID" in action.words or table.is_empty:
         return
     scene.read(table, draft)
     if "OF A NEW COLUMN" not in action.words:
-        columns = columns_in(action.expression)
-        if all(scene.column(action, table, draft, column) for column in columns):
-            about = f"whether all rows of {table.title} keep {action.expression}"
-            scene.ask(about, table, columns, draft, lambda: scene.questions.against(table, action.expression))
+        _refuse_unchecked(scene, action, table, draft)
+
+
+def _refuse_unchecked(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    columns = columns_in(action.expression)
+    if all(scene.column(action, table, draft, column) for column in columns):
+        about = f"whether all rows of {table.title} keep {action.expression}"
+        only = bool({"ONLY", "NO INHERIT"} & action.words)
+        question = scene.questions.against
+        scene.ask(about, table, columns, draft, lambda: question(table, action.expression, only=only))
 
 
 def add_key(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
@@ -140,10 +189,15 @@ def add_key(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
 
 
 def add_foreign_key(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
-    _refuse_same_name(scene, action, table, draft)
+    _add_constraint(scene, action, table, draft, "fkey")
     if {"NOT VALID", "OF A NEW COLUMN"} & action.words or table.is_empty or action.other is None:
         return
-    other = scene.live(action.other)
+    _hold_against(scene, action, table, draft)
+
+
+def _hold_against(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """The rows are held against the table to which the foreign key refers."""
+    other = scene.live(action.other) if action.other else None
     draft.do(Verb.READS, table, costs.check_keys(table.rows, table.heap + (other.heap if other else 0)))
     columns = [scene.column(action, table, draft, name) for name in action.columns]
     if other is None or not all(columns):
@@ -164,18 +218,52 @@ def _refuse_same_name(scene: Scene, action: Action, table: Table, draft: Draft) 
     if action.name and "USING INDEX" not in action.words:
         if scene.has_constraint(table, action.name) and not scene.unsure:
             draft.risk("will-fail", f"{table.title} has a constraint {action.name} already")
-        scene.add_constraint(table, action.name)
+        scene.add_constraint(table, action.name, action)
+
+
+def _add_constraint(scene: Scene, action: Action, table: Table, draft: Draft, kind: str) -> None:
+    """A check or a foreign key; where it has no name, remember that which the server gives to the first one."""
+    _refuse_same_name(scene, action, table, draft)
+    if not action.name:
+        columns = action.columns if kind == "fkey" else columns_in(action.expression)
+        between = "_".join(columns) if kind == "fkey" or len(columns) == 1 else ""
+        scene.add_constraint(table, "_".join(part for part in (table.name, between, kind) if part), action)
 
 
 def validate(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     constraint = next((one for one in table.constraints if one.name == action.name), None)
-    if table.is_empty or (constraint is not None and constraint.valid):
+    added = scene.added_as(table, action.name)
+    if not scene.has_constraint(table, action.name) and not scene.unsure:
+        draft.risk("will-fail", f"{table.title} has no constraint {action.name}")
+    if table.is_empty or (added is None and constraint is not None and constraint.valid):
+        return
+    if added is not None and added.kind == "add a foreign key":
+        other = scene.live(added.other) if added.other else None
+        if other is not None:
+            draft.hold(other, ROW_SHARE)
+        _hold_against(scene, added, table, draft)
         return
     draft.do(Verb.READS, table, costs.check_keys(table.rows, table.heap))
-    if constraint is None:
+    if added is not None and added.kind == "add a check":
+        _refuse_unchecked(scene, added, table, draft)
+    if constraint is None or added is not None:
         return
     if constraint.other:
-        draft.hold(scene.facts.table(constraint.other), ROW_SHARE)
+        other = scene.facts.table(constraint.other)
+        draft.hold(other, ROW_SHARE)
+        keys = scene.facts.keys_of(table, constraint.name)
+        scene.ask(
+            f"whether every {', '.join(constraint.columns)} of {table.title} is in {other.title}",
+            table,
+            constraint.columns,
+            draft,
+            lambda: scene.questions.orphans(table, constraint.columns, other, keys),
+            other,
+        )
+    if constraint.kind == "c" and not constraint.expression:
+        scene.tell_unknown(
+            f"whether all rows of {table.title} keep {constraint.name}: somebody has the table for himself"
+        )
     if constraint.expression:
         condition = constraint.expression
         about = f"whether all rows of {table.title} keep {condition}"
@@ -184,10 +272,54 @@ def validate(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
 
 def drop_constraint(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     constraint = next((one for one in table.constraints if one.name == action.name), None)
-    if not scene.has_constraint(table, action.name) and not scene.unsure and "PART IF EXISTS" not in action.words:
-        draft.risk("will-fail", f"{table.title} has no constraint {action.name}")
+    if not scene.has_constraint(table, action.name):
+        if not scene.unsure and "PART IF EXISTS" not in action.words:
+            draft.risk("will-fail", f"{table.title} has no constraint {action.name}")
+        return
     if constraint is not None and constraint.other:
         scene.lock(scene.facts.table(constraint.other), ACCESS_EXCLUSIVE, action, draft)
+    if constraint is not None and constraint.kind in ("p", "u"):
+        for one in scene.references_to(table):
+            if one["index"] == constraint.name and "CASCADE" in action.words:
+                scene.lock(scene.facts.table(one["oid"]), ACCESS_EXCLUSIVE, action, draft)
+            elif one["index"] == constraint.name and not scene.unsure:
+                draft.risk("will-fail", f"{one['table']} refers to {', '.join(one['keys'])} of {table.title}")
+    scene.drop_constraint(table, action.name)
+
+
+def rename_constraint(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    if not scene.has_constraint(table, action.column) and not scene.unsure:
+        draft.risk("will-fail", f"{table.title} has no constraint {action.column}")
+    scene.drop_constraint(table, action.column)
+    scene.add_constraint(table, action.name)
+
+
+def rename_index(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    assert action.on is not None
+    _refuse_taken(scene, Name(table.schema, action.name), draft)
+    scene.remove(table.schema, action.on.name)
+    scene.make(table.schema, action.name)
+
+
+def _refuse_taken(scene: Scene, name: Name, draft: Draft) -> None:
+    if scene.is_there(name) and not scene.unsure:
+        draft.risk("will-fail", f"{name} exists")
+
+
+def set_persistence(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    if table.persistence != ("u" if action.kind == "set unlogged" else "p"):
+        scene.rewrite(table, draft)
+
+
+def change_parts(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """A partition comes or goes: what the default partition may hold is another set of rows then."""
+    other = scene.live(action.other) if action.other else None
+    if table.rest and (other is None or other.oid != table.rest):
+        rest = scene.facts.table(table.rest)
+        scene.lock(rest, ACCESS_EXCLUSIVE, action, draft)
+        if action.kind in ("create a partition", "attach a partition") and not rest.is_empty:
+            scene.read(rest, draft)
+            scene.tell_unknown(f"whether rows of {rest.title} belong into the new partition: it is not looked at")
 
 
 def rewrite(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
@@ -197,14 +329,20 @@ def rewrite(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
 
 def attach_partition(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     """The rows of the partition are held against its bounds."""
+    change_parts(scene, action, table, draft)
     part = scene.live(action.other) if action.other else None
     if part is not None:
         scene.read(part, draft)
+        if not part.is_empty:
+            scene.tell_unknown(f"whether all rows of {part.title} fit into the partition: it is not looked at")
 
 
 def rename_table(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     moves = action.kind == "move a table to a schema"
     schema, name = (action.name, table.name) if moves else (table.schema, action.name)
+    if moves and not scene.has_schema(schema):
+        draft.risk("will-fail", f"the schema {schema} is not there")
+    _refuse_taken(scene, Name(schema, name), draft)
     scene.remove(table.schema, table.name)
     scene.make(schema, name)
     what = f"moves to the schema {schema}" if moves else f"is {name} then"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+
+import psycopg
 
 from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.foresight.grammar import Name
@@ -17,14 +20,18 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, c
        ARRAY(SELECT DISTINCT k.confrelid FROM pg_constraint k
               WHERE k.conrelid = c.oid AND k.contype = 'f') AS refers_to,
        ARRAY(SELECT DISTINCT k.conrelid FROM pg_constraint k
-              WHERE k.confrelid = c.oid AND k.contype = 'f' AND k.conrelid <> c.oid) AS referred_by
+              WHERE k.confrelid = c.oid AND k.contype = 'f' AND k.conrelid <> c.oid) AS referred_by,
+       (SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition) AS whole,
+       (SELECT nullif(d.partdefid, 0) FROM pg_partitioned_table d WHERE d.partrelid = c.oid) AS rest,
+       tree.pages
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  CROSS JOIN LATERAL (
        SELECT sum(CASE WHEN greatest(s.n_live_tup, 0) > 0 AND p.reltuples <= 0 THEN s.n_live_tup
                        WHEN p.reltuples < 0 THEN NULL ELSE p.reltuples END)::bigint AS rows,
               bool_and(p.reltuples >= 0 OR p.relpages = 0) FILTER (WHERE p.relkind <> 'p') AS analysed,
-              sum(CASE WHEN p.relkind IN ('r', 'm') THEN pg_table_size(p.oid) ELSE 0 END)::bigint AS heap,
-              sum(CASE WHEN p.relkind IN ('r', 'm') THEN pg_indexes_size(p.oid) ELSE 0 END)::bigint AS indexes,
+              sum(CASE WHEN p.relkind IN ('r', 'm') THEN {heap} ELSE 0 END)::bigint AS heap,
+              sum(CASE WHEN p.relkind IN ('r', 'm') THEN {indexes} ELSE 0 END)::bigint AS indexes,
+              sum(CASE WHEN p.relkind IN ('r', 'm') THEN {pages} ELSE 0 END)::bigint AS pages,
               count(*) - 1 AS parts
          FROM pg_class p LEFT JOIN pg_stat_all_tables s ON s.relid = p.oid
         WHERE p.oid = c.oid OR p.oid IN (
@@ -34,6 +41,27 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, c
               ) SELECT inhrelid FROM below)
        ) tree
  WHERE c.oid = %(oid)s
+"""
+_SIZES = {"heap": "pg_table_size(p.oid)", "indexes": "pg_indexes_size(p.oid)", "pages": "pg_relation_size(p.oid)"}
+_WRITTEN = "pg_get_expr(k.conbin, k.conrelid)"
+_PAGES = "CASE WHEN p.reltuples < 0 THEN 1 ELSE p.relpages::bigint END * current_setting('block_size')::int"
+# The functions for sizes wait for a lock. Of a table that somebody has for himself, the catalogue knows them roughly.
+_ROUGHLY = {
+    "heap": _PAGES,
+    "indexes": "(SELECT coalesce(sum(i.relpages::bigint), 0) * current_setting('block_size')::int FROM pg_index x "
+    "JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = p.oid)",
+    "pages": _PAGES,
+}
+_BUSY = """
+SELECT FROM pg_locks l
+ WHERE l.mode = 'AccessExclusiveLock' AND l.pid <> pg_backend_pid()
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND l.relation IN (
+       WITH RECURSIVE tree AS (
+            SELECT %(oid)s::oid AS oid
+             UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid
+       ) SELECT oid FROM tree UNION SELECT x.indexrelid FROM pg_index x JOIN tree ON x.indrelid = tree.oid)
+ LIMIT 1
 """
 _COLUMNS = """
 SELECT a.attname AS name, a.attnotnull AS not_null, a.atttypid AS type, a.atttypmod AS modifier,
@@ -46,7 +74,7 @@ SELECT a.attname AS name, a.attnotnull AS not_null, a.atttypid AS type, a.atttyp
 """
 _CONSTRAINTS = """
 SELECT k.conname AS name, k.contype::text AS kind, k.convalidated AS valid, k.confrelid AS other,
-       pg_get_constraintdef(k.oid) AS definition, pg_get_expr(k.conbin, k.conrelid) AS expression,
+       {expression} AS expression,
        ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY key (number, at)
                JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = key.number ORDER BY key.at) AS columns
   FROM pg_constraint k WHERE k.conrelid = %(oid)s
@@ -56,7 +84,7 @@ SELECT i.relname AS name, x.indisunique AS is_unique, x.indisprimary AS is_prima
        m.amname AS method,
        ARRAY(SELECT a.attname::text FROM unnest(x.indkey::int2[]) WITH ORDINALITY key (number, at)
                JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = key.number ORDER BY key.at) AS columns,
-       pg_relation_size(i.oid) AS bytes
+       i.relpages::bigint * current_setting('block_size')::int AS bytes
   FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_am m ON m.oid = i.relam
  WHERE x.indrelid = %(oid)s
 """
@@ -78,6 +106,41 @@ SELECT DISTINCT n.nspname || '.' || v.relname AS name
    AND v.oid <> %(oid)s AND (%(column)s = '' OR d.refobjsubid = (
        SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = %(oid)s AND a.attname = %(column)s AND a.attnum > 0))
  ORDER BY 1
+"""
+_REFERENCES = """
+SELECT n.nspname || '.' || c.relname AS table, c.oid, k.conname AS name,
+       ARRAY(SELECT a.attname::text FROM unnest(k.conkey) key (number)
+               JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = key.number) AS columns,
+       ARRAY(SELECT a.attname::text FROM unnest(k.confkey) key (number)
+               JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = key.number) AS keys,
+       (SELECT i.relname FROM pg_class i WHERE i.oid = k.conindid) AS index
+  FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE k.confrelid = %(oid)s AND k.contype = 'f' AND k.conrelid <> k.confrelid
+ ORDER BY 1, 3
+"""
+_CHILDREN = "SELECT inhrelid AS oid FROM pg_inherits WHERE inhparent = %(oid)s"
+_KEYS = """
+SELECT a.attname::text AS name FROM pg_constraint k, unnest(k.confkey) WITH ORDINALITY key (number, at), pg_attribute a
+ WHERE k.conrelid = %(oid)s AND k.conname = %(name)s AND a.attrelid = k.confrelid AND a.attnum = key.number
+ ORDER BY key.at
+"""
+# Before version 15, the column depends on the other one itself, and not its expression.
+_GENERATED = """
+SELECT DISTINCT a.attname::text AS name
+  FROM pg_depend d LEFT JOIN pg_attrdef f ON f.oid = d.objid AND d.classid = 'pg_attrdef'::regclass
+  JOIN pg_attribute a ON a.attrelid = %(oid)s AND a.attgenerated <> ''
+   AND (a.attnum = f.adnum OR (d.classid = 'pg_class'::regclass AND d.objid = a.attrelid AND a.attnum = d.objsubid))
+  JOIN pg_attribute b ON b.attrelid = d.refobjid AND b.attnum = d.refobjsubid
+ WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = %(oid)s AND b.attname = %(column)s AND a.attnum <> b.attnum
+ ORDER BY 1
+"""
+_IN_SCHEMA = """
+SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = %(name)s AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY c.relname
+"""
+_DOMAIN = """
+SELECT t.typnotnull OR EXISTS (SELECT FROM pg_constraint k WHERE k.contypid = t.oid) AS checks, t.typnotnull AS not_null
+  FROM pg_type t WHERE t.oid = to_regtype(%(name)s) AND t.typtype = 'd'
 """
 _VOLATILE = """
 SELECT p.proname AS name, bool_and(p.provolatile = 'v') AS always, bool_or(p.provolatile = 'v') AS ever
@@ -106,7 +169,6 @@ class Constraint:
     kind: str
     valid: bool
     other: int
-    definition: str
     expression: str | None
     columns: tuple[str, ...]
 
@@ -129,7 +191,8 @@ class Table:
     """A table, or another relation, as it is now; of a partitioned table, sizes are those of all its partitions.
 
     `rows` is an estimate of the server, None where it has none. `heap` and `index_bytes` are in bytes. `hidden` says
-    that row security hides rows from this user.
+    that row security hides rows from this user. `pages` is how many bytes its rows take; `parts` counts partitions and
+    children. `whole` is the table of which it is a partition, and `rest` its own default partition.
     """
 
     oid: int
@@ -149,6 +212,9 @@ class Table:
     refers_to: Sequence[int] = ()
     referred_by: Sequence[int] = ()
     persistence: str = "p"
+    whole: int | None = None
+    rest: int | None = None
+    pages: int = 0
 
     @property
     def title(self) -> str:
@@ -156,13 +222,24 @@ class Table:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it has no page: then it has no row either."""
-        return self.heap <= 8192 and not self.rows  # one page may be that of its TOAST index
+        """Whether it has no row, for certain: it has no page, or the statistics of a table of one page say so."""
+        if self.kind not in ("r", "p", "m"):  # the rows of a view or a foreign table are elsewhere
+            return False
+        return not self.rows and (not self.pages or (self.pages <= 8192 and self.rows == 0))
+
+    @property
+    def inherited(self) -> bool:
+        """Whether other tables inherit from it, and are no partitions: their rows are its rows, in most questions."""
+        return self.kind == "r" and self.parts > 0
 
     def proves_not_null(self, column: str) -> bool:
         """Whether a constraint that is valid already says that the column has no nulls."""
         wanted = {f"({name} IS NOT NULL)" for name in (column, '"' + column.replace('"', '""') + '"')}
         return any(one.valid and one.expression in wanted for one in self.constraints)
+
+
+class Gone(LookupError):
+    """A relation is there no more: somebody has dropped it since its name was looked up."""
 
 
 class Facts:
@@ -187,23 +264,69 @@ class Facts:
     def table(self, oid: int) -> Table:
         """Everything about a relation."""
         if oid not in self._tables:
-            row = self.ask(_TABLE, oid=oid)[0]
+            row, constraints = self._read(oid)
             self._tables[oid] = Table(
                 **row,
                 columns={one["name"]: Column(**one) for one in self.ask(_COLUMNS, oid=oid)},
-                constraints=[_constraint(one) for one in self.ask(_CONSTRAINTS, oid=oid)],
+                constraints=[_constraint(one) for one in constraints],
                 indexes=[Index(**{**one, "columns": tuple(one["columns"])}) for one in self.ask(_INDEXES, oid=oid)],
             )
         return self._tables[oid]
+
+    def _read(self, oid: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """What is read with a lock: the sizes, and how the checks are written."""
+        if not self.ask(_BUSY, oid=oid):
+            with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):  # somebody has taken it now
+                rows = self.ask(_TABLE.format(**_SIZES), oid=oid)
+                if rows:
+                    return rows[0], self.ask(_CONSTRAINTS.format(expression=_WRITTEN), oid=oid)
+        rows = self.ask(_TABLE.format(**_ROUGHLY), oid=oid)
+        if not rows:
+            raise Gone
+        return rows[0], self.ask(_CONSTRAINTS.format(expression="NULL::text"), oid=oid)
 
     def table_of_index(self, oid: int) -> int | None:
         """The table of an index; None for what is no index."""
         rows = self.ask(_INDEXED, oid=oid)
         return int(rows[0]["oid"]) if rows else None
 
+    def is_index(self, name: Name) -> bool:
+        """Whether an index has this name."""
+        oid = self.oid_of(name)
+        return oid is not None and self.table_of_index(oid) is not None
+
+    def children(self, table: Table) -> list[str]:
+        """The tables that inherit from it directly."""
+        return self.titles([row["oid"] for row in self.ask(_CHILDREN, oid=table.oid)])
+
     def titles(self, oids: Sequence[int]) -> list[str]:
         """The names of these relations."""
         return sorted(row["name"] for row in self.ask(_NAMES, oids=list(oids))) if oids else []
+
+    def references_to(self, table: Table) -> list[dict[str, Any]]:
+        """The foreign keys of other tables to this one: `table`, its `oid`, `name`, their `columns`, and our `keys`."""
+        return self.ask(_REFERENCES, oid=table.oid)
+
+    def keys_of(self, table: Table, name: str) -> list[str]:
+        """The columns to which a foreign key of the table refers."""
+        return [row["name"] for row in self.ask(_KEYS, oid=table.oid, name=name)]
+
+    def generated_from(self, table: Table, column: str) -> list[str]:
+        """The generated columns that are made from this one."""
+        return [row["name"] for row in self.ask(_GENERATED, oid=table.oid, column=column)]
+
+    def has_schema(self, name: str) -> bool:
+        """Whether there is a schema of this name."""
+        return bool(self.ask("SELECT FROM pg_namespace WHERE nspname = %(name)s", name=name))
+
+    def in_schema(self, name: str) -> list[int]:
+        """The tables in a schema."""
+        return [row["oid"] for row in self.ask(_IN_SCHEMA, name=name)]
+
+    def domain(self, written: str) -> tuple[bool, bool]:
+        """Of a type: whether it is a domain that checks its values, and one that allows no nulls."""
+        rows = self.ask(_DOMAIN, name=written)
+        return (rows[0]["checks"], rows[0]["not_null"]) if rows else (False, False)
 
     def views_on(self, table: Table, column: str = "") -> list[str]:
         """The views, and tables with rules, that use a table, or one column of it."""

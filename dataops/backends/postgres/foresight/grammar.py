@@ -37,7 +37,7 @@ class Action:
     the referenced table of a foreign key, the partition that is attached, the table that a partition is made for.
     `expression` is SQL: a default, a condition, a conversion, or the whole query that is read. `name` is that of
     what is made, or the new one. `words` are the options that matter, as they are written in SQL; PART IF EXISTS is
-    that of a column or a constraint.
+    that of a column or a constraint. `beside` are all objects that the same DROP or TRUNCATE names.
     """
 
     kind: str
@@ -50,6 +50,7 @@ class Action:
     expression: str = ""
     name: str = ""
     words: frozenset[str] = frozenset()
+    beside: tuple[Name, ...] = ()
 
 
 def actions(text: str) -> tuple[Action, ...]:
@@ -142,8 +143,8 @@ _COMMANDS = {
     "AT_ChangeOwner": "change the owner",
     "AT_ClusterOn": "mark for CLUSTER",
     "AT_DropCluster": "mark for CLUSTER",
-    "AT_SetLogged": "set logged or unlogged",
-    "AT_SetUnLogged": "set logged or unlogged",
+    "AT_SetLogged": "set logged",
+    "AT_SetUnLogged": "set unlogged",
     "AT_SetAccessMethod": "set the access method",
     "AT_SetTableSpace": "move to a tablespace",
     "AT_SetRelOptions": "set storage options",
@@ -178,8 +179,13 @@ def _alter_table(statement: Any) -> Iterator[Action]:
     if kind_of_object not in ("OBJECT_TABLE", "OBJECT_FOREIGN_TABLE", "OBJECT_MATVIEW", "OBJECT_INDEX"):
         yield Action("alter a view or sequence", table, words=words)
         return
-    for node in statement.cmds:
-        yield from _command(table, node.alter_table_cmd, words, is_index=kind_of_object == "OBJECT_INDEX")
+    is_index = kind_of_object == "OBJECT_INDEX"
+    found = (one for node in statement.cmds for one in _command(table, node.alter_table_cmd, words, is_index=is_index))
+    yield from sorted(found, key=lambda one: _PASSES.get(one.kind, len(_PASSES)))
+
+
+# What one ALTER TABLE does first, in whatever order it is written: ATPrepCmd in PostgreSQL's source.
+_PASSES = {kind: at for at, kind in enumerate(("drop column", "drop a constraint", "alter the type", "add column"))}
 
 
 def _command(table: Name, command: Any, words: frozenset[str], *, is_index: bool) -> Iterator[Action]:
@@ -287,6 +293,7 @@ def _constraint(table: Name, node: Any, words: frozenset[str], *, of_new_table: 
         NOT_VALID=node.skip_validation or (which == "CONSTR_CHECK" and not node.is_enforced),
         USING_INDEX=bool(node.indexname),
         NULLS_NOT_DISTINCT=node.nulls_not_distinct,
+        NO_INHERIT=node.is_no_inherit,
     )
     if which == "CONSTR_FOREIGN":
         kind = "create a table that refers to it" if of_new_table else kind
@@ -365,7 +372,7 @@ def _quoted(name: str) -> str:
 
 _DROPS = {
     "OBJECT_TABLE": "drop a table",
-    "OBJECT_FOREIGN_TABLE": "drop a table",
+    "OBJECT_FOREIGN_TABLE": "drop a foreign table",
     "OBJECT_MATVIEW": "drop a materialized view",
     "OBJECT_VIEW": "drop a view",
     "OBJECT_INDEX": "drop an index",
@@ -378,6 +385,7 @@ _DROPS = {
     "OBJECT_POLICY": "drop a policy",
     "OBJECT_EXTENSION": "drop an extension",
 }
+_RELATIONS = ("OBJECT_TABLE", "OBJECT_FOREIGN_TABLE", "OBJECT_MATVIEW", "OBJECT_VIEW")
 _OF_A_TABLE = ("OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY")
 
 
@@ -390,6 +398,8 @@ def _drop(statement: Any) -> Iterator[Action]:
     )
     kind = _DROPS.get(which, "drop something else")
     kind += " concurrently" if statement.concurrent else ""
+    relations = which in _RELATIONS
+    beside = tuple(_listed(node) for node in statement.objects) if relations else ()
     for node in statement.objects:
         if which in _OF_A_TABLE:
             parts = _strings(node.list.items)
@@ -401,7 +411,7 @@ def _drop(statement: Any) -> Iterator[Action]:
         elif which == "OBJECT_SCHEMA" or which == "OBJECT_EXTENSION":
             yield Action(kind, name=node.string.sval, words=words)
         else:
-            yield Action(kind, _listed(node), words=words)
+            yield Action(kind, _listed(node), words=words, beside=beside)
 
 
 def _rename(statement: Any) -> Iterator[Action]:
@@ -418,7 +428,7 @@ def _rename(statement: Any) -> Iterator[Action]:
     elif which == "OBJECT_INDEX":
         yield Action("rename an index", table, name=statement.newname, words=words)
     elif which == "OBJECT_TABCONSTRAINT":
-        yield Action("rename a constraint", table, column="", name=statement.newname, words=words)
+        yield Action("rename a constraint", table, column=statement.subname, name=statement.newname, words=words)
     elif which in ("OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY"):
         yield Action("rename a trigger, rule or policy", table, name=statement.newname, words=words)
     elif table.name:
@@ -443,10 +453,14 @@ def _comment(statement: Any) -> Iterator[Action]:
     which = tree.ObjectType.Name(statement.objtype)
     parts = _strings(statement.object.list.items) if statement.object.WhichOneof("node") == "list" else []
     parts = parts[:-1] if which == "OBJECT_COLUMN" else parts
-    if which in ("OBJECT_TABLE", "OBJECT_COLUMN") and parts:
-        yield Action("comment", Name(parts[-2] if len(parts) > 1 else "", parts[-1]))
+    if which in _COMMENTED and parts:
+        column = _strings(statement.object.list.items)[-1] if which == "OBJECT_COLUMN" else ""
+        yield Action("comment", Name(parts[-2] if len(parts) > 1 else "", parts[-1]), column=column)
     else:
         yield Action("define something")
+
+
+_COMMENTED = ("OBJECT_TABLE", "OBJECT_COLUMN", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_FOREIGN_TABLE")
 
 
 def _trigger(statement: Any) -> Iterator[Action]:
@@ -463,13 +477,19 @@ def _policy(statement: Any) -> Iterator[Action]:
 
 def _view(statement: Any) -> Iterator[Action]:
     yield Action("create a view", _name(statement.view), words=_words(OR_REPLACE=statement.replace))
+    if statement.replace:
+        yield Action("replace a view", _name(statement.view), words=_words(IF_EXISTS=True))
     if statement.query.WhichOneof("node") == "select_stmt":
-        yield from (Action("name in a view", table) for table in _tables(statement.query))
+        query = _query("select_stmt", statement.query.select_stmt)
+        yield from (Action("name in a view", table, expression=query) for table in _tables(statement.query))
 
 
 def _truncate(statement: Any) -> Iterator[Action]:
     words = _words(CASCADE=statement.behavior == tree.DROP_CASCADE)
-    yield from (Action("truncate", _name(node.range_var), words=words) for node in statement.relations)
+    beside = tuple(_name(node.range_var) for node in statement.relations)
+    for node in statement.relations:
+        only = _words(ONLY=not node.range_var.inh)
+        yield Action("truncate", _name(node.range_var), words=words | only, beside=beside)
 
 
 def _lock(statement: Any) -> Iterator[Action]:
@@ -548,8 +568,22 @@ def _publication(statement: Any) -> Iterator[Action]:
 
 
 def _setting(statement: Any) -> Iterator[Action]:
+    """Without values, it goes back to what it was; RESET ALL has no name."""
     values = [_sql(node) for node in statement.args]
-    yield Action("set a parameter", name=statement.name, columns=tuple(value.strip("'") for value in values))
+    resets_all = tree.VariableSetKind.Name(statement.kind) == "VAR_RESET_ALL"
+    name = "search_path" if resets_all else statement.name
+    yield Action("set a parameter", name=name, columns=tuple(value.strip("'") for value in values))
+
+
+def _new_schema(statement: Any) -> Iterator[Action]:
+    yield Action("create a schema", name=statement.schemaname, words=_words(IF_NOT_EXISTS=statement.if_not_exists))
+    for node in statement.schema_elts:
+        yield Action("something else", name=f"{(node.WhichOneof('node') or '').removesuffix('_stmt')} in a new schema")
+
+
+def _new_sequence(statement: Any) -> Iterator[Action]:
+    words = _words(IF_NOT_EXISTS=statement.if_not_exists, TEMPORARY=statement.sequence.relpersistence == "t")
+    yield Action("create a sequence", _name(statement.sequence), words=words)
 
 
 # ---- rows
@@ -562,6 +596,9 @@ def _matched(statement: Any, others: Iterable[Any]) -> str:
     for other in others:
         select.from_clause.add().CopyFrom(other)
     select.where_clause.CopyFrom(statement.where_clause)
+    for node in getattr(statement, "target_list", ()):  # what an UPDATE sets
+        if node.res_target.val.WhichOneof("node") not in ("set_to_default", "multi_assign_ref", None):
+            select.target_list.add().res_target.val.CopyFrom(node.res_target.val)
     if statement.HasField("with_clause"):
         select.with_clause.CopyFrom(statement.with_clause)
     return _query("select_stmt", select)
@@ -570,13 +607,13 @@ def _matched(statement: Any, others: Iterable[Any]) -> str:
 def _update(statement: Any) -> Iterator[Action]:
     where = _matched(statement, statement.from_clause)
     columns = tuple(node.res_target.name for node in statement.target_list)
-    words = _words(WHERE=statement.where_clause.WhichOneof("node"))
+    words = _words(WHERE=statement.where_clause.WhichOneof("node"), ONLY=not statement.relation.inh)
     yield Action("update", _name(statement.relation), columns=columns, expression=where, words=words)
     yield from _others(statement, _name(statement.relation))
 
 
 def _delete(statement: Any) -> Iterator[Action]:
-    words = _words(WHERE=statement.where_clause.WhichOneof("node"))
+    words = _words(WHERE=statement.where_clause.WhichOneof("node"), ONLY=not statement.relation.inh)
     yield Action(
         "delete", _name(statement.relation), expression=_matched(statement, statement.using_clause), words=words
     )
@@ -607,6 +644,15 @@ def _copy(statement: Any) -> Iterator[Action]:
 
 def _others(statement: Any, target: Name) -> Iterator[Action]:
     yield from (Action("read", table) for table in _tables(statement) if table != target)
+    if statement.HasField("with_clause"):
+        yield from _changes_in(statement.with_clause)
+
+
+def _changes_in(node: Any) -> Iterator[Action]:
+    """WITH ... AS (UPDATE ...)."""
+    for kind, reader in ((tree.UpdateStmt, _update), (tree.DeleteStmt, _delete), (tree.InsertStmt, _insert)):
+        for one in postgast.find_nodes(node, kind):
+            yield from reader(one)
 
 
 def _reads(statement: Any, made: Name | None = None) -> Iterator[Action]:
@@ -618,12 +664,7 @@ def _reads(statement: Any, made: Name | None = None) -> Iterator[Action]:
     kind = "read rows to lock them" if statement.locking_clause else "read"
     query = _query("select_stmt", statement)
     yield from (Action(kind, table, made, expression=query) for table in _tables(statement))
-    for node in postgast.find_nodes(statement, tree.UpdateStmt):  # WITH ... AS (UPDATE ...)
-        yield from _update(node)
-    for node in postgast.find_nodes(statement, tree.DeleteStmt):
-        yield from _delete(node)
-    for node in postgast.find_nodes(statement, tree.InsertStmt):
-        yield from _insert(node)
+    yield from _changes_in(statement)
 
 
 def _tables(node: Any) -> list[Name]:
@@ -640,6 +681,11 @@ def _calls(node: Any) -> list[str]:
     """The functions that a statement calls, but those of which everybody knows that they only compute."""
     found = (".".join(_strings(one.funcname)) for one in postgast.find_nodes(node, tree.FuncCall))
     return list(dict.fromkeys(name for name in found if name.removeprefix("pg_catalog.") not in _PURE))
+
+
+def tables_in(query: str) -> list[Name]:
+    """The tables that a query names."""
+    return _tables(postgast.parse(query))
 
 
 def functions_in(expression: str) -> list[str]:
@@ -686,6 +732,8 @@ _READERS: dict[str, Any] = {
     "create_publication_stmt": _publication,
     "alter_publication_stmt": _publication,
     "variable_set_stmt": _setting,
+    "create_schema_stmt": _new_schema,
+    "create_seq_stmt": _new_sequence,
     "update_stmt": _update,
     "delete_stmt": _delete,
     "insert_stmt": _insert,
@@ -695,7 +743,7 @@ _READERS: dict[str, Any] = {
 }
 
 _DEFINES = (
-    "create_schema create_seq create_function alter_function create_domain composite_type create_enum create_range "
+    "create_function alter_function create_domain composite_type create_enum create_range "
     "alter_enum create_extension alter_extension define create_cast create_op_class create_op_family alter_op_family "
     "create_conversion create_transform alter_default_privileges grant grant_role create_role alter_role "
     "alter_role_set "

@@ -4,21 +4,47 @@ from __future__ import annotations
 
 from dataops.backends.postgres.foresight import costs
 from dataops.backends.postgres.foresight.facts import Table
-from dataops.backends.postgres.foresight.grammar import Action, Name
+from dataops.backends.postgres.foresight.grammar import Action, Name, columns_in
 from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE
 from dataops.backends.postgres.foresight.scene import Draft, Scene, rows_text
 from dataops.model import Span, Verb, Work
+from dataops.text import listed
 
 
 def create(scene: Scene, action: Action, draft: Draft) -> None:
     """A table or a view that is new."""
     assert action.on is not None
     schema, name = scene.placed(action.on)
+    temporary = "TEMPORARY" in action.words
+    if action.on.schema and not scene.has_schema(schema) and not scene.unsure:
+        draft.risk("will-fail", f"the schema {schema} is not there")
     is_there = scene.is_there(Name(schema, name))
     if is_there and not {"IF NOT EXISTS", "OR REPLACE", "TEMPORARY"} & action.words and not scene.unsure:
         draft.risk("will-fail", f"{action.on} exists")
-    if not is_there or "TEMPORARY" in action.words:
-        scene.make(schema, name)
+    if not is_there or temporary:
+        scene.make(schema, name, temporary=temporary)
+
+
+def create_schema(scene: Scene, action: Action, draft: Draft) -> None:
+    if scene.has_schema(action.name) and "IF NOT EXISTS" not in action.words and not scene.unsure:
+        draft.risk("will-fail", f"the schema {action.name} exists")
+    scene.make_schema(action.name)
+
+
+def drop_schema(scene: Scene, action: Action, draft: Draft) -> None:
+    """Its tables go with it, where it says CASCADE; what else is in it is not looked at."""
+    if not scene.has_schema(action.name):
+        if "IF EXISTS" not in action.words and not scene.unsure:
+            draft.risk("will-fail", f"the schema {action.name} is not there")
+        return
+    tables = [scene.facts.table(oid) for oid in scene.facts.in_schema(action.name)]
+    left = [table for table in tables if not scene.is_gone(Name(table.schema, table.name))]
+    if left and "CASCADE" not in action.words and not scene.unsure:
+        draft.risk("will-fail", f"{left[0].title} is in the schema {action.name}")
+    if "CASCADE" in action.words:
+        for table in left:
+            scene.lock(table, ACCESS_EXCLUSIVE, action, draft)
+            scene.destroy(table, draft, rows_text(table))
 
 
 def create_index(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
@@ -39,25 +65,36 @@ def build_index(scene: Scene, action: Action, table: Table, draft: Draft) -> Non
     span = costs.index(table.rows, table.heap, action.type or "btree")
     if "concurrently" in action.kind:  # it passes over the table twice
         span = Span(2 * span.low, 2 * span.high, span.basis)
-    name = action.name or f"an index of {', '.join(action.columns)}"
+    name = action.name or f"an index of {', '.join(action.columns) or action.expression.partition(' WHERE ')[0]}"
     draft.work.append(Work(Verb.BUILDS, f"{name} on {table.title}", table.rows, table.heap))
     draft.spans.append(span)
     are_there = [scene.column(action, table, draft, column) for column in action.columns]
     is_key = "UNIQUE" in action.words or action.kind in ("add a primary key", "add a unique constraint")
-    if is_key and action.columns and all(are_there):
+    is_expression = action.kind.startswith("create an index") and not action.columns
+    if is_key and (is_expression or (action.columns and all(are_there))):
+        keys, _, where = action.expression.partition(" WHERE ")
+        named = columns_in(keys) if is_expression else action.columns
+        if is_expression and not all(scene.column(action, table, draft, column) for column in named):
+            return
+        keys = keys if is_expression else ""
         where = action.expression.partition(" WHERE ")[2] if "WHERE" in action.words else ""
         equal = "NULLS NOT DISTINCT" in action.words
         scene.ask(
-            f"whether {table.title} has rows of the same {', '.join(action.columns)}",
+            f"whether {table.title} has rows of the same {keys or ', '.join(action.columns)}",
             table,
-            action.columns,
+            named,
             draft,
-            lambda: scene.questions.duplicates(table, action.columns, where, nulls_equal=equal),
+            lambda: scene.questions.duplicates(table, action.columns, where, nulls_equal=equal, keys=keys),
         )
 
 
 def drop_index(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     assert action.on is not None
+    if not scene.facts.is_index(action.on):
+        draft.risk("will-fail", f"{action.on} is not an index")
+        return
+    if scene.has_constraint(table, action.on.name) and not scene.unsure:
+        draft.risk("will-fail", f"the constraint {action.on.name} of {table.title} needs it")
     scene.remove(table.schema, action.on.name)
 
 
@@ -72,11 +109,24 @@ def drop_table(scene: Scene, action: Action, table: Table, draft: Draft) -> None
     """A table, a view or a materialized view goes."""
     for oid in table.refers_to:
         scene.lock(scene.facts.table(oid), ACCESS_EXCLUSIVE, action, draft)
+    if table.whole:  # a partition: nobody can use the whole table meanwhile
+        whole = scene.facts.table(table.whole)
+        draft.hold(whole, ACCESS_EXCLUSIVE)
+        if whole.rest and whole.rest != table.oid:
+            draft.hold(scene.facts.table(whole.rest), ACCESS_EXCLUSIVE)
     _refuse_referred(scene, action, table, draft)
+    if "CASCADE" in action.words:
+        for one in scene.references_to(table):
+            scene.lock(scene.facts.table(one["oid"]), ACCESS_EXCLUSIVE, action, draft)
+    elif table.inherited and not scene.unsure:
+        beside = {scene.placed(name) for name in action.beside}
+        children = [Name(*title.split(".", 1)) for title in scene.facts.children(table)]
+        if left := [str(name) for name in children if not scene.is_gone(name) and scene.placed(name) not in beside]:
+            draft.risk("will-fail", f"{listed(left)} inherits from {table.title}")
     scene.refuse_used(action, table, draft)
     scene.remove(table.schema, table.name)
     draft.risk("breaks-application", f"code that uses {table.title} fails")
-    if action.kind == "drop a table":
+    if action.kind == "drop a table":  # the rows of a foreign table stay where they are
         scene.destroy(table, draft, rows_text(table))
         scene.tell_replication(table, draft, "it")
 
@@ -85,11 +135,26 @@ def truncate(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     scene.destroy(table, draft, rows_text(table))
     _refuse_referred(scene, action, table, draft)
     scene.remove_rows(table)
+    if "CASCADE" in action.words:
+        _truncate_referring(scene, action, table, draft, {table.oid})
+
+
+def _truncate_referring(scene: Scene, action: Action, table: Table, draft: Draft, done: set[int]) -> None:
+    """CASCADE empties the tables that refer to it too, and those that refer to them."""
+    for one in scene.references_to(table):
+        if one["oid"] not in done:
+            done.add(one["oid"])
+            other = scene.facts.table(one["oid"])
+            scene.lock(other, ACCESS_EXCLUSIVE, action, draft)
+            scene.destroy(other, draft, rows_text(other))
+            scene.remove_rows(other)
+            _truncate_referring(scene, action, other, draft, done)
 
 
 def _refuse_referred(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     if "CASCADE" in action.words or scene.unsure:
         return
-    titles = scene.facts.titles(table.referred_by)
-    if others := [title for title in titles if not scene.is_gone(Name(*title.split(".", 1)))]:
+    beside = {scene.placed(name) for name in action.beside}
+    titles = dict.fromkeys(one["table"] for one in scene.references_to(table))
+    if others := [title for title in titles if scene.placed(Name(*title.split(".", 1))) not in beside]:
         draft.risk("will-fail", f"{', '.join(others)} refers to {table.title}")

@@ -45,21 +45,25 @@ class Questions:
         rows, problem = self._ask(table, sql.SQL("SELECT FROM {} LIMIT 1").format(self._named(table)))
         return Answer(f"{table.title} has rows" if rows else "", problem)
 
-    def nulls(self, table: Table, column: str) -> Answer:
-        """Whether the column has nulls."""
+    def nulls(self, table: Table, column: str, *, only: bool = False) -> Answer:
+        """Whether the column has nulls. `only`: the rows of children do not count."""
         known = table.columns[column].nulls
         if known is not None and known > 0 and not self._can_read(table):
             return Answer(f"by the statistics, {known:.0%} of {column} are null")
         where = sql.SQL("{} IS NULL").format(sql.Identifier(column))
-        return self._violation(table, where, f"rows where {column} is null")
+        return self._violation(table, where, f"rows where {column} is null", only=only)
 
-    def against(self, table: Table, condition: str) -> Answer:
-        """Whether a row breaks a check."""
+    def against(self, table: Table, condition: str, *, only: bool = False) -> Answer:
+        """Whether a row breaks a check. `only`: the rows of children do not count."""
         where = sql.SQL("NOT ({})").format(sql.SQL(condition))
-        return self._violation(table, where, f"rows against {condition}")
+        return self._violation(table, where, f"rows against {condition}", only=only)
 
-    def duplicates(self, table: Table, columns: Sequence[str], where: str = "", *, nulls_equal: bool = False) -> Answer:
-        """Whether two rows have the same key."""
+    def duplicates(
+        self, table: Table, columns: Sequence[str], where: str = "", *, nulls_equal: bool = False, keys: str = ""
+    ) -> Answer:
+        """Whether two rows have the same key; `keys` is SQL, for one that is not only made of columns."""
+        if keys:
+            return self._same_expressions(table, keys, where, nulls_equal=nulls_equal)
         key = sql.SQL(", ").join(map(sql.Identifier, columns))
         parts = [sql.SQL("({})").format(sql.SQL(where))] if where else []
         if not nulls_equal:
@@ -70,7 +74,7 @@ class Questions:
             return Answer(unknown=f"{table.title} is too big to be looked at")
         query = sql.SQL(
             "SELECT {key}, count(*) AS dataops_count FROM {table}{where} GROUP BY {key} HAVING count(*) > 1 LIMIT 1"
-        ).format(key=key, table=self._named(table), where=condition)
+        ).format(key=key, table=self._named(table, only=table.inherited), where=condition)  # an index is of one table
         rows, problem = self._ask(table, query)
         if problem:
             return Answer(unknown=problem)
@@ -79,6 +83,17 @@ class Questions:
         shown = [f"{column} = {rows[0][column]}" for column in columns if isinstance(rows[0][column], int)]
         example = f", with {', '.join(shown)}" if shown else ""
         return Answer(f"e.g. {rows[0]['dataops_count']:,} rows of {table.title} have the same {names}{example}")
+
+    def _same_expressions(self, table: Table, keys: str, where: str, *, nulls_equal: bool) -> Answer:
+        if table.heap > MOST_BYTES:
+            return Answer(unknown=f"{table.title} is too big to be looked at")
+        no_null = "" if nulls_equal else f" AND ({keys}) IS NOT NULL"
+        query = sql.SQL(
+            "SELECT count(*) AS dataops_count FROM {} WHERE {} GROUP BY {} HAVING count(*) > 1 LIMIT 1"
+        ).format(self._named(table, only=table.inherited), sql.SQL(f"({where or 'true'}){no_null}"), sql.SQL(keys))
+        rows, problem = self._ask(table, query)
+        found = f"e.g. {rows[0]['dataops_count']:,} rows of {table.title} have the same {keys}" if rows else ""
+        return Answer(found, problem)
 
     def orphans(self, table: Table, columns: Sequence[str], other: Table, keys: Sequence[str]) -> Answer:
         """Whether a row refers to a row that is not there."""
@@ -115,18 +130,24 @@ class Questions:
         _, problem = self._ask(table, query, refused)
         return Answer(problem) if problem == refused else Answer(unknown=problem)
 
-    def rows_of(self, query: str) -> int | None:
-        """How many rows a query finds, as the server estimates; None where it does not say."""
+    def rows_of(self, query: str) -> tuple[int | None, str]:
+        """How many rows a query finds, as the server estimates; None where it does not say.
+
+        The second value says which column the query names that is not there, "" for none.
+        """
         try:
             rows = self._limited(sql.SQL("EXPLAIN (FORMAT JSON) {}").format(sql.SQL(query)))
+        except psycopg.errors.UndefinedColumn as error:
+            return None, str(error.diag.message_primary or "a column is not there")
         except psycopg.Error:
-            return None
-        return int(rows[0]["QUERY PLAN"][0]["Plan"]["Plan Rows"])
+            return None, ""
+        return int(rows[0]["QUERY PLAN"][0]["Plan"]["Plan Rows"]), ""
 
     # ---- how it is asked
 
-    def _violation(self, table: Table, where: sql.Composed, what: str) -> Answer:
-        query = sql.SQL("SELECT FROM {}{} WHERE {} LIMIT 1").format(self._named(table), self._sampled(table), where)
+    def _violation(self, table: Table, where: sql.Composed, what: str, *, only: bool = False) -> Answer:
+        named = self._named(table, only=only and table.kind == "r")
+        query = sql.SQL("SELECT FROM {}{} WHERE {} LIMIT 1").format(named, self._sampled(table), where)
         rows, problem = self._ask(table, query)
         if rows:
             return Answer(f"{table.title} has {what}")
@@ -134,8 +155,8 @@ class Questions:
             problem = f"a sample of {table.title} has none"
         return Answer(unknown=problem)
 
-    def _named(self, table: Table) -> sql.Composed:
-        return sql.Composed([sql.Identifier(table.schema, table.name)])
+    def _named(self, table: Table, *, only: bool = False) -> sql.Composed:
+        return sql.Composed([sql.SQL("ONLY " if only else ""), sql.Identifier(table.schema, table.name)])
 
     def _sampled(self, table: Table) -> sql.Composed:
         if table.heap <= MOST_BYTES or table.kind not in ("r", "p", "m"):

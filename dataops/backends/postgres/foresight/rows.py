@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataops.backends.postgres.foresight import costs
 from dataops.backends.postgres.foresight.facts import Table
-from dataops.backends.postgres.foresight.grammar import Action
+from dataops.backends.postgres.foresight.grammar import Action, tables_in
 from dataops.backends.postgres.foresight.scene import Draft, Scene
 from dataops.model import Span, Verb, Work
 
@@ -17,7 +17,7 @@ def change(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     """An UPDATE or a DELETE."""
     for column in action.columns:
         scene.column(action, table, draft, column)
-    rows = _matched(scene, action, table)
+    rows = _matched(scene, action, table, draft)
     deletes = action.kind == "delete"
     if rows != 0 and not table.is_empty:
         draft.work.append(Work(Verb.DELETES if deletes else Verb.CHANGES, table.title, rows))
@@ -29,24 +29,43 @@ def change(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     if rows is not None and rows > MANY:
         draft.risk("changes-many", f"about {rows:,} rows of {table.title} in one transaction")
     if deletes:
+        if scene.references_to(table) and rows != 0:
+            others = ", ".join(dict.fromkeys(one["table"] for one in scene.references_to(table)))
+            scene.tell_unknown(f"whether rows of {others} refer to those that are deleted: it is not looked at")
         scene.remove_rows(table)
     else:
         scene.set_columns(table, action.columns)
 
 
-def _matched(scene: Scene, action: Action, table: Table) -> int | None:
+def _matched(scene: Scene, action: Action, table: Table, draft: Draft) -> int | None:
     """How many rows it finds. Without a condition it is all of them, whatever the server estimates."""
-    if "WHERE" not in action.words or not table.readable or not scene.rows_as_now(table):
+    if not table.readable or scene.unsure:
         return table.rows
-    estimated = scene.questions.rows_of(action.expression)
-    return table.rows if estimated is None else estimated
+    estimated = _estimate(scene, action.expression, draft)
+    if "WHERE" not in action.words or not scene.rows_as_now(table) or estimated is None:
+        return table.rows
+    return estimated
+
+
+def _estimate(scene: Scene, query: str, draft: Draft) -> int | None:
+    """How many rows a query finds. Where it names a column that is not there, that is told."""
+    rows, problem = scene.questions.rows_of(query)
+    if problem and scene.as_written(tables_in(query)):
+        draft.risk("will-fail", problem)
+    return rows
+
+
+def read(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """A query that is read, or kept as a view."""
+    if action.expression not in ("", "LIKE") and not scene.unsure:
+        _estimate(scene, action.expression, draft)
 
 
 def insert(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     for column in action.columns:
         scene.column(action, table, draft, column)
     if action.expression:
-        rows = scene.questions.rows_of(action.expression)
+        rows = _estimate(scene, action.expression, draft)
         draft.work.append(Work(Verb.ADDS, table.title, rows))
         draft.spans.append(costs.change(rows, len(table.indexes)))
         if rows is not None and rows > MANY:

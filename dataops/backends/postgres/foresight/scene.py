@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from dataops.backends.postgres.foresight import costs, running
 from dataops.backends.postgres.foresight.facts import Column, Facts, Table
@@ -12,6 +13,7 @@ from dataops.backends.postgres.foresight.locks import MODES, SHARE_UPDATE_EXCLUS
 from dataops.backends.postgres.foresight.questions import Answer, Questions
 from dataops.model import Held, Risk, Span, Verb, Work
 from dataops.redaction import redact
+from dataops.text import counted
 
 SHORT_SECONDS = 1.0
 """A lock that others do not feel: less than this at the most."""
@@ -26,11 +28,12 @@ class Draft:
     spans: list[Span] = field(default_factory=list)
     risks: list[Risk] = field(default_factory=list)
 
-    def hold(self, table: Table, mode: str) -> None:
-        """Note a lock; the strongest one counts."""
+    def hold(self, table: Table, mode: str, parts: int = 0) -> None:
+        """Note a lock, on so many partitions or children of the table too; the strongest one counts."""
         before = self.held.get(table.title)
         if before is None or MODES.index(mode) > MODES.index(before.mode):
-            self.held[table.title] = Held(table.title, mode, kept_waiting(mode))
+            below = counted(parts, "partition" if table.kind == "p" else "child table") if parts else ""
+            self.held[table.title] = Held(table.title + (f" with {below}" if below else ""), mode, kept_waiting(mode))
 
     def risk(self, hazard: str, text: str) -> None:
         """Note a hazard, once."""
@@ -44,6 +47,18 @@ class Draft:
         self.spans.append(span)
 
 
+_OF_ONE = frozenset(
+    {
+        "rename a table", "move a table to a schema", "create a partition", "create a child", "attach a partition",
+        "detach a partition", "detach a partition concurrently", "comment", "add a foreign key", "publish",
+        "rename a constraint", "set storage options", "create a policy", "alter a policy", "drop a policy", "insert",
+        "create a rule", "drop a rule", "switch row security", "set the replica identity", "inherit",
+        "stop to inherit", "create statistics", "change the owner",
+    }
+)  # fmt: skip
+"""What is done to a table only, and not to its partitions and children."""
+
+
 class Scene:
     """The live database, and what the plan has done to it so far. `aside`: what the step keeps."""
 
@@ -55,8 +70,13 @@ class Scene:
         self.unsure = ""
         self._made: set[tuple[str, str]] = set()
         self._gone: set[tuple[str, str]] = set()
+        self._temporary: set[tuple[str, str]] = set()
+        self._schemas: set[str] = set()
+        self._path = facts.schemas
         self._new_columns: dict[int, set[str]] = {}
-        self._new_constraints: set[tuple[int, str]] = set()
+        self._gone_columns: dict[int, set[str]] = {}
+        self._new_constraints: dict[tuple[int, str], Action | None] = {}
+        self._gone_constraints: set[tuple[int, str]] = set()
         self._set_columns: dict[int, set[str]] = {}
         self._removed: set[int] = set()
         self._added: set[int] = set()
@@ -64,10 +84,30 @@ class Scene:
 
     # ---- what the plan has done
 
-    def make(self, schema: str, name: str) -> None:
+    def begin_step(self) -> None:
+        """Every step has a session as at connect: no temporary tables, and the path of the database."""
+        self.unknown = []
+        self.facts.schemas = self._path
+        self._made -= self._temporary
+        self._temporary = set()
+
+    def set_path(self, schemas: Sequence[str]) -> None:
+        """The search_path from now on; none for that of the connection."""
+        self.facts.schemas = [name for name in schemas if name != "pg_temp"] if schemas else self._path
+
+    def make(self, schema: str, name: str, *, temporary: bool = False) -> None:
         """A table, an index or a view of this name is there from now on."""
+        if temporary and (schema, name) not in self._made:
+            self._temporary.add((schema, name))
         self._made.add((schema, name))
-        self._gone.discard((schema, name))
+        if not temporary:
+            self._gone.discard((schema, name))
+
+    def make_schema(self, name: str) -> None:
+        self._schemas.add(name)
+
+    def has_schema(self, name: str) -> bool:
+        return name in self._schemas or name.startswith("pg_temp") or self.facts.has_schema(name)
 
     def remove(self, schema: str, name: str) -> None:
         """Nothing of this name is there any more."""
@@ -77,12 +117,35 @@ class Scene:
     def add_column(self, table: Table, column: str) -> None:
         self._new_columns.setdefault(table.oid, set()).add(column)
 
-    def add_constraint(self, table: Table, name: str) -> None:
-        self._new_constraints.add((table.oid, name))
+    def drop_column(self, table: Table, column: str) -> None:
+        self._new_columns.get(table.oid, set()).discard(column)
+        self._gone_columns.setdefault(table.oid, set()).add(column)
+
+    def add_constraint(self, table: Table, name: str, action: Action | None = None) -> None:
+        """`action` is how it was added, for a VALIDATE that comes later."""
+        self._new_constraints[table.oid, name] = action
+
+    def drop_constraint(self, table: Table, name: str) -> None:
+        self._new_constraints.pop((table.oid, name), None)
+        self._gone_constraints.add((table.oid, name))
 
     def has_constraint(self, table: Table, name: str) -> bool:
-        there = any(one.name == name for one in table.constraints)
+        there = any(one.name == name for one in table.constraints) and (table.oid, name) not in self._gone_constraints
         return there or (table.oid, name) in self._new_constraints
+
+    def added_as(self, table: Table, name: str) -> Action | None:
+        """How the plan added this constraint; None if it did not."""
+        return self._new_constraints.get((table.oid, name))
+
+    def references_to(self, table: Table) -> list[dict[str, Any]]:
+        """The foreign keys of other tables to this one, without those that the plan has removed."""
+        return [
+            one
+            for one in self.facts.references_to(table)
+            if (one["oid"], one["name"]) not in self._gone_constraints
+            and not self.is_gone(Name(*one["table"].split(".", 1)))
+            and not self._gone_columns.get(one["oid"], set()) & set(one["columns"])
+        ]
 
     def set_columns(self, table: Table, columns: Iterable[str]) -> None:
         """These columns have other values, another type or another name from now on."""
@@ -131,19 +194,30 @@ class Scene:
         """The live column; None if the plan has made it, or if it is not there, which is then told."""
         if name in self._new_columns.get(table.oid, ()):
             return None
-        column = table.columns.get(name)
+        column = None if name in self._gone_columns.get(table.oid, ()) else table.columns.get(name)
         if column is None and not self.unsure and "PART IF EXISTS" not in action.words:
             draft.risk("will-fail", f"{table.title} has no column {name}")
         return column
 
     def has_column(self, table: Table, name: str) -> bool:
-        return name in table.columns or name in self._new_columns.get(table.oid, ())
+        if name in self._new_columns.get(table.oid, ()):
+            return True
+        return name in table.columns and name not in self._gone_columns.get(table.oid, ())
+
+    def as_written(self, names: Iterable[Name]) -> bool:
+        """Whether all these tables are live, with the columns that they have now."""
+        if self.unsure:
+            return False
+        tables = [self.live(name) for name in names]
+        changed = {*self._new_columns, *self._gone_columns}
+        return all(table is not None and table.oid not in changed for table in tables)
 
     # ---- locks
 
     def lock(self, table: Table, mode: str, action: Action, draft: Draft) -> None:
-        """Note the lock, and who would make it wait now."""
-        draft.hold(table, mode)
+        """Note the lock, and who would make it wait now. Most actions do the same to partitions and children."""
+        recurses = table.parts and "ONLY" not in action.words and action.kind not in _OF_ONE
+        draft.hold(table, mode, table.parts if recurses else 0)
         if MODES.index(mode) >= MODES.index(SHARE_UPDATE_EXCLUSIVE):
             key = (table.oid, mode)
             if key not in self._holders:
@@ -207,7 +281,9 @@ class Scene:
         """Views that use it are in the way, unless they go too."""
         if "CASCADE" in action.words or self.unsure:
             return
-        used = [name for name in self.facts.views_on(table, column) if not self.is_gone(Name(*name.split(".", 1)))]
+        beside = {self.placed(name) for name in action.beside}
+        names = [Name(*name.split(".", 1)) for name in self.facts.views_on(table, column)]
+        used = [str(name) for name in names if not self.is_gone(name) and self.placed(name) not in beside]
         if used:
             what = f"{table.title}.{column}" if column else table.title
             draft.risk("will-fail", f"the view {', '.join(used)} uses {what}")
