@@ -11,7 +11,8 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from dataops.model import Sent, Spent
 from dataops.redaction import redact
@@ -32,7 +33,10 @@ _VALUES = r"""
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement that has ended. `changed` is how many rows or documents it changed, None if that is not known."""
+    """One statement that has ended. `changed` is how many rows or documents it changed, None if that is not known.
+
+    `connection` is the driver's own, for a listener that asks the server about the transaction that is open on it.
+    """
 
     service: str
     operation: str
@@ -43,6 +47,7 @@ class Statement:
     changed: int | None = None
     unit: str = "rows"
     error: str = ""
+    connection: Any = field(default=None, repr=False, compare=False)
 
 
 class Tally:
@@ -130,6 +135,11 @@ def without_values(sql: str) -> str:
     """SQL without secrets on one line of at most 1,000 characters, with ? for each literal and each function body."""
     text = " ".join(re.sub(_VALUES, _instead, redact(sql)[: 4 * _LONGEST], flags=re.VERBOSE | re.DOTALL).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def comparable(told: str) -> str:
+    """SQL without values as it is compared with that of a plan: a parameter of the driver is a value too."""
+    return re.sub(r"%\(\w+\)s(?:::[A-Z][A-Z ]*)?", "?", told).rstrip("; ")
 
 
 def _shortened(text: str) -> str:

@@ -20,6 +20,7 @@ from dataops.backends import Database, Lent, Waiting
 from dataops.backends.journal import settled
 from dataops.backends.mongo import lease, state
 from dataops.backends.mongo.connection import Document, Server, database_of, error_text
+from dataops.contents import EACH
 from dataops.model import Author, Doing, Entry, Rendering, Service, State, Step
 from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
@@ -104,11 +105,11 @@ class MongoDatabase:
         with self.server.explaining():
             return catalogue.read(self.asking(), self.service.record)
 
-    def contents(self) -> Contents:
+    def contents(self, *, each: int = EACH) -> Contents:
         from dataops.backends.mongo import contents
 
         with self.server.explaining(), self.server.client("dataops") as patient:  # it reads all data
-            return contents.read(database_of(patient), self.service.record)
+            return contents.read(database_of(patient), self.service.record, each)
 
     def schema(self, *, most_rows: int | None) -> Schema:
         from dataops.backends.mongo import schema
