@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -90,17 +91,35 @@ def measured(
     }
 
 
-def paired(commands: Sequence[str], statements: Sequence[Measured]) -> dict[int, Measured]:
-    """Which of the commands of a plan ran as which statement, by their order and their text without values."""
-    found: dict[int, Measured] = {}
+def paired(commands: Sequence[str], statements: Sequence[Measured]) -> dict[int, tuple[int, Measured]]:
+    """Which of the commands of a plan ran as which statement, with the position of that.
+
+    They are recognized by their order, and by their text without values, or by name and collection. Where a file sends
+    one command of the plan several times, as in batches, all of them together are its statement.
+    """
+    found: dict[int, tuple[int, Measured]] = {}
+    names = [_names(command) for command in commands]
+    often = Counter(name for both in names for name in both)
     at = 0
-    for position, command in enumerate(commands):
-        digest = recognized(comparable(without_values(command)))
-        same = next((there for there in range(at, len(statements)) if statements[there].digest == digest), None)
-        if same is not None:
-            found[position] = statements[same]
-            at = same + 1
+    for position, both in enumerate(names):
+        same = next((there for there in range(at, len(statements)) if statements[there].digest in both), None)
+        if same is None:
+            continue
+        digest = statements[same].digest
+        all_ = [one for one in statements[same:] if one.digest == digest]
+        found[position] = same, (_together(all_) if often[digest] == 1 else statements[same])
+        at = same + 1
     return found
+
+
+def _names(command: str) -> tuple[str, str]:
+    return recognized(comparable(without_values(command))), recognized(" ".join(command.split(" ")[:2]))
+
+
+def _together(statements: Sequence[Measured]) -> Measured:
+    changed = [one.changed for one in statements if one.changed is not None]
+    seconds = sum(one.seconds for one in statements)
+    return replace(statements[0], seconds=seconds, changed=sum(changed) if changed else None)
 
 
 def effects_of(step: StepMeasured, rendering: Rendering | None) -> dict[int, Effect]:
@@ -108,9 +127,8 @@ def effects_of(step: StepMeasured, rendering: Rendering | None) -> dict[int, Eff
     if rendering is None or step.direction is Direction.ROLLBACK:
         return {}
     foreseen = {effect.command: effect for effect in rendering.effects}
-    position = {id(statement): at for at, statement in enumerate(step.statements)}
     ran = paired(rendering.commands, step.statements)
-    return {position[id(one)]: foreseen[command] for command, one in ran.items() if command in foreseen}
+    return {at: foreseen[command] for command, (at, _) in ran.items() if command in foreseen}
 
 
 def carried(statement: Measured, effect: Effect | None, tables: Mapping[str, Sampled]) -> Span | None:
@@ -172,7 +190,7 @@ def _rendering(rendering: Rendering, step: StepMeasured, tables: Mapping[str, Sa
     ran = paired(rendering.commands, step.statements)
     effects = []
     for effect in rendering.effects:
-        span = carried(ran[effect.command], effect, tables) if effect.command in ran else None
+        span = carried(ran[effect.command][1], effect, tables) if effect.command in ran else None
         effects.append(_with(effect, span) if span is not None else effect)
     return replace(rendering, effects=tuple(_with_rest(at, rendering.effects, effects) for at in range(len(effects))))
 

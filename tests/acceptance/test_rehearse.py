@@ -9,10 +9,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from bson import ObjectId
+from pymongo import MongoClient
 
-from dataops.dev import PostgresServer
+from dataops.dev import MongoServer, PostgresServer
 from tests.projects import Project
-from tests.servers import fresh_postgres
+from tests.servers import fresh_mongo, fresh_postgres
 
 Rehearse = Callable[..., Any]
 
@@ -198,3 +200,50 @@ def test_it_tells_what_it_could_not_read_and_goes_on(
         with psycopg.connect(shop, autocommit=True) as connection:
             connection.execute("DROP OWNED BY looker; DROP ROLE looker")
     assert rehearse("--no-data", "--sample", "5").code == 64
+
+
+def test_documents_are_rehearsed_too(project: Project, mongo: MongoServer) -> None:
+    with fresh_mongo(mongo) as url, MongoClient[dict[str, Any]](url) as client:
+        db = client.get_default_database()
+        db.create_collection("users", validator={"old": {"$exists": True}})
+        db.users.insert_many(
+            [{"_id": n, "mail": f"u{n}@example.org", "tags": [{"by": "Ann"}]} for n in range(5000)],
+            bypass_document_validation=True,
+        )
+        db.users.create_index("mail", unique=True)
+        db.create_collection("few", capped=True, size=4096)
+        db.few.insert_one({"_id": ObjectId(), "at": 1})
+        db.command({"create": "mails", "viewOn": "users", "pipeline": [{"$project": {"mail": 1}}]})
+        project.add("bank", url, onto_existing=True)
+        project.file(
+            "bank",
+            "a",
+            """
+            db.command({"collMod": "users", "validator": {}})
+            db.users.update_many({}, {"$set": {"state": "new"}})
+            db.users.create_index("state")
+            """,
+            """
+            db.users.drop_index("state_1")
+            db.users.update_many({}, {"$unset": {"state": ""}})
+            db.command({"collMod": "users", "validator": {"old": {"$exists": True}}})
+            """,
+        )
+        more = ("--scratch", mongo.url(), "--sample", "500", "--mask", "users.mail", "--mask", "users.tags.by")
+        answer = project("rehearse", *more, "--json")
+        assert answer.code == 0, answer.stderr
+        [one] = answer.json["services"]
+        assert (one["differences"], one["failed"], one["notes"]) == ([], None, [])
+        assert one["tables"] == {"few": {"rows": 1, "live": 1}, "users": {"rows": 500, "live": 5000}}
+        update = next(s for s in one["steps"][0]["statements"] if s["statement"] == "update users")
+        assert (update["changed"], update["live"]["basis"]) == (500, "measured on a sample of 1 in 10")
+        assert "measured on a sample of 1 in 10" in project("plan", "-v").stdout
+
+        project.file("bank", "b", "db.users.create_index('state', unique=True, name='only')")
+        shown = project("rehearse", *more, "-v")
+        assert shown.code == 8
+        assert "FAILED: apply b" in shown.stdout
+        assert "in: createIndexes users" in shown.stdout
+        assert "state: new" in project("rehearse", *more, "--to", "bank/a", "-v").stdout
+        assert not [text for text in ("@example.org", "Ann") if text in shown.stdout + shown.stderr]
+        assert not [name for name in client.list_database_names() if name.startswith("dataops_scratch_")]

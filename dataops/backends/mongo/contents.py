@@ -89,15 +89,18 @@ def _digest(value: bytes) -> int:
 
 
 def _shown(id_: bytes) -> str:
-    """An _id for people: hex digits for an ObjectId, otherwise JSON, with its type where plain JSON lacks it."""
     if not id_:
         return ""
     body = id_[:1] + b"\0" + id_[1:] + b"\0"
-    value = bson.decode((len(body) + 4).to_bytes(4, "little") + body, codec_options=_EVERY_DATE)[""]
+    return shown(bson.decode((len(body) + 4).to_bytes(4, "little") + body, codec_options=_EVERY_DATE)[""])
+
+
+def shown(value: Any) -> str:
+    """An _id for people: hex digits for an ObjectId, otherwise JSON, with its type where plain JSON lacks it."""
     if isinstance(value, ObjectId):
         return str(value)
     plain = type(value) in (int, float, str)
     return json.dumps(value) if plain else json_util.dumps(value, json_options=json_util.CANONICAL_JSON_OPTIONS)
 
 
-__all__ = ["elements", "read"]
+__all__ = ["elements", "read", "shown"]
