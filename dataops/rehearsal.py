@@ -182,7 +182,7 @@ class _Run:
             with statements.listening(listener.heard):
                 result = execute(plan, self._author, emit=listener.event, stop=self._stop)
         if result.stopped:
-            raise Stopped("stopped while rehearsing; nothing of yours was touched", service=self._found.service.name)
+            raise Stopped("stopped while rehearsing; nothing was changed", service=self._found.service.name, hint="")
         if listener.broken is not None:
             raise listener.broken
         if measured:

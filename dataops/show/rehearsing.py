@@ -43,9 +43,8 @@ def _service(one: Rehearsal, renderings: Mapping[str, Rendering], *, verbose: bo
     if verbose:
         yield from (line for example in one.examples for line in _example(example))
     if one.failed is not None:
-        verb = "apply" if one.failed.step.direction is Direction.APPLY else "rollback"
-        yield from paragraph(f"  FAILED: {verb} {one.failed.step.migration.id}: {one.failed.error.message}", "bold red")
-        if one.failed.statement:
+        yield from paragraph(f"  FAILED: {one.failed.error.message}", "bold red")
+        if one.failed.statement not in one.failed.error.message:
             yield f"  in: {shortened(one.failed.statement, 300)}", "red"
         yield from traceback_lines(one.failed.error.traceback) if verbose else []
         return

@@ -39,6 +39,7 @@ INSERT INTO members SELECT n, 6000 + n FROM generate_series(1, 40) n;
 COMMIT;
 INSERT INTO log SELECT '2026-05-05', 'x' FROM generate_series(1, 300);
 CREATE TRIGGER never BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION never();
+CREATE SCHEMA app; CREATE TABLE app.things (id int PRIMARY KEY); INSERT INTO app.things VALUES (1);
 CREATE VIEW bosses AS SELECT DISTINCT boss FROM users;
 ANALYZE users;
 """
@@ -243,7 +244,37 @@ def test_documents_are_rehearsed_too(project: Project, mongo: MongoServer) -> No
         shown = project("rehearse", *more, "-v")
         assert shown.code == 8
         assert "FAILED: apply b" in shown.stdout
-        assert "in: createIndexes users" in shown.stdout
+        assert "createIndexes users" in shown.stdout
         assert "state: new" in project("rehearse", *more, "--to", "bank/a", "-v").stdout
         assert not [text for text in ("@example.org", "Ann") if text in shown.stdout + shown.stderr]
         assert not [name for name in client.list_database_names() if name.startswith("dataops_scratch_")]
+
+
+def test_the_copy_has_the_search_path_the_roles_and_the_rights_of_the_live_database(
+    project: Project, shop: str
+) -> None:
+    """A rehearsal has a server of its own where none is named: of the same version, and with the same roles."""
+    name = shop.rpartition("/")[2]
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("CREATE ROLE things_reader; GRANT SELECT ON app.things TO things_reader")
+        connection.execute(f"ALTER DATABASE {name} SET search_path = app, public".encode())
+    try:
+        project.file(
+            "shop",
+            "001",
+            """
+            op.execute("ALTER TABLE things ALTER id TYPE bigint")
+            op.execute("GRANT INSERT ON things TO things_reader")
+            """,
+            """
+            op.execute("REVOKE INSERT ON things FROM things_reader")
+            op.execute("ALTER TABLE things ALTER id TYPE int")
+            """,
+        )
+        answer = project("rehearse", "--json", timeout=120)
+        assert answer.code == 0, answer.stderr
+        [one] = answer.json["services"]
+        assert (one["notes"], one["steps"][0]["statements"][0]["rewritten"]) == ([], ["app.things", "app.things_pkey"])
+    finally:
+        with psycopg.connect(shop, autocommit=True) as connection:
+            connection.execute("DROP OWNED BY things_reader; DROP ROLE things_reader")

@@ -85,6 +85,7 @@ def _path_of(source: WatchedConnection) -> bytes:
 
 def _make(connection: WatchedConnection, statements: Sequence[str]) -> Iterator[str]:
     """Run what makes the schema; yield what cannot be made. Raises ServerUnavailable for an extension that lacks."""
+    rights = False
     for statement in statements:
         try:
             connection.execute(statement.replace("SET LOCAL", "SET", 1).encode())
@@ -95,8 +96,13 @@ def _make(connection: WatchedConnection, statements: Sequence[str]) -> Iterator[
                     f"the scratch server has no extension {name}, which the database uses: {message_of(error)}",
                     hint="name a server that has it: --scratch URL",
                 ) from error
+            if statement.startswith(("GRANT", "REVOKE", "ALTER DEFAULT")):
+                rights = True
+                continue
             first = " ".join(statement.split("\n")[0].split())
             yield f"not in the rehearsal: {redact(first)} ({filling.told(error)})"
+    if rights:
+        yield "not in the rehearsal: rights of roles that the scratch server has not"
 
 
 def _set_sequences(source: WatchedConnection, connection: WatchedConnection) -> None:
