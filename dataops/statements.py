@@ -29,6 +29,8 @@ _VALUES = r"""
   | (?:\b[Ee]'(?:[^'\\]|\\.|'')*|'(?:[^']|'')*)(?:'|\Z)
   | (?<![\w$])\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b
 """
+_PARAMETER = re.compile(r"%\(\w+\)s(?:::\w+(?: PRECISION| VARYING| WITH(?:OUT)? TIME ZONE)?(?:\([?, ]+\))?(?:\[\])*)?")
+"""A parameter as SQLAlchemy sends it, with the type that it gives it."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def without_values(sql: str) -> str:
 
 def comparable(told: str) -> str:
     """SQL without values as it is compared with that of a plan: a parameter of the driver is a value too."""
-    return re.sub(r"%\(\w+\)s(?:::[A-Z][A-Z ]*)?", "?", told).rstrip("; ")
+    return _PARAMETER.sub("?", told).rstrip("; ")
 
 
 def _shortened(text: str) -> str:

@@ -107,7 +107,8 @@ def rehearse_command(
 
             found = side_by_side(one, states, jobs)
         _refuse_unknown(chosen, found)
-        rehearsals.save(config.path.parent, [_kept(one) for one in found if one.failed is None])
+        if rows:
+            rehearsals.save(config.path.parent, [_kept(one) for one in found if one.failed is None])
     code = ExitCode.OK if all(one.went_well for one in found) else ExitCode.DRIFT
     report = RehearsalReport(found, renderings, rows, checkout(config.path.parent), code)
     if not session.deliver(form, "rehearsal", report, report_path):
