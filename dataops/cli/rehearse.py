@@ -14,7 +14,7 @@ from dataops.cli.options import onto_existing_option, reported, scratch_option
 from dataops.cli.plan_from_options import plan_apply, render, to_look
 from dataops.cli.session import Session, checkout, command
 from dataops.cli.signals import signals
-from dataops.errors import ExitCode, InterruptedStep, UsageError
+from dataops.errors import CannotWrite, ExitCode, InterruptedStep, UsageError
 from dataops.kinds import Kind
 from dataops.model import Plan, Rehearsed, State
 from dataops.planning import rehearsals
@@ -108,7 +108,7 @@ def rehearse_command(
             found = side_by_side(one, states, jobs)
         _refuse_unknown(chosen, found)
         if rows:
-            rehearsals.save(config.path.parent, [_kept(one) for one in found if one.failed is None])
+            _keep(session, config.path.parent, found)
     code = ExitCode.OK if all(one.went_well for one in found) else ExitCode.DRIFT
     report = RehearsalReport(found, renderings, rows, checkout(config.path.parent), code)
     if not session.deliver(form, "rehearsal", report, report_path):
@@ -146,6 +146,17 @@ def _refuse_unknown(masks: Sequence[str], found: Sequence[Rehearsal]) -> None:
             f"--mask {redact(unknown[0])}: no such table or collection in what was rehearsed",
             hint="write TABLE.COLUMN, or SCHEMA.TABLE.COLUMN; a mask of the configuration is in [rehearse] mask",
         )
+
+
+def _keep(session: Session, top: Path, found: Sequence[Rehearsal]) -> None:
+    """Keep what was measured. What cannot be written is told, and the rehearsal counts all the same."""
+    try:
+        rehearsals.save(top, [_kept(one) for one in found if one.failed is None])
+    except CannotWrite as error:
+        if session.logs_lines:
+            session.log.line("warn", "warned", "", f"plan will not know of this: {error}", {})
+        else:
+            session.console.say(f"warning: plan will not know of this: {error}")
 
 
 def _kept(one: Rehearsal) -> Rehearsed:

@@ -75,8 +75,13 @@ def rows(connection: psycopg.Connection[Any], wanted: str, keys: Sequence[str]) 
                     _shown(key), Identifier(schema, table), _shown(key)
                 )
                 found = cursor.execute(query, [list(keys)]).fetchall()
-                return {str(id_): {k: str(v) for k, v in json.loads(row).items()} for id_, row in found}
+                return {str(id_): _texts(row) for id_, row in found}
     return {}
+
+
+def _texts(row: str) -> dict[str, str]:
+    """The values of a row that is JSON; null, true and numbers as JSON has them."""
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in json.loads(row).items()}
 
 
 def _shown(key: Sequence[str]) -> Composable:

@@ -19,7 +19,7 @@ from dataops.backends.postgres.environment import options_of
 from dataops.backends.postgres.rehearsing import filling, sampling
 from dataops.errors import ServerUnavailable
 from dataops.model import Service
-from dataops.redaction import message_of, redact
+from dataops.redaction import redact
 
 _LIMITS = "SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '1s'"
 _NAMED = 5
@@ -93,7 +93,7 @@ def _make(connection: WatchedConnection, statements: Sequence[str]) -> Iterator[
             if statement.startswith("CREATE EXTENSION"):
                 name = statement.removeprefix("CREATE EXTENSION IF NOT EXISTS ").split()[0]
                 raise ServerUnavailable(
-                    f"the scratch server has no extension {name}, which the database uses: {message_of(error)}",
+                    f"the scratch server has no extension {name}, which the database uses: {filling.told(error)}",
                     hint="name a server that has it: --scratch URL",
                 ) from error
             if statement.startswith(("GRANT", "REVOKE", "ALTER DEFAULT")):

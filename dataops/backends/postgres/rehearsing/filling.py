@@ -97,7 +97,7 @@ class _Filling:
         return count
 
     def _close(self) -> None:
-        """Fetch the rows to which foreign keys refer, until none is missing; take away rows whose row cannot be had."""
+        """Fetch the rows to which foreign keys refer, until none is missing; cut off those that cannot be had."""
         keys = sampling.foreign_keys(self._source, {oid: one.table for oid, one in self._plan.items()})
         most = _MORE * self._wanted.rows
         fetched = dict.fromkeys(self._plan, 0)
@@ -144,20 +144,34 @@ class _Filling:
         return SQL("SELECT {} FROM {} WHERE ({}) IN ({})").format(other.columns, other.table.place, names, values)
 
     def _take_away(self, keys: Sequence[ForeignKey]) -> None:
+        """Let rows refer to nothing where the row they refer to is not there; leave them out where they have to."""
         gone: dict[int, int] = {}
+        cut: dict[tuple[int, str], int] = {}
         again = True
         while again:
             again = False
             for key in keys:
-                query = SQL("DELETE FROM {} c WHERE {}").format(self._plan[key.table].table.place, self._without(key))
-                if count := self._target.execute(query).rowcount:
-                    gone[key.table] = gone.get(key.table, 0) + count
-                    self._rows[key.table] -= count
-                    again = True
+                table = self._plan[key.table].table
+                may = [one.name for one in table.columns if one.name in key.columns and not one.not_null]
+                if may:
+                    empty = SQL(", ").join(SQL("{} = NULL").format(Identifier(name)) for name in may)
+                    query = SQL("UPDATE {} c SET {} WHERE {}").format(table.place, empty, self._without(key))
+                    count = self._target.execute(query).rowcount
+                    for name in may if count else ():
+                        cut[key.table, name] = cut.get((key.table, name), 0) + count
+                else:
+                    query = SQL("DELETE FROM {} c WHERE {}").format(table.place, self._without(key))
+                    if count := self._target.execute(query).rowcount:
+                        gone[key.table] = gone.get(key.table, 0) + count
+                        self._rows[key.table] -= count
+                        again = True
+        because = "because the rows they refer to are not in it"
+        for (oid, name), count in cut.items():
+            title = redact(f"{self._plan[oid].table.title}.{name}")
+            self._told.append(f"{title}: NULL in {counted(count, 'row')} of the sample, {because}")
         for oid, count in gone.items():
             title = redact(self._plan[oid].table.title)
-            rows = counted(count, "row")
-            self._told.append(f"{title}: {rows} left out of the sample, because the rows they refer to are not in it")
+            self._told.append(f"{title}: {counted(count, 'row')} left out of the sample, {because}")
 
     def _size(self, one: Planned) -> Sampled:
         rows, table = self._rows[one.table.oid], one.table
