@@ -46,7 +46,7 @@ _LOW, _HIGH = 0.5, 3.0
 """A live server has other disks, and less of a big table in memory than of a sample."""
 _LONG_SECONDS = 60.0
 _CLOCK = 0.001
-"""Seconds that every statement takes, however many rows there are."""
+"""Seconds that a statement may take however many rows there are: the least counts without them, the most with them."""
 
 
 def database_of(identity: Identity) -> str:
@@ -143,7 +143,7 @@ def carried(statement: Measured, effect: Effect | None, tables: Mapping[str, Sam
     one_in = max(sampled.one_in for _, _, sampled in factors)
     seconds = max(0.0, statement.seconds - _CLOCK)
     low = _CLOCK + seconds * max(least for least, _, _ in factors) * _LOW
-    high = _CLOCK + seconds * max(most for _, most, _ in factors) * _HIGH
+    high = _CLOCK + statement.seconds * max(most for _, most, _ in factors) * _HIGH
     return Span(low, high, f"{MEASURED}1 in {one_in:.0f}")
 
 

@@ -49,12 +49,12 @@ def effect(*works: Work, risks: tuple[Risk, ...] = (), span: Span | None = None)
 @pytest.mark.parametrize(
     ("work", "changed", "low", "high"),
     [
-        (Work(Verb.REWRITES, "public.t"), None, 5.001, 30.001),  # 0.1 s, a hundred times as many rows, halved, tripled
-        (Work(Verb.BUILDS, "i on public.t"), None, 8.34, 50.0),  # and the logarithm of the rows
-        (Work(Verb.REWRITES, "public.all"), None, 0.051, 0.301),
-        (Work(Verb.CHANGES, "public.t", 20_000), 200, 5.001, 30.001),
-        (Work(Verb.CHANGES, "public.t", 5), 5, 0.051, 30.001),  # five rows: by an index, or by looking at all
-        (Work(Verb.ADDS, "public.t", 5), 5, 0.051, 0.301),
+        (Work(Verb.REWRITES, "public.t"), None, 5.001, 30.301),  # 0.1 s, a hundred times as many rows, halved, tripled
+        (Work(Verb.BUILDS, "i on public.t"), None, 8.34, 50.5),  # and the logarithm of the rows
+        (Work(Verb.REWRITES, "public.all"), None, 0.051, 0.304),
+        (Work(Verb.CHANGES, "public.t", 20_000), 200, 5.001, 30.301),
+        (Work(Verb.CHANGES, "public.t", 5), 5, 0.051, 30.301),  # five rows: by an index, or by looking at all
+        (Work(Verb.ADDS, "public.t", 5), 5, 0.051, 0.304),
     ],
 )
 def test_times_are_carried_over_by_rows(work: Work, changed: int | None, low: float, high: float) -> None:
@@ -72,7 +72,7 @@ def test_nothing_is_said_of_a_table_that_was_empty_in_the_sample_or_not_touched(
     unknown = carried(ran("DO $$ x $$"), effect(risks=(Risk("unknown", "DO"),)), TABLES)
     assert unknown is not None
     assert unknown.low == pytest.approx(0.051)
-    assert unknown.high == pytest.approx(30.001)
+    assert unknown.high == pytest.approx(30.301)
 
 
 def test_commands_are_recognized_by_order_and_text_without_values() -> None:
