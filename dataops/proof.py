@@ -13,15 +13,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from dataops import catalogue, contents
-from dataops.backends import Counts, driver, opened
-from dataops.catalogue import Catalogue, Difference, Differs
-from dataops.contents import Contents
+from dataops.backends import driver, opened
 from dataops.errors import DataopsError, MigrationFailed, Stopped, UsageError
 from dataops.model import Author, Direction, Migration, Plan, Service
 from dataops.planning import planner
@@ -29,8 +26,7 @@ from dataops.redaction import describe, message_of
 from dataops.run.executor import execute
 from dataops.run.stop import StopSignal
 from dataops.scratch import Scratch
-
-_BACK, _AGAIN = "rolled back", "applied again"
+from dataops.thereandback import APPLIED_AGAIN, ROLLED_BACK, Look, count_again_from, differences, look
 
 Report = Callable[[str, Migration, int, int], None]
 """Called before each migration is proved: service, migration, its number, of how many."""
@@ -122,13 +118,6 @@ def _run(path: Path) -> ModuleType:
     return module
 
 
-@dataclass(frozen=True)
-class _Look:
-    catalogue: Catalogue
-    contents: Contents
-    counters: Mapping[str, int | None]
-
-
 def prove(
     service: Service,
     scratch: Scratch,
@@ -187,10 +176,10 @@ class _Prover:
             after = self._look()
             if migration.reversible:
                 self._move(Direction.ROLLBACK, migration)
-                if self._compare(migration.id, _BACK, before, self._look()):
-                    self._count_again_from(before)
+                if self._compare(migration.id, ROLLED_BACK, before, self._look()):
+                    count_again_from(self._trial, before)
                 self._move(Direction.APPLY, migration)
-                self._compare(migration.id, _AGAIN, after, self._look())
+                self._compare(migration.id, APPLIED_AGAIN, after, self._look())
             for one in (self._trial, self._twin):
                 self._seeding.after(one, migration)
             before = self._look()
@@ -199,10 +188,10 @@ class _Prover:
             end = before
             self._move(Direction.ROLLBACK, None)
             # If `seed_after` added rows to tables that were there at the beginning, their contents cannot be as before.
-            if self._compare("", _BACK, start, self._look(), contents_too=not grown) and not grown:
-                self._count_again_from(start)
+            if self._compare("", ROLLED_BACK, start, self._look(), contents_too=not grown) and not grown:
+                count_again_from(self._trial, start)
             self._move(Direction.APPLY, self._proof.migrations[-1])
-            self._compare("", _AGAIN, end, self._look())
+            self._compare("", APPLIED_AGAIN, end, self._look())
 
     def _move(self, direction: Direction, migration: Migration | None, *, of: Service | None = None) -> None:
         plan = self._plan(of or self._trial, direction, migration)
@@ -226,49 +215,16 @@ class _Prover:
         steps = 1 if migration is not None else len(self._proof.migrations)
         return planner.plan_rollback(states, steps=steps)
 
-    def _look(self) -> _Look:
-        with opened(self._trial) as database:
-            counters = database.counters() if isinstance(database, Counts) else {}
-            return _Look(database.catalogue(), database.contents(), counters)
+    def _look(self) -> Look:
+        return look(self._trial)
 
-    def _count_again_from(self, look: _Look) -> None:
-        """Let rows get the same numbers again. Otherwise, everything that an apply inserts would seem to be another."""
-        with opened(self._trial) as database:
-            if isinstance(database, Counts):
-                database.turn_back(look.counters)
-
-    def _compare(self, migration: str, when: str, wanted: _Look, found: _Look, *, contents_too: bool = True) -> bool:
+    def _compare(self, migration: str, when: str, wanted: Look, found: Look, *, contents_too: bool = True) -> bool:
         """Write down every difference. Returns whether there is none."""
-        differences = [
-            str(difference)
-            for difference in catalogue.compare(wanted.catalogue, found.catalogue, details=True)
-            if not self._is_as_good_as_nothing(difference, found)
-        ]
-        if contents_too:
-            changes = contents.compare(wanted.contents, found.contents)
-            if changes and when == _AGAIN:
-                with opened(self._twin) as database:
-                    changes = contents.without_made_anew(
-                        changes, contents.compare(wanted.contents, database.contents())
-                    )
-            differences += map(str, changes)
+        twin = self._twin if when == APPLIED_AGAIN else None
+        different = differences(self._trial, wanted, found, contents_too=contents_too, twin=twin)
         name = self._proof.service.name
-        self._proof.disproved += [Counterexample(name, migration, when, difference) for difference in differences]
-        return not differences
-
-    def _is_as_good_as_nothing(self, difference: Difference, found: _Look) -> bool:
-        """Whether it is an empty collection without options and indexes.
-
-        A server makes one by itself for the first document or index, and keeps it when these are taken away again.
-        """
-        if not self._trial.kind.application_creates or difference.how is not Differs.UNEXPECTED:
-            return False
-        name, digest = difference.name, found.contents.get(difference.name)
-        return (
-            (difference.kind, difference.found) == ("collection", "")
-            and (digest is None or digest.count == 0)
-            and not any(kind == "index" and of.startswith(f"{name}.") for kind, of in found.catalogue.objects)
-        )
+        self._proof.disproved += [Counterexample(name, migration, when, difference) for difference in different]
+        return not different
 
 
 __all__ = ["Counterexample", "Proof", "Report", "Seeding", "prove"]

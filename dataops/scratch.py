@@ -43,12 +43,20 @@ class Scratch:
     """Creates scratch databases. It starts at most one server of each kind, when that is first needed."""
 
     def __init__(
-        self, author: Author, *, servers: Sequence[str] = (), stop: StopSignal | None = None, bodies: bool = False
+        self,
+        author: Author,
+        *,
+        servers: Sequence[str] = (),
+        stop: StopSignal | None = None,
+        bodies: bool = False,
+        majors: Mapping[Kind, int] | None = None,
     ) -> None:
         """`servers` are URLs of servers on which we may create databases, one for each kind. Raises UsageError.
 
-        With `bodies`, a catalogue that is expected counts comments and bodies of functions.
+        With `bodies`, a catalogue that is expected counts comments and bodies of functions. `majors` are the versions
+        that servers of ours should have, where there is a program of that version.
         """
+        self._majors = majors or {}
         self._bodies = bodies
         self._author = author
         self._named = {_kind(url): url for url in servers}
@@ -147,6 +155,10 @@ class Scratch:
         with _dropped(template.url, name):
             yield replace(template, url=url)
 
+    def is_ours(self, kind: Kind) -> bool:
+        """Whether databases of this kind are on a server that is started here, and no one has named."""
+        return kind not in self._named
+
     def migrate(self, service: Service, to: Migration | None) -> dict[Key, str]:
         """Apply every migration up to `to` (None: none), as `apply` does. Raises MigrationFailed, Stopped.
 
@@ -198,7 +210,7 @@ class Scratch:
     def _start(self, kind: Kind) -> PostgresServer | MongoServer:
         from dataops import dev
 
-        return self._scope.enter_context(dev.scratch_server(kind))
+        return self._scope.enter_context(dev.scratch_server(kind, self._majors.get(kind)))
 
 
 class _Drops:

@@ -11,7 +11,8 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from dataops.model import Sent, Spent
 from dataops.redaction import redact
@@ -28,6 +29,8 @@ _VALUES = r"""
   | (?:\b[Ee]'(?:[^'\\]|\\.|'')*|'(?:[^']|'')*)(?:'|\Z)
   | (?<![\w$])\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b
 """
+_PARAMETER = re.compile(r"%\(\w+\)s(?:::\w+(?: PRECISION| VARYING| WITH(?:OUT)? TIME ZONE)?(?:\([?, ]+\))?(?:\[\])*)?")
+"""A parameter as SQLAlchemy sends it, with the type that it gives it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Statement:
     """One statement that has ended. `changed` is how many rows or documents it changed, None if that is not known.
 
     `names` are the indexes of its target that it drops, as far as it names them.
+    `connection` is the driver's own, for a listener that asks the server about the transaction that is open on it.
     """
 
     service: str
@@ -47,6 +51,7 @@ class Statement:
     unit: str = "rows"
     error: str = ""
     names: tuple[str, ...] = ()
+    connection: Any = field(default=None, repr=False, compare=False)
 
 
 class Tally:
@@ -134,6 +139,11 @@ def without_values(sql: str) -> str:
     """SQL without secrets on one line of at most 1,000 characters, with ? for each literal and each function body."""
     text = " ".join(re.sub(_VALUES, _instead, redact(sql)[: 4 * _LONGEST], flags=re.VERBOSE | re.DOTALL).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def comparable(told: str) -> str:
+    """SQL without values as it is compared with that of a plan: a parameter of the driver is a value too."""
+    return _PARAMETER.sub("?", told).rstrip("; ")
 
 
 def _shortened(text: str) -> str:

@@ -37,7 +37,7 @@ from dataops.backends.locking import wait_for
 from dataops.backends.sandbox import Sandbox
 from dataops.catalogue import Catalogue
 from dataops.checkup import Check
-from dataops.contents import Contents
+from dataops.contents import EACH, Contents
 from dataops.errors import LockLost, Unreachable
 from dataops.kinds import PYMONGO_MIGRATE, Kind
 from dataops.model import (
@@ -237,7 +237,7 @@ class MemoryDatabase:
     def catalogue(self) -> Catalogue:
         return Catalogue({("collection", name): "" for name in server_of(self.service.url).data})
 
-    def contents(self) -> Contents:
+    def contents(self, *, each: int = EACH) -> Contents:
         return {}
 
     @contextmanager

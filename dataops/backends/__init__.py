@@ -18,7 +18,22 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from dataops.model import Adopted, Author, Doing, Entry, Holder, Migration, Rendering, Sent, Service, State, Step
+from dataops.contents import EACH
+from dataops.model import (
+    Adopted,
+    Author,
+    Doing,
+    Entry,
+    Holder,
+    Migration,
+    Observed,
+    Rendering,
+    Sampled,
+    Sent,
+    Service,
+    State,
+    Step,
+)
 from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
 from dataops.toolrecords import ToolRecord
@@ -31,6 +46,7 @@ if TYPE_CHECKING:
     from dataops.documents import Looked
     from dataops.inspection import Inspection, Place
     from dataops.schema import Schema
+    from dataops.statements import Statement
 
 Waiting = Callable[[Holder | None], None]
 """Called once for each holder that keeps us waiting for the lock, with None when we cannot see who holds it."""
@@ -103,8 +119,10 @@ class Database(Protocol):
     def catalogue(self) -> Catalogue:
         """What the database is made of, including its details (see `Catalogue.details`)."""
 
-    def contents(self) -> Contents:
+    def contents(self, *, each: int = EACH) -> Contents:
         """A digest of each table or collection. Reads all data of the database.
+
+        Of those with at most `each` rows or documents, every one gets a digest.
 
         PostgreSQL digests one moment; digests of two servers can be compared if both have the same byte order. In
         MongoDB, what others write meanwhile may be included or not. Raises PermissionDenied when rows are hidden from
@@ -266,6 +284,68 @@ class WritesSchema(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """What a copy for a rehearsal takes: about `rows` of each table or collection (0: no data).
+
+    `masks` are columns and fields as TABLE.COLUMN, whose values do not leave the live database. `ours` says that the
+    scratch server is one that dataops has started, on which roles may be made. `stop` is asked now and then.
+    """
+
+    rows: int
+    masks: tuple[str, ...] = ()
+    ours: bool = True
+    stop: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a copy has: its tables or collections by name, and what a person has to know of it, each as a sentence.
+
+    `masked` are the masks of something that is there.
+    """
+
+    tables: Mapping[str, Sampled]
+    remarks: tuple[str, ...] = ()
+    masked: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row or document that a step has changed, added or removed: its values by column, as texts; None for no row.
+
+    Only what differs is in it.
+    """
+
+    table: str
+    key: str
+    before: Mapping[str, str] | None
+    after: Mapping[str, str] | None
+
+
+@runtime_checkable
+class Rehearses(Protocol):
+    """A `Database` of which a copy can be made, as it is and with a sample of its data, to run a plan on."""
+
+    def copy_into(self, scratch: Service, sampling: Sampling) -> Copied:
+        """Copy the schema and a sample of the data into the empty scratch database. The live database is only read.
+
+        The sample is of one moment. It is read in small pieces, and none may take long: a table that would take too
+        long, or that this user may not read, is left empty, and a remark says so. Nothing is written to a file. Raises
+        UsageError for a mask of a column that is not there or cannot be masked, ServerUnavailable where the scratch
+        server lacks something that the schema needs, and Stopped.
+        """
+
+    def observing(self) -> AbstractContextManager[Callable[[Statement], Observed]]:
+        """In this scope, what the server says of each statement that a step has sent to this scratch database.
+
+        The function is called in the thread and, where there is one, in the transaction of the step.
+        """
+
+    def rows(self, name: str, keys: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        """Rows or documents of a scratch database by their keys, as they stand in `contents`, and values as texts."""
+
+
 @runtime_checkable
 class HoldsDocuments(Protocol):
     """A `Database` with validators, which may have documents that do not fit them (see `dataops.documents`)."""
@@ -315,15 +395,19 @@ def opened(service: Service) -> Iterator[Database]:
 
 __all__ = [
     "Borrows",
+    "Copied",
     "Counts",
     "Database",
+    "Example",
     "HalfDone",
     "HoldsDocuments",
     "Inspects",
     "Lent",
     "Locked",
     "Mirrors",
+    "Rehearses",
     "RolledBack",
+    "Sampling",
     "StepFailed",
     "Tells",
     "Waiting",

@@ -11,7 +11,7 @@ from dataops.cli.options import RunOptions
 from dataops.cli.session import Session
 from dataops.errors import HistoryError, UsageError
 from dataops.model import Direction, Entry, Migration, Plan, Rendering, Service, State, Step
-from dataops.planning import approvals, planner, runs
+from dataops.planning import approvals, planner, rehearsals, runs
 from dataops.planning.target import find_migration, find_target
 from dataops.run.reading import read_all, side_by_side
 from dataops.run.stop import StopSignal
@@ -110,12 +110,12 @@ def approvals_of(plan: Plan, sha256: str, wanted: int) -> approvals.Approvals:
     return approvals.given(sha256, wanted, _journals(states) if sha256 else {})
 
 
-def render(plan: Plan, session: Session, *, everything: bool = False) -> dict[str, Rendering]:
+def render(plan: Plan, session: Session, *, everything: bool = False, rehearsed: bool = True) -> dict[str, Rendering]:
     """The commands of every step, services side by side.
 
     For people, a very long plan is rendered only as far as it is shown. A rollback is always rendered whole: a step
-    whose stash was pruned refuses here, before anything is undone. Raises HistoryError for a step that changes what is
-    ours.
+    whose stash was pruned refuses here, before anything is undone. With `rehearsed`, times are those of the newest
+    rehearsal of the same files, where there is one. Raises HistoryError for a step that changes what is ours.
     """
     everything = everything or session.verbose or session.as_json or plan.direction is Direction.ROLLBACK
     limit = None if everything else plans.SHOWN_STEPS
@@ -129,7 +129,10 @@ def render(plan: Plan, session: Session, *, everything: bool = False) -> dict[st
     if not states:
         return {}
     with session.sandbox() as sandbox:
-        return {id_: rendering for made in side_by_side(render, states) for id_, rendering in made.items()}
+        renderings = {id_: rendering for made in side_by_side(render, states) for id_, rendering in made.items()}
+    if not rehearsed or session.top is None:
+        return renderings
+    return rehearsals.measured(plan, renderings, rehearsals.load(session.top), datetime.now(UTC))
 
 
 def _unharmful(step: Step, rendering: Rendering) -> Rendering:

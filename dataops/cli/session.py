@@ -55,6 +55,8 @@ class Session:
         self.sinks: list[Emit] = []
         self._variables: frozenset[str] = frozenset()
         self.rules = Policy()
+        self.top: Path | None = None
+        """The folder of the configuration, once that is read."""
 
     @property
     def logs_lines(self) -> bool:
@@ -80,6 +82,7 @@ class Session:
         )
         self._variables = loaded.variables
         self.rules = loaded.policy
+        self.top = loaded.path.parent
         return loaded
 
     def sandbox(self) -> Sandbox:
@@ -243,8 +246,8 @@ class _Group(_Worked, click.Group):
 
 COMMANDS = (
     "adopt", "apply", "approve", "baseline", "completion", "dev", "docs", "doctor", "drift", "explain", "help",
-    "history", "import", "init", "inspect", "lint", "new", "plan", "prove", "rebase", "report", "resolve", "rollback",
-    "schema", "squash", "stash", "status", "wait",
+    "history", "import", "init", "inspect", "lint", "new", "plan", "prove", "rebase", "rehearse", "report", "resolve",
+    "rollback", "schema", "squash", "stash", "status", "wait",
 )  # fmt: skip
 """Every command; each is in the module of its name, and adds itself to `main_group` when that is imported.
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from dataops import __version__, alembicini, kinds
 from dataops.config.locations import locate, record_of, variables_of
-from dataops.config.settings import FILE_NAME, LintSettings, ServiceSettings, Settings, find, read
+from dataops.config.settings import FILE_NAME, LintSettings, RehearseSettings, ServiceSettings, Settings, find, read
 from dataops.documents import Looking
 from dataops.errors import ConfigError, UsageError
 from dataops.files import aliases, chain, toml
@@ -43,6 +43,7 @@ class Config:
     policy: Policy = field(default_factory=Policy)
     verify: bool = False
     """Whether `[apply]` says that every apply compares at its end what it has made."""
+    rehearse: RehearseSettings = field(default_factory=RehearseSettings)
 
     def service(self, name: str) -> Service:
         """The chosen service of that name."""
@@ -98,7 +99,17 @@ def load(
     policies = settings.policies
     rules = policies.named(policy) if policy is not None else policies.of(environment)
     names = tuple(settings.services)
-    return Config(settings.path, services, names, variables, settings.lint, settings.documents, rules, settings.verify)
+    return Config(
+        settings.path,
+        services,
+        names,
+        variables,
+        settings.lint,
+        settings.documents,
+        rules,
+        settings.verify,
+        settings.rehearse,
+    )
 
 
 def _choose(settings: Settings, selected: Collection[str], *, observed: bool) -> list[ServiceSettings]:
@@ -163,4 +174,15 @@ def _mirrored(settings: ServiceSettings, known_as: Mapping[str, ToolAliases]) ->
     return tools[0] if tools else ""
 
 
-__all__ = ["FILE_NAME", "Config", "LintSettings", "ServiceSettings", "Settings", "author", "find", "load", "read"]
+__all__ = [
+    "FILE_NAME",
+    "Config",
+    "LintSettings",
+    "RehearseSettings",
+    "ServiceSettings",
+    "Settings",
+    "author",
+    "find",
+    "load",
+    "read",
+]

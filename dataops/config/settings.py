@@ -49,6 +49,9 @@ OBSERVED_KEYS = {"observe", "engine", "expect", "timeouts", *_URL_KEYS}
 DOCUMENTS_KEYS = {"sample", *(one.value for one in Breaks)}
 """What `[documents]` may say."""
 
+REHEARSE_KEYS = {"sample", "mask"}
+"""What `[rehearse]` may say."""
+
 LINT_KEYS = {"select", "ignore", "severity", "per_path_ignores"}
 """What `[lint]` may say."""
 
@@ -110,6 +113,14 @@ class ServiceSettings:
 
 
 @dataclass(frozen=True)
+class RehearseSettings:
+    """What `[rehearse]` says: about how many rows of each table are taken, and which columns are masked."""
+
+    sample: int = 10_000
+    masks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class LintSettings:
     """What `[lint]` says. `dataops.lint` knows the rules, and checks the names when it runs.
 
@@ -138,6 +149,7 @@ class Settings:
     _environments: object = field(repr=False)
     policies: Policies = field(default_factory=Policies)
     verify: bool = False
+    rehearse: RehearseSettings = field(default_factory=RehearseSettings)
 
     @property
     def environment_names(self) -> tuple[str, ...]:
@@ -177,7 +189,7 @@ def read(path: Path | None) -> Settings:
     tables = content.get("services")
     if not isinstance(tables, dict) or not tables:
         raise ConfigError(f"{path}: there is no [services.NAME] in it", hint=MANUAL)
-    content.only({"services", "environments", "lint", "documents", "policy", "apply"})
+    content.only({"services", "environments", "lint", "documents", "policy", "apply", "rehearse"})
     services = {name: toml.table(value, f"{path}: [services.{name}]", MANUAL) for name, value in tables.items()}
     before = _all_before(path, services)
     made = {name: _settings(path.parent, name, table, before[name]) for name, table in services.items()}
@@ -186,7 +198,22 @@ def read(path: Path | None) -> Settings:
     rules = policy.read(content.table("policy", "[policy]"), path.parent)
     run = content.table("apply", f"{path}: [apply]")
     run.only(APPLY_KEYS)
-    return Settings(path, made, lint, looking, content.get("environments", {}), rules, run.flag("verify"))
+    rehearsals = _rehearse(content.table("rehearse", f"{path}: [rehearse]"))
+    environments = content.get("environments", {})
+    return Settings(path, made, lint, looking, environments, rules, run.flag("verify"), rehearsals)
+
+
+def _rehearse(table: toml.Table) -> RehearseSettings:
+    table.only(REHEARSE_KEYS)
+    sample = table.get("sample", RehearseSettings().sample)
+    if isinstance(sample, bool) or not isinstance(sample, int) or sample < 1:
+        raise ConfigError(f"{table.where}: sample has to be a number of rows", hint="write sample = 10_000")
+    masks = table.texts("mask", "list of columns", 'for example ["users.email"]')
+    for mask in masks:
+        if not all(part.strip() for part in mask.split(".")) or "." not in mask:
+            what = f"{table.where}: mask: {redact(repr(mask))} is not a column"
+            raise ConfigError(what, hint='write TABLE.COLUMN, for example mask = ["users.email"]')
+    return RehearseSettings(sample, masks)
 
 
 def _documents(table: toml.Table) -> Looking:

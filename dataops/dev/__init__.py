@@ -27,6 +27,7 @@ from typing import Any
 from dataops import kinds
 from dataops.dev import supervisor
 from dataops.dev.databases import copy_database, create_database, drop_database
+from dataops.dev.programs import find_mongodb, find_postgres
 from dataops.dev.servers import (
     MongoServer,
     Owned,
@@ -91,13 +92,25 @@ _RESERVED = {"postgres", "template0", "template1", "admin", "config", "local"}
 """The databases that a server has for itself."""
 
 
-def scratch_server(kind: Kind) -> contextlib.AbstractContextManager[Server]:
-    """A server of that kind for databases to compare with. Raises ServerUnavailable for a kind that we cannot start."""
+def scratch_server(kind: Kind, major: int | None = None) -> contextlib.AbstractContextManager[Server]:
+    """A server of that kind for databases to compare with, of that major version if there is one here.
+
+    Raises ServerUnavailable for a kind that we cannot start.
+    """
     if kind is kinds.POSTGRESQL:
-        return postgres_server(stand_in=True)
+        return postgres_server(_there(find_postgres, major), stand_in=True)
     if kind is kinds.MONGODB:
-        return mongodb_server(replica_set=True)
+        return mongodb_server(_there(find_mongodb, major), replica_set=True)
     raise _cannot_start(kind)
+
+
+def _there(find: Callable[[int], object], major: int | None) -> int | None:
+    """The version if there is a program of it, else None, which means any."""
+    if major is not None:
+        with contextlib.suppress(ServerUnavailable):
+            find(major)
+            return major
+    return None
 
 
 def default_folder(configuration: Path) -> Path:

@@ -10,6 +10,10 @@ from dataops.errors import PermissionDenied, ServerUnavailable, Unreachable
 from dataops.redaction import message_of
 
 _SECONDS = 5
+_SETTINGS = """
+SELECT split_part(unnest(setconfig), '=', 1) FROM pg_db_role_setting
+ WHERE setrole = 0 AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 def create_database(server: str, name: str) -> str:
@@ -33,9 +37,24 @@ def copy_database(url: str, name: str) -> str:
         from psycopg import conninfo
 
         _run(url, f"CREATE DATABASE {name} TEMPLATE {conninfo.conninfo_to_dict(url)['dbname']}")
+        _copy_settings(url, name)
     else:
         _copy_documents(url, copy)
     return copy
+
+
+def _copy_settings(url: str, name: str) -> None:
+    """Give the copy what ALTER DATABASE ... SET has said of the other one: the server does not copy that."""
+    import psycopg
+    from psycopg import sql
+
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=_SECONDS) as connection:
+            for (setting,) in connection.execute(_SETTINGS).fetchall():
+                parts = sql.Identifier(*str(setting).split("."))
+                connection.execute(sql.SQL("ALTER DATABASE {} SET {} FROM CURRENT").format(sql.Identifier(name), parts))
+    except psycopg.Error as error:
+        raise ServerUnavailable(f"a database could not be copied: {message_of(error)}") from error
 
 
 def _copy_documents(url: str, copy: str) -> None:

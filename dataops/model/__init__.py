@@ -21,6 +21,7 @@ from dataops.model.journal import (
 from dataops.model.migration import Direction, Migration, Pinned, broken
 from dataops.model.plan import Details, Failure, Plan, Rendering, Result, Sent, Step
 from dataops.model.policy import Policy, Window
+from dataops.model.rehearsal import Measured, Observed, Rehearsed, Sampled, StepMeasured, recognized
 from dataops.model.service import Ahead, Service, Timeouts
 from dataops.model.state import AppliedMigration, Doing, Holder, Identity, State
 
@@ -44,23 +45,29 @@ __all__ = [
     "Identity",
     "Imports",
     "JournalEvent",
+    "Measured",
     "Migration",
+    "Observed",
     "Pinned",
     "Plan",
     "Policy",
+    "Rehearsed",
     "Remark",
     "Rendering",
     "Result",
     "Risk",
+    "Sampled",
     "Sent",
     "Service",
     "Span",
     "Spent",
     "State",
     "Step",
+    "StepMeasured",
     "Timeouts",
     "Verb",
     "Window",
     "Work",
     "broken",
+    "recognized",
 ]

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from dataops.text import counted, listed, size_text
 
+MEASURED = "measured on a sample of "
+"""How the basis of a time begins that was measured in a rehearsal."""
+
 
 class Verb(enum.Enum):
     """What the server does with a table, an index or a collection."""
@@ -47,6 +50,11 @@ class Work:
     exact: bool = False
     unit: str = "rows"
 
+    @property
+    def place(self) -> str:
+        """The table or collection, also where an index is built on it."""
+        return self.object.rpartition(" on ")[2]
+
     def __str__(self) -> str:
         unit = self.unit.removesuffix("s") if self.rows == 1 else self.unit
         size = [f"{'' if self.exact else 'about '}{self.rows:,} {unit}"] if self.rows is not None else []
@@ -56,7 +64,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Span:
-    """Between how many seconds and how many something takes. `basis` says what that was made from."""
+    """Between how many seconds and how many something takes. `basis` says what that was made from.
+
+    That of a rehearsal begins with MEASURED.
+    """
 
     low: float
     high: float
@@ -70,6 +81,11 @@ class Span:
             return f"up to {high}"
         low = _seconds(self.low)
         return f"about {high}" if low == high else f"{low} to {high}"
+
+    @property
+    def told(self) -> str:
+        """It with its basis, for a person."""
+        return f"{self}, {self.basis}" if self.basis.startswith(MEASURED) else f"{self}, by {self.basis}"
 
 
 @dataclass(frozen=True)
@@ -109,7 +125,10 @@ def together(spans: Iterable[Span | None]) -> Span | None:
     known = [span for span in spans if span is not None]
     if not known:
         return None
-    basis = ", ".join(dict.fromkeys(span.basis for span in known))
+    each = dict.fromkeys(part for span in known for part in span.basis.split(", "))
+    rehearsed = [part for part in each if part.startswith(MEASURED)]
+    roughest = [max(rehearsed, key=lambda part: int(part.rpartition(" ")[2]))] if rehearsed else []
+    basis = ", ".join([*(part for part in each if part not in rehearsed), *roughest])
     return Span(sum(span.low for span in known), sum(span.high for span in known), basis)
 
 
@@ -121,4 +140,4 @@ def _seconds(seconds: float) -> str:
     return counted(round(seconds / 3600), "hour")
 
 
-__all__ = ["Effect", "Held", "Remark", "Risk", "Span", "Verb", "Work", "together"]
+__all__ = ["MEASURED", "Effect", "Held", "Remark", "Risk", "Span", "Verb", "Work", "together"]

@@ -6,6 +6,7 @@ for each answer that it can write, and nothing else has to be changed:
     status(report: reports.StatusReport) -> str
     plan(report: reports.PlanReport) -> str
     proof(report: reports.ProofReport) -> str
+    rehearsal(report: reports.RehearsalReport) -> str
     lint(report: reports.LintReport) -> str
     drifted(report: reports.DriftReport) -> str
     refusal(command: str, error: DataopsError) -> str    why there is no plan

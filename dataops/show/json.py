@@ -16,15 +16,39 @@ from dataops.errors import DataopsError
 from dataops.files import imports
 from dataops.hazards import HAZARDS
 from dataops.inspection import Inspection, Place
-from dataops.model import Direction, Doing, Effect, Entry, Migration, Plan, Rendering, Result, Risk, State, Step
+from dataops.model import (
+    Direction,
+    Doing,
+    Effect,
+    Entry,
+    Measured,
+    Migration,
+    Plan,
+    Rendering,
+    Result,
+    Risk,
+    Sampled,
+    Span,
+    State,
+    Step,
+)
 from dataops.othertools import drift, examine, mirror, watch
 from dataops.planning import native, planner, recovery, risks
 from dataops.planning.evidence import Link, Verdict
 from dataops.planning.native import Moved
+from dataops.planning.rehearsals import carried, effects_of
 from dataops.planning.story import Story
 from dataops.redaction import message_of, redact
 from dataops.show.log import details_of
-from dataops.show.reports import DriftReport, LintReport, PlanReport, ProofReport, StatusReport, below
+from dataops.show.reports import (
+    DriftReport,
+    LintReport,
+    PlanReport,
+    ProofReport,
+    RehearsalReport,
+    StatusReport,
+    below,
+)
 from dataops.stash.entry import StashEntry
 from dataops.text import json_text
 from dataops.toolrecords import ToolRecord
@@ -36,6 +60,7 @@ if TYPE_CHECKING:
     from dataops.lint.rules import Finding
     from dataops.planning.approvals import Approvals
     from dataops.proof import Proof
+    from dataops.rehearsal import Rehearsal
 
 Json = dict[str, Any]
 
@@ -306,6 +331,63 @@ def drift_of(found: Drift) -> Json:
     }
 
 
+def rehearsal(report: RehearsalReport) -> str:
+    """What `dataops rehearse` found."""
+    found = [_rehearsal_of(one, report.renderings) for one in report.found]
+    return document({"sample": report.sample, "services": found}, report.code)
+
+
+def _rehearsal_of(one: Rehearsal, renderings: Mapping[str, Rendering]) -> Json:
+    """The rehearsal of one service, without a value of a row or document."""
+    failed = one.failed
+    return {
+        "service": one.service.name,
+        "pending": [step.migration.id for step in one.pending],
+        "tables": {redact(name): {"rows": of.rows, "live": of.live} for name, of in one.tables.items()},
+        "notes": list(one.remarks),
+        "steps": [
+            {
+                "migration": step.migration,
+                "direction": step.direction.value,
+                "seconds": step.seconds,
+                "statements": [
+                    _measured(statement, effects.get(at), one.tables) for at, statement in enumerate(step.statements)
+                ],
+            }
+            for step in one.steps
+            for effects in [effects_of(step, renderings.get(f"{one.service.name}/{step.migration}"))]
+        ],
+        "not_rolled_back": list(one.kept),
+        "differences": [{"when": when, "difference": text} for when, text in one.different],
+        "failed": {
+            "migration": failed.step.migration.id,
+            "direction": failed.step.direction.value,
+            "statement": failed.statement or None,
+            "problem": error(failed.error)["error"],
+        }
+        if failed
+        else None,
+    }
+
+
+def _measured(statement: Measured, effect: Effect | None, tables: Mapping[str, Sampled]) -> Json:
+    span = carried(statement, effect, tables)
+    return {
+        "statement": statement.text,
+        "seconds": round(statement.seconds, 6),
+        "changed": statement.changed,
+        "locks": [{"object": name, "mode": mode} for name, mode in statement.observed.locks],
+        "rewritten": list(statement.observed.rewritten),
+        "live": _span(span),
+        "foreseen": _span(effect.span if effect else None),
+        "error": statement.error or None,
+    }
+
+
+def _span(span: Span | None) -> Json | None:
+    return {"low": round(span.low, 3), "high": round(span.high, 3), "basis": span.basis} if span else None
+
+
 def proof_of(found: Proof) -> Json:
     """What `dataops prove` found of one service."""
     return {
@@ -528,7 +610,6 @@ def _risk(risk: Risk) -> Json:
 
 
 def _effect(effect: Effect) -> Json:
-    span = effect.span
     return {
         "command": effect.command,
         "locks": [{"object": one.object, "mode": one.mode, "waits": list(one.waits)} for one in effect.held],
@@ -543,7 +624,7 @@ def _effect(effect: Effect) -> Json:
             }
             for work in effect.work
         ],
-        "seconds": {"low": round(span.low, 3), "high": round(span.high, 3), "basis": span.basis} if span else None,
+        "seconds": _span(effect.span),
         "risks": [_risk(risk) for risk in effect.risks],
     }
 

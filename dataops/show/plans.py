@@ -118,7 +118,7 @@ def _service_lines(
     later = f", {more} more pending" if more > 0 else ""
     lines.append((f"  {len(state.applied)} applied{_newest(state.applied)}, {work}{later}", ""))
     if long := together(risks.span_of(renderings.get(step.id)) for step in steps):
-        lines.append((f"  {long} on data of this size, by {long.basis}", ""))
+        lines.append((f"  {long.told}, on data of this size", ""))
     if state.ahead:
         lines.append((f"  ahead of this code by {', '.join(state.unknown)}", "yellow"))
     if state.holder:
@@ -243,7 +243,7 @@ def _effect_lines(effect: Effect | None) -> list[Line]:
         return []
     lines: list[Line] = [(f"        locks {held}", "dim") for held in effect.held]
     lines += [(f"        {work}", "dim") for work in effect.work]
-    lines += [(f"        {effect.span}, by {effect.span.basis}", "dim")] if effect.span else []
+    lines += [(f"        {effect.span.told}", "dim")] if effect.span else []
     lines += _risk_lines(effect)
     others = [risk for risk in effect.risks if not HAZARDS[risk.hazard].decides]
     return lines + [(f"        {risk.hazard}: {risk.text}", "dim") for risk in others]

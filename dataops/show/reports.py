@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dataops.planning.approvals import Approvals
     from dataops.planning.policies import Violation
     from dataops.proof import Proof
+    from dataops.rehearsal import Rehearsal
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,17 @@ class ProofReport:
 
 
 @dataclass(frozen=True)
+class RehearsalReport:
+    """What `dataops rehearse` found, and what was known of each step beforehand. `sample` is 0 without data."""
+
+    found: Sequence[Rehearsal]
+    renderings: Mapping[str, Rendering]
+    sample: int
+    root: Path
+    code: ExitCode = ExitCode.OK
+
+
+@dataclass(frozen=True)
 class DriftReport:
     """What `dataops drift` found."""
 
@@ -124,7 +136,7 @@ def rendering_remarks(rendering: Rendering | None) -> list[str]:
         *([f"FAILS HERE: {rendering.fails}"] if rendering.fails else []),
         *([f"opaque: {rendering.opaque}"] if rendering.opaque else []),
         *(f"{risk.hazard}: {risk.text}" for effect in rendering.effects for risk in effect.risks),
-        *([f"takes {span}, by {span.basis}"] if (span := risks.span_of(rendering)) else []),
+        *([f"takes {span.told}"] if (span := risks.span_of(rendering)) else []),
         *(f"puts aside: {what}" for what in rendering.puts_aside),
         *(f"note: {note}" for note in rendering.notes),
         *(f"not known: {text}" for text in rendering.unforeseen),

@@ -8,19 +8,20 @@ needed, because `status` and `wait` are called all day and have to start fast.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pymongo import MongoClient
 from pymongo.database import Database as MongoDB
 
-from dataops.backends import Database, Lent, Waiting
+from dataops.backends import Copied, Database, Lent, Sampling, Waiting
 from dataops.backends.journal import settled
 from dataops.backends.mongo import lease, state
 from dataops.backends.mongo.connection import Document, Server, database_of, error_text
-from dataops.model import Author, Doing, Entry, Rendering, Service, State, Step
+from dataops.contents import EACH
+from dataops.model import Author, Doing, Entry, Observed, Rendering, Service, State, Step
 from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from dataops.documents import Looked
     from dataops.inspection import Inspection, Place
     from dataops.schema import Schema
+    from dataops.statements import Statement
 
 _COUNT_SECONDS = 10.0
 
@@ -104,11 +106,25 @@ class MongoDatabase:
         with self.server.explaining():
             return catalogue.read(self.asking(), self.service.record)
 
-    def contents(self) -> Contents:
+    def contents(self, *, each: int = EACH) -> Contents:
         from dataops.backends.mongo import contents
 
         with self.server.explaining(), self.server.client("dataops") as patient:  # it reads all data
-            return contents.read(database_of(patient), self.service.record)
+            return contents.read(database_of(patient), self.service.record, each)
+
+    def copy_into(self, scratch: Service, sampling: Sampling) -> Copied:
+        from dataops.backends.mongo import rehearsing
+
+        return rehearsing.copy(self.server, scratch, sampling, self.service.record)
+
+    def observing(self) -> AbstractContextManager[Callable[[Statement], Observed]]:
+        return nullcontext(lambda statement: Observed())  # its locks are those of the storage engine
+
+    def rows(self, name: str, keys: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        from dataops.backends.mongo import rehearsing
+
+        with self.server.explaining():
+            return rehearsing.rows(self.asking(), name, keys)
 
     def schema(self, *, most_rows: int | None) -> Schema:
         from dataops.backends.mongo import schema

@@ -33,19 +33,20 @@ _COUNTED = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0C: 16, 0x0D: 4, 0x0E: 4, 0x0F
 _REGEX = 0x0B
 
 
-def read(db: Database[Document], record: str) -> Contents:
+def read(db: Database[Document], record: str, most: int = EACH) -> Contents:
     """Digest every collection of the application. What others write meanwhile may be included or not.
 
-    `record` is the name of the native record, which is left out.
+    `record` is the name of the native record, which is left out. Of collections with at most `most` documents, every
+    document gets a digest.
     """
     return {
-        str(info["name"]): _table_digest(db, str(info["name"]))
+        str(info["name"]): _table_digest(db, str(info["name"]), most)
         for info in collections(db, record)
         if info["type"] != "view"
     }
 
 
-def _table_digest(db: Database[Document], name: str) -> TableDigest:
+def _table_digest(db: Database[Document], name: str, most: int) -> TableDigest:
     count = 0
     fields: dict[str, int] = defaultdict(int)
     each: dict[str, Mapping[str, int]] | None = {}
@@ -59,7 +60,7 @@ def _table_digest(db: Database[Document], name: str) -> TableDigest:
             fields[field] = (fields[field] + digest) % _MODULUS
         if each is not None:
             each[_shown(id_)] = digests
-            if count > EACH:
+            if count > most:
                 each = None
     return TableDigest("documents", count, dict(fields), each)
 
@@ -88,15 +89,18 @@ def _digest(value: bytes) -> int:
 
 
 def _shown(id_: bytes) -> str:
-    """An _id for people: hex digits for an ObjectId, otherwise JSON, with its type where plain JSON lacks it."""
     if not id_:
         return ""
     body = id_[:1] + b"\0" + id_[1:] + b"\0"
-    value = bson.decode((len(body) + 4).to_bytes(4, "little") + body, codec_options=_EVERY_DATE)[""]
+    return shown(bson.decode((len(body) + 4).to_bytes(4, "little") + body, codec_options=_EVERY_DATE)[""])
+
+
+def shown(value: Any) -> str:
+    """An _id for people: hex digits for an ObjectId, otherwise JSON, with its type where plain JSON lacks it."""
     if isinstance(value, ObjectId):
         return str(value)
     plain = type(value) in (int, float, str)
     return json.dumps(value) if plain else json_util.dumps(value, json_options=json_util.CANONICAL_JSON_OPTIONS)
 
 
-__all__ = ["elements", "read"]
+__all__ = ["elements", "read", "shown"]

@@ -6,7 +6,7 @@ a step need are imported when they are needed, because `status` and `wait` are c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import tuple_row
 
-from dataops.backends import Database, Waiting
+from dataops.backends import Copied, Database, Sampling, Waiting
 from dataops.backends.journal import settled
 from dataops.backends.postgres import sql, state, tables
 from dataops.backends.postgres.connection import Server, WatchedConnection, error_text
 from dataops.backends.postgres.tables import OurTables
-from dataops.model import Author, Doing, Entry, Rendering, Service, State, Step
+from dataops.contents import EACH
+from dataops.model import Author, Doing, Entry, Observed, Rendering, Service, State, Step
 from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from dataops.contents import Contents
     from dataops.inspection import Inspection, Place
     from dataops.schema import Schema
+    from dataops.statements import Statement
 
 
 class PostgresDatabase:
@@ -101,11 +103,27 @@ class PostgresDatabase:
         with self.server.asking(long=True) as connection:
             return schema.read(connection, most_rows=most_rows)
 
-    def contents(self) -> Contents:
+    def copy_into(self, scratch: Service, sampling: Sampling) -> Copied:
+        from dataops.backends.postgres import rehearsing
+
+        return rehearsing.copy(self.server, scratch, sampling)
+
+    def observing(self) -> AbstractContextManager[Callable[[Statement], Observed]]:
+        from dataops.backends.postgres.rehearsing import watching
+
+        return watching.observing(self.server)
+
+    def rows(self, name: str, keys: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+        from dataops.backends.postgres import contents
+
+        with self.server.asking() as connection:
+            return contents.rows(connection, name, keys)
+
+    def contents(self, *, each: int = EACH) -> Contents:
         from dataops.backends.postgres import contents
 
         with self.server.asking(long=True) as connection:
-            return contents.read(connection)
+            return contents.read(connection, each)
 
     def places(self) -> list[Place]:
         from dataops.backends.postgres import inspection

@@ -7,6 +7,7 @@ gets digests of the values alone, and one more column "" with digests of whole r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -39,22 +40,52 @@ SELECT {catalogue.SCHEMA} || c.relname, n.nspname, c.relname, c.relkind = 'p',
 """
 
 
-def read(connection: psycopg.Connection[Any]) -> Contents:
-    """Digest every table of the application in the caller's transaction. Changes settings of that transaction."""
+def read(connection: psycopg.Connection[Any], each: int = EACH) -> Contents:
+    """Digest every table of the application in the caller's transaction. Changes settings of that transaction.
+
+    Of those with at most `each` rows, every row gets a digest.
+    """
     connection.execute(catalogue.SEARCH_PATH)
     connection.execute(_SETTINGS)
     with connection.cursor(row_factory=tuple_row) as cursor:
         tables = cursor.execute(_TABLES.encode(), catalogue.LEFT_OUT).fetchall()
         return {
             str(name): _table_digest(
-                cursor, SQL("{}" if parted else "ONLY {}").format(Identifier(schema, table)), columns, key
+                cursor, SQL("{}" if parted else "ONLY {}").format(Identifier(schema, table)), columns, key, each
             )
             for name, schema, table, parted, columns, key in tables
         }
 
 
+def rows(connection: psycopg.Connection[Any], wanted: str, keys: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Rows of one table by their keys, as `each` of its digest has them, with their values as texts."""
+    connection.execute(catalogue.SEARCH_PATH)
+    connection.execute(_SETTINGS)
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        tables = cursor.execute(_TABLES.encode(), catalogue.LEFT_OUT).fetchall()
+        for name, schema, table, _, _, key in tables:
+            if name == wanted and key:
+                query = SQL("SELECT {}, row_to_json(t)::text FROM {} AS t WHERE {} = ANY (%s)").format(
+                    _shown(key), Identifier(schema, table), _shown(key)
+                )
+                found = cursor.execute(query, [list(keys)]).fetchall()
+                return {str(id_): _texts(row) for id_, row in found}
+    return {}
+
+
+def _texts(row: str) -> dict[str, str]:
+    """The values of a row that is JSON; null, true and numbers as JSON has them."""
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in json.loads(row).items()}
+
+
+def _shown(key: Sequence[str]) -> Composable:
+    """The key of a row of `t` as one text."""
+    parts = [SQL("t.{}").format(Identifier(part)) for part in key]
+    return SQL("{}::text").format(parts[0] if len(parts) == 1 else SQL("ROW({})").format(SQL(", ").join(parts)))
+
+
 def _table_digest(
-    cursor: psycopg.Cursor[tuple[Any, ...]], table: Composable, columns: Sequence[str], key: Sequence[str]
+    cursor: psycopg.Cursor[tuple[Any, ...]], table: Composable, columns: Sequence[str], key: Sequence[str], most: int
 ) -> TableDigest:
     digests = dict(_digests(columns, key))
     sums = SQL(", ").join(SQL("coalesce(sum({}::numeric), 0)").format(digest) for digest in digests.values())
@@ -62,11 +93,9 @@ def _table_digest(
     assert totals is not None
     count = int(totals[0])
     fields = {name: int(total) for name, total in zip(digests, totals[1:], strict=True)}
-    if not key or count > EACH:
+    if not key or count > most:
         return TableDigest("rows", count, fields)
-    parts = [SQL("t.{}").format(Identifier(part)) for part in key]
-    shown = SQL("{}::text").format(parts[0] if len(parts) == 1 else SQL("ROW({})").format(SQL(", ").join(parts)))
-    query = SQL("SELECT {}, {} FROM {} AS t").format(shown, SQL(", ").join(digests.values()), table)
+    query = SQL("SELECT {}, {} FROM {} AS t").format(_shown(key), SQL(", ").join(digests.values()), table)
     each = {str(row[0]): dict(zip(digests, map(int, row[1:]), strict=True)) for row in cursor.execute(query)}
     return TableDigest("rows", count, fields, each)
 
@@ -84,4 +113,4 @@ def _digest(values: Sequence[Composable]) -> Composable:
     return SQL("hashtextextended(ROW({})::text, 0)").format(SQL(", ").join(values))
 
 
-__all__ = ["read"]
+__all__ = ["read", "rows"]

@@ -152,12 +152,14 @@ class _Listener:
         changed = cursor.rowcount if status.startswith(_CHANGES) else None
         if self._entered and changed:
             self._tally.change(changed)
-        self._report(statement, status, changed=changed)
+        self._report(statement, status, changed=changed, connection=cursor.connection)
 
     def _failed(self, context: Any) -> None:
         self._report(context.statement or "", "", error=type(context.original_exception).__name__)
 
-    def _report(self, statement: str, status: str, *, changed: int | None = None, error: str = "") -> None:
+    def _report(
+        self, statement: str, status: str, *, changed: int | None = None, error: str = "", connection: Any = None
+    ) -> None:
         if self._entered:
             self._tally.spend(statement, (time.time_ns() - self._began) / 1e9)
         if self._entered and has_listeners():
@@ -170,6 +172,7 @@ class _Listener:
                     seconds=(time.time_ns() - self._began) / 1e9,
                     changed=changed,
                     error=error,
+                    connection=connection,
                 )
             )
 

@@ -45,4 +45,23 @@ def read(connection: psycopg.Connection[Any], *, most_rows: int | None) -> Schem
         )
 
 
-__all__ = ["read"]
+def around_rows(connection: psycopg.Connection[Any]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """The schema as the statements before the rows and those after them; and what of it cannot be written.
+
+    What comes after needs the rows, or would look at each: indexes, constraints, triggers; and rights. As
+    `read`, it runs in the caller's transaction, with the search_path of that.
+    """
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        cursor.execute(rows.SETTINGS)
+        here = pieces.Piece(pieces.ROWS, "", ("",), "", 0)
+        found = [*pieces.read(cursor), *tables.read(cursor), *comments.read(cursor), *grants.read(cursor), here]
+        ordered = order.sort(cursor, found)
+        at = ordered.index(here)
+        before, after = (
+            tuple(statement for piece in part for statement in piece.statements)
+            for part in (ordered[:at], ordered[at + 1 :])
+        )
+        return (_FIRST, *before), after, tuple(unwritten.read(cursor, rights=False))
+
+
+__all__ = ["around_rows", "read"]
