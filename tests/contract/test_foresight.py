@@ -713,3 +713,10 @@ def test_a_column_of_a_domain_that_checks_rewrites_the_table(second: str, type_:
         connection.execute(statement.encode())
         assert connection.execute(node).fetchone() != before
         connection.rollback()
+
+
+def test_rows_that_go_into_a_new_table_are_told_once(filled: str) -> None:
+    [found] = foresee(filled, ["CREATE TABLE copied AS SELECT * FROM big JOIN other ON other.id = big.a"])
+    [effect] = [one for one in found.effects if one.work]
+    assert [(work.verb, work.object) for work in effect.work] == [(Verb.ADDS, "copied")]
+    assert effect.span is not None and effect.span.high > 0.1

@@ -73,6 +73,16 @@ def insert(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     scene.add_rows(table)
 
 
+def fill(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """A query whose rows go into a new table. It is told once, whichever of its tables comes first."""
+    if action.other is None or not action.expression or draft.work:
+        return
+    rows = scene.questions.rows_of(action.expression)
+    draft.work.append(Work(Verb.ADDS, str(action.other), rows))
+    span, finding = costs.change(rows, 0), costs.read(table.rows, table.heap)
+    draft.spans.append(Span(span.low + finding.low, span.high + finding.high, span.basis))
+
+
 def merge(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     """A MERGE may do all three: how many rows is not known."""
     draft.work.append(Work(Verb.CHANGES, table.title))
