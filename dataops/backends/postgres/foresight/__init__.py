@@ -243,7 +243,6 @@ _HANDLERS: dict[str, Handler] = {
     "delete": rows.change,
     "insert": rows.insert,
     "merge": rows.merge,
-    "read": rows.fill,
     "read": rows.read,
     "read rows to lock them": rows.read,
     "name in a view": rows.read,

@@ -56,9 +56,17 @@ def _estimate(scene: Scene, query: str, draft: Draft) -> int | None:
 
 
 def read(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
-    """A query that is read, or kept as a view."""
-    if action.expression not in ("", "LIKE") and not scene.unsure:
-        _estimate(scene, action.expression, draft)
+    """A query that is read, kept as a view, or whose rows go into a new table, `other`.
+
+    It is told once, whichever of its tables comes first.
+    """
+    if action.expression in ("", "LIKE") or scene.unsure:
+        return
+    rows = _estimate(scene, action.expression, draft)
+    if action.other is not None and not draft.work:
+        draft.work.append(Work(Verb.ADDS, str(action.other), rows))
+        span, finding = costs.change(rows, 0), costs.read(table.rows, table.heap)
+        draft.spans.append(Span(span.low + finding.low, span.high + finding.high, span.basis))
 
 
 def insert(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
@@ -71,16 +79,6 @@ def insert(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
         if rows is not None and rows > MANY:
             draft.risk("changes-many", f"about {rows:,} rows are added to {table.title} in one transaction")
     scene.add_rows(table)
-
-
-def fill(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
-    """A query whose rows go into a new table. It is told once, whichever of its tables comes first."""
-    if action.other is None or not action.expression or draft.work:
-        return
-    rows = scene.questions.rows_of(action.expression)
-    draft.work.append(Work(Verb.ADDS, str(action.other), rows))
-    span, finding = costs.change(rows, 0), costs.read(table.rows, table.heap)
-    draft.spans.append(Span(span.low + finding.low, span.high + finding.high, span.basis))
 
 
 def merge(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
