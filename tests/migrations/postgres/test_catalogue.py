@@ -20,8 +20,9 @@ def look(db: Db) -> Catalogue:
 
 
 def lines(service: str, found: Catalogue) -> list[str]:
-    """Without the details, such as comments."""
-    objects = sorted((key, text) for key, text in found.objects.items() if key[0] not in found.details)
+    """Without the details, such as comments, and without the versions of extensions, which the server brings along."""
+    left_out = {*found.details, "version of extension"}
+    objects = sorted((key, text) for key, text in found.objects.items() if key[0] not in left_out)
     return [f"{service}: {kind} {name}: {text}".rstrip(": ") for (kind, name), text in objects]
 
 
