@@ -8,9 +8,9 @@ from dataops.model import Span
 SIZE = "the size of the collection"
 
 _READ = (2e-7, 8e-6)
-_WRITE = (4e-6, 8e-5)
-_WRITE_INDEX = (1e-6, 3e-5)
-_BUILD = (6e-7, 1.5e-5)
+_WRITE = (2e-6, 7e-5)
+_WRITE_INDEX = (5e-7, 2.5e-5)
+_BUILD = (4e-7, 1.2e-5)
 
 
 def read(documents: int | None) -> Span:

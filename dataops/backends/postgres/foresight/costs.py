@@ -22,14 +22,14 @@ class Rate(NamedTuple):
 
 
 _READ_BYTE = Rate(1 / 3e9, 1 / 60e6)
-_READ_ROW = Rate(2e-8, 4e-7)
+_READ_ROW = Rate(1e-8, 3e-7)
 _REWRITE_BYTE = Rate(1 / 800e6, 1 / 20e6)
-_REWRITE_ROW = Rate(2e-7, 4e-6)
-_INDEX_ROW = Rate(8e-9, 3e-7)
+_REWRITE_ROW = Rate(1e-7, 3e-6)
+_INDEX_ROW = Rate(4e-9, 2e-7)
 """For each row and each step of the sort, of which there are log2(rows)."""
-_CHANGE_ROW = Rate(1e-6, 3e-5)
-_CHANGE_INDEX_ROW = Rate(3e-7, 1.2e-5)
-_CHECK_KEY_ROW = Rate(8e-8, 3e-6)
+_CHANGE_ROW = Rate(3e-7, 2.5e-5)
+_CHANGE_INDEX_ROW = Rate(1e-7, 1e-5)
+_CHECK_KEY_ROW = Rate(3e-8, 2e-6)
 _SLOW_METHODS = ("gin", "gist", "spgist")
 _SLOWER = 12
 
