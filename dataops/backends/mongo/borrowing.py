@@ -20,7 +20,7 @@ _STRICT = ("valid", "capped", "size", "max")
 _NAMESPACE_NOT_FOUND = 26
 _THERE_ALREADY = frozenset({48, 68, 85, 86, 11000})  # a collection, an index by its name or its keys, a document
 _COLLECTION = re.compile(r"[\w$-]+\.([^\s'\"\]]+)")
-"""How the server names a collection in a message: `Source collection galoy.users does not exist`."""
+"""How the server names a collection in a message: `Source collection shop.users does not exist`."""
 _INDEX = re.compile(r'name: "([^"]+)"|different name: (\S+)|with name:? (\S+)|index: (\S+) dup key')
 """How it names an index: `existing index: { v: 2, key: { mail: 1 }, name: "mail_1" }`."""
 _EXISTS = re.compile(r"collection (.+) already exists")
