@@ -135,16 +135,10 @@ def _with_findings(
     except OSError as error:  # no room for squawk's files: the plan is worth more than what lint says
         unknown = f"what lint finds: {error.strerror}"
         return {id_: replace(one, unforeseen=(*one.unforeseen, unknown)) for id_, one in renderings.items()}
-    of = {path: [one for one in found.findings if one.path == path] for path in only}
-    return {
-        step.id: replace(
-            renderings[step.id],
-            remarks=tuple(
-                Remark(one.rule.code, one.rule.severity.value, one.line, one.message) for one in of[step.migration.path]
-            ),
-        )
-        for step in shown
-    }
+    remarks: dict[Path, list[Remark]] = {path: [] for path in only}
+    for one in found.findings:
+        remarks[one.path].append(Remark(one.rule.code, one.rule.severity.value, one.line, one.message))
+    return {step.id: replace(renderings[step.id], remarks=tuple(remarks[step.migration.path])) for step in shown}
 
 
 def _changes(form: str, planned: Plan, config: configuration.Config) -> Sequence[Change]:

@@ -12,7 +12,7 @@ from dataops.errors import Blocked
 from dataops.model import Plan, Policy, Rendering, Step
 from dataops.planning import risks
 from dataops.planning.approvals import Approvals
-from dataops.text import counted, size_text
+from dataops.text import size_text
 
 _APPROVALS = "approvals"
 _BLOCKING = ("blocks-reads", "blocks-writes", "rewrites-table")
@@ -55,8 +55,9 @@ def violations(
 
 
 def refuse(policy: Policy, found: Sequence[Violation], options: str, path: Path | None = None) -> None:
-    """Raise Blocked for the first violations. `options` are those of the command, for the hint, and `path` is the
-    plan's file, None where it is in none.
+    """Raise Blocked for the first violations.
+
+    `options` are those of the command, for the hint, and `path` is the plan's file, None where it is in none.
     """
     if not found:
         return
@@ -104,9 +105,4 @@ def _of_step(policy: Policy, step: Step, rendering: Rendering | None, allowed: C
         yield Violation(f"blocked = {policy.blocked:g}s", text, step.id)
 
 
-def summary(found: Sequence[Violation]) -> str:
-    """One line for a plan."""
-    return f"{counted(len(found), 'rule')} of the policy would refuse it now"
-
-
-__all__ = ["Violation", "refuse", "summary", "violations"]
+__all__ = ["Violation", "refuse", "violations"]

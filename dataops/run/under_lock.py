@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from dataops.backends import Database, Locked, opened
 from dataops.backends.locking import begin_under_lock
@@ -121,28 +122,17 @@ def approve(
     `what` is said as the reason. Raises StalePlan, InterruptedStep and HistoryError as an apply of the plan would.
     """
 
-    def examine(state: State) -> None:
+    def examine(state: State) -> State:
         planner.confirm(plan, state)
+        return state
 
     with hold_lock(database, author, emit=emit, stop=stop) as locked:
-        begin_under_lock(locked, examine)
+        state = begin_under_lock(locked, examine)
         name = database.service.name
         if visible(author.actor) in approvals.given(sha256, 0, {name: database.history(None)}).people:
             return False
-        locked.write(
-            Entry(
-                run=author.run,
-                migration="",
-                direction=plan.direction,
-                event=JournalEvent.APPROVED,
-                actor=author.actor,
-                host=author.host,
-                version=author.version,
-                checksum=sha256,
-                raw_checksum=sha256,
-                reason=what,
-            )
-        )
+        entry = _entry(state, author, "", plan.direction, JournalEvent.APPROVED, what)
+        locked.write(replace(entry, checksum=sha256, raw_checksum=sha256))
         return True
 
 

@@ -21,7 +21,7 @@ from dataops.backends.postgres.foresight.facts import Facts, Gone, Table
 from dataops.backends.postgres.foresight.grammar import Action, Unparsable, actions
 from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE, MODES, SHARE, TAKEN
 from dataops.backends.postgres.foresight.scene import SHORT_SECONDS, Draft, Scene
-from dataops.model import Effect, Held, Risk
+from dataops.model import Effect, Held, Risk, Span
 from dataops.model.effect import together
 from dataops.redaction import message_of, redact
 
@@ -161,17 +161,21 @@ def _block(held: Held, how_long: str, draft: Draft) -> None:
 
 
 def _hold_to_the_end(drafts: Sequence[Draft], inside: Sequence[bool]) -> None:
-    """A lock is held to the end of the transaction: say so where what comes after it takes long."""
-    for at, draft in enumerate(drafts):
-        own = together(draft.spans)
-        rest = zip(drafts[at + 1 :], inside[at + 1 :], strict=True)
-        later = together(span for other, within in rest if within for span in other.spans)
-        if not inside[at] or later is None or later.high < SHORT_SECONDS:
+    """A lock is held to the end of the transaction: say so where what comes after it takes long.
+
+    It goes from the end, once: a step may have thousands of statements.
+    """
+    later: Span | None = None
+    for draft, within in zip(reversed(drafts), reversed(inside), strict=True):
+        if not within:
             continue
-        if own is None or own.high < SHORT_SECONDS:
+        own = together(draft.spans)
+        is_short = own is None or own.high < SHORT_SECONDS
+        if is_short and later is not None and later.high >= SHORT_SECONDS:
             draft.risks = [risk for risk in draft.risks if risk.hazard != "exclusive-lock"]
             for held in draft.held.values():
                 _block(held, f"while the statements after it run, {later}", draft)
+        later = together([own, later])
 
 
 _OPAQUE = frozenset(

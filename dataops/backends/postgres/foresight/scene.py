@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from dataops.backends.postgres.foresight import costs, running
@@ -225,8 +226,12 @@ class Scene:
             for risk in self._holders[key]:
                 draft.risk(risk.hazard, risk.text)
         if "concurrently" in action.kind:
-            for risk in running.oldest(self.facts):
+            for risk in self._oldest:
                 draft.risk(risk.hazard, risk.text)
+
+    @cached_property
+    def _oldest(self) -> list[Risk]:
+        return running.oldest(self.facts)
 
     def lock_other(self, action: Action, draft: Draft) -> None:
         """The lock on the second table that an action concerns."""
