@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MANY = 100_000
+"""A command that changes more rows or documents than this should be done in batches."""
+LONG_SECONDS = 60.0
+"""A command that may well take longer than this is told."""
+LAG_SECONDS = 10
+"""A replica that is further behind than this is told."""
+
 
 @dataclass(frozen=True)
 class Hazard:
@@ -63,4 +70,4 @@ _ALL = (
 HAZARDS = {hazard.name: hazard for hazard in _ALL}
 """All of them by name, the worst first."""
 
-__all__ = ["HAZARDS", "Hazard"]
+__all__ = ["HAZARDS", "LAG_SECONDS", "LONG_SECONDS", "MANY", "Hazard"]

@@ -18,6 +18,7 @@ from typing import Any
 
 from dataops import outfile
 from dataops.errors import CannotWrite
+from dataops.hazards import LONG_SECONDS
 from dataops.model import (
     Direction,
     Effect,
@@ -44,7 +45,6 @@ MOST_DAYS = 30
 _VERSION = 1
 _LOW, _HIGH = 0.5, 3.0
 """A live server has other disks, and less of a big table in memory than of a sample."""
-_LONG_SECONDS = 60.0
 _CLOCK = 0.001
 """Seconds that a statement may take however many rows there are: the least counts without them, the most with them."""
 
@@ -210,7 +210,7 @@ def _with(effect: Effect, span: Span) -> Effect:
         for risk in effect.risks
         if risk.hazard != "takes-long"
     ]
-    if span.high >= _LONG_SECONDS:
+    if span.high >= LONG_SECONDS:
         risks.append(Risk("takes-long", span.told))
     return replace(effect, span=span, risks=tuple(risks))
 

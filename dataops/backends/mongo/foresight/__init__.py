@@ -17,18 +17,16 @@ from dataops.backends.mongo.foresight import costs, indexes
 from dataops.backends.mongo.foresight import facts as live
 from dataops.backends.mongo.foresight.changes import ALL, Changes, of_query, of_update
 from dataops.backends.mongo.foresight.facts import Facts
+from dataops.hazards import LAG_SECONDS, LONG_SECONDS, MANY
 from dataops.model import Effect, Risk, Span, Verb, Work
 from dataops.model.effect import together
 from dataops.redaction import redact
 
 Document = dict[str, Any]
 
-MANY = 100_000
 _BIG = 10_000
-_LONG_SECONDS = 60.0
 _TRANSACTION_BYTES = 16 * 1024 * 1024
 _DELTA = 200  # bytes in the oplog for a small update or a delete
-_LAG_SECONDS = 10
 _UNIT = "documents"
 _TTL = "expireAfterSeconds"
 _SAME_IS_FINE = 7
@@ -101,7 +99,7 @@ class Foresight:
         if (handler := _HANDLERS.get(name)) is not None:
             handler(self, body, draft)
         span = together(draft.spans)
-        if span is not None and span.high >= _LONG_SECONDS and span.low >= _LONG_SECONDS / 20:
+        if span is not None and span.high >= LONG_SECONDS and span.low >= LONG_SECONDS / 20:
             draft.risk("takes-long", f"{span}, by {span.basis}")
         return draft
 
@@ -421,7 +419,7 @@ class Foresight:
         for member in members:
             if newest is not None and member.get("stateStr") == "SECONDARY":
                 behind = (newest - member["optimeDate"]).total_seconds()
-                if behind > _LAG_SECONDS:
+                if behind > LAG_SECONDS:
                     draft.risk("replica-behind", f"the secondary {member['name']} is {behind:,.0f} s behind")
 
 

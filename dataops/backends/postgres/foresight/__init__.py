@@ -21,12 +21,10 @@ from dataops.backends.postgres.foresight.facts import Facts, Gone, Table
 from dataops.backends.postgres.foresight.grammar import Action, Unparsable, actions
 from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE, MODES, SHARE, TAKEN
 from dataops.backends.postgres.foresight.scene import SHORT_SECONDS, Draft, Scene
+from dataops.hazards import LONG_SECONDS
 from dataops.model import Effect, Held, Risk, Span
 from dataops.model.effect import together
 from dataops.redaction import message_of, redact
-
-LONG_SECONDS = 60.0
-"""A statement that may well take longer than this is told."""
 
 
 @dataclass(frozen=True)

@@ -250,6 +250,7 @@ class Facts:
         self.schemas: Sequence[str] = connection.shielded().schemas
         self.major = connection.info.server_version // 10000
         self._tables: dict[int, Table] = {}
+        self._oids: dict[tuple[tuple[str, ...], str], int | None] = {}
 
     def ask(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of the answer."""
@@ -258,8 +259,11 @@ class Facts:
     def oid_of(self, name: Name) -> int | None:
         """The relation that has this name here, None if there is none."""
         schemas = [name.schema] if name.schema else ["pg_catalog", *self.schemas]
-        rows = self.ask(_IN_PATH, schemas=schemas, name=name.name)
-        return int(rows[0]["oid"]) if rows else None
+        key = (tuple(schemas), name.name)
+        if key not in self._oids:
+            rows = self.ask(_IN_PATH, schemas=schemas, name=name.name)
+            self._oids[key] = int(rows[0]["oid"]) if rows else None
+        return self._oids[key]
 
     def table(self, oid: int) -> Table:
         """Everything about a relation."""

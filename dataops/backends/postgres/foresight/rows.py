@@ -6,10 +6,9 @@ from dataops.backends.postgres.foresight import costs
 from dataops.backends.postgres.foresight.facts import Table
 from dataops.backends.postgres.foresight.grammar import Action, tables_in
 from dataops.backends.postgres.foresight.scene import Draft, Scene
+from dataops.hazards import MANY
 from dataops.model import Span, Verb, Work
 
-MANY = 100_000
-"""A statement that changes more rows than this should be done in batches."""
 _FEW = 1000
 
 

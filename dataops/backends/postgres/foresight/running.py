@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from dataops.backends.postgres.foresight.facts import Facts, Table
 from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE, MODES
+from dataops.hazards import LAG_SECONDS
 from dataops.model import Risk
 from dataops.redaction import redact
 
 _LONG_SECONDS = 5
-_LAG_SECONDS = 10
 
 _HOLDERS = """
 SELECT a.pid, a.state, coalesce(a.application_name, '') AS name, coalesce(a.usename, '') AS who,
@@ -72,7 +72,7 @@ def replicas(facts: Facts) -> list[Risk]:
     """Replicas that are behind, as far as this user may see them."""
     return [
         Risk("replica-behind", f"the replica {redact(row['name'])} is {row['seconds']:,} s behind")
-        for row in facts.ask(_REPLICAS, lag=_LAG_SECONDS)
+        for row in facts.ask(_REPLICAS, lag=LAG_SECONDS)
     ]
 
 
