@@ -121,24 +121,24 @@ def load(folder: Path, service: Service) -> SchemaFile:
         content = json.loads(path.read_text(encoding="utf-8"))
         sql = (folder / f"{service.name}.sql").read_text(encoding="utf-8") if service.kind.language == "sql" else ""
         if content["format"] != _FORMAT:
-            raise _unusable(service, f"{path} is of another version of dataops")
+            raise _unusable(service, folder, f"{path} is of another version of dataops")
         named = content["service"], content["engine"]
         if named != (service.name, service.kind.name):
-            raise _unusable(service, f"{path} is of the {named[1]} service {named[0]}")
+            raise _unusable(service, folder, f"{path} is of the {named[1]} service {named[0]}")
         objects = {(kind, name): text for kind, name, text in content["objects"]}
         gone = {(kind, name): by for kind, name, by in content.get("gone", ())}
         found = SchemaFile(service.name, service.kind, content["head"], objects, sql, gone)
         if content["checksum"] != found.checksum:
             raise _unusable(
-                service, f"{path} was edited by hand, or the SQL beside it: its checksum is of another text"
+                service, folder, f"{path} was edited by hand, or the SQL beside it: its checksum is of another text"
             )
     except FileNotFoundError as error:
-        raise _unusable(service, f"there is no {error.filename}") from error
+        raise _unusable(service, folder, f"there is no {error.filename}") from error
     except OSError as error:
-        raise _unusable(service, f"{path} cannot be read: {error.strerror}") from error
+        raise _unusable(service, folder, f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise _unusable(
-            service, f"{path} is no schema file: it was edited by hand, or not merged to its end"
+            service, folder, f"{path} is no schema file: it was edited by hand, or not merged to its end"
         ) from error
     return found
 
@@ -202,8 +202,10 @@ def _now(path: Path) -> str | None:
         return None
 
 
-def _unusable(service: Service, what: str) -> ConfigError:
-    return ConfigError(what, service=service.name, hint=f"make it from the history: dataops schema dump {service.name}")
+def _unusable(service: Service, folder: Path, what: str) -> ConfigError:
+    is_usual = folder.resolve() == (service.top / FOLDER).resolve()
+    command = f"dataops schema dump {service.name}" + ("" if is_usual else f" --folder {folder}")
+    return ConfigError(what, service=service.name, hint=f"make it from the history: {command}")
 
 
 __all__ = ["FOLDER", "SchemaFile", "difference", "is_there", "load", "load_for", "made", "unified", "write"]

@@ -112,6 +112,16 @@ EDITS = [
 ]
 
 
+def test_where_a_folder_has_no_schema_files_the_hint_makes_them_there(dumped: Project) -> None:
+    dumped("apply", "--yes")
+    answer = dumped("drift", "--from", "elsewhere", "--service", "shop")
+    assert (answer.code, "there is no elsewhere/shop.json" in answer.stderr) == (4, True)
+    _, _, hint = answer.stderr.strip().rpartition("hint: make it from the history: dataops ")
+    assert hint == "schema dump shop --folder elsewhere"
+    assert dumped(*hint.split()).code == 0
+    assert dumped("drift", "--from", "elsewhere", "--service", "shop").code == 0
+
+
 def test_a_schema_file_that_is_not_as_it_was_made_is_refused(dumped: Project) -> None:
     dumped("apply", "--yes")
     for name, old, new, told in EDITS:
