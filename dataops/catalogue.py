@@ -18,15 +18,18 @@ Key = tuple[str, str]
 _WHOLE = ("table", "collection", "view")
 _PART = ("column", "constraint", "index", "trigger", "rule", "policy", "validator")
 _FURTHER = {
+    "contents of view": ("view",),
     "sequence of column": ("column",),
     "settings of column": ("column",),
+    "settings of database": (),
     "settings of function": ("function",),
     "settings of index": ("index", "constraint"),
+    "settings of role": (),
     "settings of statistics": ("statistics",),
     "settings of table": ("table", "view"),
     "version of extension": ("extension",),
 }
-"""Kinds that say more about an object of the same name, and of which kind that is."""
+"""Kinds that say more about an object of the same name, and of which kind that is, if the catalogue has it."""
 _OPEN = ("settings of ", "version of ")
 OF_APPLICATIONS = frozenset({"collection", "index", "validator", "view"})
 """What applications make by themselves, where the kind of database lets them."""
@@ -78,7 +81,8 @@ class Catalogue:
     server and its major version, "" where the catalogue does not come from a server. The versions of extensions are
     compared only where both catalogues are from the same, because the server brings them along. `gone` is what the
     history has dropped, and the migration that did it. An index of these is not expected, even if that kind is in
-    `open`. A collection may be: applications make them again by writing to them.
+    `open`. A collection may be: applications make them again by writing to them. `lent` is what the history found and
+    left as it was: it has to be there, and may be of any kind.
     """
 
     objects: Mapping[Key, str]
@@ -87,6 +91,7 @@ class Catalogue:
     marks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     server: str = field(default="", compare=False)
     gone: Mapping[Key, str] = field(default_factory=dict, compare=False, repr=False)
+    lent: frozenset[Key] = field(default=frozenset(), compare=False, repr=False)
 
     def with_bodies(self) -> Catalogue:
         """The same, where comments and bodies of functions are no details: they are compared."""
@@ -134,37 +139,39 @@ def compare(
             counts = kind not in expected.open or (kind == "index" and key in expected.gone)
             if counts and not _without_its_whole(key, found, expected):
                 differences.append(Difference(Differs.UNEXPECTED, kind, name, found=found.objects[key]))
-        elif expected.objects[key] != found.objects[key]:
+        elif expected.objects[key] != found.objects[key] and key not in expected.lent:
             differences.append(Difference(Differs.DIFFERENT, kind, name, expected.objects[key], found.objects[key]))
     return tuple(differences)
 
 
-def as_lent(
-    live: Catalogue, before: Catalogue, after: Catalogue, built: Catalogue, dropped: Collection[Key] = ()
-) -> Catalogue:
-    """What `live` should be like, by a database in which the history was run and that was lent copies.
+def as_lent(before: Catalogue, after: Catalogue, built: Catalogue, dropped: Collection[Key] = ()) -> Catalogue:
+    """What a database should be like, by one in which the history was run and that was lent copies.
 
-    `before` and `after` are the database without and with the copies, and `built` is its end. A copy does not have
-    every option, so one that the history did not change is expected as it is in `live`. One that the history renamed
+    `before` and `after` are the database without and with the copies, and `built` is its end. A copy is not in all as
+    its original, so one that the history did not change is expected in any shape. One that the history renamed
     takes the indexes of today along under a name that they never had, and those are not expected. Neither are those
     that the history had `dropped` before. One that it drops later is the application's own, which makes it again.
     """
     copies = {key: text for key, text in after.objects.items() if before.objects.get(key) != text}
     stale = {key for key in dropped if key[0] == "index" and key in copies}
     names = {mark: name for name, mark in after.marks.items()}
-    objects = dict[Key, str]()
+    objects, lent = dict[Key, str](), set(built.lent)
     for key, text in built.objects.items():
+        kind, name = key
         if copies.get(key) == text:
             if key not in stale:
-                objects[key] = live.objects.get(key, text)
+                objects[key] = text
+                lent.add(key)
             continue
-        kind, name = key
-        whole = next((one for one in _owners(name) if one in built.marks), "")
+        whole = next((one for one in (name, *_owners(name)) if one in built.marks), "")
         once = names.get(built.marks.get(whole, ""), whole)
-        if kind != "index" or once == whole or copies.get((kind, once + name.removeprefix(whole))) != text:
+        if once == whole or copies.get((kind, once + name.removeprefix(whole))) != text:
             objects[key] = text
+        elif kind != "index":
+            objects[key] = text
+            lent.add(key)
     gone = {key: by for key, by in built.gone.items() if key not in copies or key in stale}
-    return replace(built, objects=objects, gone=gone)
+    return replace(built, objects=objects, gone=gone, lent=frozenset(lent))
 
 
 def _is_left_to_ignored(schema: str, found: Catalogue, ignoring: Collection[str]) -> bool:
@@ -189,7 +196,7 @@ def _without_its_whole(key: Key, here: Catalogue, there: Catalogue) -> bool:
 
 def _has_its_object(key: Key, catalogue: Catalogue) -> bool:
     kind, name = key
-    return any((of, name) in catalogue.objects for of in _FURTHER[kind])
+    return not _FURTHER[kind] or any((of, name) in catalogue.objects for of in _FURTHER[kind])
 
 
 def _owners(name: str) -> list[str]:

@@ -6,7 +6,7 @@ It also shows how a database will change by a plan, where the schema files say w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from dataops import schemafile
@@ -31,11 +31,8 @@ def dump(service: Service, scratch: Scratch) -> SchemaFile | DataopsError:
     """What the whole history of a service makes, or the error that keeps us from knowing. No database is needed."""
     head = service.migrations[-1] if service.migrations else None
     try:
-        with scratch.database(service) as empty:
-            dropped = scratch.migrate(empty, head)
-            with opened(empty) as database:
-                catalogue = replace(database.catalogue(), gone=dropped)
-                return schemafile.made(service, head.id if head else None, catalogue, structure(database))
+        catalogue, text = scratch.made(service, head, None, structure)
+        return schemafile.made(service, head.id if head else None, catalogue, text)
     except DataopsError as error:
         error.service = error.service or service.name
         return error

@@ -254,6 +254,12 @@ class MigrationFailed(DataopsError):
     exit_code = ExitCode.FAILED
 
 
+class NotBuilt(MigrationFailed):
+    """A history cannot be run in a scratch database. `place` is what the last statement was about that failed."""
+
+    place: str = ""
+
+
 class Bug(DataopsError):
     """This is a bug in dataops."""
 

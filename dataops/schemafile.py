@@ -25,14 +25,15 @@ FOLDER = "schema"
 """The name of the folder beside dataops.toml."""
 _FORMAT = 1
 _ABOUT = "Made by dataops schema dump. Do not edit it: drift --from compares databases with it."
-_LEFT_OUT = ("grants on", "version of extension")
+_LEFT_OUT = ("grants on", "default grants on", "version of extension")
 
 
 @dataclass(frozen=True)
 class SchemaFile:
     """What the history of a service up to `head` makes. `sql` is "" for a kind of database that has no SQL.
 
-    `gone` is what the history has dropped, as far as that counts, with the migration that did it.
+    `gone` is what the history has dropped, as far as that counts, with the migration that did it. `lent` is what it
+    expects to find, made by the application.
     """
 
     service: str
@@ -41,6 +42,7 @@ class SchemaFile:
     objects: Mapping[Key, str] = field(repr=False)
     sql: str = field(default="", repr=False)
     gone: Mapping[Key, str] = field(default_factory=dict, repr=False)
+    lent: frozenset[Key] = field(default=frozenset(), repr=False)
 
     def expected(self, found: Catalogue) -> Catalogue:
         """What a database with the catalogue `found` should have. The file knows no versions of extensions.
@@ -48,7 +50,15 @@ class SchemaFile:
         What applications make by themselves is open, where the kind of database lets them.
         """
         others = OF_APPLICATIONS if self.kind.application_creates else frozenset[str]()
-        return replace(found, objects=self.objects, open=found.open | others, marks={}, server="", gone=self.gone)
+        return replace(
+            found,
+            objects=self.objects,
+            open=found.open | others,
+            marks={},
+            server="",
+            gone=self.gone,
+            lent=self.lent,
+        )
 
     def changed_from(self, before: SchemaFile, planned: Collection[str]) -> str:
         """How a database that is like `before` has to change, as a unified diff of the SQL, or else of its objects.
@@ -83,13 +93,18 @@ class SchemaFile:
         return hashlib.sha256(whole.encode()).hexdigest()
 
     def _content(self) -> dict[str, Any]:
-        return {
+        content: dict[str, Any] = {
             "about": _ABOUT,
             "format": _FORMAT,
             "service": self.service,
             "engine": self.kind.name,
             "head": self.head,
-        } | ({"gone": [[*key, by] for key, by in sorted(self.gone.items())]} if self.gone else {})
+        }
+        if self.gone:
+            content["gone"] = [[*key, by] for key, by in sorted(self.gone.items())]
+        if self.lent:
+            content["lent"] = [list(key) for key in sorted(self.lent)]
+        return content
 
     def _listed(self) -> Iterator[list[str]]:
         for (kind, name), text in sorted(self.objects.items(), key=lambda one: (one[0][1], one[0][0])):
@@ -109,7 +124,7 @@ def made(service: Service, head: str | None, catalogue: Catalogue, schema: Schem
         ]
         sql = "\n\n".join(parts) + "\n"
     gone = {key: by for key, by in catalogue.gone.items() if key not in objects}
-    return SchemaFile(service.name, service.kind, head, objects, sql, gone)
+    return SchemaFile(service.name, service.kind, head, objects, sql, gone, catalogue.lent)
 
 
 def load(folder: Path, service: Service) -> SchemaFile:
@@ -127,7 +142,8 @@ def load(folder: Path, service: Service) -> SchemaFile:
             raise _unusable(service, folder, f"{path} is of the {named[1]} service {named[0]}")
         objects = {(kind, name): text for kind, name, text in content["objects"]}
         gone = {(kind, name): by for kind, name, by in content.get("gone", ())}
-        found = SchemaFile(service.name, service.kind, content["head"], objects, sql, gone)
+        lent = frozenset((kind, name) for kind, name in content.get("lent", ()))
+        found = SchemaFile(service.name, service.kind, content["head"], objects, sql, gone, lent)
         if content["checksum"] != found.checksum:
             raise _unusable(
                 service, folder, f"{path} was edited by hand, or the SQL beside it: its checksum is of another text"

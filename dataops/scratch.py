@@ -14,18 +14,18 @@ run's id begins with the time (UTC) and is in the log of that process. It may be
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from dataops import kinds, statements
-from dataops.backends import Borrows, Database, Lent, opened
+from dataops.backends import Borrows, Database, Lent, connect, opened
 from dataops.catalogue import OF_APPLICATIONS, Catalogue, Key, as_lent
-from dataops.errors import DataopsError, MigrationFailed, ServerUnavailable, Stopped, UsageError
-from dataops.events import Event, StepStarted
+from dataops.errors import DataopsError, NotBuilt, ServerUnavailable, Stopped, UsageError
+from dataops.events import Event, StepFinished, StepStarted
 from dataops.kinds import Kind
 from dataops.model import Author, Migration, Service
 from dataops.planning import planner
@@ -35,6 +35,8 @@ from dataops.run.stop import StopSignal
 
 if TYPE_CHECKING:
     from dataops.dev import MongoServer, PostgresServer
+
+T = TypeVar("T")
 
 PREFIX = "dataops_scratch_"
 
@@ -87,35 +89,41 @@ class Scratch:
         """The catalogue that `live` should have when every migration up to `to` is applied (None: no migration).
 
         It is that of an empty database in which the history was run. A history may expect to find what an application
-        makes by itself: just before a migration that fails for want of it, empty copies of what `live` has are put
-        there. What only `live` has is then the application's own, and no difference. Raises MigrationFailed, Stopped,
-        and ServerUnavailable when there is no server for a scratch database.
+        makes by itself: just before a migration that fails for want of it, what the server has missed by name is put
+        there, or empty copies of what `live` has. What only `live` has is then the application's own, and no
+        difference. Raises MigrationFailed, Stopped, and ServerUnavailable when there is no server for a scratch
+        database.
         """
-        expected = self._expected(service, to, live)
+        expected, _ = self.made(service, to, live, lambda _: None)
         if service.kind.application_creates:
             expected = replace(expected, open=expected.open | OF_APPLICATIONS)
         return expected.with_bodies() if self._bodies else expected
 
-    def _expected(self, service: Service, to: Migration | None, live: Database) -> Catalogue:
-        lent: dict[str, Lent] = {}
+    def made(
+        self, service: Service, to: Migration | None, live: Database | None, look: Callable[[Database], T]
+    ) -> tuple[Catalogue, T]:
+        """What every migration up to `to` makes in an empty database, and what `look` finds there.
+
+        Without `live`, nothing is lent but what the server has missed by name, and what the configuration names.
+        """
+        lent: Mapping[str, Lent] = {}
         while True:
             try:
-                return self._built(service, to, live, lent)
-            except MigrationFailed as error:
-                if error.migration is None or not isinstance(live, Borrows):
-                    raise
-                before = dict(lent)
-                if lent and (obstacles := live.in_the_way(error)):
-                    lent = {id_: replace(one, but=one.but | obstacles) for id_, one in lent.items()}
-                else:
-                    known = lent.get(error.migration) or Lent(
-                        but=frozenset().union(*(one.but for one in lent.values()))
-                    )
-                    lent[error.migration] = live.more_to_lend(error, known)
-                if lent == before:
-                    raise
+                return self._made(service, to, live, look, lent)
+            except NotBuilt as error:
+                more = _more(connect(service), live, error, lent)
+                if more == lent:
+                    raise _with_a_way_out(error, service, live) from error.__cause__
+                lent = more
 
-    def _built(self, service: Service, to: Migration | None, live: Database, lent: Mapping[str, Lent]) -> Catalogue:
+    def _made(
+        self,
+        service: Service,
+        to: Migration | None,
+        live: Database | None,
+        look: Callable[[Database], T],
+        lent: Mapping[str, Lent],
+    ) -> tuple[Catalogue, T]:
         with self.database(service) as empty, opened(empty) as database:
             copies: list[tuple[Catalogue, Catalogue, frozenset[Key]]] = []
             dropped = dict[Key, str]()
@@ -129,8 +137,8 @@ class Scratch:
             dropped |= self.migrate(empty, to)
             built = replace(database.catalogue(), gone=dropped)
             for before, after, gone in copies:
-                built = as_lent(live.catalogue(), before, after, built, gone)
-            return built
+                built = as_lent(before, after, built, gone)
+            return built, look(database)
 
     @contextmanager
     def database(self, service: Service) -> Iterator[Service]:
@@ -162,12 +170,12 @@ class Scratch:
     def migrate(self, service: Service, to: Migration | None) -> dict[Key, str]:
         """Apply every migration up to `to` (None: none), as `apply` does. Raises MigrationFailed, Stopped.
 
-        Returns the collections of MongoDB, and its indexes, that were dropped by name, each with the migration that has
-        dropped it last.
+        Returns the collections and indexes of MongoDB that were dropped, each with the migration that has dropped it
+        last.
         """
         if to is None:
             return {}
-        drops = _Drops(service.name)
+        drops = _Drops(service)
         with opened(service) as database:
             plan = planner.plan_apply([database.read()], to=to)
         with statements.listening(drops.hear):
@@ -176,13 +184,15 @@ class Scratch:
             failure = result.failures[0]
             error = failure.error
             text = error.message if isinstance(error, DataopsError) else describe(error)
-            raise MigrationFailed(
+            not_built = NotBuilt(
                 f"our history cannot be built in a scratch database: {text}",
                 service=service.name,
                 migration=failure.step.migration.id if failure.step else None,
                 hint="your own database was only read; the migrations have to run on an empty one: dataops dev up",
                 traceback=failure.details.traceback,
-            ) from error
+            )
+            not_built.place = drops.missed
+            raise not_built from error
         if result.left:
             raise Stopped("stopped while a scratch database was built; nothing was changed", service=service.name)
         return drops.found
@@ -213,26 +223,83 @@ class Scratch:
         return self._scope.enter_context(dev.scratch_server(kind, self._majors.get(kind)))
 
 
-class _Drops:
-    """Hears which collections and indexes the migrations of a service drop."""
+def _more(database: Database, live: Database | None, error: NotBuilt, lent: Mapping[str, Lent]) -> Mapping[str, Lent]:
+    """What the migrations may need beside what they were `lent`, by migration; the same where nothing can help."""
+    if error.migration is None or not isinstance(database, Borrows):
+        return lent
+    if lent and (obstacles := database.in_the_way(error)):
+        return {id_: replace(one, but=one.but | obstacles) for id_, one in lent.items()}
+    known = lent.get(error.migration) or Lent(but=frozenset().union(*(one.but for one in lent.values())))
+    more = database.more_to_lend(error, known)
+    if live is None and more.collections and (known.collections or not database.service.application):
+        return lent  # there is nothing more to lend
+    return {**lent, error.migration: more}
 
-    def __init__(self, service: str) -> None:
+
+def _with_a_way_out(error: NotBuilt, service: Service, live: Database | None) -> NotBuilt:
+    """The error, which says what can be done where an application may have made what a migration wants to find."""
+    if service.kind.application_creates and isinstance(error.__cause__, Exception):
+        found = "is not in your database" if live is not None else "is made by your application"
+        error.hint = (
+            f"{error.hint}; where {error.migration} expects a collection that {found}, name it: "
+            f'application = ["..."] under [services.{service.name}] in dataops.toml; then run this again'
+        )
+    return error
+
+
+class _Drops:
+    """Finds out which collections and indexes the migrations of a service drop.
+
+    What is dropped by its name is heard. After a migration that may have dropped more (all indexes, one by its keys)
+    the server is asked which are left. The indexes of a collection that was dropped or renamed do not count: where
+    there is one of that name again, it is another one, and its application makes indexes. `missed` is what the last
+    statement was about that has failed.
+    """
+
+    def __init__(self, service: Service) -> None:
         self.found: dict[Key, str] = {}
+        self.missed = ""
         self._service = service
         self._migration = ""
+        self._unclear = False
+        self._indexes = self._read() if service.kind.application_creates else set()
 
     def follow(self, event: Event) -> None:
         if isinstance(event, StepStarted) and event.step:
             self._migration = event.step.migration.id
+        elif isinstance(event, StepFinished) and self._unclear:
+            now = self._read()
+            self.found |= dict.fromkeys(self._indexes - now, self._migration)
+            self._indexes, self._unclear = now, False
 
     def hear(self, statement: statements.Statement) -> None:
-        if statement.service != self._service or statement.error:
+        if statement.service != self._service.name:
             return
-        if statement.operation == "drop":
+        named = {("index", f"{statement.target}.{name}") for name in statement.names}
+        if statement.error:
+            self.missed = statement.target
+        elif statement.operation == "createIndexes":
+            self._indexes |= named
+        elif statement.operation in _DROPS_INDEXES:
+            self.found |= dict.fromkeys(named, self._migration)
+            self._unclear = True
+        elif statement.operation == "drop":
             self.found["collection", statement.target] = self._migration
-        else:
-            for name in statement.names:
-                self.found["index", f"{statement.target}.{name}"] = self._migration
+            self._forget(statement.target)
+        elif statement.operation == "renameCollection":  # it may take the place of another
+            for whole in (statement.target, *statement.names):
+                self._forget(whole.partition(".")[2])
+
+    def _forget(self, collection: str) -> None:
+        self._indexes = {one for one in self._indexes if not one[1].startswith(f"{collection}.")}
+
+    def _read(self) -> set[Key]:
+        with opened(self._service) as database:
+            return {key for key in database.catalogue().objects if key[0] == "index"}
+
+
+_DROPS_INDEXES = frozenset({"dropIndexes", "deleteIndexes", "convertToCapped"})
+"""The commands of MongoDB after which a collection may have fewer indexes."""
 
 
 @contextmanager

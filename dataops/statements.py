@@ -37,7 +37,7 @@ _PARAMETER = re.compile(r"%\(\w+\)s(?:::\w+(?: PRECISION| VARYING| WITH(?:OUT)? 
 class Statement:
     """One statement that has ended. `changed` is how many rows or documents it changed, None if that is not known.
 
-    `names` are the indexes of its target that it drops, as far as it names them.
+    `names` are the indexes of its target that it makes or drops, as far as it names them, or the new name of that.
     `connection` is the driver's own, for a listener that asks the server about the transaction that is open on it.
     """
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from dataops.contents import EACH
+from dataops.errors import NotBuilt
 from dataops.model import (
     Adopted,
     Author,
@@ -214,10 +215,13 @@ class Mirrors(Protocol):
 class Lent:
     """What a migration is lent in a scratch database: collections by `names`, all collections, and all their indexes.
 
-    `but` are names of collections and indexes that are not lent, because the history makes them itself.
+    `dropped` are indexes that the history wants to drop: the collection, and the name of the index, or its keys as the
+    server writes them. `but` are names of collections and indexes that are not lent, because the history makes them
+    itself.
     """
 
     names: frozenset[str] = frozenset()
+    dropped: frozenset[tuple[str, str]] = frozenset()
     collections: bool = False
     indexes: bool = False
     but: frozenset[str] = frozenset()
@@ -227,14 +231,17 @@ class Lent:
 class Borrows(Protocol):
     """A `Database` that can copy objects which an application created by itself (see `Kind.application_creates`)."""
 
-    def more_to_lend(self, error: BaseException, before: Lent) -> Lent:
-        """What the migration that has failed with `error` may need beside what it was lent `before`."""
+    def more_to_lend(self, error: NotBuilt, before: Lent) -> Lent:
+        """What the migration that has failed may need beside what it was lent `before`, by the words of the server."""
 
     def in_the_way(self, error: BaseException) -> frozenset[str]:
         """The collections and indexes that a migration could not make because they were there already."""
 
-    def borrow(self, other: Database, lent: Lent) -> None:
+    def borrow(self, other: Database | None, lent: Lent) -> None:
         """Create objects of `other` in this scratch database, unless they are there already, without any data.
+
+        What is lent by its name is made whether `other` has it or not. So are the collections that the configuration
+        of the service names, where all collections are lent.
 
         Of collections, what may refuse a write is left out, such as a validator.
         """

@@ -152,6 +152,7 @@ def _service(settings: ServiceSettings, url: str, record: str, *, with_files: bo
         coexist=settings.coexist,
         ignore=(*settings.ignore, *_records(known_as)),
         onto_existing=settings.onto_existing,
+        application=settings.application,
         aliases=known_as,
         alembic=ini,
         renamed_record=record,

@@ -37,6 +37,7 @@ SERVICE_KEYS = {
     "ignore",
     "onto_existing",
     "record",
+    "application",
     *_URL_KEYS,
 }
 """What the paragraph of a service may say. `beside` is the older spelling of `coexist`."""
@@ -84,6 +85,7 @@ class ServiceSettings:
     coexist: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     onto_existing: bool = False
+    application: tuple[str, ...] = ()
     observe: str = ""
     expect: str = ""
     record: str = ""
@@ -270,6 +272,7 @@ def _settings(base: Path, name: str, table: toml.Table, before: tuple[str, ...])
         coexist=_coexist(table),
         ignore=table.texts("ignore", "list of names", 'for example ignore = ["sessions"]'),
         onto_existing=table.flag("onto_existing"),
+        application=_application(table, kind),
         record=_record(table, kind),
         url_env=_variable(table, "url_env"),
         env_prefix=_variable(table, "env_prefix"),
@@ -294,6 +297,22 @@ def _observed(base: Path, name: str, table: toml.Table) -> ServiceSettings:
         env_prefix=_variable(table, "env_prefix"),
         database=table.optional_text("database"),
     )
+
+
+def _application(table: toml.Table, kind: Kind) -> tuple[str, ...]:
+    names = table.texts("application", "list of collections", 'for example application = ["users"]')
+    if names and not kind.application_creates:
+        raise ConfigError(
+            f"{table.where}: application is not for {kind.name}",
+            hint="it names what an application makes by itself; here, a migration has to make it",
+        )
+    for name in names:
+        if name.startswith("system.") or not re.fullmatch(r"[^$\0]{1,120}", name):
+            raise ConfigError(
+                f"{table.where}: application names {redact(repr(name))}, which cannot be a collection",
+                hint='for example application = ["users"]',
+            )
+    return names
 
 
 def _record(table: toml.Table, kind: Kind) -> str:

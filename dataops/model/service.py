@@ -45,7 +45,8 @@ class Service:
     written there, and `expect` is the migration to wait for. `mirror` names the tool whose record is to have all that
     we do. `coexist` are tools whose record in this database is about something else. `ignore` are tables and other
     objects that the application makes, so that they count as no difference. With `onto_existing`, the first apply may
-    find a database that is not empty. `aliases` is what adopt.toml says, by tool. `alembic` is the section of an
+    find a database that is not empty. `application` are collections that the application makes, and that migrations
+    expect to find. `aliases` is what adopt.toml says, by tool. `alembic` is the section of an
     alembic.ini that has this folder as its script location. `renamed_record` is the native record's name where
     dataops.toml gives it another one than usual. `top` is the folder of dataops.toml.
     """
@@ -67,6 +68,7 @@ class Service:
     coexist: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     onto_existing: bool = False
+    application: tuple[str, ...] = ()
     aliases: Mapping[str, ToolAliases] = field(default_factory=dict, repr=False, hash=False)
     alembic: AlembicIni | None = None
     renamed_record: str = ""

@@ -75,10 +75,7 @@ def expect(build: Callable[[], Catalogue], *, accepted: str) -> Expected:
         return build()
     except MigrationFailed as error:
         if not accepted:
-            error.hint = (
-                "your own database was only read; let the migrations run on an empty one (dataops dev up), or adopt "
-                'without the comparison: --accept-differences --reason "..."'
-            )
+            error.hint = f'{error.hint}; or adopt without the comparison: --accept-differences --reason "..."'
             raise
         return error
 

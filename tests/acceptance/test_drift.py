@@ -290,7 +290,7 @@ def test_a_user_with_another_search_path_is_told_what_the_url_has_to_say(
 ) -> None:
     pg.execute("CREATE SCHEMA other")
     pg.execute(SQL("ALTER DATABASE {} SET search_path = other").format(Identifier(pg.info.dbname)))
-    applied.configure(shop={"ignore": ["other"]})
+    applied.configure(shop={"ignore": ["other", "search_path"]})
     told = applied("drift", "--service", "shop")
     assert told.code == 8 and "URL: ?options=-csearch_path%3Dpublic\n" in told.stderr
     said = f"{pg_url}?options=-csearch_path%3Dpublic"

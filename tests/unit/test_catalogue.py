@@ -79,13 +79,13 @@ def test_what_a_history_leaves_alone_of_a_copy_is_right_as_it_is() -> None:
     collection, a_1, b_1 = ("collection", "t"), ("index", "t.a_1"), ("index", "t.b_1")
     live = Catalogue({collection: "", a_1: "(a: 1) unique", b_1: "(b: 1)"})
     copy = Catalogue({collection: "", a_1: "(a: 1)", b_1: "(b: 1)"})
-    assert compare(as_lent(live, Catalogue({}), copy, copy), live) == ()
+    assert compare(as_lent(Catalogue({}), copy, copy), live) == ()
     built = Catalogue({collection: "", a_1: "(a: 1)", b_1: "(b: 1) sparse"})
-    assert [str(difference) for difference in compare(as_lent(live, Catalogue({}), copy, built), live)] == [
+    assert [str(difference) for difference in compare(as_lent(Catalogue({}), copy, built), live)] == [
         "index t.b_1: here (b: 1), expected (b: 1) sparse"
     ]
     own = Catalogue({("collection", "own"): ""})  # what the history has made itself is expected as it has made it
-    assert as_lent(Catalogue({("collection", "own"): "capped"}), own, own, own).objects == own.objects
+    assert as_lent(own, own, own).objects == own.objects
 
 
 def test_the_indexes_of_today_do_not_move_to_another_name() -> None:
@@ -97,7 +97,7 @@ def test_the_indexes_of_today_do_not_move_to_another_name() -> None:
         ("index", "accounts.b_1"): "(b: 1)",
     }
     copy, built = Catalogue(users, marks={"users": "1"}), Catalogue(accounts, marks={"accounts": "1"})
-    assert as_lent(Catalogue({}), Catalogue({}), copy, built).objects == {
+    assert as_lent(Catalogue({}), copy, built).objects == {
         ("collection", "accounts"): "",
         ("index", "accounts.b_1"): "(b: 1)",
     }

@@ -21,6 +21,7 @@ from dataops.backends.journal import settled
 from dataops.backends.mongo import lease, state
 from dataops.backends.mongo.connection import Document, Server, database_of, error_text
 from dataops.contents import EACH
+from dataops.errors import NotBuilt
 from dataops.model import Author, Doing, Entry, Observed, Rendering, Service, State, Step
 from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
@@ -153,7 +154,7 @@ class MongoDatabase:
         with self.server.explaining():
             return inspection.inspect(self.asking(), self.service.record, name, sample)
 
-    def more_to_lend(self, error: BaseException, before: Lent) -> Lent:
+    def more_to_lend(self, error: NotBuilt, before: Lent) -> Lent:
         from dataops.backends.mongo import borrowing
 
         return borrowing.more_to_lend(error, before)
@@ -163,12 +164,13 @@ class MongoDatabase:
 
         return borrowing.in_the_way(error)
 
-    def borrow(self, other: Database, lent: Lent) -> None:
+    def borrow(self, other: Database | None, lent: Lent) -> None:
         from dataops.backends.mongo import borrowing
 
-        assert isinstance(other, MongoDatabase)
+        assert other is None or isinstance(other, MongoDatabase)
         with self.server.explaining():
-            borrowing.borrow(other.asking(), self.asking(), other.service.record, lent)
+            source = other.asking() if other else None
+            borrowing.borrow(source, self.asking(), self.service, lent)
 
     def doing(self) -> Doing | None:
         from dataops.backends.mongo.operations import Operations

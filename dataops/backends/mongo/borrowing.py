@@ -13,27 +13,38 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 
 from dataops.backends import Lent
 from dataops.backends.mongo import catalogue
+from dataops.errors import NotBuilt
+from dataops.model import Service
 
 Document = dict[str, Any]
 
 _STRICT = ("valid", "capped", "size", "max")
-_NAMESPACE_NOT_FOUND = 26
+_NAMESPACE_NOT_FOUND, _INDEX_NOT_FOUND = 26, 27
 _THERE_ALREADY = frozenset({48, 68, 85, 86, 11000})  # a collection, an index by its name or its keys, a document
 _COLLECTION = re.compile(r"[\w$-]+\.([^\s'\"\]]+)")
 """How the server names a collection in a message: `Source collection shop.users does not exist`."""
+_NO_INDEX = re.compile(r"index not found with name \[(.+)\]|find index with key: (\{.+\})")
 _INDEX = re.compile(r'name: "([^"]+)"|different name: (\S+)|with name:? (\S+)|index: (\S+) dup key')
 """How it names an index: `existing index: { v: 2, key: { mail: 1 }, name: "mail_1" }`."""
+_KEY = re.compile(r"([^\s,{}]+): (\"\w+\"|-?[\d.]+)")
+"""One key of an index, as the server writes it: `{ mail: 1, about: "text" }`."""
 _EXISTS = re.compile(r"collection (.+) already exists")
 """What pymongo says of a collection."""
 
 
-def more_to_lend(error: BaseException, before: Lent) -> Lent:
-    """First the collection that the server has missed by name, then all collections, at last their indexes."""
+def more_to_lend(error: NotBuilt, before: Lent) -> Lent:
+    """First what the server has missed by name, then all collections, at last their indexes."""
     for cause in _causes(error):
         if isinstance(cause, OperationFailure) and cause.code == _NAMESPACE_NOT_FOUND:
             found = _COLLECTION.search(_message(cause))
-            if found and found[1] not in before.names:
-                return replace(before, names=before.names | {found[1]})
+            name = found[1] if found else error.place
+            if name and name not in before.names:
+                return replace(before, names=before.names | {name})
+        if isinstance(cause, OperationFailure) and cause.code == _INDEX_NOT_FOUND and error.place:
+            missed = _NO_INDEX.search(_message(cause))
+            index = (error.place, missed[1] or missed[2]) if missed else ("", "")
+            if missed and index not in before.dropped:
+                return replace(before, dropped=before.dropped | {index})
     return replace(before, collections=True, indexes=before.collections)
 
 
@@ -63,24 +74,40 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen = getattr(seen, "cause", None) or seen.__cause__ or seen.__context__
 
 
-def borrow(source: Database[Document], target: Database[Document], record: str, lent: Lent) -> None:
+def borrow(source: Database[Document] | None, target: Database[Document], service: Service, lent: Lent) -> None:
     """Create collections, views and indexes of `source` in `target`, without any document, unless they are there.
 
-    Collections that are lent by name are made whether `source` has them (still) or not. Their options that may refuse
+    What is lent by name is made whether `source` has it (still) or not. Options of collections that may refuse
     a write, such as validators and limits of size, are left out, for migrations of years ago wrote documents that
     today's options would refuse.
     """
     there = set(target.list_collection_names())
-    found = catalogue.collections(source, record)
+    found = catalogue.collections(source, service.record) if source is not None else []
     live = {str(info["name"]): info for info in sorted(found, key=lambda info: bool(info["type"] == "view"))}
-    for name in [name for name in (*live, *sorted(lent.names)) if lent.collections or name in lent.names]:
+    wanted = {*lent.names, *(service.application if lent.collections else ())}
+    for name in [name for name in (*live, *sorted(wanted - live.keys())) if lent.collections or name in wanted]:
         if name not in there | lent.but:
             there.add(name)
             options = live[name].get("options", {}) if name in live else {}
             target.command({"create": name, **{k: v for k, v in options.items() if not k.startswith(_STRICT)}})
-    for name, info in live.items() if lent.indexes else ():
-        if info["type"] == "collection" and name not in lent.but:
+    for collection, index in sorted(lent.dropped):
+        _lend_index(target[collection], index)
+    if source is not None and lent.indexes:
+        for name in [name for name, info in live.items() if info["type"] == "collection" and name not in lent.but]:
             _borrow_indexes(source[name], target[name], lent.but)
+
+
+def _lend_index(target: Collection[Document], index: str) -> None:
+    """An index that the history wants to drop, by its name or by its keys. What else it was like, nobody knows."""
+    keys = [(key, _direction(of)) for key, of in _KEY.findall(index)] if index.startswith("{") else []
+    if keys:
+        target.create_index(keys)
+    else:
+        target.create_index([(f"lent_{index.encode().hex()}", 1)], name=index)
+
+
+def _direction(written: str) -> int | str:
+    return written.strip('"') if written.startswith('"') else int(float(written))
 
 
 def _borrow_indexes(source: Collection[Document], target: Collection[Document], but: Container[str]) -> None:

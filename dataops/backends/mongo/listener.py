@@ -52,7 +52,7 @@ class Listener(CommandListener):
             self._tally.send(name, writes=writes)
             return
         self._tally.send(f"{name} {collection}", writes=writes)
-        self._running[event.request_id] = (collection, time.time_ns(), _dropped(name, command))
+        self._running[event.request_id] = (collection, time.time_ns(), _names(name, command))
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         if not event.reply.get("ok", 1):  # pymongo calls it a success to drop what is not there
@@ -96,10 +96,18 @@ def _code(failure: Mapping[str, Any]) -> str:
     return redact(str(failure.get("codeName") or failure.get("code") or "error"))
 
 
-def _dropped(name: str, command: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the indexes that a command drops, where it names them: it may also give their keys."""
+def _names(name: str, command: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the indexes that a command makes or drops, or the new name of the collection that it renames.
+
+    To drop indexes, it may also give their keys, or `*`.
+    """
+    if name == "renameCollection":
+        return (str(command.get("to")),)
+    if name == "createIndexes":
+        return tuple(str(one.get("name")) for one in command.get("indexes", ()))
     indexes = command.get("index") if name in ("dropIndexes", "deleteIndexes") else None
-    return tuple(one for one in (indexes if isinstance(indexes, list) else [indexes]) if isinstance(one, str))
+    listed = indexes if isinstance(indexes, list) else [indexes]
+    return tuple(one for one in listed if isinstance(one, str) and one != "*")
 
 
 def _changed(operation: str, reply: Mapping[str, Any]) -> int | None:

@@ -20,7 +20,8 @@ from dataops.backends.postgres import othertools, words
 from dataops.catalogue import Catalogue, Key
 from dataops.kinds import POSTGRESQL
 
-_OPEN = frozenset({"extension"})  # more of these is no difference: a person or a hosting company may have added one
+_OPEN = frozenset({"extension", "contents of view"})
+"""More of these is no difference: a person or a hosting company may have added an extension."""
 
 # In definitions, the server writes the schema before a name only if the schema is not in the search_path. So every name
 # has its schema, except those in our own: in which order a person finds schemas must not make a difference.
@@ -88,6 +89,12 @@ def _sorted(texts: str) -> str:
     return f"(SELECT string_agg(g::text, ', ' ORDER BY g::text) FROM unnest({texts}) g)"
 
 
+def _unusual(acl: str, kind: str, owner: str) -> str:
+    """SQL for "has other rights than an object of this kind has when it is made"."""
+    usual = f'acldefault(({kind})::"char", {owner})'
+    return f"{acl} IS NOT NULL AND {_sorted(acl)} IS DISTINCT FROM {_sorted(usual)}"
+
+
 _INDEX_OPTIONS = r"""' WITH \((?:[a-z_.]+=(?:''[^'']*''|\w+)(?:, )?)+\)'"""
 _SEQUENCE = """concat_ws(' ', format_type(s.seqtypid, NULL), 'from', s.seqmin, 'to', s.seqmax, 'by', s.seqincrement,
     CASE WHEN s.seqstart <> CASE WHEN s.seqincrement > 0 THEN s.seqmin ELSE s.seqmax END
@@ -104,6 +111,27 @@ _OPERATOR = (
 )
 _FIRST_OID = 16384  # the server's own objects have smaller ones
 _ENABLED = "CASE {} WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'on replicas' WHEN 'A' THEN 'always' END"
+
+_OF_ROLE = "pg_get_userbyid(r.setrole) || '.' || s.parameter"
+
+
+def _given(whose: str, name: str, *, tunes: bool) -> str:
+    """SQL for what ALTER DATABASE or ALTER ROLE ... IN DATABASE has set; `tunes` for what changes speed or logs only.
+
+    The value of a setting that the server does not know may be a secret of the application.
+    """
+    return f"""
+        SELECT {name}, CASE WHEN strpos(s.parameter, '.') > 0 THEN 'value with digest ' || left(md5(s.value), 6)
+                            ELSE s.value END
+          FROM pg_db_role_setting r
+         CROSS JOIN LATERAL (SELECT split_part(one, '=', 1) AS parameter, substr(one, strpos(one, '=') + 1) AS value
+                               FROM unnest(r.setconfig) one) s
+         WHERE r.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) AND {whose}
+           AND {"" if tunes else "NOT"} EXISTS (
+               SELECT FROM pg_settings g WHERE lower(g.name) = lower(s.parameter)
+                  AND g.category ~ '^(Query Tuning|Resource Usage|Reporting and Logging|Statistics|Autovacuum|Vacuum)')
+    """
+
 
 _OBJECTS = {
     "schema": f"""
@@ -123,6 +151,7 @@ _OBJECTS = {
                    (SELECT 'using ' || m.amname FROM pg_am m WHERE m.oid = c.relam AND m.amname <> 'heap'),
                    (SELECT CASE WHEN c.relispartition THEN 'partition of ' ELSE 'inherits ' END
                            || string_agg(i.inhparent::regclass::text, ', ' ORDER BY i.inhseqno)
+                           || CASE WHEN bool_or(i.inhdetachpending) THEN ' and being detached' ELSE '' END
                       FROM pg_inherits i WHERE i.inhrelid = c.oid HAVING count(*) > 0),
                    pg_get_expr(c.relpartbound, c.oid),
                    CASE c.relpersistence WHEN 'u' THEN 'unlogged' END,
@@ -157,6 +186,8 @@ _OBJECTS = {
     "constraint": f"""
         SELECT {SCHEMA} || c.relname || '.' || k.conname,
                concat_ws(', ', pg_get_constraintdef(k.oid),
+                   (SELECT 'INVALID' FROM pg_index x WHERE x.indexrelid = k.conindid AND x.indrelid = k.conrelid
+                       AND NOT x.indisvalid),
                    'disabled by ' || off.triggers)
           FROM pg_constraint k
           JOIN pg_class c ON c.oid = k.conrelid
@@ -186,6 +217,7 @@ _OBJECTS = {
     "view": f"""
         SELECT {SCHEMA} || c.relname,
                concat_ws(' ', CASE c.relkind WHEN 'm' THEN 'materialized' END,
+                   (SELECT 'using ' || m.amname FROM pg_am m WHERE m.oid = c.relam AND m.amname <> 'heap'),
                    (SELECT 'WITH (' || string_agg(o, ', ' ORDER BY o) || ')' FROM unnest(c.reloptions) o
                      WHERE c.relkind = 'v'),
                    (SELECT 'DEFAULTS (' || string_agg(a.attname || ' ' || pg_get_expr(x.adbin, x.adrelid), ', '
@@ -196,8 +228,13 @@ _OBJECTS = {
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.relkind IN ('v', 'm') AND {TABLES} AND {no_extension("pg_class", "c.oid")}
     """,
+    # An application refreshes it by itself, so that contents of which the history knows nothing are no difference.
+    "contents of view": f"""
+        SELECT {SCHEMA} || c.relname, 'populated' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind = 'm' AND c.relispopulated AND {TABLES} AND {no_extension("pg_class", "c.oid")}
+    """,
     "sequence": f"""
-        SELECT {SCHEMA} || c.relname, {_SEQUENCE}
+        SELECT {SCHEMA} || c.relname, concat_ws(' ', CASE c.relpersistence WHEN 'u' THEN 'unlogged' END, {_SEQUENCE})
           FROM pg_sequence s
           JOIN pg_class c ON c.oid = s.seqrelid
           JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -424,6 +461,45 @@ _OBJECTS = {
           FROM pg_conversion v JOIN pg_namespace n ON n.oid = v.connamespace
          WHERE {SCHEMAS} AND {no_extension("pg_conversion", "v.oid")}
     """,
+    "language": f"""
+        SELECT l.lanname, concat_ws(' ', CASE WHEN l.lanpltrusted THEN 'trusted' END, 'by',
+                   l.lanplcallfoid::regproc, 'inline ' || nullif(l.laninline::regproc::text, '-'),
+                   'validated by ' || nullif(l.lanvalidator::regproc::text, '-'))
+          FROM pg_language l WHERE l.lanispl AND {no_extension("pg_language", "l.oid")}
+    """,
+    "access method": f"""
+        SELECT m.amname,
+               concat_ws(' ', CASE m.amtype WHEN 't' THEN 'of tables' ELSE 'of indexes' END, 'by', m.amhandler)
+          FROM pg_am m WHERE m.oid >= {_FIRST_OID} AND {no_extension("pg_am", "m.oid")}
+    """,
+    "transform": f"""
+        SELECT format_type(r.trftype, NULL) || ' for ' || l.lanname,
+               concat_ws(' ', 'from SQL by ' || nullif(r.trffromsql::regproc::text, '-'),
+                              'to SQL by ' || nullif(r.trftosql::regproc::text, '-'))
+          FROM pg_transform r JOIN pg_language l ON l.oid = r.trflang WHERE {no_extension("pg_transform", "r.oid")}
+    """,
+    "foreign data wrapper": f"""
+        SELECT w.fdwname, concat_ws(' ', 'by ' || nullif(w.fdwhandler::regproc::text, '-'),
+                              'validated by ' || nullif(w.fdwvalidator::regproc::text, '-'))
+          FROM pg_foreign_data_wrapper w WHERE {no_extension("pg_foreign_data_wrapper", "w.oid")}
+    """,
+    "subscription": """
+        SELECT b.subname, concat_ws(' ', 'to', (SELECT string_agg(p, ', ' ORDER BY p) FROM unnest(b.subpublications) p),
+                   CASE WHEN NOT b.subenabled THEN 'disabled' END)
+          FROM pg_subscription b
+         WHERE b.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    """,
+    "security label": """
+        SELECT b.objname || ' by ' || b.provider, quote_literal(b.label) FROM pg_seclabels b
+         WHERE b.classoid NOT IN ('pg_authid'::regclass, 'pg_database'::regclass, 'pg_tablespace'::regclass,
+                                  'pg_largeobject'::regclass, 'pg_subscription'::regclass)
+           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = b.classoid AND d.objid = b.objoid
+                              AND d.deptype = 'e')
+    """,
+    "setting of database": _given("r.setrole = 0", "s.parameter", tunes=False),
+    "settings of database": _given("r.setrole = 0", "s.parameter", tunes=True),
+    "setting of role": _given("r.setrole <> 0", _OF_ROLE, tunes=False),
+    "settings of role": _given("r.setrole <> 0", _OF_ROLE, tunes=True),
     # What a server is reached by differs between databases, and so is left out; user mappings have passwords.
     "foreign server": f"""
         SELECT s.srvname, concat_ws(' ', 'of', w.fdwname, 'type ' || s.srvtype)
@@ -577,28 +653,49 @@ _DETAILS = {
            AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = t.classoid AND d.objid = t.objoid
                               AND d.deptype = 'e')
     """,
+    # A right that was given and taken back leaves the rights spelled out that the object had before.
     "grants on": f"""
         SELECT {SCHEMA} || c.relname, {_sorted("c.relacl")}
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE c.relacl IS NOT NULL AND {TABLES} AND {no_extension("pg_class", "c.oid")}
+         WHERE {_unusual("c.relacl", "CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END", "c.relowner")}
+           AND {TABLES} AND {no_extension("pg_class", "c.oid")}
         UNION ALL
         SELECT {SCHEMA} || c.relname || '.' || a.attname, {_sorted("a.attacl")}
           FROM pg_attribute a
           JOIN pg_class c ON c.oid = a.attrelid
           JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND {TABLES} AND {no_extension("pg_class", "c.oid")}
+         WHERE {_unusual("a.attacl", "'c'", "c.relowner")} AND NOT a.attisdropped
+           AND {TABLES} AND {no_extension("pg_class", "c.oid")}
         UNION ALL
         SELECT {_FUNCTION}, {_sorted("p.proacl")}
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-         WHERE p.proacl IS NOT NULL AND {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
+         WHERE {_unusual("p.proacl", "'f'", "p.proowner")} AND {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
         UNION ALL
         SELECT {SCHEMA} || y.typname, {_sorted("y.typacl")}
           FROM pg_type y JOIN pg_namespace n ON n.oid = y.typnamespace
-         WHERE y.typacl IS NOT NULL AND {SCHEMAS} AND {no_extension("pg_type", "y.oid")}
+         WHERE {_unusual("y.typacl", "'T'", "y.typowner")} AND {SCHEMAS} AND {no_extension("pg_type", "y.oid")}
         UNION ALL
         SELECT 'schema ' || n.nspname, {_sorted("n.nspacl")}
           FROM pg_namespace n
-         WHERE n.nspacl IS NOT NULL AND n.nspname <> 'public' AND {SCHEMAS}
+         WHERE {_unusual("n.nspacl", "'n'", "n.nspowner")} AND n.nspname <> 'public' AND {SCHEMAS}
+           AND {no_extension("pg_namespace", "n.oid")}
+        UNION ALL
+        SELECT 'language ' || l.lanname, {_sorted("l.lanacl")} FROM pg_language l
+         WHERE {_unusual("l.lanacl", "'l'", "l.lanowner")} AND {no_extension("pg_language", "l.oid")}
+        UNION ALL
+        SELECT 'foreign server ' || v.srvname, {_sorted("v.srvacl")} FROM pg_foreign_server v
+         WHERE {_unusual("v.srvacl", "'S'", "v.srvowner")} AND {no_extension("pg_foreign_server", "v.oid")}
+        UNION ALL
+        SELECT 'foreign data wrapper ' || w.fdwname, {_sorted("w.fdwacl")} FROM pg_foreign_data_wrapper w
+         WHERE {_unusual("w.fdwacl", "'F'", "w.fdwowner")} AND {no_extension("pg_foreign_data_wrapper", "w.oid")}
+    """,
+    # Which rights an object will have that is made later.
+    "default grants on": f"""
+        SELECT concat_ws(' ', CASE o.defaclobjtype WHEN 'r' THEN 'tables' WHEN 'S' THEN 'sequences'
+                                   WHEN 'f' THEN 'functions' WHEN 'T' THEN 'types' WHEN 'n' THEN 'schemas'
+                                   ELSE 'large objects' END,
+                         'of', pg_get_userbyid(o.defaclrole), 'in ' || n.nspname), {_sorted("o.defaclacl")}
+          FROM pg_default_acl o LEFT JOIN pg_namespace n ON n.oid = o.defaclnamespace
     """,
 }
 
