@@ -116,7 +116,7 @@ def test_what_cannot_be_squashed_is_refused_and_nothing_is_changed(project: Proj
     project.add("shop", pg_url)
     project.table("shop", "001")
     project.file("shop", "002", 'op.execute("INSERT INTO t_001 VALUES (1), (2)")')
-    project.file("shop", "003", 'op.execute("CREATE PUBLICATION news FOR TABLE t_001")')
+    project.file("shop", "003", 'op.execute("CREATE FOREIGN DATA WRAPPER news")')
     before = {path.name: path.read_bytes() for path in project.place("shop").iterdir()}
 
     refused = project("squash", "shop", "--to", "002", "--yes")
@@ -130,7 +130,7 @@ def test_what_cannot_be_squashed_is_refused_and_nothing_is_changed(project: Proj
     assert "--yes" in asked.stderr
     assert project("squash", "shop", "--to", "001", "--yes").code == 64
     refused = project("squash", "shop", "--to", "003", "--yes")
-    assert (refused.code, "publication news" in refused.stderr) == (8, True)
+    assert (refused.code, "foreign-data wrapper news" in refused.stderr) == (8, True)
     assert {path.name: path.read_bytes() for path in project.place("shop").iterdir()} == before
 
     with project.path("shop", "001").open("a") as file:

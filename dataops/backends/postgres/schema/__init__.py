@@ -1,9 +1,9 @@
 """Writes the SQL that makes a PostgreSQL database again, in the order of dependencies, equal from version 14 to 18.
 
-The server writes the definitions: its functions pg_get_*def know every option. `pieces` asks for them, `tables` puts
-CREATE TABLE together, `order` asks the server what needs what, and `rows` writes data. What belongs to an extension, to
-a migration tool or to us is left out, as in `catalogue`. Names have no schema where the search_path of the connection
-finds them without one, as in the history that made them.
+The server writes the definitions: its functions pg_get_*def know every option. `pieces` asks for them, and `rare` for
+those that few databases have; `tables` puts CREATE TABLE together, `order` asks the server what needs what, and `rows`
+writes data. What belongs to an extension, to a migration tool or to us is left out, as in `catalogue`. Names have no
+schema where the search_path of the connection finds them without one, as in the history that made them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
-from dataops.backends.postgres.schema import comments, grants, order, pieces, rows, tables, unwritten
+from dataops.backends.postgres.schema import comments, grants, order, pieces, rare, rows, tables, unwritten
 from dataops.schema import Schema
 
 _FIRST = "SET LOCAL check_function_bodies = off"  # a function may name a table that comes after it
@@ -28,7 +28,7 @@ def read(connection: psycopg.Connection[Any], *, most_rows: int | None) -> Schem
     """
     with connection.cursor(row_factory=tuple_row) as cursor:
         cursor.execute(rows.SETTINGS)
-        found = [*pieces.read(cursor), *tables.read(cursor), *comments.read(cursor)]
+        found = [*pieces.read(cursor), *rare.read(cursor), *tables.read(cursor), *comments.read(cursor)]
         written = rows.Written()
         if most_rows is not None:
             found += grants.read(cursor)
@@ -54,14 +54,15 @@ def around_rows(connection: psycopg.Connection[Any]) -> tuple[tuple[str, ...], t
     with connection.cursor(row_factory=tuple_row) as cursor:
         cursor.execute(rows.SETTINGS)
         here = pieces.Piece(pieces.ROWS, "", ("",), "", 0)
-        found = [*pieces.read(cursor), *tables.read(cursor), *comments.read(cursor), *grants.read(cursor), here]
+        found = [*pieces.read(cursor), *rare.read(cursor), *tables.read(cursor), *comments.read(cursor)]
+        found += [*grants.read(cursor), here]
         ordered = order.sort(cursor, found)
         at = ordered.index(here)
         before, after = (
             tuple(statement for piece in part for statement in piece.statements)
             for part in (ordered[:at], ordered[at + 1 :])
         )
-        return (_FIRST, *before), after, tuple(unwritten.read(cursor, rights=False))
+        return (_FIRST, *before), after, tuple(unwritten.read(cursor, rights=False, settings=False))
 
 
 __all__ = ["around_rows", "read"]

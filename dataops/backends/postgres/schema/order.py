@@ -26,6 +26,9 @@ UNION ALL SELECT 'pg_constraint', k.oid, 'pg_type', k.contypid FROM pg_constrain
 UNION ALL SELECT 'pg_class', d.objid, 'pg_class', d.refobjid FROM pg_depend d
             JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
            WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'i'
+UNION ALL SELECT d.classid::regclass::text, d.objid, d.refclassid::regclass::text, d.refobjid FROM pg_depend d
+           WHERE d.classid IN ('pg_amop'::regclass, 'pg_amproc'::regclass)
+             AND d.refclassid IN ('pg_opclass'::regclass, 'pg_opfamily'::regclass)
 UNION ALL SELECT 'pg_proc', d.objid, d.refclassid::regclass::text, d.refobjid FROM pg_depend d
            WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'i'
 """

@@ -13,8 +13,9 @@ from dataops.backends.postgres.catalogue import LEFT_OUT, SCHEMAS, TABLES, no_ex
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 
-SCHEMA, EXTENSION, TYPE, SEQUENCE, FUNCTION, TABLE, ROWS, CONSTRAINT, INDEX, FOREIGN_KEY = range(10)
-STATISTICS, VIEW, OWNED, TRIGGER, POLICY, COMMENT, GRANT = range(10, 17)
+SCHEMA, EXTENSION, LANGUAGE, TYPE, SEQUENCE, FUNCTION, OPERATOR, SEARCH, TABLE, ROWS = range(10)
+CONSTRAINT, INDEX, FOREIGN_KEY, STATISTICS, VIEW, OWNED, TRIGGER, POLICY = range(10, 18)
+COMMENT, GRANT, PUBLICATION, EVENT = range(18, 22)
 """What comes first where nothing else decides: the ranks of pieces."""
 
 
@@ -193,6 +194,16 @@ _QUERIES = {
                 WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass
                   AND d.deptype = 'a') o
          WHERE c.relkind = 'S' AND {TABLES} AND {NOT_A_PART}
+    """,
+    (OWNED, "pg_index", True): f"""
+        SELECT {RELATION}, array_remove(ARRAY[
+                   CASE WHEN x.indisclustered THEN 'ALTER TABLE ' || {RELATION} || ' CLUSTER ON '
+                                                   || quote_ident(i.relname) END,
+                   CASE WHEN x.indisreplident THEN 'ALTER TABLE ONLY ' || {RELATION} || ' REPLICA IDENTITY USING INDEX '
+                                                   || quote_ident(i.relname) END], NULL), i.oid
+          FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class c ON c.oid = x.indrelid
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE (x.indisclustered OR x.indisreplident AND c.relreplident = 'i') AND {TABLES} AND {NOT_A_PART}
     """,
     (TRIGGER, "pg_rewrite", False): f"""
         SELECT {RELATION} || '.' || r.rulename, ARRAY[rtrim(pg_get_ruledef(r.oid, true), ';')]

@@ -19,13 +19,14 @@ from dataops.backends.postgres.schema.pieces import (
 )
 
 _WHICH = f"{TABLES} AND {no_extension('pg_class', 'c.oid')}"
+_METHOD = "(SELECT quote_ident(m.amname) FROM pg_am m WHERE m.oid = c.relam AND m.amname <> 'heap')"
 _TABLES = f"""
 SELECT c.oid, {RELATION}, c.relpersistence = 'u', pg_get_expr(c.relpartbound, c.oid),
        CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END,
        (SELECT string_agg(i.inhparent::regclass::text, ', ' ORDER BY i.inhseqno)
           FROM pg_inherits i WHERE i.inhrelid = c.oid),
        (SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(c.reloptions) o),
-       CASE c.relreplident WHEN 'n' THEN 'NOTHING' WHEN 'f' THEN 'FULL' END
+       CASE c.relreplident WHEN 'n' THEN 'NOTHING' WHEN 'f' THEN 'FULL' END, {_METHOD}
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p') AND {_WHICH}
 """
@@ -71,7 +72,7 @@ SELECT c.oid, {RELATION}, c.relkind = 'm', c.relispopulated, pg_get_viewdef(c.oi
        (SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(c.reloptions) o),
        ARRAY(SELECT quote_ident(a.attname) || ' SET DEFAULT ' || pg_get_expr(x.adbin, x.adrelid)
                FROM pg_attrdef x JOIN pg_attribute a ON a.attrelid = x.adrelid AND a.attnum = x.adnum
-              WHERE x.adrelid = c.oid ORDER BY a.attnum)
+              WHERE x.adrelid = c.oid ORDER BY a.attnum), {_METHOD}
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('v', 'm') AND {_WHICH}
 """
@@ -84,11 +85,12 @@ def read(cursor: Cursor) -> Iterator[Piece]:
         columns[table].append(tuple(column))
     for oid, name, *about in cursor.execute(_TABLES.encode(), LEFT_OUT).fetchall():
         yield Piece(TABLE, name, tuple(_table(name, about, columns[oid])), "pg_class", oid)
-    for oid, name, materialized, populated, query, options, defaults in cursor.execute(
+    for oid, name, materialized, populated, query, options, defaults, method in cursor.execute(
         _VIEWS.encode(), LEFT_OUT
     ).fetchall():
         kind = "MATERIALIZED VIEW" if materialized else "VIEW"
-        text = f"CREATE {kind} {name}{f' WITH ({options})' if options else ''} AS\n"
+        using = f" USING {method}" if method else ""
+        text = f"CREATE {kind} {name}{using}{f' WITH ({options})' if options else ''} AS\n"
         text += words.as_newer_versions(query.rstrip("; \n"), cursor.connection.info.server_version) + (
             "" if populated or not materialized else "\nWITH NO DATA"
         )
@@ -98,14 +100,14 @@ def read(cursor: Cursor) -> Iterator[Piece]:
 
 def verbatim(cursor: Cursor) -> Iterator[str]:
     """The query of each view in the server's own words."""
-    for _, name, *_, query, _, _ in sorted(
+    for _, name, *_, query, _, _, _ in sorted(
         cursor.execute(_VIEWS.encode(), LEFT_OUT).fetchall(), key=lambda one: one[1]
     ):
         yield f"view {name}: {query}"
 
 
 def _table(name: str, about: list[Any], columns: list[tuple[Any, ...]]) -> Iterator[str]:
-    unlogged, bound, key, parents, options, identity = about
+    unlogged, bound, key, parents, options, identity, method = about
     own = [column[1] for column in columns if column[2] and bound is None]
     body = f" PARTITION OF {parents} {bound}" if bound is not None else f" (\n    {_listed(own)}\n)" if own else " ()"
     yield "".join(
@@ -113,6 +115,7 @@ def _table(name: str, about: list[Any], columns: list[tuple[Any, ...]]) -> Itera
             f"CREATE {'UNLOGGED ' if unlogged else ''}TABLE {name}{body}",
             f" INHERITS ({parents})" if parents and bound is None else "",
             f" PARTITION BY {key}" if key else "",
+            f" USING {method}" if method else "",
             f" WITH ({options})" if options else "",
         )
     )

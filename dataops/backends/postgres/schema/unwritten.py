@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dataops.backends.postgres.catalogue import LEFT_OUT, SCHEMAS, TABLES, no_extension
-from dataops.backends.postgres.schema.pieces import RELATION, Cursor
+from dataops.backends.postgres.schema.pieces import QUALIFIED, RELATION, Cursor
 
-_CATALOGS = (
-    "pg_am", "pg_cast", "pg_conversion", "pg_event_trigger", "pg_foreign_data_wrapper",
-    "pg_foreign_server", "pg_language", "pg_opclass", "pg_operator", "pg_opfamily", "pg_publication", "pg_transform",
-    "pg_ts_config", "pg_ts_dict", "pg_ts_parser", "pg_ts_template",
-)  # fmt: skip
+_CATALOGS = ("pg_foreign_data_wrapper", "pg_foreign_server", "pg_transform")
 _FIRST_OID = 16384
 """The server's own objects have smaller ones."""
 _EACH = """
@@ -26,9 +22,8 @@ SELECT w.what || {RELATION}
        ('foreign table ', c.relkind = 'f'),
        ('table of a type: ', c.reloftype <> 0),
        ('tablespace of ', c.reltablespace <> 0),
-       ('access method of ', c.relkind IN ('r', 'm') AND c.relam <> (SELECT oid FROM pg_am WHERE amname = 'heap')),
-       ('replica identity by an index of ', c.relreplident = 'i'),
-       ('clustering of ', EXISTS (SELECT FROM pg_index x WHERE x.indrelid = c.oid AND x.indisclustered))
+       ('partition that is being detached: ', EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid
+                                                         AND i.inhdetachpending))
        ) AS w (what, is_so)
  WHERE w.is_so AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {TABLES} AND {no_extension("pg_class", "c.oid")}
 """
@@ -56,9 +51,22 @@ SELECT 'owner of schema ' || n.nspname FROM pg_namespace n
    AND {no_extension("pg_namespace", "n.oid")}
 """
 _SETTINGS = """
-SELECT 'setting of the database: ' || s FROM pg_db_role_setting r CROSS JOIN unnest(r.setconfig) s
+SELECT 'setting of the database' || coalesce(' for ' || pg_get_userbyid(nullif(r.setrole, 0)), '') || ': '
+       || split_part(s, '=', 1)
+  FROM pg_db_role_setting r CROSS JOIN unnest(r.setconfig) s
  WHERE r.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
-UNION ALL SELECT 'large object ' || oid FROM pg_largeobject_metadata
+UNION ALL SELECT 'subscription ' || b.subname FROM pg_subscription b
+ WHERE b.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+_LARGE_OBJECTS = "SELECT 'large object ' || oid FROM pg_largeobject_metadata"
+_OTHERS = f"""
+SELECT 'base type ' || {QUALIFIED} || quote_ident(t.typname)
+  FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+ WHERE t.typtype = 'b' AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
+   AND {SCHEMAS} AND {no_extension("pg_type", "t.oid")}
+UNION ALL
+SELECT 'security label of ' || b.objname || ' by ' || b.provider FROM pg_seclabels b
+ WHERE b.objtype NOT IN ('role', 'database', 'tablespace', 'large object', 'subscription')
 """
 
 
@@ -86,10 +94,11 @@ def _by_itself(catalog: str) -> str:
     return no_extension(catalog, "t.oid").replace("'e')", "'e', 'i')")
 
 
-def read(cursor: Cursor, *, rights: bool) -> Iterator[str]:
-    """What is not written, in words; with `rights`, also owners, rights, and settings of the whole database."""
+def read(cursor: Cursor, *, rights: bool, settings: bool = True) -> Iterator[str]:
+    """What is not written, in words; with `rights`, also owners and rights, with `settings` what sessions begin with."""
     each = (_EACH.format(catalog=catalog, first=_FIRST_OID, no_extension=_by_itself(catalog)) for catalog in _CATALOGS)
-    for query in (*each, _RELATIONS, _SWITCHED_OFF, *((_OWNED, _OWNERS, _RIGHTS, _SETTINGS) if rights else ())):
+    others = (_OWNED, _OWNERS, _RIGHTS, _LARGE_OBJECTS) if rights else ()
+    for query in (*each, _RELATIONS, _SWITCHED_OFF, _OTHERS, *((_SETTINGS,) if settings else ()), *others):
         yield from sorted(str(row[0]) for row in cursor.execute(query.encode(), LEFT_OUT).fetchall())
 
 

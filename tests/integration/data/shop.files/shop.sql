@@ -70,6 +70,10 @@ CREATE FUNCTION touch()
  LANGUAGE plpgsql
 AS $function$ BEGIN NEW.updated := now(); RETURN NEW; END $function$;
 
+CREATE TEXT SEARCH CONFIGURATION more.words (PARSER = "default");
+
+ALTER TEXT SEARCH CONFIGURATION more.words ADD MAPPING FOR asciihword, asciiword, email, file, "float", host, hword, hword_asciipart, hword_numpart, hword_part, "int", numhword, numword, sfloat, uint, url, url_path, version, word WITH simple;
+
 CREATE TABLE "Odd Name"."Odd ""Table" (
     "a b" integer DEFAULT 1,
     b character varying(3) COLLATE "POSIX"
@@ -347,6 +351,4 @@ COMMENT ON VIEW paid IS 'v';
 
 COMMENT ON TYPE status IS 'st';
 
--- not written: publication news
-
--- not written: text search configuration more.words
+CREATE PUBLICATION news FOR TABLE more.things;
