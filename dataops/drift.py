@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dataops import documents, schemafile
 from dataops.backends import Database, HoldsDocuments, opened
-from dataops.catalogue import Catalogue, Difference, Differs, compare
+from dataops.catalogue import Catalogue, Difference, Differs
 from dataops.errors import (
     ConfigError,
     DataopsError,
@@ -25,6 +25,7 @@ from dataops.errors import (
 )
 from dataops.model import Service, State
 from dataops.planning import checks, recovery
+from dataops.run import comparing
 from dataops.text import counted
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def find(
                 expected = expectation.catalogue(service, head, database)
             if bodies:
                 expected = expected.with_bodies()
-            differences = compare(expected, found, ignoring=service.ignore, details=details)
+            differences = comparing.differences(database, expected, found, details=details)
             differences += _documents(database, expected, looking or documents.Looking())
             _refuse_moved(state, database.read())
     except DataopsError as error:

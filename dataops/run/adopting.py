@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from dataops.backends import Database
 from dataops.backends.locking import begin_under_lock
-from dataops.catalogue import Catalogue, Difference, compare
+from dataops.catalogue import Catalogue, Difference
 from dataops.errors import DifferencesFound, HistoryError, MigrationFailed, StalePlan
 from dataops.events import Emit
 from dataops.model import Adopted, Author, Direction, JournalEvent, Migration, State
@@ -21,6 +21,7 @@ from dataops.othertools.examine import Adoption, Line
 from dataops.planning import checks, native, recovery
 from dataops.planning.native import Moved
 from dataops.planning.target import BASE
+from dataops.run import comparing
 from dataops.run.stop import StopSignal
 from dataops.run.under_lock import hold_lock
 from dataops.text import counted
@@ -98,7 +99,7 @@ def check(database: Database, expected: Expected, changed: Sequence[str] = ()) -
 def _differences(database: Database, expected: Expected) -> tuple[Difference, ...]:
     if isinstance(expected, MigrationFailed):
         return ()
-    return compare(expected, database.catalogue(), ignoring=database.service.ignore)
+    return comparing.differences(database, expected, database.catalogue())
 
 
 def refuse_differences(database: Database, differences: Sequence[str], head: str, expected: Expected) -> None:

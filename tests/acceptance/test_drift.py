@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,13 +18,14 @@ from psycopg.sql import SQL, Identifier
 from pymongo import MongoClient
 
 from dataops import config, drift
+from dataops.backends import opened
 from dataops.catalogue import Key
 from dataops.dev import MongoServer, PostgresServer
 from dataops.errors import StalePlan
-from dataops.model import Migration, Service
+from dataops.model import Migration, Service, Timeouts
 from dataops.scratch import Scratch
 from tests.acceptance.test_rights import role
-from tests.projects import Project
+from tests.projects import Project, until
 from tests.servers import Answer, fresh_mongo
 
 SARIF = Path(__file__).parents[1] / "lint" / "data" / "sarif-schema-2.1.0.json"
@@ -166,6 +170,93 @@ def test_a_database_that_is_migrated_meanwhile_is_not_judged(
             compared = drift.find(service, scratch)
             assert isinstance(compared.error, StalePlan), compared
             assert compared.error.message == "the database was migrated while it was compared"
+
+
+@pytest.mark.parametrize("name", ["shop", "bank"])
+def test_a_database_that_somebody_changes_by_hand_meanwhile_is_not_judged(
+    applied: Project,
+    postgres: PostgresServer,
+    mongo: MongoServer,
+    pg: psycopg.Connection[Any],
+    mongo_url: str,
+    name: str,
+) -> None:
+    """It differs when it is first read, and in another way later."""
+
+    class Meanwhile(Scratch):
+        def migrate(self, service: Service, to: Migration | None) -> dict[Key, str]:
+            dropped = super().migrate(service, to)
+            with MongoClient[dict[str, Any]](mongo_url) as client:
+                client.get_default_database().t_002.create_index("a")
+                client.get_default_database().t_001.drop()
+            pg.execute("DROP TABLE t_001")
+            return dropped
+
+    pg.execute("CREATE TABLE more (id int)")
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        client.get_default_database().accounts.drop()
+    settings = config.load(applied.folder / "dataops.toml", environ={**applied.env})
+    (service,) = (one for one in settings.services if one.name == name)
+    with Meanwhile(config.author(), servers=[postgres.url(), mongo.url("admin")]) as scratch:
+        compared = drift.find(service, scratch)
+    assert isinstance(compared.error, StalePlan), compared
+    assert compared.error.message == "the database was changed by somebody while it was compared"
+    assert applied("drift", "--service", name).code == 8
+
+
+def test_an_object_that_is_dropped_while_it_is_read_is_no_crash(
+    applied: Project, pg: psycopg.Connection[Any], pg_url: str
+) -> None:
+    """The server waits for a view, or for its table, to write it down: at first in vain, and then it is gone."""
+    pg.execute("CREATE VIEW seen AS SELECT id FROM t_001 WHERE id > 1")
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IN ('t_001'::regclass, 'seen'::regclass)"
+    (service,) = config.load(applied.folder / "dataops.toml", environ={**applied.env}, selected=["shop"]).services
+    with psycopg.connect(pg_url) as other, ThreadPoolExecutor() as pool:
+        other.execute("DROP TABLE t_001 CASCADE")
+        told = applied("drift", "--service", "shop")
+        assert told.code == 3
+        assert f"somebody changes the database: t_001, seen is held by process {other.info.backend_pid}" in (
+            told.stderr.replace("seen, t_001", "t_001, seen")
+        )
+        with opened(replace(service, timeouts=Timeouts(connect=60.0))) as database:
+            reading = pool.submit(database.catalogue)
+            until(lambda: pg.execute(waits).fetchone() == (1,))
+            other.commit()
+            assert ("table", "t_001") not in reading.result(60).objects
+    assert applied("drift", "--service", "shop").code == 8
+
+
+def test_a_database_that_is_changed_all_the_time_is_judged_or_told(
+    applied: Project, pg_url: str, mongo_url: str
+) -> None:
+    """Tables and collections come and go while each is compared ten times."""
+    done = threading.Event()
+
+    def change() -> None:
+        with psycopg.connect(pg_url, autocommit=True) as other, MongoClient[dict[str, Any]](mongo_url) as client:
+            db = client.get_default_database()
+            while not done.is_set():
+                other.execute("CREATE TABLE t (id serial PRIMARY KEY, n int DEFAULT 1 CHECK (n > 0))")
+                other.execute("CREATE INDEX t_n ON t (n); CREATE VIEW v AS SELECT n FROM t")
+                other.execute("DROP TABLE t CASCADE")
+                db.comes.create_index("a")
+                db.create_collection("sees", viewOn="comes", pipeline=[])
+                db.comes.drop()
+                db.sees.drop()
+
+    busy = threading.Thread(target=change)
+    busy.start()
+    try:
+        applied("schema", "dump")
+        settings = config.load(applied.folder / "dataops.toml", environ={**applied.env})
+        for service in settings.services:
+            for _ in range(10):
+                found = drift.find(service, applied.folder / "schema")
+                assert found.error is None or isinstance(found.error, StalePlan), found.error
+                assert {one.name.partition(".")[0] for one in found.differences} <= {"t", "v"}
+    finally:
+        done.set()
+        busy.join()
 
 
 def test_the_right_to_read_in_postgresql_is_enough_and_a_user_without_it_is_told(

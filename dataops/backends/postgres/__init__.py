@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.rows import tuple_row
@@ -20,6 +20,7 @@ from dataops.backends.postgres import sql, state, tables
 from dataops.backends.postgres.connection import Server, WatchedConnection, error_text
 from dataops.backends.postgres.tables import OurTables
 from dataops.contents import EACH
+from dataops.errors import StalePlan
 from dataops.model import Author, Doing, Entry, Observed, Rendering, Service, State, Step
 from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
     from dataops.inspection import Inspection, Place
     from dataops.schema import Schema
     from dataops.statements import Statement
+
+
+T = TypeVar("T")
+
+_READINGS = 5
+_GONE = (psycopg.errors.InternalError_, psycopg.errors.UndefinedTable)
+"""What the server says of an object that is gone since the snapshot in which it writes down its definition."""
 
 
 class PostgresDatabase:
@@ -94,14 +102,27 @@ class PostgresDatabase:
     def catalogue(self) -> Catalogue:
         from dataops.backends.postgres import catalogue
 
-        with self.server.asking() as connection:
-            return catalogue.read(connection)
+        return self._read_whole(catalogue.read)
 
     def schema(self, *, most_rows: int | None) -> Schema:
         from dataops.backends.postgres import schema
 
-        with self.server.asking(long=True) as connection:
-            return schema.read(connection, most_rows=most_rows)
+        return self._read_whole(lambda connection: schema.read(connection, most_rows=most_rows), long=True)
+
+    def _read_whole(self, read: Callable[[WatchedConnection], T], *, long: bool = False) -> T:
+        """What `read` finds in one snapshot, read again if need be. Raises StalePlan where it is changed each time."""
+        last: psycopg.Error | None = None
+        for _ in range(_READINGS):
+            with self.server.asking(long=long) as connection:
+                try:
+                    return read(connection)
+                except _GONE as error:
+                    last = error
+        raise StalePlan(
+            f"the database was changed while it was read: {error_text(last) if last else ''}",
+            service=self.service.name,
+            hint="run again when nobody changes it",
+        ) from last
 
     def copy_into(self, scratch: Service, sampling: Sampling) -> Copied:
         from dataops.backends.postgres import rehearsing

@@ -328,16 +328,20 @@ class Server:
             raise self.explained(error, connection) from error
 
     def _held(self, connection: psycopg.Connection[DictRow]) -> LockNotObtained:
-        """Who holds one of our tables, so that it cannot even be read."""
+        """Who holds one of our tables, so that it cannot even be read, or another table that we look at."""
         connection.rollback()
+        names = [*POSTGRESQL.ours, options_of(self.service).version_table]
+        what, held = "our tables cannot be read", connection.execute(sql.TABLE_HOLDERS, {"names": names, "all": False})
+        rows = held.fetchall()
+        if not rows:
+            what = "somebody changes the database"
+            rows = connection.execute(sql.TABLE_HOLDERS, {"names": names, "all": True}).fetchall()
         told = [
             f"{row['tables']} is held by process {row['pid']} ({row['name'] or 'without a name'}, user {row['who']})"
-            for row in connection.execute(
-                sql.TABLE_HOLDERS, {"names": [*POSTGRESQL.ours, options_of(self.service).version_table]}
-            )
+            for row in rows
         ]
         return LockNotObtained(
-            f"our tables cannot be read: {redact('; '.join(told)) or 'somebody held one of them'}",
+            f"{what}: {redact('; '.join(told)) or 'a table was held'}",
             service=self.service.name,
             hint="wait for that session to end its transaction, or end it: SELECT pg_terminate_backend(PROCESS)",
         )

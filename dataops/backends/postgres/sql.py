@@ -109,7 +109,8 @@ SYSTEM = "SELECT system_identifier::text AS identifier FROM pg_control_system()"
 TABLE_HOLDERS = """
 SELECT a.usename AS who, a.application_name AS name, l.pid, string_agg(DISTINCT c.relname, ', ') AS tables
   FROM pg_catalog.pg_locks l
-  JOIN pg_class c ON c.oid = l.relation AND c.relname = ANY (%(names)s)
+  JOIN pg_class c ON c.oid = l.relation AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+   AND (c.relname = ANY (%(names)s) OR %(all)s)
   LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
  WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.database = (
        SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())

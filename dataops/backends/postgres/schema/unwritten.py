@@ -95,7 +95,7 @@ def _by_itself(catalog: str) -> str:
 
 
 def read(cursor: Cursor, *, rights: bool, settings: bool = True) -> Iterator[str]:
-    """What is not written, in words; with `rights`, also owners and rights, with `settings` what sessions begin with."""
+    """What is not written, in words; with `rights` also owners and rights, with `settings` what sessions begin with."""
     each = (_EACH.format(catalog=catalog, first=_FIRST_OID, no_extension=_by_itself(catalog)) for catalog in _CATALOGS)
     others = (_OWNED, _OWNERS, _RIGHTS, _LARGE_OBJECTS) if rights else ()
     for query in (*each, _RELATIONS, _SWITCHED_OFF, _OTHERS, *((_SETTINGS,) if settings else ()), *others):
