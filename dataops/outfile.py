@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import stat
 import tempfile
@@ -9,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from dataops.errors import CannotWrite
+
+_PART = ".part"
 
 
 def write(path: Path, text: str, *, hint: str, what: str = "") -> None:
@@ -53,6 +57,14 @@ def write_private(path: Path, text: str, *, hint: str) -> None:
         _replace(path, text, 0o600)
     except OSError as error:
         raise unwritable(path, error, hint) from error
+
+
+def remove_left_over(path: Path) -> None:
+    """Remove what a process that was killed has written of this file, and nobody is writing now."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*{_PART}"):
+        with suppress(OSError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
 
 
 def refuse_unwritable(path: Path, *, hint: str, what: str = "") -> None:
@@ -130,8 +142,13 @@ def _fill(descriptor: int, text: str) -> None:
 
 
 def _new_beside(target: Path) -> tuple[int, str]:
-    """A new file in the same folder, with a name that nobody has: moving it into place never crosses a file system."""
-    return tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    """A new file in the same folder, with a name that nobody has: moving it into place never crosses a file system.
+
+    It is locked for as long as somebody writes it: see `remove_left_over`.
+    """
+    made = tempfile.mkstemp(prefix=f".{target.name}.", suffix=_PART, dir=target.parent)
+    fcntl.flock(made[0], fcntl.LOCK_EX)
+    return made
 
 
-__all__ = ["refuse_unwritable", "unwritable", "write", "write_new", "write_private"]
+__all__ = ["refuse_unwritable", "remove_left_over", "unwritable", "write", "write_new", "write_private"]

@@ -178,13 +178,17 @@ def is_there(folder: Path, service: Service) -> bool:
 
 
 def write(folder: Path, file: SchemaFile) -> list[Path]:
-    """Write the files, and return those that were changed. Raises CannotWrite."""
+    """Write the files, and return those that were changed. Raises CannotWrite.
+
+    Whoever is killed in between leaves files of which one is not what the other's checksum says: they are refused.
+    """
     changed = []
     for path, text in file.texts(folder).items():
         if _now(path) != text:
             folder.mkdir(parents=True, exist_ok=True)
             outfile.write(path, text, hint="name a folder that can be written: --folder FOLDER")
             changed.append(path)
+        outfile.remove_left_over(path)
     return changed
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from pymongo import MongoClient
 
 from dataops.dev import MongoServer, PostgresServer, postgres_server
 from tests.projects import Project
+from tests.servers import clean_environment
 
 ORDERS = "op.execute('CREATE TABLE orders (id serial PRIMARY KEY, note varchar(9) NOT NULL)')"
 ACCOUNTS = "db.create_collection('accounts', validator={'x': 1}); db.accounts.create_index('mail', name='mail')"
@@ -93,6 +97,52 @@ def test_bodies_count_with_bodies_alone(dumped: Project, pg: psycopg.Connection[
     for source in (["--from", "schema"], ["--scratch", postgres.url()]):
         found = dumped("drift", "--service", "shop", *source, "--bodies", "--json").json["services"][0]["differences"]
         assert [(of["kind"], of["name"]) for of in found] == [("body of function", "f()")]
+
+
+KILLED = """
+import os, signal, sys
+from dataops.cli import main
+at, left = sys.argv.pop(1), [int(sys.argv.pop(1))]
+real = getattr(os, at)
+def call(*args, **more):
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    return real(*args, **more)
+setattr(os, at, call)
+main()
+"""
+
+
+@pytest.mark.parametrize("at", ["fsync", "replace"])
+@pytest.mark.parametrize("files", [0, 1])
+def test_who_is_killed_while_the_files_are_written_leaves_none_that_is_believed(
+    dumped: Project, at: str, files: int
+) -> None:
+    """Killed before each file is in the disk, and before each takes its place."""
+    folder = dumped.folder / "schema"
+    dumped.file("shop", "004", "op.execute('ALTER TABLE orders ADD paid bool')")
+    assert dumped("apply", "--yes").code == 0
+    before = {path.name: path.read_text() for path in folder.iterdir()}
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, at, str(files), "schema", "dump", "shop"],
+        cwd=dumped.folder,
+        env={**clean_environment(), **dumped.env},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    whole = {path.name: path.read_text() for path in folder.iterdir() if not path.name.startswith(".")}
+    assert (whole == before) is (files == 0)
+    assert len(list(folder.glob(".*.part"))) == 1
+    refused = dumped("drift", "--from", "schema", "--service", "shop")
+    assert refused.code == 4
+    assert "hint: " in refused.stderr and "schema dump shop" in refused.stderr if files else "004" in refused.stderr
+    assert dumped("schema", "check", "shop").code == 8
+    assert dumped("schema", "dump", "shop").code == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["bank.json", "shop.json", "shop.sql"]
+    assert dumped("schema", "check").code == dumped("drift", "--from", "schema").code == 0
 
 
 def edit(path: Path, old: str, new: str) -> None:

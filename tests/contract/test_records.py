@@ -487,6 +487,25 @@ def test_a_record_by_another_name_looks_like_one_and_is_read_where_adopt_toml_na
         assert records.lookalikes(db, "alembic_version", said) == ([] if "." not in place else found)
 
 
+ONE_COLUMN = {
+    "dbmate": ("version varchar(128)", ["20240102030405", "20250102030405"], ["20240102030405", "2"]),
+    "Umzug (Sequelize)": ("name varchar(255)", ["20240102-users.js", "b.ts"], ["a.js", "Ana"]),
+}
+
+
+@pytest.mark.parametrize("tool", ONE_COLUMN)
+def test_a_record_of_one_column_is_known_by_its_rows_where_its_name_says_nothing(db: Connection, tool: str) -> None:
+    column, rows, others = ONE_COLUMN[tool]
+    name = column.partition(" ")[0]
+    made(
+        db, "CREATE SCHEMA ops", *(f"CREATE TABLE {place} ({column})" for place in ('ops."Done it"', "other", "empty"))
+    )
+    for place, values in (('ops."Done it"', rows), ("other", others)):
+        for value in values:
+            db.execute(f"INSERT INTO {place} ({name}) VALUES (%s)".encode(), [value])
+    assert records.lookalikes(db, "alembic_version", {}) == [Lookalike("ops.Done it", tool, tool in RENAMED)]
+
+
 def test_what_adopt_toml_calls_a_record_has_to_be_one(db: Connection) -> None:
     made(db, "CREATE SCHEMA ops", NO_RECORD)
     with pytest.raises(ConfigError, match="names is the record of knex, and it has no batch") as caught:

@@ -268,15 +268,22 @@ _UNREAD = {
 """Tools whose records we cannot read, and the columns of these."""
 _ONLY_THESE = frozenset({"Alembic", "Umzug (Sequelize)", "dbmate", match.GOLANG_MIGRATE, "typeorm", match.POP})
 """Tools whose records have so few columns that a table with any other column is none."""
-_BY_NAME_TOO = frozenset({"Umzug (Sequelize)", "dbmate"})
-"""Tools whose records have one column of a name that other tables have, too."""
+_BY_ROWS_TOO = {
+    "Umzug (Sequelize)": ("name", r"\.(js|ts|cjs|mjs|cts|mts|sql)$"),
+    "dbmate": ("version", "^20[0-9]{12}$"),
+}
+"""Tools whose records have one column of a name that other tables have, too: what is in it in every row.
+
+A table that is called like a record needs no row.
+"""
 _ALL_TABLES = """
 SELECT CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE n.nspname || '.' END || c.relname AS place, c.relname AS name,
-       array_agg(a.attname::text) AS columns
+       array_agg(a.attname::text) AS columns, has_table_privilege(c.oid, 'SELECT') AS readable,
+       quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS quoted
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
  WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname !~ '^(pg_|dataops_)'
- GROUP BY 1, 2, c.oid HAVING count(*) < 20 ORDER BY 1
+ GROUP BY 1, 2, c.oid, n.nspname HAVING count(*) < 20 ORDER BY 1
 """
 
 
@@ -285,21 +292,34 @@ def lookalikes(connection: psycopg.Connection[Any], ours: str, said: Said) -> li
     known = {name.record.name for name in (_Names.of(tool, said) for tool in _TABLES)}
     with connection.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(_ALL_TABLES.encode()).fetchall()
-    tables = [row for row in found if row["name"] != ours and (row["name"] not in known or "." in row["place"])]
-    return [
-        Lookalike(redact(row["place"]), tool, tool in _TABLES)
-        for row in tables
-        if (tool := _looks_like(row["name"], frozenset(row["columns"]))) is not None
-    ]
+        tables = [row for row in found if row["name"] != ours and (row["name"] not in known or "." in row["place"])]
+        return [
+            Lookalike(redact(row["place"]), tool, tool in _TABLES)
+            for row in tables
+            if (tool := _looks_like(frozenset(row["columns"]))) is not None
+            and (tool not in _BY_ROWS_TOO or is_called_like_a_record(row["name"]) or _has_its_rows(cursor, row, tool))
+        ]
 
 
-def _looks_like(name: str, columns: frozenset[str]) -> str | None:
+def _looks_like(columns: frozenset[str]) -> str | None:
+    """The tool whose records have such columns."""
     shapes = {**{tool: table.columns for tool, table in _TABLES.items()}, **_UNREAD}
     for tool, shape in sorted(shapes.items(), key=lambda one: -len(one[1])):  # that of Flyway has all of sqlx's
-        fits = columns == shape if tool in _ONLY_THESE else shape <= columns
-        if fits and (tool not in _BY_NAME_TOO or is_called_like_a_record(name)):
+        if columns == shape or (shape <= columns and tool not in _ONLY_THESE):
             return tool
     return None
+
+
+def _has_its_rows(cursor: psycopg.Cursor[DictRow], table: DictRow, tool: str) -> bool:
+    """Whether there are rows, and each of the first hundred is as this tool writes it."""
+    column, pattern = _BY_ROWS_TOO[tool]
+    if not table["readable"]:
+        return False
+    query = (
+        f"SELECT bool_and({column}::text ~ %s) AS fits FROM (SELECT {column} FROM {table['quoted']} LIMIT 100) AS first"
+    )
+    row = cursor.execute(query.encode(), [pattern]).fetchone()
+    return bool(row and row["fits"])
 
 
 def _row(row: DictRow) -> ToolRow:
