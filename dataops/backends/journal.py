@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from dataops import __version__
@@ -160,6 +161,16 @@ class Journal:
             claims.pop(self.last.migration, None)
         return claims
 
+    @cached_property
+    def _last_mirrored(self) -> tuple[int, str]:
+        """The newest step that was mirrored, by its number, and the tool; (-1, "") without one.
+
+        A run that mirrors completes the other record before its first step, so that it has all that came before, too.
+        """
+        steps = (entry for entry in self.ended_well.values() if entry.reason.startswith(MIRRORED_TO))
+        newest = max(steps, key=lambda entry: entry.seq, default=None)
+        return (newest.seq, newest.reason.removeprefix(MIRRORED_TO)) if newest else (-1, "")
+
     def applied(self, id_: str, at: datetime | None) -> AppliedMigration:
         """A migration of the native record, with what the journal knows about it.
 
@@ -171,7 +182,8 @@ class Journal:
         tool = adopted_from(entry.reason) if entry.event is JournalEvent.ADOPTED else ""
         checksums = (entry.checksum or None, entry.raw_checksum or None)
         author = f"{entry.actor}@{entry.host}"
-        mirrored = entry.reason.removeprefix(MIRRORED_TO) if entry.reason.startswith(MIRRORED_TO) else ""
+        step, mirror = self._last_mirrored
+        mirrored = mirror if entry.seq <= step else ""
         return AppliedMigration(id_, entry.at, *checksums, entry.run, tool, author, entry.imports, mirrored)
 
 

@@ -34,7 +34,7 @@ ENDS_HALF_DONE = "it ends a step that was half done the other way"
 """The reason of a *started* or *failed* entry: the record showed what this step brings about before it began."""
 
 MIRRORED_TO = "mirrored to "
-"""How the reason of a *succeeded* entry begins, before the name of the tool whose record has the step too."""
+"""How the reason of a *succeeded* entry begins, before the name of the tool whose record follows the step."""
 
 Imports = tuple[tuple[str, str], ...]
 """The project's own files that a migration imports, each with the digest of its code: (name, digest), by name."""

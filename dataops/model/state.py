@@ -59,7 +59,8 @@ class AppliedMigration:
     """A migration that the native record has, with what the journal knows about it; None where it knows nothing.
 
     `adopted` names the tool that applied it, if that was not us. Then nothing that it deleted is in the stash.
-    `mirrored` names the tool in whose record we wrote it, too. `author` is who started the run, as `person@machine`.
+    `mirrored` names the tool in whose record we wrote it too, with the step or later. `author` is who started the run,
+    as `person@machine`.
     """
 
     id: str

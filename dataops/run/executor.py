@@ -277,7 +277,7 @@ class _Execution:
                 step.direction,
                 JournalEvent.SUCCEEDED,
                 seconds=running.stopwatch.seconds,
-                reason=f"{MIRRORED_TO}{mirror}" if mirror and step.direction is Direction.APPLY else "",
+                reason=f"{MIRRORED_TO}{mirror}" if mirror else "",
                 imports=imported,
                 statements=locked.sent().slowest,
             )

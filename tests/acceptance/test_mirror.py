@@ -286,6 +286,28 @@ def test_what_the_other_tool_takes_back_is_seen_struck_and_run_again(it: Mirrore
     assert (it.applied(), it.project("apply", "--yes").code, it.applied()) == (0, 0, 2)
 
 
+@pytest.mark.parametrize("rolled_back", [False, True])
+def test_a_row_that_was_completed_later_is_known_to_be_ours(it: Mirrored, rolled_back: bool) -> None:
+    """A and B are applied when nothing is mirrored; with C, the other record gets all three."""
+    it.project.configure(it={"mirror": False})
+    assert it.project("apply", "--yes").code == 0
+    it.project.table("it", C)
+    it.describe(A, B, C)
+    it.project.configure(it={"mirror": True})
+    assert it.project("apply", "--yes").code == 0
+    if rolled_back:
+        assert it.project("rollback", "--yes", "--steps", "1").code == 0
+    else:
+        it.old.takes_back(C)
+    it.old.takes_back(B)
+    refused = it.project("plan")
+    assert (refused.code, f"{it.old.tool} has taken back {B}, which was mirrored to it" in refused.stderr) == (4, True)
+    assert it.project("adopt", "--write").code == 0
+    assert it.applied() == 1
+    assert it.project("apply", "--yes").code == 0
+    assert (len(it.old.record()), it.applied()) == (3, 3)
+
+
 def test_what_came_after_something_that_was_taken_back_can_be_rolled_back(
     tmp_path: Path, pg_url: str, postgres: PostgresServer
 ) -> None:
