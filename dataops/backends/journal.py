@@ -93,7 +93,9 @@ def from_fields(stored: Mapping[str, Any]) -> Entry:
         direction, event = Direction(stored["direction"]), JournalEvent(stored["event"])
         lines = str(stored.get("imports") or "").splitlines()  # a journal of an earlier version has none
         imports = tuple((name, digest) for digest, _, name in (line.partition("  ") for line in lines))
-        read = {"imports": imports, "statements": _statements_of(str(stored.get("statements") or ""))}
+        read: dict[str, Any] = {"imports": imports, "statements": _statements_of(str(stored.get("statements") or ""))}
+        at = known.get("at")  # PostgreSQL gives it in the time zone of the session, which a database may set
+        read["at"] = at.astimezone(UTC) if at and at.tzinfo else at
         return Entry(**{**known, **redacted, **read, "direction": direction, "event": event})
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise DatabaseAhead(

@@ -7,10 +7,12 @@ import json
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.sql import SQL, Identifier
 from pymongo.database import Database
 
 from tests.acceptance.test_our_tables import alembic
@@ -178,3 +180,23 @@ def test_a_user_who_may_only_write_into_a_journal_of_somebody_else_writes_hashes
             assert (verified.code, words in verified.stdout) == (0, True), verified.stdout
             for column in ("previous", "hash"):
                 pg.execute(f"ALTER TABLE {JOURNAL} ADD IF NOT EXISTS {column} text NOT NULL DEFAULT ''".encode())
+
+
+def test_times_are_in_utc_whatever_time_zone_a_database_sets(
+    project: Project, pg: psycopg.Connection[Any], pg_url: str
+) -> None:
+    pg.execute(SQL("ALTER DATABASE {} SET timezone = 'Asia/Tokyo'").format(Identifier(pg.info.dbname)))
+    project.add("shop", pg_url)
+    project.file("shop", "001", "here('middle')")
+    before = datetime.now(UTC)
+    with project.running("apply", "--yes") as run:
+        project.reached("middle")
+        (since,) = re.findall(r"since (\S+ \S+) UTC", project("apply", "--yes", "--lock-timeout", "0").stderr)[:1]
+        assert abs(datetime.fromisoformat(since).replace(tzinfo=UTC) - before) < timedelta(hours=1)
+        project.go("middle")
+        assert run.wait(60) == 0
+    for entry in csv.DictReader(project("history", "--export", "csv").stdout.splitlines()):
+        assert abs(datetime.fromisoformat(entry["at"]) - before) < timedelta(hours=1)
+    (shown,) = (line for line in project("status").stdout.splitlines() if line.startswith("shop"))
+    assert f"{before:%Y-%m-%d}" in shown and " UTC" not in shown
+    assert all(entry["at"].endswith(("Z", "+00:00")) for entry in project("history", "--json").json["entries"])

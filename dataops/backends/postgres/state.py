@@ -118,7 +118,8 @@ def lock_holder(connection: Connection) -> Holder | None:
         run = redact(run)
     who = redact(who)
     where = f"process {row['pid']}" + (f" from {row['client']}" if row["client"] else "")
-    return Holder(run=run or "unknown", who=f"{who}, {where}" if who else where, since=row["since"])
+    since = row["since"].astimezone(UTC) if row["since"] else None
+    return Holder(run=run or "unknown", who=f"{who}, {where}" if who else where, since=since)
 
 
 def doing(connection: Connection) -> Doing | None:
