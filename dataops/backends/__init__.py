@@ -217,10 +217,11 @@ class Lent:
 
     `dropped` are indexes that the history wants to drop: the collection, and the name of the index, or its keys as the
     server writes them. `but` are names of collections and indexes that are not lent, because the history makes them
-    itself.
+    itself. `plain` are names that are a view today, and have to be a collection for the history.
     """
 
     names: frozenset[str] = frozenset()
+    plain: frozenset[str] = frozenset()
     dropped: frozenset[tuple[str, str]] = frozenset()
     collections: bool = False
     indexes: bool = False

@@ -283,6 +283,10 @@ def test_what_is_gone_from_the_live_database_too_is_a_difference(
     mongo_db.drop_collection("users")
     answer = project("drift")
     assert (answer.code, "collection users" in answer.stdout) == (8, True), answer.stderr
+    mongo_db.create_collection("users", viewOn="groups", pipeline=[])
+    answer = project("drift")
+    assert (answer.code, "collection users" in answer.stdout) == (8, True), answer.stderr
+    mongo_db.drop_collection("users")
     project.file("bank", "003", LOOKS.replace("users", "others"))
     mongo_db.create_collection("users")
     mongo_db.create_collection("others")

@@ -23,6 +23,7 @@ _NAMESPACE_NOT_FOUND, _INDEX_NOT_FOUND = 26, 27
 _THERE_ALREADY = frozenset({48, 68, 85, 86, 11000})  # a collection, an index by its name or its keys, a document
 _COLLECTION = re.compile(r"[\w$-]+\.([^\s'\"\]]+)")
 """How the server names a collection in a message: `Source collection shop.users does not exist`."""
+_ON_A_VIEW = re.compile(r"on a view|is a view|on view")
 _NO_INDEX = re.compile(r"index not found with name \[(.+)\]|find index with key: (\{.+\})")
 _INDEX = re.compile(r'name: "([^"]+)"|different name: (\S+)|with name:? (\S+)|index: (\S+) dup key')
 """How it names an index: `existing index: { v: 2, key: { mail: 1 }, name: "mail_1" }`."""
@@ -34,16 +35,17 @@ _EXISTS = re.compile(r"collection (.+) already exists")
 
 def more_to_lend(error: NotBuilt, before: Lent) -> Lent:
     """First what the server has missed by name, then all collections, at last their indexes."""
-    for cause in _causes(error):
-        if isinstance(cause, OperationFailure) and cause.code == _NAMESPACE_NOT_FOUND:
+    for cause in (one for one in _causes(error) if isinstance(one, OperationFailure)):
+        if _ON_A_VIEW.search(_message(cause)) and error.place and error.place not in before.plain:
+            return replace(before, names=before.names | {error.place}, plain=before.plain | {error.place})
+        if cause.code == _NAMESPACE_NOT_FOUND:
             found = _COLLECTION.search(_message(cause))
             name = found[1] if found else error.place
             if name and name not in before.names:
                 return replace(before, names=before.names | {name})
-        if isinstance(cause, OperationFailure) and cause.code == _INDEX_NOT_FOUND and error.place:
-            missed = _NO_INDEX.search(_message(cause))
-            index = (error.place, missed[1] or missed[2]) if missed else ("", "")
-            if missed and index not in before.dropped:
+        if cause.code == _INDEX_NOT_FOUND and error.place and (missed := _NO_INDEX.search(_message(cause))):
+            index = (error.place, missed[1] or missed[2])
+            if index not in before.dropped:
                 return replace(before, dropped=before.dropped | {index})
     return replace(before, collections=True, indexes=before.collections)
 
@@ -88,7 +90,7 @@ def borrow(source: Database[Document] | None, target: Database[Document], servic
     for name in [name for name in (*live, *sorted(wanted - live.keys())) if lent.collections or name in wanted]:
         if name not in there | lent.but:
             there.add(name)
-            options = live[name].get("options", {}) if name in live else {}
+            options = live[name].get("options", {}) if name in live and name not in lent.plain else {}
             target.command({"create": name, **{k: v for k, v in options.items() if not k.startswith(_STRICT)}})
     for collection, index in sorted(lent.dropped):
         _lend_index(target[collection], index)
