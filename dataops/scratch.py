@@ -24,7 +24,15 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from dataops import kinds, statements
 from dataops.backends import Borrows, Database, Lent, connect, opened
 from dataops.catalogue import OF_APPLICATIONS, Catalogue, Key, as_lent
-from dataops.errors import DataopsError, NotBuilt, ServerUnavailable, Stopped, UsageError
+from dataops.errors import (
+    DataopsError,
+    InterruptedStep,
+    MigrationFailed,
+    NotBuilt,
+    ServerUnavailable,
+    Stopped,
+    UsageError,
+)
 from dataops.events import Event, StepFinished, StepStarted
 from dataops.kinds import Kind
 from dataops.model import Author, Migration, Service
@@ -184,6 +192,8 @@ class Scratch:
             failure = result.failures[0]
             error = failure.error
             text = error.message if isinstance(error, DataopsError) else describe(error)
+            if isinstance(error, MigrationFailed | InterruptedStep):
+                text = text.rpartition("\n  ")[0] or text  # without what is left of it: nobody sees that database
             not_built = NotBuilt(
                 f"our history cannot be built in a scratch database: {text}",
                 service=service.name,
