@@ -165,9 +165,8 @@ class Foresight:
             return
         scans = collection.documents >= _BIG and query and self._facts.scans(collection, query)
         draft.work.append(Work(verb, name, documents, None, count.exact, _UNIT))
-        span = costs.write(documents, len(collection.indexes))
         finding = costs.read(collection.documents if scans or not query else documents)
-        draft.spans.append(Span(span.low + finding.low, span.high + finding.high, span.basis))
+        draft.spans.append(costs.both(finding, costs.write(documents, len(collection.indexes)), count.documents))
         draft.oplog += documents * (min(collection.average, _DELTA) if verb is Verb.CHANGES else _DELTA)
         told = f"{documents:,} documents" if count.exact else f"about {documents:,} documents"
         if verb is Verb.DELETES and name not in self._aside:
@@ -216,20 +215,20 @@ class Foresight:
             return
         into = self._live(target)
         collection = self._live(source)
-        documents = None
+        counted = documents = None
         if collection is not None:
             match = pipeline[0].get("$match", {})
             as_now = self._changes.leave(source, of_query(match))
-            documents = self._facts.matched(collection, match).documents if as_now else None
-            documents = collection.documents if documents is None else documents
+            counted = self._facts.matched(collection, match).documents if as_now else None
+            documents = collection.documents if counted is None else counted
         if "$out" in pipeline[-1] and into is not None and into.documents and target not in self._aside:
             draft.risk("destroys-data", f"about {into.documents:,} documents of {target}, which $out replaces")
         if documents:
             verb = Verb.CHANGES if into is not None else Verb.ADDS
             draft.work.append(Work(verb, target, documents, None, exact=False, unit=_UNIT))
-            span = costs.write(documents, len(into.indexes) if into is not None else 1)
+            writing = costs.write(documents, len(into.indexes) if into is not None else 1)
             finding = costs.read(collection.documents if collection else documents)
-            draft.spans.append(Span(span.low + finding.low, span.high + finding.high, span.basis))
+            draft.spans.append(costs.both(finding, writing, counted))
             average = (into or collection).average if (into or collection) else _DELTA  # type: ignore[union-attr]
             draft.oplog += documents * max(average, _DELTA)
             if documents > MANY:

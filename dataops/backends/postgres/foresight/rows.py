@@ -10,19 +10,20 @@ from dataops.hazards import MANY
 from dataops.model import Span, Verb, Work
 
 _FEW = 1000
+_OFTEN_WRONG = 10
+"""An estimate of the server may be wrong by so much: it guesses where a condition computes with a column."""
 
 
 def change(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     """An UPDATE or a DELETE."""
     for column in action.columns:
         scene.column(action, table, draft, column)
-    rows = _matched(scene, action, table, draft)
+    rows, changing = _matched(scene, action, table, draft)
     deletes = action.kind == "delete"
     if rows != 0 and not table.is_empty:
         draft.work.append(Work(Verb.DELETES if deletes else Verb.CHANGES, table.title, rows))
-        span = costs.change(rows, len(table.indexes))
         finding = costs.read(table.rows, table.heap) if rows is None or rows > _FEW else costs.read(rows, 0)
-        draft.spans.append(Span(span.low + finding.low, span.high + finding.high, span.basis))
+        draft.spans.append(Span(finding.low + changing.low, finding.high + changing.high, changing.basis))
         if deletes:
             scene.destroy(table, draft, f"about {rows:,} rows" if rows else "rows")
     if rows is not None and rows > MANY:
@@ -36,14 +37,23 @@ def change(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
         scene.set_columns(table, action.columns)
 
 
-def _matched(scene: Scene, action: Action, table: Table, draft: Draft) -> int | None:
-    """How many rows it finds. Without a condition it is all of them, whatever the server estimates."""
-    if not table.readable or scene.unsure:
-        return table.rows
-    estimated = _estimate(scene, action.expression, draft)
-    if "WHERE" not in action.words or not scene.rows_as_now(table) or estimated is None:
-        return table.rows
-    return estimated
+def _matched(scene: Scene, action: Action, table: Table, draft: Draft) -> tuple[int | None, Span]:
+    """How many rows it finds, and how long it takes to change them.
+
+    Without a condition it is all of them, whatever the server estimates. With one, it may be none of them where nothing
+    is known, and ten times as many as the server estimates.
+    """
+    estimated = None
+    if table.readable and not scene.unsure:
+        estimated = _estimate(scene, action.expression, draft)
+    most = costs.change(table.rows, len(table.indexes))
+    if "WHERE" not in action.words:
+        return table.rows, most
+    if estimated is None or not scene.rows_as_now(table):
+        return table.rows, Span(0.0, most.high, most.basis)
+    least = costs.change(estimated, len(table.indexes))
+    many = costs.change(_OFTEN_WRONG * estimated, len(table.indexes))
+    return estimated, Span(least.low, min(many.high, most.high) if table.rows else many.high, most.basis)
 
 
 def _estimate(scene: Scene, query: str, draft: Draft) -> int | None:
