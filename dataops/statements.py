@@ -142,7 +142,7 @@ def without_values(sql: str) -> str:
 
 
 def comparable(told: str) -> str:
-    """SQL without values as it is compared with that of a plan: a parameter is a value too, and the driver has %% for %."""
+    """SQL without values, to be compared with that of a plan: a parameter is a value, and the driver has %% for %."""
     return _PARAMETER.sub("?", told).replace("%%", "%").rstrip("; ")
 
 
