@@ -92,6 +92,8 @@ class Foresight:
         elif action.kind == "set a parameter":
             if action.name == "search_path":
                 scene.set_path(action.columns)
+            elif action.name == "session_replication_role":
+                scene.switch_triggers()
         elif action.kind == "create a schema":
             objects.create_schema(scene, action, draft)
         elif action.kind in ("create a table", "create a view", "create a sequence"):
@@ -202,6 +204,7 @@ _HANDLERS: dict[str, Handler] = {
     "add a foreign key": altering.add_foreign_key,
     "validate a constraint": altering.validate,
     "drop a constraint": altering.drop_constraint,
+    "switch a trigger": altering.switch_trigger,
     "set logged": altering.set_persistence,
     "set unlogged": altering.set_persistence,
     "set the access method": altering.rewrite,

@@ -86,6 +86,12 @@ def touch_column(scene: Scene, action: Action, table: Table, draft: Draft) -> No
     """What needs the column, and does nothing to its values."""
     if action.column:
         scene.column(action, table, draft, action.column)
+    if action.kind == "drop NOT NULL":
+        scene.allow_nulls(table, action.column)
+    if action.kind == "set or drop a default":
+        scene.set_default(table, action.column, action.expression or "NULL")
+    elif action.kind == "change an identity column":
+        scene.set_default(table, action.column, None)
 
 
 def rename_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
@@ -284,6 +290,8 @@ def drop_constraint(scene: Scene, action: Action, table: Table, draft: Draft) ->
                 scene.lock(scene.facts.table(one["oid"]), ACCESS_EXCLUSIVE, action, draft)
             elif one["index"] == constraint.name and not scene.unsure:
                 draft.risk("will-fail", f"{one['table']} refers to {', '.join(one['keys'])} of {table.title}")
+    if constraint is not None and constraint.kind == "n":
+        scene.allow_nulls(table, constraint.columns[0])
     scene.drop_constraint(table, action.name)
 
 
@@ -304,6 +312,11 @@ def rename_index(scene: Scene, action: Action, table: Table, draft: Draft) -> No
 def _refuse_taken(scene: Scene, name: Name, draft: Draft) -> None:
     if scene.is_there(name) and not scene.unsure:
         draft.risk("will-fail", f"{name} exists")
+
+
+def switch_trigger(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """Foreign keys are triggers too."""
+    scene.switch_triggers(table)
 
 
 def set_persistence(scene: Scene, action: Action, table: Table, draft: Draft) -> None:

@@ -130,6 +130,18 @@ class Questions:
         _, problem = self._ask(table, query, refused)
         return Answer(problem) if problem == refused else Answer(unknown=problem)
 
+    def broken(self, table: Table, query: sql.Composed, others: Sequence[Table], refused: str) -> Answer:
+        """Whether a row that is written breaks a constraint: the first sentence that the query finds.
+
+        `refused` is the sentence for values that are none of their type, "" where that is not certain.
+        """
+        if table.heap + sum(other.heap for other in others) > MOST_BYTES:
+            return Answer(unknown="the tables are too big")
+        rows, problem = self._ask(table, query, refused)
+        if refused and problem == refused:
+            return Answer(refused)
+        return Answer(str(rows[0]["found"]) if rows else "", problem)
+
     def rows_of(self, query: str) -> tuple[int | None, str]:
         """How many rows a query finds, as the server estimates; None where it does not say.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataops.backends.postgres.foresight import costs
+from dataops.backends.postgres.foresight.breaking import refuse_broken
 from dataops.backends.postgres.foresight.facts import Table
 from dataops.backends.postgres.foresight.grammar import Action, tables_in
 from dataops.backends.postgres.foresight.scene import Draft, Scene
@@ -19,6 +20,7 @@ def change(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     for column in action.columns:
         scene.column(action, table, draft, column)
     rows, changing = _matched(scene, action, table, draft)
+    refuse_broken(scene, action, table, draft)
     deletes = action.kind == "delete"
     if rows != 0 and not table.is_empty:
         draft.work.append(Work(Verb.DELETES if deletes else Verb.CHANGES, table.title, rows))
@@ -29,9 +31,6 @@ def change(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     if rows is not None and rows > MANY:
         draft.risk("changes-many", f"about {rows:,} rows of {table.title} in one transaction")
     if deletes:
-        if scene.references_to(table) and rows != 0:
-            others = ", ".join(dict.fromkeys(one["table"] for one in scene.references_to(table)))
-            scene.tell_unknown(f"whether rows of {others} refer to those that are deleted: it is not looked at")
         scene.remove_rows(table)
     else:
         scene.set_columns(table, action.columns)
@@ -81,6 +80,7 @@ def read(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
 def insert(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     for column in action.columns:
         scene.column(action, table, draft, column)
+    refuse_broken(scene, action, table, draft)
     if action.expression:
         rows = _estimate(scene, action.expression, draft)
         draft.work.append(Work(Verb.ADDS, table.title, rows))

@@ -79,6 +79,10 @@ class Scene:
         self._new_constraints: dict[tuple[int, str], Action | None] = {}
         self._gone_constraints: set[tuple[int, str]] = set()
         self._set_columns: dict[int, set[str]] = {}
+        self._nullable: set[tuple[int, str]] = set()
+        self._defaults: dict[tuple[int, str], str | None] = {}
+        self._without_triggers: set[int] = set()
+        self._no_triggers = False
         self._removed: set[int] = set()
         self._added: set[int] = set()
         self._holders: dict[tuple[int, str], list[Risk]] = {}
@@ -89,6 +93,7 @@ class Scene:
         """Every step has a session as at connect: no temporary tables, and the path of the database."""
         self.unknown = []
         self.facts.schemas = self._path
+        self._no_triggers = False
         self._made -= self._temporary
         self._temporary = set()
 
@@ -129,6 +134,40 @@ class Scene:
     def drop_constraint(self, table: Table, name: str) -> None:
         self._new_constraints.pop((table.oid, name), None)
         self._gone_constraints.add((table.oid, name))
+
+    def is_without(self, table: Table, name: str) -> bool:
+        """Whether the plan has removed this constraint or index of the table."""
+        return (table.oid, name) in self._gone_constraints or self.is_gone(Name(table.schema, name))
+
+    def allow_nulls(self, table: Table, column: str) -> None:
+        self._nullable.add((table.oid, column))
+
+    def is_nullable(self, table: Table, column: str) -> bool:
+        """Whether the plan has taken NOT NULL away."""
+        return (table.oid, column) in self._nullable
+
+    def set_default(self, table: Table, column: str, default: str | None) -> None:
+        """What the column has where nothing is written, as SQL; None for what only the server knows."""
+        self._defaults[table.oid, column] = default
+
+    def default_of(self, table: Table, column: Column) -> str | None:
+        """What the column has where nothing is written; None where that is not known."""
+        own = None if column.identity else column.default or "NULL"
+        return self._defaults.get((table.oid, column.name), own)
+
+    def has_set(self, table: Table, columns: Iterable[str]) -> bool:
+        """Whether one of these columns has other values by then."""
+        return bool(self._set_columns.get(table.oid, set()) & set(columns))
+
+    def switch_triggers(self, table: Table | None = None) -> None:
+        """Triggers of a table, or all of this session, and with them foreign keys, may not run from now on."""
+        if table is None:
+            self._no_triggers = True
+        else:
+            self._without_triggers.add(table.oid)
+
+    def triggers_are_off(self, table: Table) -> bool:
+        return self._no_triggers or table.oid in self._without_triggers
 
     def has_constraint(self, table: Table, name: str) -> bool:
         there = any(one.name == name for one in table.constraints) and (table.oid, name) not in self._gone_constraints
@@ -205,6 +244,10 @@ class Scene:
             return True
         return name in table.columns and name not in self._gone_columns.get(table.oid, ())
 
+    def has_live_column(self, table: Table, name: str) -> bool:
+        """Whether the column is there as it is now: the plan has not made it, and not renamed it."""
+        return self.has_column(table, name) and name not in self._new_columns.get(table.oid, ())
+
     def as_written(self, names: Iterable[Name]) -> bool:
         """Whether all these tables are live, with the columns that they have now."""
         if self.unsure:
@@ -264,8 +307,7 @@ class Scene:
         Rows that the plan adds take no answer back that was found. `others` are tables in which new rows would.
         `about` is the question, for the reader who gets no answer.
         """
-        changed = self._set_columns.get(table.oid, set()) & set(columns)
-        if not self.rows_as_now(table) or changed or any(one.oid in self._added for one in others):
+        if not self.rows_as_now(table) or self.has_set(table, columns) or any(one.oid in self._added for one in others):
             why = self.unsure or "earlier statements of the plan change it"
             self.tell_unknown(f"{about}: {why}")
             return

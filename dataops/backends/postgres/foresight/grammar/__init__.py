@@ -51,6 +51,11 @@ def functions_in(expression: str) -> list[str]:
     return [".".join(strings(one.funcname)) for one in found]
 
 
+def functions_in_query(query: str) -> list[str]:
+    """The functions that a query calls."""
+    return [".".join(strings(one.funcname)) for one in postgast.find_nodes(postgast.parse(query), tree.FuncCall)]
+
+
 def columns_in(expression: str) -> list[str]:
     """The columns that an expression names; [] for none."""
     if not expression:
@@ -75,4 +80,6 @@ _DEFINES = (
 _HARMLESS = {f"{name}_stmt": "define something" for name in _DEFINES.split()}
 """Statements that lock no table of the application and read none."""
 
-__all__ = ["Action", "Name", "Unparsable", "actions", "columns_in", "functions_in", "tables_in"]
+__all__ = [
+    "Action", "Name", "Unparsable", "actions", "columns_in", "functions_in", "functions_in_query", "tables_in",
+]  # fmt: skip

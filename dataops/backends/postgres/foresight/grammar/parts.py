@@ -32,7 +32,9 @@ class Action:
     the referenced table of a foreign key, the partition that is attached, the table that a partition is made for.
     `expression` is SQL: a default, a condition, a conversion, or the whole query that is read. `name` is that of
     what is made, or the new one. `words` are the options that matter, as they are written in SQL; PART IF EXISTS is
-    that of a column or a constraint. `beside` are all objects that the same DROP or TRUNCATE names.
+    that of a column or a constraint. `beside` are all objects that the same DROP or TRUNCATE names. `values` is a
+    query for the rows that an INSERT adds, or for those that an UPDATE changes: the row as `r`, and its new values.
+    These are called n0, n1 and so on, for those of `columns` that are in `given`; the others become their default.
     """
 
     kind: str
@@ -46,6 +48,8 @@ class Action:
     name: str = ""
     words: frozenset[str] = frozenset()
     beside: tuple[Name, ...] = ()
+    values: str = ""
+    given: tuple[int, ...] = ()
 
 
 def name_of(node: Any) -> Name:
