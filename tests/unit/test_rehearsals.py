@@ -137,7 +137,7 @@ def test_a_plan_takes_the_newest_rehearsal_of_the_same_file_and_database(tmp_pat
     assert (stat.S_IMODE(path.stat().st_mode), (path.parent / ".gitignore").read_text()) == (0o600, "*\n")
     one = seen(plan)
     assert one.span is not None
-    assert (round(one.span.low), round(one.span.high), one.span.basis) == (5, 30, "measured on a sample of 1 in 100")
+    assert (round(one.span.low), round(one.span.high), one.span.basis) == (3, 30, "measured on a sample of 1 in 100")
     assert [risk.hazard for risk in one.risks] == ["blocks-reads"]
     assert one.risks[0].text == f"public.t cannot be read or written for {one.span}"
 
