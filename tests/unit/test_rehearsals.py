@@ -49,7 +49,12 @@ def effect(*works: Work, risks: tuple[Risk, ...] = (), span: Span | None = None)
 @pytest.mark.parametrize(
     ("work", "changed", "low", "high"),
     [
-        (Work(Verb.REWRITES, "public.t"), None, 2.911, 30.301),  # 0.1 s, a hundred times as many rows, a third of it, tripled
+        (
+            Work(Verb.REWRITES, "public.t"),
+            None,
+            2.911,
+            30.301,
+        ),  # 0.1 s, a hundred times as many rows, a third of it, tripled
         (Work(Verb.BUILDS, "i on public.t"), None, 4.85, 50.5),  # and the logarithm of the rows
         (Work(Verb.REWRITES, "public.all"), None, 0.030, 0.304),
         (Work(Verb.CHANGES, "public.t", 20_000), 200, 2.911, 30.301),

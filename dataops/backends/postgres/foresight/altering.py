@@ -31,6 +31,8 @@ def add_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None
         scene.rewrite(table, draft)
         if varies is None and called:
             scene.tell_unknown(f"whether {', '.join(called)}() gives every row a value of its own")
+    if not generated and "VIRTUAL" not in action.words:
+        _refuse_default(scene, action, action.type, draft)
     filled = generated or "VIRTUAL" in action.words or action.expression not in ("", "NULL")
     if ("NOT NULL" in action.words or not_null) and not filled:
         if not table.is_empty:
@@ -39,6 +41,15 @@ def add_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None
                 f"whether {table.title} has rows", table, (), draft, lambda: _because(_has_rows(scene, table), because)
             )
         draft.risk("breaks-application", f"code that inserts into {table.title} without {action.column} fails")
+
+
+def _refuse_default(scene: Scene, action: Action, type_: str, draft: Draft) -> None:
+    """A default that is no value of its type."""
+    if not action.expression or scene.unsure or scene.changed_types:
+        return
+    if scene.facts.volatility(functions_in(action.expression)) is False:
+        if scene.questions.refuses(action.expression, type_):
+            draft.risk("will-fail", f"the default of {action.column} cannot be made {type_}")
 
 
 def _has_rows(scene: Scene, table: Table) -> Answer:
@@ -90,6 +101,13 @@ def touch_column(scene: Scene, action: Action, table: Table, draft: Draft) -> No
         scene.allow_nulls(table, action.column)
     if action.kind == "set or drop a default":
         scene.set_default(table, action.column, action.expression or "NULL")
+        column = table.columns.get(action.column)
+        if (
+            column is not None
+            and scene.has_live_column(table, action.column)
+            and not scene.has_set(table, [action.column])
+        ):
+            _refuse_default(scene, action, column.written, draft)
     elif action.kind == "change an identity column":
         scene.set_default(table, action.column, None)
 
@@ -136,6 +154,7 @@ def alter_type(scene: Scene, action: Action, table: Table, draft: Draft) -> None
         scene.rewrite(table, draft)
     scene.tell_replication(table, draft, f"its column {action.column}")
     scene.set_columns(table, [action.column])
+    scene.change_type(table, action.column)
 
 
 def set_not_null(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
@@ -324,30 +343,9 @@ def set_persistence(scene: Scene, action: Action, table: Table, draft: Draft) ->
         scene.rewrite(table, draft)
 
 
-def change_parts(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
-    """A partition comes or goes: what the default partition may hold is another set of rows then."""
-    other = scene.live(action.other) if action.other else None
-    if table.rest and (other is None or other.oid != table.rest):
-        rest = scene.facts.table(table.rest)
-        scene.lock(rest, ACCESS_EXCLUSIVE, action, draft)
-        if action.kind in ("create a partition", "attach a partition") and not rest.is_empty:
-            scene.read(rest, draft)
-            scene.tell_unknown(f"whether rows of {rest.title} belong into the new partition: it is not looked at")
-
-
 def rewrite(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     """What writes the table anew, whatever is in it."""
     scene.rewrite(table, draft)
-
-
-def attach_partition(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
-    """The rows of the partition are held against its bounds."""
-    change_parts(scene, action, table, draft)
-    part = scene.live(action.other) if action.other else None
-    if part is not None:
-        scene.read(part, draft)
-        if not part.is_empty:
-            scene.tell_unknown(f"whether all rows of {part.title} fit into the partition: it is not looked at")
 
 
 def rename_table(scene: Scene, action: Action, table: Table, draft: Draft) -> None:

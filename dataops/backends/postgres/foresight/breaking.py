@@ -107,6 +107,7 @@ class _Written:
                 keys = index.columns[: index.keys]
                 if writes_all or touched & set(keys):
                     yield from self._unique(index, keys)
+        yield from self._nowhere()
         if not writes_all:
             yield from self._referring("on_update")
 
@@ -137,6 +138,19 @@ class _Written:
             self.needed |= {name} if not everything else set()
             text = f"a row of {self._table.title} gets no {name}, which is NOT NULL"
             yield text, SQL("SELECT FROM new q WHERE {} IS NULL").format(value)
+
+    def _nowhere(self) -> Iterator[tuple[str, Composed]]:
+        """A row for which there is no partition."""
+        if self._table.kind != "p" or self._scene.rest_of(self._table) or self._scene.has_other_parts(self._table):
+            return
+        values = {name: value for name in self._table.columns if (value := self._value(name)) is not None}
+        bounds = self._scene.facts.bounds_of_parts(self._table)
+        if not bounds or not values:
+            return
+        named = SQL(", ").join(SQL("{} AS {}").format(value, Identifier(name)) for name, value in values.items())
+        conditions = SQL(" AND ").join(SQL("({}) IS NOT TRUE").format(SQL(one)) for one in bounds)
+        text = f"there is no partition of {self._table.title} for a row"
+        yield text, SQL("SELECT FROM (SELECT {} FROM new q) q WHERE {}").format(named, conditions)
 
     def _check(self, constraint: Constraint, expression: str) -> Iterator[tuple[str, Composed]]:
         values = self._all(constraint.columns)
@@ -240,6 +254,8 @@ class _Written:
     def _value(self, name: str, row: str = "q") -> Composed | None:
         column = self._table.columns.get(name)
         if column is None or column.generated or not self._scene.has_live_column(self._table, name):
+            return None
+        if column.type in self._scene.changed_types:
             return None
         value: sql.Composable
         if name in self._values:

@@ -130,6 +130,17 @@ SELECT n.nspname || '.' || c.relname AS table, c.oid, k.conname AS name,
  ORDER BY 1, 3
 """
 _CHILDREN = "SELECT inhrelid AS oid FROM pg_inherits WHERE inhparent = %(oid)s"
+_RELATIVES = """
+WITH RECURSIVE below AS (
+     SELECT %(oid)s::oid AS oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN below ON i.inhparent = below.oid
+), above AS (
+     SELECT %(oid)s::oid AS oid UNION SELECT i.inhparent FROM pg_inherits i JOIN above ON i.inhrelid = above.oid
+) SELECT oid FROM below UNION SELECT oid FROM above
+"""
+_BOUNDS = """
+SELECT pg_get_partition_constraintdef(c.oid) AS bounds
+  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = %(oid)s AND c.relispartition
+"""
 _KEYS = """
 SELECT a.attname::text AS name FROM pg_constraint k, unnest(k.confkey) WITH ORDINALITY key (number, at), pg_attribute a
  WHERE k.conrelid = %(oid)s AND k.conname = %(name)s AND a.attrelid = k.confrelid AND a.attnum = key.number
@@ -278,6 +289,7 @@ class Facts:
         self.major = connection.info.server_version // 10000
         self._tables: dict[int, Table] = {}
         self._oids: dict[tuple[tuple[str, ...], str], int | None] = {}
+        self._relatives: dict[int, list[int]] = {}
 
     def ask(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of the answer."""
@@ -347,6 +359,16 @@ class Facts:
     def generated_from(self, table: Table, column: str) -> list[str]:
         """The generated columns that are made from this one."""
         return [row["name"] for row in self.ask(_GENERATED, oid=table.oid, column=column)]
+
+    def relatives(self, table: Table) -> list[int]:
+        """The table itself, its partitions and children, and those of which it is one: they share rows."""
+        if table.oid not in self._relatives:
+            self._relatives[table.oid] = [row["oid"] for row in self.ask(_RELATIVES, oid=table.oid)]
+        return self._relatives[table.oid]
+
+    def bounds_of_parts(self, table: Table) -> list[str]:
+        """Which rows each partition takes, as conditions."""
+        return [row["bounds"] for row in self.ask(_BOUNDS, oid=table.oid) if row["bounds"]]
 
     def has_schema(self, name: str) -> bool:
         """Whether there is a schema of this name."""

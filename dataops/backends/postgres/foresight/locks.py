@@ -133,6 +133,15 @@ TAKEN: dict[str, Locks] = {
 WITHOUT = frozenset(
     {
         "define something",
+        "define functions",
+        "use a type",
+        "use a trigger function",
+        "create a type",
+        "change an enum",
+        "rename a type",
+        "create a function",
+        "drop a function",
+        "create an extension",
         "create a schema",
         "set a parameter",
         "call",

@@ -58,6 +58,10 @@ class Questions:
         where = sql.SQL("NOT ({})").format(sql.SQL(condition))
         return self._violation(table, where, f"rows against {condition}", only=only)
 
+    def where(self, table: Table, condition: str, what: str) -> Answer:
+        """Whether there is a row of this condition; `what` says which ones these are."""
+        return self._violation(table, sql.SQL("({})").format(sql.SQL(condition)), what)
+
     def duplicates(
         self, table: Table, columns: Sequence[str], where: str = "", *, nulls_equal: bool = False, keys: str = ""
     ) -> Answer:
@@ -141,6 +145,23 @@ class Questions:
         if refused and problem == refused:
             return Answer(refused)
         return Answer(str(rows[0]["found"]) if rows else "", problem)
+
+    def refuses(self, expression: str, type_: str) -> bool:
+        """Whether a value cannot be made one of a type."""
+        try:
+            self._limited(sql.SQL("SELECT CAST(({}) AS {}) AS made").format(sql.SQL(expression), sql.SQL(type_)))
+        except psycopg.errors.DataError:
+            return True
+        except psycopg.Error:
+            pass
+        return False
+
+    def is_so(self, condition: str) -> bool:
+        """Whether a condition without rows is true; False also where the server does not say."""
+        try:
+            return bool(self._limited(sql.SQL("SELECT {} AS is_so").format(sql.SQL(condition)))[0]["is_so"])
+        except psycopg.Error:
+            return False
 
     def rows_of(self, query: str) -> tuple[int | None, str]:
         """How many rows a query finds, as the server estimates; None where it does not say.

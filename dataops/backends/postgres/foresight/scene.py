@@ -79,6 +79,10 @@ class Scene:
         self._new_constraints: dict[tuple[int, str], Action | None] = {}
         self._gone_constraints: set[tuple[int, str]] = set()
         self._set_columns: dict[int, set[str]] = {}
+        self._retyped: set[tuple[int, str]] = set()
+        self._parts_changed: set[int] = set()
+        self._without_rest: set[int] = set()
+        self.changed_types: set[int] = set()
         self._nullable: set[tuple[int, str]] = set()
         self._defaults: dict[tuple[int, str], str | None] = {}
         self._without_triggers: set[int] = set()
@@ -135,6 +139,38 @@ class Scene:
         self._new_constraints.pop((table.oid, name), None)
         self._gone_constraints.add((table.oid, name))
 
+    def change_type(self, table: Table, column: str) -> None:
+        self._retyped.add((table.oid, column))
+
+    def keeps_column(self, table: Table, column: str, *, of_default: bool) -> bool:
+        """Whether the column still has its type, or its default, by then."""
+        key = (table.oid, column)
+        return self.has_live_column(table, column) and key not in (self._defaults if of_default else self._retyped)
+
+    def change_parts(self, table: Table) -> None:
+        """Partitions of the table come or go."""
+        self._parts_changed.add(table.oid)
+
+    def lose_rest(self, table: Table) -> None:
+        """The table has no default partition any more."""
+        self._without_rest.add(table.oid)
+
+    def rest_of(self, table: Table) -> Table | None:
+        """The default partition, if it still is one."""
+        if not table.rest or table.oid in self._without_rest:
+            return None
+        rest = self.facts.table(table.rest)
+        return None if self.is_gone(Name(rest.schema, rest.name)) else rest
+
+    def has_other_parts(self, table: Table) -> bool:
+        """Whether the plan has changed which partitions the table has."""
+        return table.oid in self._parts_changed
+
+    def has_other_columns(self, table: Table) -> bool:
+        """Whether the plan has changed which columns the table has, or a type of theirs."""
+        retyped = {oid for oid, _ in self._retyped}
+        return table.oid in {*self._new_columns, *self._gone_columns} | retyped
+
     def is_without(self, table: Table, name: str) -> bool:
         """Whether the plan has removed this constraint or index of the table."""
         return (table.oid, name) in self._gone_constraints or self.is_gone(Name(table.schema, name))
@@ -189,13 +225,15 @@ class Scene:
 
     def set_columns(self, table: Table, columns: Iterable[str]) -> None:
         """These columns have other values, another type or another name from now on."""
-        self._set_columns.setdefault(table.oid, set()).update(columns)
+        names = list(columns)
+        for oid in self.facts.relatives(table):
+            self._set_columns.setdefault(oid, set()).update(names)
 
     def add_rows(self, table: Table) -> None:
-        self._added.add(table.oid)
+        self._added.update(self.facts.relatives(table))
 
     def remove_rows(self, table: Table) -> None:
-        self._removed.add(table.oid)
+        self._removed.update(self.facts.relatives(table))
 
     def lose_track(self, why: str) -> None:
         """What comes later may find another database."""

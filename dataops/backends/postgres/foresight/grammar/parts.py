@@ -68,6 +68,21 @@ def strings(nodes: Iterable[Any]) -> list[str]:
     return [node.string.sval for node in nodes if node.WhichOneof("node") == "string"]
 
 
+def bounds_of(node: Any) -> dict[str, Any]:
+    """The bounds of a partition, as parts of an Action: LIST, RANGE, HASH or DEFAULT among its words.
+
+    `columns` are the values of a list, or the lower ends of a range, whose upper ones are `other_columns`.
+    """
+    if node.is_default:
+        return {"words": frozenset({"DEFAULT"})}
+    if node.strategy == "h":
+        return {"words": frozenset({"HASH"}), "columns": (str(node.modulus), str(node.remainder))}
+    if node.strategy == "l":
+        return {"words": frozenset({"LIST"}), "columns": tuple(text_of(one) for one in node.listdatums)}
+    lower, upper = (tuple(text_of(one) for one in ends) for ends in (node.lowerdatums, node.upperdatums))
+    return {"words": frozenset({"RANGE"}), "columns": lower, "other_columns": upper}
+
+
 def text_of(expression: Any) -> str:
     """An expression as SQL; "" for none."""
     if expression.WhichOneof("node") is None:
