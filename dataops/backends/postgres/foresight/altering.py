@@ -47,9 +47,9 @@ def _refuse_default(scene: Scene, action: Action, type_: str, draft: Draft) -> N
     """A default that is no value of its type."""
     if not action.expression or scene.unsure or scene.changed_types:
         return
-    if scene.facts.volatility(functions_in(action.expression)) is False:
-        if scene.questions.refuses(action.expression, type_):
-            draft.risk("will-fail", f"the default of {action.column} cannot be made {type_}")
+    computes = scene.facts.volatility(functions_in(action.expression)) is False
+    if computes and scene.questions.refuses(action.expression, type_):
+        draft.risk("will-fail", f"the default of {action.column} cannot be made {type_}")
 
 
 def _has_rows(scene: Scene, table: Table) -> Answer:
@@ -102,11 +102,7 @@ def touch_column(scene: Scene, action: Action, table: Table, draft: Draft) -> No
     if action.kind == "set or drop a default":
         scene.set_default(table, action.column, action.expression or "NULL")
         column = table.columns.get(action.column)
-        if (
-            column is not None
-            and scene.has_live_column(table, action.column)
-            and not scene.has_set(table, [action.column])
-        ):
+        if column is not None and scene.keeps_column(table, action.column, of_default=False):
             _refuse_default(scene, action, column.written, draft)
     elif action.kind == "change an identity column":
         scene.set_default(table, action.column, None)
