@@ -128,9 +128,9 @@ class Foresight:
             return
         query, one = operation["q"], not operation.get("multi")
         stages, fields = breaking.changed_by(operation["u"])
-        if "_id" in fields and isinstance(query.get("_id"), int | str) and query["_id"] != fields["_id"]:
-            if self._changes.leave(name, ["_id"]) and self._facts.matched(collection, query).documents:
-                draft.risk("will-fail", f"the _id of a document cannot be changed, in {name}")
+        other = "_id" in fields and isinstance(query.get("_id"), int | str) and query["_id"] != fields["_id"]
+        if other and self._changes.leave(name, ["_id"]) and self._facts.matched(collection, query).documents:
+            draft.risk("will-fail", f"the _id of a document cannot be changed, in {name}")
         if not self._changes.leave(name, [ALL]):
             return
         if checked and stages is not None and not self._has_new_validator(name):
@@ -286,14 +286,10 @@ class Foresight:
         names = [one.name for one in (collection, into) if one is not None]
         if collection is None or any(self._changes.has_any(name) for name in names):
             return
-        merge = last.get("$merge")
-        target = target_of(last)
-        if isinstance(merge, Mapping) and (into is not None or not self._facts.is_there(target)):
-            if (
-                target not in self._made
-                and not self._has_new_indexes(target)
-                and not isinstance(merge["into"], Mapping)
-            ):
+        merge, target = last.get("$merge"), target_of(last)
+        known = (into is not None or not self._facts.is_there(target)) and target not in self._made
+        if isinstance(merge, Mapping) and not isinstance(merge["into"], Mapping):
+            if known and not self._has_new_indexes(target):
                 _tell(draft, "will-fail", breaking.merge_refused(self._facts, collection, stages, into, merge))
         elif "$out" in last and into is not None and not self._has_new_validator(into.name):
             _tell(draft, "will-fail", breaking.out_refused(self._facts, collection, stages, into))

@@ -125,9 +125,9 @@ def unique_keys(collection: Collection, gone: Sequence[str]) -> Iterator[tuple[s
     """The unique indexes of plain fields, each with these; without those of a part of the documents."""
     for index in collection.indexes:
         plain = all(kind in (1, -1) and "." not in name and "$" not in name for name, kind in index["key"].items())
-        if index.get("unique") and plain and index["name"] not in gone and "partialFilterExpression" not in index:
-            if not index.get("sparse"):
-                yield str(index["name"]), list(index["key"])
+        partly = index.get("sparse") or "partialFilterExpression" in index
+        if index.get("unique") and plain and not partly and index["name"] not in gone:
+            yield str(index["name"]), list(index["key"])
 
 
 def insert_refused(
@@ -209,7 +209,7 @@ def same_for_all(
         if not set(keys) <= fields.keys() or not all(isinstance(fields[key], _SCALARS) for key in keys):
             continue
         about = f"whether {collection.name} gets documents of the same {', '.join(keys)}"
-        several = [{"$match": dict(query)}, {"$limit": 2}, {"$count": "n"}, {"$match": {"n": 2}}]
+        several: list[Document] = [{"$match": dict(query)}, {"$limit": 2}, {"$count": "n"}, {"$match": {"n": 2}}]
         same = {"$and": [{"$nor": [dict(query)]}, {key: {"$eq": fields[key]} for key in keys}]}
         other: list[Document] = [{"$match": same}, {"$limit": 1}]
         if not one and facts.first(collection.name, several, about) is not None:

@@ -3,7 +3,8 @@
 `grammar` reads a statement, `locks` says which lock it takes, `facts` and `types` what the server says about the
 objects, `costs` how long it may take, `questions` what its rows already answer, and `running` who is in the way now.
 `altering`, `objects`, `definitions`, `partitions`, `rows` and `breaking` put that together for each kind of action, in
-the `scene` of what the plan has done so far: what an earlier statement has made, changed or removed is no longer what the live database says.
+the `scene` of what the plan has done so far: what an earlier statement has made, changed or removed is no longer what
+the live database says.
 
 Nothing is written, no lock but that of a reader is taken, and no big table is read as a whole.
 """
