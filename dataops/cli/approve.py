@@ -64,7 +64,8 @@ def approve_command(session: Session, planned: Path, yes: bool) -> None:
 
 def _lines(session: Session, saved: SavedPlan, plan: Plan, wanted: int) -> list[Line]:
     """The plan, what was allowed when it was made, and its SHA-256: whoever sees the same one has the same plan."""
-    lines = plans.plan_lines(plan, render(plan, session, everything=True), verbose=session.verbose)
+    renderings, width = render(plan, session, everything=True), session.console.width_of_messages
+    lines = plans.plan_lines(plan, renderings, verbose=session.verbose, width=width)
     if saved.allowed:
         lines.append((f"allowed for this plan: {listed(saved.allowed, 20)}", "yellow"))
     before = approvals_of(plan, saved.sha256, wanted)

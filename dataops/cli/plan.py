@@ -110,7 +110,8 @@ def plan_command(
     changes = _changes(form, planned, config)
     report = PlanReport(planned, renderings, checkout(config.path.parent), out, code, forbidden, changes, approvals)
     if not session.deliver(form, "plan", report, report_path):
-        session.console.data(plans.plan_lines(planned, renderings, forbidden, approvals, verbose=session.verbose))
+        verbose, width = session.verbose, session.console.width
+        session.console.data(plans.plan_lines(planned, renderings, forbidden, approvals, verbose=verbose, width=width))
         if out is not None:
             first = f"let others read it and run: dataops approve {out}; then " if config.policy.approvals else ""
             session.console.say(f"Saved to {out}; {first}apply exactly this with: dataops apply {out}")

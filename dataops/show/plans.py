@@ -12,13 +12,13 @@ from dataops.othertools import mirror
 from dataops.planning import planner, recovery, risks
 from dataops.planning.approvals import Approvals
 from dataops.planning.policies import Violation
+from dataops.show.paragraphs import fitted
 from dataops.show.progress import Line
 from dataops.text import counted, listed
 
 SHOWN_STEPS = 100
 """Of a very long plan so many steps of each service are shown, unless a person wants to see all."""
 _SHOWN_COMMANDS = 2
-_SHOWN_WIDTH = 110
 _SHOWN_DECISIONS = 12
 _HEADS = {Direction.APPLY: "+", Direction.ROLLBACK: "-"}
 
@@ -30,8 +30,12 @@ def plan_lines(
     approvals: Approvals | None = None,
     *,
     verbose: bool,
+    width: int | None = None,
 ) -> list[Line]:
-    """The plan, as a person reads it: what to decide, where, what, in which order, how to undo, and a summary."""
+    """The plan, as a person reads it: what to decide, where, what, in which order, how to undo, and a summary.
+
+    `width` is that of the terminal, None for a pipe.
+    """
     lines = _decisions(plan, renderings)
     common = _common(plan.states, verbose=verbose)
     lines += [(f"{listed(names)}: {text}", "yellow") for text, names in common.items()]
@@ -59,7 +63,7 @@ def plan_lines(
         lines.append((approvals.words, "green"))
     lines += [(f"the policy would refuse it now: {one}", "bold red") for one in forbidden]
     lines.append((planner.summary(plan), "bold"))
-    return lines
+    return fitted(lines, width, whole=verbose)
 
 
 def _decisions(plan: Plan, renderings: Mapping[str, Rendering]) -> list[Line]:
@@ -210,8 +214,7 @@ def _folded(rendering: Rendering, effects: Mapping[int, Effect]) -> list[Line]:
 
 def _command(command: str, *, whole: bool) -> list[Line]:
     parts = command.split("\n") if whole else [" ".join(command.split())]
-    cut = [part if whole or len(part) <= _SHOWN_WIDTH else part[: _SHOWN_WIDTH - 1] + "…" for part in parts]
-    return [(f"      {'| ' if at else '> '}{part}", "") for at, part in enumerate(cut)]
+    return [(f"      {'| ' if at else '> '}{part}", "") for at, part in enumerate(parts)]
 
 
 def _shown_risks(effect: Effect) -> list[Risk]:

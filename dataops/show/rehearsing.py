@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dataops.model import Direction, Effect, Measured, Rendering, Sampled, StepMeasured
 from dataops.planning.rehearsals import carried, effects_of
-from dataops.show.paragraphs import paragraph, traceback_lines
+from dataops.show.paragraphs import fitted, paragraph, traceback_lines
 from dataops.show.progress import Line
 from dataops.show.reports import RehearsalReport
 from dataops.text import counted, shortened
@@ -17,16 +17,19 @@ if TYPE_CHECKING:
     from dataops.rehearsal import Rehearsal
 
 _SHOWN = 5
-_SHOWN_WIDTH = 110
 _STRONG = ("AccessExclusiveLock", "ExclusiveLock", "ShareRowExclusiveLock", "ShareLock")
 _HEADS = {Direction.APPLY: "+", Direction.ROLLBACK: "-"}
 
 
-def lines(report: RehearsalReport, *, verbose: bool) -> list[Line]:
-    """Service by service. With `verbose`, every statement, every lock, and rows before and after."""
+def lines(report: RehearsalReport, *, verbose: bool, width: int | None = None) -> list[Line]:
+    """Service by service. With `verbose`, every statement, every lock, and rows before and after.
+
+    `width` is that of the terminal, None for a pipe.
+    """
     if not report.found:
         return [("nothing is pending: there is nothing to rehearse", "green")]
-    return [line for one in report.found for line in _service(one, report.renderings, verbose=verbose)]
+    found = (line for one in report.found for line in _service(one, report.renderings, verbose=verbose))
+    return fitted(found, width, whole=verbose)
 
 
 def _service(one: Rehearsal, renderings: Mapping[str, Rendering], *, verbose: bool) -> Iterator[Line]:
@@ -75,7 +78,7 @@ def _step(
 def _statement(
     statement: Measured, effect: Effect | None, tables: Mapping[str, Sampled], *, verbose: bool
 ) -> Iterator[Line]:
-    yield f"      > {statement.text if verbose else shortened(statement.text, _SHOWN_WIDTH)}", ""
+    yield f"      > {statement.text}", ""
     parts = [f"{statement.seconds:.3f} s here"]
     parts += [f"{statement.changed:,} changed"] if statement.changed else []
     if (span := carried(statement, effect, tables)) is not None:
