@@ -205,3 +205,12 @@ def test_rows_that_break_a_constraint_are_foretold_and_no_others(url: str, case:
         assert not said or failed
         return
     assert bool(said) == bool(failed), (said, failed)
+
+
+def test_what_a_delete_takes_away_in_other_tables_is_told(url: str) -> None:
+    [found] = foresee(url, ["DELETE FROM kept"])
+    told = [risk.text for effect in found.effects for risk in effect.risks if risk.hazard == "destroys-data"]
+    assert told == [
+        "about 2 rows of public.kept, which nothing keeps",
+        "public.keeps loses the rows that refer to them, and nothing keeps that",
+    ]

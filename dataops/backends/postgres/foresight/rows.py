@@ -6,6 +6,7 @@ from dataops.backends.postgres.foresight import costs
 from dataops.backends.postgres.foresight.breaking import refuse_broken
 from dataops.backends.postgres.foresight.facts import Table
 from dataops.backends.postgres.foresight.grammar import Action, tables_in
+from dataops.backends.postgres.foresight.locks import TAKEN
 from dataops.backends.postgres.foresight.scene import Draft, Scene
 from dataops.hazards import MANY
 from dataops.model import Span, Verb, Work
@@ -31,9 +32,33 @@ def change(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     if rows is not None and rows > MANY:
         draft.risk("changes-many", f"about {rows:,} rows of {table.title} in one transaction")
     if deletes:
+        if rows != 0 and not table.is_empty and not scene.triggers_are_off(table):
+            _cascade(scene, action, table, draft, {table.oid})
         scene.remove_rows(table)
     else:
         scene.set_columns(table, action.columns)
+
+
+def _cascade(scene: Scene, action: Action, table: Table, draft: Draft, done: set[int]) -> None:
+    """What foreign keys do to the rows of other tables that refer to those that are deleted."""
+    for one in scene.references_to(table):
+        other = scene.facts.table(one["oid"])
+        if one["on_delete"] not in ("c", "n", "d") or other.is_empty or scene.triggers_are_off(other):
+            continue
+        scene.lock(other, TAKEN["delete"].on, action, draft)
+        if one["on_delete"] != "c":
+            scene.set_columns(other, one["columns"])
+            _lose(scene, other, draft, f"loses its {', '.join(one['columns'])}, where that refers to one of them")
+        elif other.oid not in done:
+            done.add(other.oid)
+            _lose(scene, other, draft, "loses the rows that refer to them")
+            _cascade(scene, action, other, draft, done)
+            scene.remove_rows(other)
+
+
+def _lose(scene: Scene, table: Table, draft: Draft, what: str) -> None:
+    if table.name not in scene.aside:
+        draft.risk("destroys-data", f"{table.title} {what}, and nothing keeps that")
 
 
 def _matched(scene: Scene, action: Action, table: Table, draft: Draft) -> tuple[int | None, Span]:
