@@ -45,7 +45,7 @@ def carry_out(
     renderings = render(plan, session, everything=policy.looks)
     approvals = None
     if policy.approvals and (saved is not None or plan.direction is Direction.APPLY):
-        approvals = approvals_of(plan, saved.sha256 if saved else "", policy.approvals)
+        approvals = approvals_of(plan, saved.sha256 if saved else "", policy)
     forbidden = policies.violations(policy, plan, renderings, options.allowed, datetime.now(UTC), approvals)
     width = session.console.width_of_messages
     session.console.messages(

@@ -95,7 +95,7 @@ def plan_command(
         approvals = None
         if config.policy.approvals and planned.steps:  # the same plan has the same bytes, also where they are not saved
             sha256 = planfile.sha256_of(planfile.written(planned, allow))
-            approvals = approvals_of(planned, sha256, config.policy.approvals)
+            approvals = approvals_of(planned, sha256, config.policy)
         forbidden = policies.violations(config.policy, planned, renderings, allow, datetime.now(UTC), approvals)
     except DataopsError as error:
         if form in writers("refusal"):

@@ -10,7 +10,7 @@ from dataops.backends import opened
 from dataops.cli.options import RunOptions
 from dataops.cli.session import Session
 from dataops.errors import HistoryError, UsageError
-from dataops.model import Direction, Entry, Migration, Plan, Rendering, Service, State, Step
+from dataops.model import Direction, Entry, Migration, Plan, Policy, Rendering, Service, State, Step
 from dataops.planning import approvals, planner, rehearsals, runs
 from dataops.planning.target import find_migration, find_target
 from dataops.run.reading import read_all, side_by_side
@@ -104,10 +104,11 @@ def _journals(states: Sequence[State]) -> dict[str, tuple[Entry, ...]]:
     return dict(zip((state.service.name for state in states), side_by_side(read, states), strict=True))
 
 
-def approvals_of(plan: Plan, sha256: str, wanted: int) -> approvals.Approvals:
+def approvals_of(plan: Plan, sha256: str, policy: Policy) -> approvals.Approvals:
     """Who has approved the plan file with this SHA-256; "" for a plan that is in no file."""
     states = [state for state in plan.states if plan.of(state.service.name)]
-    return approvals.given(sha256, wanted, _journals(states) if sha256 else {})
+    since = policy.approvals_since(datetime.now(UTC))
+    return approvals.given(sha256, policy.approvals, _journals(states) if sha256 else {}, since=since)
 
 
 def render(plan: Plan, session: Session, *, everything: bool = False, rehearsed: bool = True) -> dict[str, Rendering]:
