@@ -218,8 +218,8 @@ def _command(command: str, *, whole: bool) -> list[Line]:
 
 
 def _shown_risks(effect: Effect) -> list[Risk]:
-    """What is never folded away."""
-    return [risk for risk in effect.risks if HAZARDS[risk.hazard].decides]
+    """What is never folded away: every hazard but a short lock, of which one line says what is locked."""
+    return [risk for risk in effect.risks if risk.hazard != "exclusive-lock"]
 
 
 def _brief(effect: Effect) -> Iterator[tuple[Risk, Held]]:
@@ -232,8 +232,11 @@ def _brief(effect: Effect) -> Iterator[tuple[Risk, Held]]:
 def _risk_lines(effect: Effect) -> list[Line]:
     lines: list[Line] = []
     for risk in _shown_risks(effect):
-        style = "bold red" if risk.hazard in _WORST else "yellow"
-        lines.append((f"        ! {risk.hazard}: {risk.text}", style))
+        if HAZARDS[risk.hazard].decides:
+            style = "bold red" if risk.hazard in _WORST else "yellow"
+            lines.append((f"        ! {risk.hazard}: {risk.text}", style))
+        else:
+            lines.append((f"        {risk.hazard}: {risk.text}", "dim"))
     return lines
 
 
@@ -248,5 +251,5 @@ def _effect_lines(effect: Effect | None) -> list[Line]:
     lines += [(f"        {work}", "dim") for work in effect.work]
     lines += [(f"        {effect.span.told}", "dim")] if effect.span else []
     lines += _risk_lines(effect)
-    others = [risk for risk in effect.risks if not HAZARDS[risk.hazard].decides]
+    others = [risk for risk in effect.risks if risk.hazard == "exclusive-lock"]
     return lines + [(f"        {risk.hazard}: {risk.text}", "dim") for risk in others]

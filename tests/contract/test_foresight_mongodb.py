@@ -339,6 +339,16 @@ def test_documents_that_go_one_by_one_by_a_collation_or_out_of_a_time_series_are
         assert text in hazards(*foresee(db, [command])).get("destroys-data", ""), command
 
 
+def test_commands_that_nobody_knows_are_told_and_what_does_not_fit_is_lost(db: Database[Document]) -> None:
+    assert hazards(*foresee(db, [{"dropUser": "x"}, {"compact": "users"}])) == {
+        "unknown": "dropUser: what that does is only known when it runs"
+    }
+    told = hazards(*foresee(db, [{"convertToCapped": "users", "size": 100}]))
+    assert told["destroys-data"].startswith("documents of users, whose ")
+    assert told["breaks-application"] == "users loses its indexes: n_1, both"
+    assert hazards(*foresee(db, [{"convertToCapped": "nobody", "size": 100}]))["will-fail"] == "nobody is not there"
+
+
 def test_what_goes_into_the_stash_first_is_not_lost(db: Database[Document]) -> None:
     keep: Document = {"aggregate": "users", "pipeline": [{"$out": "dataops_stash_x.users"}], "cursor": {}}
     foresight = Foresight(db, "dataops_stash_")

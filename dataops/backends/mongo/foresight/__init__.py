@@ -99,6 +99,8 @@ class Foresight:
         draft = _Draft()
         if (handler := _HANDLERS.get(name)) is not None:
             handler(self, body, draft)
+        elif name not in _HARMLESS:
+            draft.risk("unknown", f"{name}: what that does is only known when it runs")
         span = together(draft.spans)
         if span is not None and span.high >= LONG_SECONDS and span.low >= LONG_SECONDS / 20:
             draft.risk("takes-long", f"{span}, by {span.basis}")
@@ -317,6 +319,23 @@ class Foresight:
             number = f"{collection.documents:,} documents"
             draft.risk("destroys-data", f"{number} of {collection.name}, which nothing keeps")
 
+    def _cap(self, body: Mapping[str, Any], draft: _Draft) -> None:
+        """convertToCapped: the oldest documents go that do not fit, and so do the indexes."""
+        name = str(body["convertToCapped"])
+        collection = self._live(name)
+        if collection is None:
+            if not self._facts.is_there(name) and name not in self._made:
+                draft.risk("will-fail", f"{name} is not there")
+            return
+        if collection.size > int(body.get("size", 0)) and name not in self._aside:
+            draft.risk("destroys-data", f"documents of {name}, whose {collection.size:,} bytes do not fit into it")
+        indexes_gone = [str(one["name"]) for one in collection.indexes if one["name"] != "_id_"]
+        if indexes_gone:
+            draft.risk("breaks-application", f"{name} loses its indexes: {', '.join(indexes_gone)}")
+        draft.work.append(Work(Verb.REWRITES, name, collection.documents, collection.size, exact=False, unit=_UNIT))
+        draft.spans.append(costs.write(collection.documents, 1))
+        self._changes.remove(name)
+
     def _drop_database(self, body: Mapping[str, Any], draft: _Draft) -> None:
         draft.risk("destroys-data", "the whole database")
 
@@ -512,6 +531,11 @@ def _put_aside(commands: Sequence[Command], stash: str) -> Collection[str]:
     return found
 
 
+_HARMLESS = frozenset(
+    {"commitTransaction", "abortTransaction", "refreshSessions", "setProfiling", "profile", "analyze"}
+)
+"""Commands that change nothing of the application's data."""
+
 Handler = Callable[[Foresight, Mapping[str, Any], _Draft], None]
 
 _HANDLERS: dict[str, Handler] = {
@@ -525,6 +549,7 @@ _HANDLERS: dict[str, Handler] = {
     "dropDatabase": Foresight._drop_database,
     "renameCollection": Foresight._rename,
     "collMod": Foresight._modify,
+    "convertToCapped": Foresight._cap,
     "createIndexes": Foresight._create_indexes,
     "dropIndexes": Foresight._drop_indexes,
 }
