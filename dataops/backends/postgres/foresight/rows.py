@@ -75,6 +75,7 @@ def _matched(scene: Scene, action: Action, table: Table, draft: Draft) -> tuple[
         return table.rows, most
     if estimated is None or not scene.rows_as_now(table):
         return table.rows, Span(0.0, most.high, most.basis)
+    estimated = min(estimated, table.rows) if table.rows else estimated
     least = costs.change(estimated, len(table.indexes))
     many = costs.change(_OFTEN_WRONG * estimated, len(table.indexes))
     return estimated, Span(least.low, min(many.high, most.high) if table.rows else many.high, most.basis)
