@@ -109,8 +109,7 @@ def rehearse(
             if not isinstance(live, Rehearses):
                 raise UsageError(f"{service.kind.title} cannot be rehearsed", service=service.name)
             copied = live.copy_into(base, sampling)
-        found.tables = copied.tables if sampling.rows else {}  # without data, nothing is measured
-        found.remarks, found.masked = copied.remarks, copied.masked
+        found.tables, found.remarks, found.masked = copied.tables, copied.remarks, copied.masked
         _set_record(base, state, author, stop)
         with scratch.copy(base) as trial:
             _Run(found, scratch, base, trial, author, report, stop).run()

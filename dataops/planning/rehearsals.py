@@ -139,7 +139,7 @@ def carried(statement: Measured, effect: Effect | None, tables: Mapping[str, Sam
     with the rows that are changed only. What the plan estimates from sizes bounds it, where the two agree at all.
     """
     factors = list(_factors(statement, effect, tables))
-    if not factors or any(not sampled.rows and sampled.live for _, _, sampled in factors):
+    if not factors or any(not sampled.rows for _, _, sampled in factors):
         return None
     one_in = max(sampled.one_in for _, _, sampled in factors)
     seconds = max(0.0, statement.seconds - _fixed(effect))

@@ -264,11 +264,13 @@ def test_the_copy_has_the_search_path_the_roles_and_the_rights_of_the_live_datab
     """A rehearsal has a server of its own where none is named: of the same version, and with the same roles."""
     name = shop.rpartition("/")[2]
     with psycopg.connect(shop, autocommit=True) as connection:
-        connection.execute("CREATE ROLE things_reader; GRANT SELECT ON app.things TO things_reader")
+        connection.execute(
+            "CREATE ROLE things_owner; CREATE ROLE things_reader; GRANT SELECT ON app.things TO things_reader"
+        )
         connection.execute(
             "CREATE TYPE app.mood AS ENUM ('good'); CREATE FUNCTION app.one() RETURNS int LANGUAGE sql AS 'SELECT 1';"
-            " ALTER TABLE app.things OWNER TO things_reader; ALTER TYPE app.mood OWNER TO things_reader;"
-            " ALTER FUNCTION app.one() OWNER TO things_reader"
+            " ALTER TABLE app.things OWNER TO things_owner; ALTER TYPE app.mood OWNER TO things_owner;"
+            " ALTER FUNCTION app.one() OWNER TO things_owner"
         )
         connection.execute(f"ALTER DATABASE {name} SET search_path = app, public".encode())
     try:
@@ -277,9 +279,9 @@ def test_the_copy_has_the_search_path_the_roles_and_the_rights_of_the_live_datab
             "001",
             """
             op.execute(
-                "DO $$ BEGIN ASSERT (SELECT count(*) FROM pg_class WHERE relowner = 'things_reader'::regrole) >= 1"
-                " AND (SELECT count(*) FROM pg_proc WHERE proowner = 'things_reader'::regrole) = 1"
-                " AND (SELECT count(*) FROM pg_type WHERE typowner = 'things_reader'::regrole AND typtype = 'e') = 1;"
+                "DO $$ BEGIN ASSERT (SELECT count(*) FROM pg_class WHERE relowner = 'things_owner'::regrole) >= 1"
+                " AND (SELECT count(*) FROM pg_proc WHERE proowner = 'things_owner'::regrole) = 1"
+                " AND (SELECT count(*) FROM pg_type WHERE typowner = 'things_owner'::regrole AND typtype = 'e') = 1;"
                 " END $$"
             )
             op.execute("ALTER TABLE things ALTER id TYPE bigint")
@@ -296,7 +298,7 @@ def test_the_copy_has_the_search_path_the_roles_and_the_rights_of_the_live_datab
         assert (one["notes"], one["steps"][0]["statements"][1]["rewritten"]) == ([], ["app.things"])
     finally:
         with psycopg.connect(shop, autocommit=True) as connection:
-            connection.execute("DROP OWNED BY things_reader; DROP ROLE things_reader")
+            connection.execute("DROP OWNED BY things_reader, things_owner; DROP ROLE things_reader, things_owner")
 
 
 def test_locks_of_statements_outside_of_a_transaction_are_seen(project: Project, rehearse: Rehearse, shop: str) -> None:
