@@ -46,10 +46,11 @@ def plan_lines(
         shown = steps if verbose else steps[:SHOWN_STEPS]
         for step in shown:
             lines += _step_lines(step, renderings.get(step.id), verbose=verbose)
-        if len(steps) > len(shown):
-            lines.append(
-                (f"  … and {len(steps) - len(shown)} more, up to {steps[-1].migration.id} (-v shows all)", "dim")
-            )
+        if left := steps[len(shown) :]:
+            more = f"  … and {len(left)} more, up to {left[-1].migration.id}"
+            unseen = not all(step.id in renderings for step in left)
+            told = ": what they do was not looked at (-v looks at all)" if unseen else " (-v shows all)"
+            lines.append((more + told, "yellow" if unseen else "dim"))
         lines.append(("", ""))
     order = list(dict.fromkeys(step.service for step in plan.steps))
     if len(order) > 1:
@@ -67,8 +68,11 @@ def plan_lines(
 
 
 def _decisions(plan: Plan, renderings: Mapping[str, Rendering]) -> list[Line]:
-    """Which steps need a decision, and why."""
+    """Which steps need a decision, and why: the worst first, as many as a person reads."""
     found = risks.undecided(plan, renderings)
+    if len(found) > _SHOWN_DECISIONS:
+        order = list(HAZARDS)
+        found = sorted(found, key=lambda one: min(map(order.index, one[1])))
     if not found:
         return []
     verb = "needs" if len(found) == 1 else "need"

@@ -179,7 +179,14 @@ def test_of_a_very_long_plan_the_beginning_and_the_end_are_shown() -> None:
     now = state(" -- ".join(f"r{at:03}" for at in range(130)))
     lines = text(plan_lines(planner.plan_apply([now]), {}, verbose=False)).splitlines()
     assert sum(line.startswith("  + ") for line in lines) == plans.SHOWN_STEPS == 100
+    assert "  … and 30 more, up to r129: what they do was not looked at (-v looks at all)" in lines
+    looked_at = {f"voucher/r{at:03}": Rendering(()) for at in range(130)}
+    looked_at["voucher/r120"] = Rendering(("DROP x",), effects=(Effect(0, risks=(Risk("will-fail", "no x"),)),))
+    for at in range(30):
+        looked_at[f"voucher/r{at:03}"] = Rendering(("X",), effects=(Effect(0, risks=(Risk("takes-long", "x"),)),))
+    lines = text(plan_lines(planner.plan_apply([now]), looked_at, verbose=False)).splitlines()
     assert "  … and 30 more, up to r129 (-v shows all)" in lines
+    assert lines[:2] == ["31 steps need a decision:", "  voucher/r120: will-fail"]  # the worst first
     assert lines[-1] == "Plan: 130 to apply in 1 service"
     verbose = text(plan_lines(planner.plan_apply([now]), {}, verbose=True)).splitlines()
     assert sum(line.startswith("  + ") for line in verbose) == 130
