@@ -111,6 +111,13 @@ def approvals_of(plan: Plan, sha256: str, policy: Policy) -> approvals.Approvals
     return approvals.given(sha256, policy.approvals, _journals(states) if sha256 else {}, since=since)
 
 
+def rendered_steps(plan: Plan, session: Session, *, everything: bool) -> dict[str, Sequence[Step]]:
+    """The steps of each service that `render` looks at."""
+    everything = everything or session.verbose or session.as_json or plan.direction is Direction.ROLLBACK
+    limit = None if everything else plans.SHOWN_STEPS
+    return {state.service.name: plan.of(state.service.name)[:limit] for state in plan.states}
+
+
 def render(plan: Plan, session: Session, *, everything: bool = False, rehearsed: bool = True) -> dict[str, Rendering]:
     """The commands of every step, services side by side.
 
@@ -118,14 +125,12 @@ def render(plan: Plan, session: Session, *, everything: bool = False, rehearsed:
     whose stash was pruned refuses here, before anything is undone. With `rehearsed`, times are those of the newest
     rehearsal of the same files, where there is one. Raises HistoryError for a step that changes what is ours.
     """
-    everything = everything or session.verbose or session.as_json or plan.direction is Direction.ROLLBACK
-    limit = None if everything else plans.SHOWN_STEPS
-    states = [state for state in plan.states if plan.of(state.service.name)]
+    chosen = rendered_steps(plan, session, everything=everything)
+    states = [state for state in plan.states if chosen[state.service.name]]
 
     def render(state: State) -> dict[str, Rendering]:
         with opened(state.service) as backend:
-            steps = plan.of(state.service.name)[:limit]
-            return {step.id: _unharmful(step, backend.render(step, sandbox)) for step in steps}
+            return {step.id: _unharmful(step, backend.render(step, sandbox)) for step in chosen[state.service.name]}
 
     if not states:
         return {}
