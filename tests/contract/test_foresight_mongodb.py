@@ -349,6 +349,13 @@ def test_commands_that_nobody_knows_are_told_and_what_does_not_fit_is_lost(db: D
     assert hazards(*foresee(db, [{"convertToCapped": "nobody", "size": 100}]))["will-fail"] == "nobody is not there"
 
 
+def test_a_field_that_is_unset_is_lost_as_a_column_is(db: Database[Document]) -> None:
+    unset = {"update": "users", "updates": [{"q": {"n": {"$lt": 3}}, "u": {"$unset": {"email": 1}}, "multi": True}]}
+    assert hazards(*foresee(db, [unset]))["destroys-data"] == "email of about 3 documents of users, which nothing keeps"
+    nothing = {"update": "users", "updates": [{"q": {}, "u": [{"$unset": ["nobody"]}], "multi": True}]}
+    assert "destroys-data" not in hazards(*foresee(db, [nothing]))
+
+
 def test_what_goes_into_the_stash_first_is_not_lost(db: Database[Document]) -> None:
     keep: Document = {"aggregate": "users", "pipeline": [{"$out": "dataops_stash_x.users"}], "cursor": {}}
     foresight = Foresight(db, "dataops_stash_")

@@ -196,6 +196,15 @@ CREATE EXTENSION no_such_extension
 CREATE EXTENSION IF NOT EXISTS no_such_extension
 DROP EXTENSION no_such_extension
 DROP EXTENSION IF EXISTS no_such_extension
+ALTER TABLE part ADD UNIQUE (v)
+ALTER TABLE part ADD UNIQUE (v, k)
+ALTER TABLE part ADD PRIMARY KEY (v)
+CREATE UNIQUE INDEX ON part (v)
+CREATE INDEX CONCURRENTLY ON part (v)
+ALTER TABLE outside ADD FOREIGN KEY (k) REFERENCES inside (k)
+ALTER TABLE outside ADD FOREIGN KEY (k) REFERENCES inside
+ALTER TABLE outside ADD FOREIGN KEY (k, v) REFERENCES inside (k)
+ALTER TABLE inside ADD UNIQUE (k) ;; ALTER TABLE outside ADD FOREIGN KEY (k) REFERENCES inside (k) NOT VALID
 """.strip().splitlines()
 STEPS.append(
     "CREATE FUNCTION nu() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'"
@@ -224,3 +233,30 @@ def test_what_is_in_the_way_or_missing_is_foretold_and_nothing_else(url: str, ca
             failed = str(error).partition("\n")[0]
         connection.rollback()
     assert bool(said) == bool(failed), (said, failed)
+
+
+HARM = {
+    "REVOKE SELECT ON t FROM PUBLIC": ("breaks-application", "PUBLIC may do less with public.t then"),
+    "ALTER TABLE t ENABLE ROW LEVEL SECURITY": (
+        "breaks-application",
+        "who sees which rows of public.t is decided anew",
+    ),
+    "ALTER TABLE part DETACH PARTITION rest": (
+        "breaks-application",
+        "code that reads public.part finds no rows of public.rest any more",
+    ),
+    "UPDATE outside SET v = NULL": ("destroys-data", "v of about 1 rows of public.outside, which nothing keeps"),
+    "MERGE INTO outside USING inside ON true WHEN MATCHED THEN DELETE": (
+        "destroys-data",
+        "rows of public.outside, which nothing keeps",
+    ),
+    "DROP SEQUENCE sq CASCADE": ("breaks-application", "columns whose default is public.sq have none then"),
+    "DROP TYPE mood CASCADE": ("destroys-data", "public.felt.m, which CASCADE drops and nothing keeps"),
+    "CLUSTER": ("unknown", "CLUSTER OF ALL TABLES: what that does is only known when it runs"),
+}
+
+
+@pytest.mark.parametrize("statement", HARM)
+def test_harm_that_is_easily_overlooked_is_told(url: str, statement: str) -> None:
+    hazard, text = HARM[statement]
+    assert hazards(*foresee(url, [statement]))[hazard] == text

@@ -118,9 +118,29 @@ class Foresight:
             collation = operation.get("collation")
             self._change(name, operation["q"], draft, Verb.CHANGES, one=not operation.get("multi"), collation=collation)
             self._refuse_update(name, operation, draft, checked=not body.get("bypassDocumentValidation"))
+            self._empty_fields(name, operation, draft)
             if operation.get("upsert"):
                 self._changes.add(name)
             self._changes.set_fields(name, of_update(operation["u"]))
+
+    def _empty_fields(self, name: str, operation: Mapping[str, Any], draft: _Draft) -> None:
+        """$unset takes values away, as dropping a column does."""
+        update, collection = operation["u"], self._live(name)
+        if isinstance(update, Mapping):
+            fields = list(update.get("$unset", {}))
+        else:
+            given = [stage["$unset"] for stage in update if "$unset" in stage]
+            fields = [path for one in given for path in ([one] if isinstance(one, str) else one)]
+        if collection is None or name in self._aside:
+            return
+        for path in fields:
+            query = {"$and": [dict(operation["q"]), {path: {"$exists": True}}]}
+            if not self._changes.leave(name, of_query(query)):
+                continue
+            count = self._facts.matched(collection, query)
+            if count.documents or count.documents is None:
+                told = f"about {count.documents:,} documents" if count.documents else "documents"
+                draft.risk("destroys-data", f"{path} of {told} of {name}, which nothing keeps")
 
     def _refuse_update(self, name: str, operation: Mapping[str, Any], draft: _Draft, *, checked: bool) -> None:
         """What the documents of an update would become is held against the validator and unique indexes."""

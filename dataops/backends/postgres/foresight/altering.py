@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dataops.backends.postgres.foresight import costs
+from dataops.backends.postgres.foresight import costs, partitions
 from dataops.backends.postgres.foresight.facts import Table
 from dataops.backends.postgres.foresight.grammar import Action, Name, columns_in, functions_in
 from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE, ROW_SHARE
@@ -198,6 +198,8 @@ def _refuse_unchecked(scene: Scene, action: Action, table: Table, draft: Draft) 
 def add_key(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     """A primary key, a unique or an exclusion constraint."""
     _refuse_same_name(scene, action, table, draft)
+    scene.add_key(table)
+    partitions.refuse_partial_key(scene, action, table, draft)
     if action.kind == "add a primary key":
         if any(one.kind == "p" for one in table.constraints) and not scene.unsure:
             draft.risk("will-fail", f"{table.title} has a primary key already")
@@ -211,9 +213,25 @@ def add_key(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
 
 def add_foreign_key(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     _add_constraint(scene, action, table, draft, "fkey")
+    target = scene.live(action.other) if action.other else None
+    if target is not None:
+        refuse_no_key(scene, action, target, draft)
     if {"NOT VALID", "OF A NEW COLUMN"} & action.words or table.is_empty or action.other is None:
         return
     _hold_against(scene, action, table, draft)
+
+
+def refuse_no_key(scene: Scene, action: Action, other: Table, draft: Draft) -> None:
+    """The columns to which a foreign key refers have to be a unique key, of as many columns."""
+    keys = action.other_columns or next((one.columns for one in other.constraints if one.kind == "p"), ())
+    if scene.unsure or scene.has_other_columns(other) or scene.has_new_key(other):
+        return
+    if not keys:
+        draft.risk("will-fail", f"{other.title} has no primary key to refer to")
+    elif len(keys) != len(action.columns) and action.columns:
+        draft.risk("will-fail", f"the foreign key has {len(action.columns)} columns, and refers to {len(keys)}")
+    elif not any(one.is_unique and one.keys and set(one.columns[: one.keys]) == set(keys) for one in other.indexes):
+        draft.risk("will-fail", f"{', '.join(keys)} of {other.title} is no unique key")
 
 
 def _hold_against(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
@@ -332,6 +350,11 @@ def _refuse_taken(scene: Scene, name: Name, draft: Draft) -> None:
 def switch_trigger(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     """Foreign keys are triggers too."""
     scene.switch_triggers(table)
+
+
+def switch_row_security(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """Whoever is not its owner sees only what a policy says, or everything again."""
+    draft.risk("breaks-application", f"who sees which rows of {table.title} is decided anew")
 
 
 def set_persistence(scene: Scene, action: Action, table: Table, draft: Draft) -> None:

@@ -121,6 +121,7 @@ TAKEN: dict[str, Locks] = {
     "publish": Locks(SHARE_UPDATE_EXCLUSIVE),
     "alter a sequence": Locks(SHARE_ROW_EXCLUSIVE),
     "alter a view or sequence": Locks(ACCESS_EXCLUSIVE),
+    "take rights": Locks(""),
     "update": Locks(ROW_EXCLUSIVE),
     "delete": Locks(ROW_EXCLUSIVE),
     "insert": Locks(ROW_EXCLUSIVE),

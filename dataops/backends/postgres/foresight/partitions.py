@@ -40,6 +40,8 @@ def change(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
         draft.risk("will-fail", f"{table.title} has a default partition already")
     if comes and not were_changed and not scene.unsure:
         _refuse_overlap(scene, action, table, draft)
+    if not comes and other is not None and not other.is_empty:
+        draft.risk("breaks-application", f"code that reads {table.title} finds no rows of {other.title} any more")
     if rest is not None and other is not None and other.oid == rest.oid:
         scene.lose_rest(table)
     elif rest is not None:
@@ -47,6 +49,15 @@ def change(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
         if comes and not rest.is_empty:
             scene.read(rest, draft)
             _ask(scene, action, table, rest, draft, inside=True)
+
+
+def refuse_partial_key(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """A unique key of a partitioned table has the columns by which it is partitioned."""
+    if table.kind != "p" or scene.unsure or not action.columns or action.kind == "add an exclusion constraint":
+        return
+    [key] = scene.facts.ask(_KEY, oid=table.oid)
+    if missing := [name for name in key["columns"] if name not in action.columns]:
+        draft.risk("will-fail", f"a unique key of {table.title} needs {listed(missing)}, by which it is partitioned")
 
 
 def _refuse_overlap(scene: Scene, action: Action, table: Table, draft: Draft) -> None:

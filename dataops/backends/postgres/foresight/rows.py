@@ -36,6 +36,9 @@ def change(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
             _cascade(scene, action, table, draft, {table.oid})
         scene.remove_rows(table)
     else:
+        for name in action.other_columns:
+            if rows != 0 and scene.has_live_column(table, name) and not scene.has_set(table, [name]):
+                scene.destroy(table, draft, f"{name} of about {rows:,} rows" if rows else f"{name} of rows")
         scene.set_columns(table, action.columns)
 
 
@@ -119,5 +122,7 @@ def insert(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
 def merge(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     """A MERGE may do all three: how many rows is not known."""
     draft.work.append(Work(Verb.CHANGES, table.title))
+    if "DELETE" in action.words:
+        scene.destroy(table, draft, "rows")
     scene.remove_rows(table)
     scene.add_rows(table)

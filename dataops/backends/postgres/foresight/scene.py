@@ -79,6 +79,7 @@ class Scene:
         self._new_constraints: dict[tuple[int, str], Action | None] = {}
         self._gone_constraints: set[tuple[int, str]] = set()
         self._set_columns: dict[int, set[str]] = {}
+        self._new_keys: set[int] = set()
         self._retyped: set[tuple[int, str]] = set()
         self._parts_changed: set[int] = set()
         self._without_rest: set[int] = set()
@@ -138,6 +139,13 @@ class Scene:
     def drop_constraint(self, table: Table, name: str) -> None:
         self._new_constraints.pop((table.oid, name), None)
         self._gone_constraints.add((table.oid, name))
+
+    def add_key(self, table: Table) -> None:
+        """The table has a unique key more."""
+        self._new_keys.add(table.oid)
+
+    def has_new_key(self, table: Table) -> bool:
+        return table.oid in self._new_keys
 
     def change_type(self, table: Table, column: str) -> None:
         self._retyped.add((table.oid, column))

@@ -69,7 +69,7 @@ _READERS: dict[str, Reader] = {**altering.READERS, **definitions.READERS, **rows
 _DEFINES = (
     "alter_function "
     "create_cast create_op_class create_op_family alter_op_family "
-    "create_conversion create_transform alter_default_privileges grant grant_role create_role alter_role "
+    "create_conversion create_transform alter_default_privileges grant_role create_role alter_role "
     "alter_role_set "
     "alter_collation alter_operator alter_type alter_stats alter_tsdictionary alter_tsconfiguration create_event_trig "
     "alter_event_trig create_fdw create_foreign_server create_user_mapping alter_fdw alter_foreign_server "

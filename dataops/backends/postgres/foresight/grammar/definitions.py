@@ -259,7 +259,10 @@ def _vacuum(statement: Any) -> Iterator[Action]:
 
 
 def _cluster(statement: Any) -> Iterator[Action]:
-    yield Action("cluster", name_of(statement.relation) if statement.relation.relname else None)
+    if statement.relation.relname:
+        yield Action("cluster", name_of(statement.relation))
+    else:
+        yield Action("something else", name="cluster of all tables")
 
 
 def _refresh(statement: Any) -> Iterator[Action]:
@@ -309,6 +312,15 @@ def _new_schema(statement: Any) -> Iterator[Action]:
     yield Action("create a schema", name=statement.schemaname, words=spelled(IF_NOT_EXISTS=statement.if_not_exists))
     for node in statement.schema_elts:
         yield Action("something else", name=f"{(node.WhichOneof('node') or '').removesuffix('_stmt')} in a new schema")
+
+
+def _grant(statement: Any) -> Iterator[Action]:
+    tables = [node.range_var for node in statement.objects if node.WhichOneof("node") == "range_var"]
+    if statement.is_grant or not tables:
+        yield Action("define something")
+        return
+    roles = [node.role_spec.rolename or "PUBLIC" for node in statement.grantees]
+    yield from (Action("take rights", name_of(table), columns=tuple(roles)) for table in tables)
 
 
 def _new_enum(statement: Any) -> Iterator[Action]:
@@ -383,6 +395,7 @@ READERS: dict[str, Reader] = {
     "alter_policy_stmt": lambda statement: iter(
         [Action("alter a policy", name_of(statement.table), name=statement.policy_name)]
     ),
+    "grant_stmt": _grant,
     "create_enum_stmt": _new_enum,
     "create_domain_stmt": _new_domain,
     "composite_type_stmt": _new_composite,

@@ -53,6 +53,7 @@ def _update(statement: Any) -> Iterator[Action]:
         words=words - {"DEFAULT"},
         values=values,
         given=given,
+        other_columns=tuple(target.name for target in targets if target.val.a_const.isnull),
     )
     yield from _others(statement, name_of(statement.relation))
 
@@ -146,7 +147,8 @@ def _added(statement: Any, select: Any) -> tuple[str, tuple[int, ...]]:
 
 
 def _merge(statement: Any) -> Iterator[Action]:
-    yield Action("merge", name_of(statement.relation))
+    kinds = {tree.CmdType.Name(node.merge_when_clause.command_type) for node in statement.merge_when_clauses}
+    yield Action("merge", name_of(statement.relation), words=spelled(DELETE="CMD_DELETE" in kinds))
     yield from _others(statement, name_of(statement.relation))
 
 
