@@ -62,6 +62,7 @@ def _because(answer: Answer, why: str) -> Answer:
 
 def drop_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     if scene.column(action, table, draft, action.column) is None:
+        scene.drop_column(table, action.column)  # that of the plan, if it has made one
         return
     scene.refuse_used(action, table, draft, action.column)
     _refuse_generated(scene, action, table, draft)
