@@ -142,8 +142,8 @@ def without_values(sql: str) -> str:
 
 
 def comparable(told: str) -> str:
-    """SQL without values as it is compared with that of a plan: a parameter of the driver is a value too."""
-    return _PARAMETER.sub("?", told).rstrip("; ")
+    """SQL without values, to be compared with that of a plan: a parameter is a value, and the driver has %% for %."""
+    return _PARAMETER.sub("?", told).replace("%%", "%").rstrip("; ")
 
 
 def _shortened(text: str) -> str:

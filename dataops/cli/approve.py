@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -41,13 +42,12 @@ def approve_command(session: Session, planned: Path, yes: bool) -> None:
     """
     saved = planfile.load(planned)
     plan = planfile.verify(saved, to_look(session)(services_of(saved, session)))
-    wanted = session.rules.approvals
-    session.console.messages(_lines(session, saved, plan, wanted))
+    session.console.messages(_lines(session, saved, plan))
     names = saved.services_with_steps()
     if names and not yes:
         consent(f"Approve these {counted(len(plan.steps), 'step')} as {session.author.actor}?", _LOOK_FIRST)
     newly = [name for name in names if _approve(session, saved, plan, name)]
-    now = approvals_of(plan, saved.sha256, wanted)
+    now = approvals_of(plan, saved.sha256, session.rules)
     if session.as_json:
         told = {"run": session.author.run, "plan": str(planned), "approved": newly, **(json.approvals_of(now) or {})}
         session.answer(told, ExitCode.OK)
@@ -62,14 +62,15 @@ def approve_command(session: Session, planned: Path, yes: bool) -> None:
         session.console.say(f"Apply exactly this with: dataops apply {planned}")
 
 
-def _lines(session: Session, saved: SavedPlan, plan: Plan, wanted: int) -> list[Line]:
+def _lines(session: Session, saved: SavedPlan, plan: Plan) -> list[Line]:
     """The plan, what was allowed when it was made, and its SHA-256: whoever sees the same one has the same plan."""
-    lines = plans.plan_lines(plan, render(plan, session, everything=True), verbose=session.verbose)
+    renderings, width = render(plan, session, everything=True), session.console.width_of_messages
+    lines = plans.plan_lines(plan, renderings, verbose=session.verbose, width=width)
     if saved.allowed:
         lines.append((f"allowed for this plan: {listed(saved.allowed, 20)}", "yellow"))
-    before = approvals_of(plan, saved.sha256, wanted)
+    before = approvals_of(plan, saved.sha256, session.rules)
     lines.append((f"SHA-256 of {saved.path}: {saved.sha256}", ""))
-    return [*lines, (before.words, "")] if before.people else lines
+    return [*lines, (before.words, "")] if before.people or before.void else lines
 
 
 def _approve(session: Session, saved: SavedPlan, plan: Plan, name: str) -> bool:
@@ -78,4 +79,7 @@ def _approve(session: Session, saved: SavedPlan, plan: Plan, name: str) -> bool:
     if saved.allowed:
         what += f"; allowed: {', '.join(saved.allowed)}"
     with signals(session) as stop, opened(plan.state(name).service) as database:
-        return approve(database, session.author, plan, saved.sha256, what=what, emit=session.sink(), stop=stop)
+        since = session.rules.approvals_since(datetime.now(UTC))
+        return approve(
+            database, session.author, plan, saved.sha256, what=what, since=since, emit=session.sink(), stop=stop
+        )

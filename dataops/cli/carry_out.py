@@ -45,9 +45,12 @@ def carry_out(
     renderings = render(plan, session, everything=policy.looks)
     approvals = None
     if policy.approvals and (saved is not None or plan.direction is Direction.APPLY):
-        approvals = approvals_of(plan, saved.sha256 if saved else "", policy.approvals)
+        approvals = approvals_of(plan, saved.sha256 if saved else "", policy)
     forbidden = policies.violations(policy, plan, renderings, options.allowed, datetime.now(UTC), approvals)
-    session.console.messages(plans.plan_lines(plan, renderings, approvals=approvals, verbose=session.verbose))
+    width = session.console.width_of_messages
+    session.console.messages(
+        plans.plan_lines(plan, renderings, approvals=approvals, verbose=session.verbose, width=width)
+    )
     policies.refuse(policy, forbidden, f"dataops {plan.direction.value}", saved.path if saved else None)
     if stop():
         raise Stopped("stopped before the first step; nothing was done")

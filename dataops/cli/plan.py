@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +15,11 @@ from dataops import config as configuration
 from dataops import schemafile
 from dataops.cli import completing
 from dataops.cli.options import only_with, onto_existing_option, policy_options, reported
-from dataops.cli.plan_from_options import approvals_of, plan_apply, plan_rollback, render, to_look
+from dataops.cli.plan_from_options import approvals_of, plan_apply, plan_rollback, render, rendered_steps, to_look
 from dataops.cli.session import Session, checkout, command
 from dataops.config import LintSettings
 from dataops.errors import DataopsError, ExitCode
-from dataops.model import Direction, Plan, Remark, Rendering
+from dataops.model import Direction, Plan, Remark, Rendering, Step
 from dataops.planning import planfile, policies, risks
 from dataops.planning.recovery import running_step
 from dataops.show import plans, writers
@@ -90,12 +91,15 @@ def plan_command(
             only_with(run_ids, "--run", "--direction rollback")
             planned = plan_apply(services, read=to_look(session), to=to, steps=steps, onto_existing=onto_existing)
         everything = form != "table" or detailed_exitcode or config.policy.looks
-        renderings = render(planned, session, everything=everything)
-        renderings = _with_findings(planned, renderings, session, config.lint)
+        shown = rendered_steps(planned, session, everything=everything)
+        with ThreadPoolExecutor(1, "dataops-lint") as beside:
+            findings = beside.submit(_findings, planned, shown, session, config.lint)
+            renderings = render(planned, session, everything=everything)
+            renderings = _with_findings(planned, renderings, findings.result())
         approvals = None
         if config.policy.approvals and planned.steps:  # the same plan has the same bytes, also where they are not saved
             sha256 = planfile.sha256_of(planfile.written(planned, allow))
-            approvals = approvals_of(planned, sha256, config.policy.approvals)
+            approvals = approvals_of(planned, sha256, config.policy)
         forbidden = policies.violations(config.policy, planned, renderings, allow, datetime.now(UTC), approvals)
     except DataopsError as error:
         if form in writers("refusal"):
@@ -110,35 +114,47 @@ def plan_command(
     changes = _changes(form, planned, config)
     report = PlanReport(planned, renderings, checkout(config.path.parent), out, code, forbidden, changes, approvals)
     if not session.deliver(form, "plan", report, report_path):
-        session.console.data(plans.plan_lines(planned, renderings, forbidden, approvals, verbose=session.verbose))
+        verbose, width = session.verbose, session.console.width
+        session.console.data(plans.plan_lines(planned, renderings, forbidden, approvals, verbose=verbose, width=width))
         if out is not None:
             first = f"let others read it and run: dataops approve {out}; then " if config.policy.approvals else ""
             session.console.say(f"Saved to {out}; {first}apply exactly this with: dataops apply {out}")
     return code
 
 
-def _with_findings(
-    planned: Plan, renderings: Mapping[str, Rendering], session: Session, settings: LintSettings
-) -> dict[str, Rendering]:
-    """The renderings with what lint says of their files. Files that were applied before are no news, and left out."""
-    shown = [step for step in planned.steps if step.id in renderings]
-    if planned.direction is Direction.ROLLBACK or not shown:
-        return dict(renderings)
+def _findings(
+    planned: Plan, shown: Mapping[str, Sequence[Step]], session: Session, settings: LintSettings
+) -> Mapping[Path, Sequence[Remark]] | str:
+    """What lint says of the files of these steps, or why it says nothing."""
+    services = [state.service for state in planned.states if shown[state.service.name]]
+    only = {step.migration.path for steps in shown.values() for step in steps}
+    if planned.direction is Direction.ROLLBACK or not only:
+        return {}
     from dataops import lint
     from dataops.lint import squawk
 
-    services = [state.service for state in planned.states if any(one.service == state.service.name for one in shown)]
-    only = {step.migration.path for step in shown}
     try:
         with session.sandbox() as sandbox:
             found = lint.lint(services, sandbox, settings=settings, only=only, ask_squawk=squawk.is_there())
     except OSError as error:  # no room for squawk's files: the plan is worth more than what lint says
-        unknown = f"what lint finds: {error.strerror}"
-        return {id_: replace(one, unforeseen=(*one.unforeseen, unknown)) for id_, one in renderings.items()}
+        return f"what lint finds: {error.strerror}"
     remarks: dict[Path, list[Remark]] = {path: [] for path in only}
     for one in found.findings:
         remarks[one.path].append(Remark(one.rule.code, one.rule.severity.value, one.line, one.message))
-    return {step.id: replace(renderings[step.id], remarks=tuple(remarks[step.migration.path])) for step in shown}
+    return remarks
+
+
+def _with_findings(
+    planned: Plan, renderings: Mapping[str, Rendering], found: Mapping[Path, Sequence[Remark]] | str
+) -> dict[str, Rendering]:
+    """The renderings with what lint says of their files."""
+    if isinstance(found, str):
+        return {id_: replace(one, unforeseen=(*one.unforeseen, found)) for id_, one in renderings.items()}
+    return {
+        step.id: replace(renderings[step.id], remarks=tuple(found.get(step.migration.path, ())))
+        for step in planned.steps
+        if step.id in renderings
+    }
 
 
 def _changes(form: str, planned: Plan, config: configuration.Config) -> Sequence[Change]:

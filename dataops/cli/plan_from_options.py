@@ -10,7 +10,7 @@ from dataops.backends import opened
 from dataops.cli.options import RunOptions
 from dataops.cli.session import Session
 from dataops.errors import HistoryError, UsageError
-from dataops.model import Direction, Entry, Migration, Plan, Rendering, Service, State, Step
+from dataops.model import Direction, Entry, Migration, Plan, Policy, Rendering, Service, State, Step
 from dataops.planning import approvals, planner, rehearsals, runs
 from dataops.planning.target import find_migration, find_target
 from dataops.run.reading import read_all, side_by_side
@@ -104,10 +104,18 @@ def _journals(states: Sequence[State]) -> dict[str, tuple[Entry, ...]]:
     return dict(zip((state.service.name for state in states), side_by_side(read, states), strict=True))
 
 
-def approvals_of(plan: Plan, sha256: str, wanted: int) -> approvals.Approvals:
+def approvals_of(plan: Plan, sha256: str, policy: Policy) -> approvals.Approvals:
     """Who has approved the plan file with this SHA-256; "" for a plan that is in no file."""
     states = [state for state in plan.states if plan.of(state.service.name)]
-    return approvals.given(sha256, wanted, _journals(states) if sha256 else {})
+    since = policy.approvals_since(datetime.now(UTC))
+    return approvals.given(sha256, policy.approvals, _journals(states) if sha256 else {}, since=since)
+
+
+def rendered_steps(plan: Plan, session: Session, *, everything: bool) -> dict[str, Sequence[Step]]:
+    """The steps of each service that `render` looks at."""
+    everything = everything or session.verbose or session.as_json or plan.direction is Direction.ROLLBACK
+    limit = None if everything else plans.SHOWN_STEPS
+    return {state.service.name: plan.of(state.service.name)[:limit] for state in plan.states}
 
 
 def render(plan: Plan, session: Session, *, everything: bool = False, rehearsed: bool = True) -> dict[str, Rendering]:
@@ -117,14 +125,12 @@ def render(plan: Plan, session: Session, *, everything: bool = False, rehearsed:
     whose stash was pruned refuses here, before anything is undone. With `rehearsed`, times are those of the newest
     rehearsal of the same files, where there is one. Raises HistoryError for a step that changes what is ours.
     """
-    everything = everything or session.verbose or session.as_json or plan.direction is Direction.ROLLBACK
-    limit = None if everything else plans.SHOWN_STEPS
-    states = [state for state in plan.states if plan.of(state.service.name)]
+    chosen = rendered_steps(plan, session, everything=everything)
+    states = [state for state in plan.states if chosen[state.service.name]]
 
     def render(state: State) -> dict[str, Rendering]:
         with opened(state.service) as backend:
-            steps = plan.of(state.service.name)[:limit]
-            return {step.id: _unharmful(step, backend.render(step, sandbox)) for step in steps}
+            return {step.id: _unharmful(step, backend.render(step, sandbox)) for step in chosen[state.service.name]}
 
     if not states:
         return {}

@@ -112,7 +112,7 @@ def rehearse_command(
     code = ExitCode.OK if all(one.went_well for one in found) else ExitCode.DRIFT
     report = RehearsalReport(found, renderings, rows, checkout(config.path.parent), code)
     if not session.deliver(form, "rehearsal", report, report_path):
-        session.console.data(rehearsing.lines(report, verbose=session.verbose))
+        session.console.data(rehearsing.lines(report, verbose=session.verbose, width=session.console.width))
     return code
 
 

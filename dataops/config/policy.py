@@ -18,7 +18,18 @@ from dataops.model import Policy, Window
 from dataops.redaction import redact
 from dataops.text import near
 
-KEYS = {"refuse", "ask", "rows", "bytes", "blocked", "windows", "backup", "backup_max_age", "approvals"}
+KEYS = {
+    "refuse",
+    "ask",
+    "rows",
+    "bytes",
+    "blocked",
+    "windows",
+    "backup",
+    "backup_max_age",
+    "approvals",
+    "approvals_valid",
+}
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _UNITS = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "tb": 1024**4}
 _WINDOW = re.compile(
@@ -77,6 +88,7 @@ def _policy(table: toml.Table, top: Path) -> Policy:
         backup=top / backup if backup else None,
         backup_max_age=_duration(table, "backup_max_age"),
         approvals=_number(table, "approvals") or 0,
+        approvals_valid=Policy.approvals_valid if (valid := _duration(table, "approvals_valid")) is None else valid,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -38,7 +38,7 @@ class Policy:
     that one command may go through, and `blocked` the most seconds for which one step may keep readers or writers
     waiting, by the upper end of the estimate; None means no limit. Without `windows`, every time is allowed. `backup`
     is the file that a backup writes, None for none, and `backup_max_age` how many seconds old it may be. `approvals` is
-    how many people have to approve a saved plan.
+    how many people have to approve a saved plan, and `approvals_valid` for how many seconds, 0 for ever.
     """
 
     where: str = "[policy]"
@@ -51,6 +51,11 @@ class Policy:
     backup: Path | None = None
     backup_max_age: float | None = None
     approvals: int = 0
+    approvals_valid: float = 7 * 86400.0
+
+    def approvals_since(self, now: datetime) -> datetime | None:
+        """Approvals that are older than this do not count any more; None if none is too old."""
+        return now - timedelta(seconds=self.approvals_valid) if self.approvals_valid else None
 
     @property
     def looks(self) -> bool:

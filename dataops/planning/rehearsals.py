@@ -43,9 +43,10 @@ from dataops.statements import comparable, without_values
 FILE = Path(".dataops", "rehearsal.json")
 MOST_DAYS = 30
 _VERSION = 1
-_LOW, _HIGH = 0.5, 3.0
+_LOW, _HIGH = 0.3, 3.0
 """A live server has other disks, and less of a big table in memory than of a sample."""
 _CLOCK = 0.001
+_ONCE, _ONCE_FOR_MONGODB_INDEX = 0.004, 0.15
 """Seconds that a statement may take however many rows there are: the least counts without them, the most with them."""
 
 
@@ -135,16 +136,23 @@ def carried(statement: Measured, effect: Effect | None, tables: Mapping[str, Sam
     """How long a statement may take live. None where the sample says nothing of that.
 
     Time grows with the rows, and with rows times their logarithm where an index is built. Of a change it may also grow
-    with the rows that are changed only.
+    with the rows that are changed only. What the plan estimates from sizes bounds it, where the two agree at all.
     """
     factors = list(_factors(statement, effect, tables))
-    if not factors or any(not sampled.rows and sampled.live for _, _, sampled in factors):
+    if not factors or any(not sampled.rows for _, _, sampled in factors):
         return None
     one_in = max(sampled.one_in for _, _, sampled in factors)
-    seconds = max(0.0, statement.seconds - _CLOCK)
+    seconds = max(0.0, statement.seconds - _fixed(effect))
     low = _CLOCK + seconds * max(least for least, _, _ in factors) * _LOW
     high = _CLOCK + statement.seconds * max(most for _, most, _ in factors) * _HIGH
+    if effect is not None and effect.span is not None and effect.span.low <= high and low <= effect.span.high:
+        low, high = max(low, effect.span.low), min(high, effect.span.high)
     return Span(low, high, f"{MEASURED}1 in {one_in:.0f}")
+
+
+def _fixed(effect: Effect | None) -> float:
+    builds = [work for work in effect.work if work.verb is Verb.BUILDS] if effect else []
+    return _ONCE_FOR_MONGODB_INDEX if any(work.unit == "documents" for work in builds) else _ONCE
 
 
 def _factors(
@@ -155,6 +163,10 @@ def _factors(
     for work in works:
         sampled = tables[work.place]
         yield *_factor(work, sampled, statement), sampled
+    for work in effect.work if effect and not works else ():
+        if work.verb is Verb.ADDS and work.rows and statement.changed:  # into a table that the plan makes
+            sampled = Sampled(statement.changed, work.rows)
+            yield sampled.one_in, sampled.one_in, sampled
     if not works and effect is not None and any(risk.hazard == "unknown" for risk in effect.risks):
         for name in {name for name, _ in statement.observed.locks} & tables.keys():
             yield 1.0, tables[name].one_in, tables[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 
 from dataops.backends import Database, Locked, opened
 from dataops.backends.locking import begin_under_lock
@@ -115,11 +116,20 @@ def prune(database: Database, author: Author, migrations: Sequence[str], *, emit
 
 
 def approve(
-    database: Database, author: Author, plan: Plan, sha256: str, *, what: str, emit: Emit, stop: StopSignal
+    database: Database,
+    author: Author,
+    plan: Plan,
+    sha256: str,
+    *,
+    what: str,
+    since: datetime | None,
+    emit: Emit,
+    stop: StopSignal,
 ) -> bool:
     """Journal under the lock that a person has approved the plan file with this SHA-256. False: they had before.
 
-    `what` is said as the reason. Raises StalePlan, InterruptedStep and HistoryError as an apply of the plan would.
+    `what` is said as the reason. An approval before `since` counts no more. Raises StalePlan, InterruptedStep and
+    HistoryError as an apply of the plan would.
     """
 
     def examine(state: State) -> State:
@@ -129,7 +139,8 @@ def approve(
     with hold_lock(database, author, emit=emit, stop=stop) as locked:
         state = begin_under_lock(locked, examine)
         name = database.service.name
-        if visible(author.actor) in approvals.given(sha256, 0, {name: database.history(None)}).people:
+        before = approvals.given(sha256, 0, {name: database.history(None)}, since=since)
+        if approvals.is_among(visible(author.actor), before.people):
             return False
         entry = _entry(state, author, "", plan.direction, JournalEvent.APPROVED, what)
         locked.write(replace(entry, checksum=sha256, raw_checksum=sha256))

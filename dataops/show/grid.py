@@ -121,6 +121,15 @@ def cells(text: str) -> int:
     return cell_len(text)
 
 
+def cut(text: str, width: int) -> str:
+    """The beginning of a text, as much as this width takes."""
+    if text.isascii():
+        return text[:width]
+    while cells(text) > width:
+        text = text[: max(len(text) - max(1, (cells(text) - width) // 2), 0)]
+    return text
+
+
 def folded(text: str, width: int) -> list[str]:
     """The text in lines of at most this width, broken between words. A word that is wider has a line of its own."""
     lines = [""]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dataops.errors import DataopsError
+from dataops.model import Direction
 from dataops.othertools import watch
 from dataops.planning import risks
 from dataops.show.reports import (
@@ -15,6 +16,7 @@ from dataops.show.reports import (
     Look,
     PlanReport,
     ProofReport,
+    RehearsalReport,
     StatusReport,
     below,
     step_remarks,
@@ -55,6 +57,24 @@ def drifted(report: DriftReport) -> str:
         failures += [_failure(one.error)] if one.error is not None else []
         cases.append(Case(one.service.name, one.head or "nothing applied", tuple(failures)))
     return document("dataops drift", cases)
+
+
+def rehearsal(report: RehearsalReport) -> str:
+    """A case for each step, with its statements, and one for the way back and forth of each service."""
+    cases = []
+    for one in report.found:
+        failed = one.failed
+        steps = {step.migration: step for step in one.steps if step.direction is Direction.APPLY}
+        for pending in one.pending:
+            id_ = pending.migration.id
+            here = failed is not None and failed.step.migration.id == id_
+            failures = (_failure(failed.error),) if failed is not None and here else ()
+            measured = steps.get(id_)
+            lines = [f"{part.seconds:.3f} s: {part.text}" for part in measured.statements] if measured else ["not run"]
+            cases.append(Case(one.service.name, id_, failures, "\n".join(lines)))
+        differences = tuple(Failure(when, text) for when, text in one.different)
+        cases.append(Case(one.service.name, "the way back and forth", differences, "\n".join(one.remarks)))
+    return document("dataops rehearse", cases)
 
 
 def refusal(command: str, error: DataopsError) -> str:
@@ -160,4 +180,4 @@ def _proved(proof: Proof) -> Iterable[Case]:
         yield Case(proof.service.name, id_ or "the whole way", tuple(failures))
 
 
-__all__ = ["Case", "Failure", "document", "drifted", "lint", "plan", "proof", "refusal", "status"]
+__all__ = ["Case", "Failure", "document", "drifted", "lint", "plan", "proof", "refusal", "rehearsal", "status"]

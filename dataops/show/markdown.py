@@ -8,14 +8,25 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from dataops.errors import DataopsError
-from dataops.model import Direction, Rendering, State, Step
+from dataops.model import Direction, Rendering, State, Step, StepMeasured
+from dataops.model.effect import together
 from dataops.othertools import mirror, watch
-from dataops.planning import planner, risks
-from dataops.show.reports import DriftReport, Look, PlanReport, ProofReport, StatusReport, rendering_remarks
-from dataops.text import on_one_line, shortened, visible
+from dataops.planning import planner, rehearsals, risks
+from dataops.show.rehearsing import STRONG
+from dataops.show.reports import (
+    DriftReport,
+    Look,
+    PlanReport,
+    ProofReport,
+    RehearsalReport,
+    StatusReport,
+    rendering_remarks,
+)
+from dataops.text import counted, listed, on_one_line, shortened, visible
 
 if TYPE_CHECKING:
     from dataops.dumping import Change
+    from dataops.rehearsal import Rehearsal
 
 LONGEST = 60_000
 """Characters of a report. GitHub refuses a comment of more than 65,536."""
@@ -99,6 +110,54 @@ def drifted(report: DriftReport) -> str:
     found = [f"- {_plain(one.service.name)}: {_plain(str(of))}\n" for one in report.found for of in one.differences]
     page.add("\n" if found else "", found, "differences: `dataops drift` shows them")
     return page.text
+
+
+def rehearsal(report: RehearsalReport) -> str:
+    """A table of the steps that were rehearsed, and lists of what went wrong and what to know, as far as they fit."""
+    rows = [
+        [
+            _plain(one.service.name),
+            _code(step.migration),
+            f"{step.seconds:.2f} s",
+            live,
+            locks,
+            _result(one, step.migration),
+        ]
+        for one in report.found
+        for step in one.steps
+        if step.direction is Direction.APPLY
+        for live, locks in [_rehearsed(one, step, report)]
+    ]
+    page = _Page(f"### {counted(len(rows), 'step')} rehearsed\n")
+    page.table(["service", "migration", "here", "live", "strong locks", "result"], rows, "steps", LONGEST // 2)
+    wrong = [
+        f"- :x: {_plain(f'{one.service.name}: {text}')}\n"
+        for one in report.found
+        for text in [
+            *([f"{one.failed.error.message} {one.failed.statement}".strip()] if one.failed else []),
+            *(f"{when}: {difference}" for when, difference in one.different),
+        ]
+    ]
+    notes = [f"- {_plain(f'{one.service.name}: {remark}')}\n" for one in report.found for remark in one.remarks]
+    page.add("\n" if wrong else "", wrong, "things that went wrong: `dataops rehearse` shows them")
+    page.add("\n" if notes else "", notes, "notes: `dataops rehearse` shows them")
+    return page.text
+
+
+def _rehearsed(one: Rehearsal, step: StepMeasured, report: RehearsalReport) -> tuple[str, str]:
+    """How long a step may take live, and its strong locks."""
+    effects = rehearsals.effects_of(step, report.renderings.get(f"{one.service.name}/{step.migration}"))
+    span = together(
+        rehearsals.carried(statement, effects.get(at), one.tables) for at, statement in enumerate(step.statements)
+    )
+    locks = {name for part in step.statements for name, mode in part.observed.locks if mode in STRONG}
+    return _plain(span.told if span else ""), _plain(listed(sorted(locks)))
+
+
+def _result(one: Rehearsal, migration: str) -> str:
+    if one.failed is not None and one.failed.step.migration.id == migration:
+        return ":x: failed"
+    return ":white_check_mark:"
 
 
 def refusal(command: str, error: DataopsError) -> str:

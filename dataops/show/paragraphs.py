@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from dataops.errors import DataopsError
 from dataops.model import Direction, Result
 from dataops.othertools import examine
 from dataops.planning.native import Moved
+from dataops.show import grid
 from dataops.show.progress import Line
 from dataops.show.reports import below
 from dataops.text import counted
@@ -22,6 +23,30 @@ if TYPE_CHECKING:
 def paragraph(text: str, style: str) -> list[Line]:
     """A text of ours that may have several lines."""
     return [(line, style) for line in text.split("\n")]
+
+
+def fitted(lines: Iterable[Line], width: int | None, *, whole: bool) -> list[Line]:
+    """The lines for a terminal of this width, broken between words; None is for a pipe, whose lines may be long.
+
+    Commands, which begin with ">" or "|", are copied by people and are not broken: without `whole`, they are cut.
+    """
+    return [(part, style) for text, style in lines for part in _fitted(text, width, whole=whole)]
+
+
+def _fitted(text: str, width: int | None, *, whole: bool) -> list[str]:
+    bare = text.lstrip(" ")
+    if bare.startswith(("> ", "| ")):
+        longest = width or _PIPED_WIDTH
+        return [text] if whole or grid.cells(text) <= longest else [f"{grid.cut(text, longest - 1)}…"]
+    if width is None or grid.cells(text) <= width:
+        return [text]
+    indent = len(text) - len(bare)
+    first, *rest = grid.folded(bare, max(_NARROWEST, width - indent - 2))
+    return [" " * indent + first, *(" " * (indent + 2) + part for part in rest)]
+
+
+_PIPED_WIDTH = 200
+_NARROWEST = 30
 
 
 def traceback_lines(text: str) -> list[Line]:

@@ -12,13 +12,13 @@ from dataops.othertools import mirror
 from dataops.planning import planner, recovery, risks
 from dataops.planning.approvals import Approvals
 from dataops.planning.policies import Violation
+from dataops.show.paragraphs import fitted
 from dataops.show.progress import Line
 from dataops.text import counted, listed
 
 SHOWN_STEPS = 100
 """Of a very long plan so many steps of each service are shown, unless a person wants to see all."""
 _SHOWN_COMMANDS = 2
-_SHOWN_WIDTH = 110
 _SHOWN_DECISIONS = 12
 _HEADS = {Direction.APPLY: "+", Direction.ROLLBACK: "-"}
 
@@ -30,8 +30,12 @@ def plan_lines(
     approvals: Approvals | None = None,
     *,
     verbose: bool,
+    width: int | None = None,
 ) -> list[Line]:
-    """The plan, as a person reads it: what to decide, where, what, in which order, how to undo, and a summary."""
+    """The plan, as a person reads it: what to decide, where, what, in which order, how to undo, and a summary.
+
+    `width` is that of the terminal, None for a pipe.
+    """
     lines = _decisions(plan, renderings)
     common = _common(plan.states, verbose=verbose)
     lines += [(f"{listed(names)}: {text}", "yellow") for text, names in common.items()]
@@ -42,10 +46,11 @@ def plan_lines(
         shown = steps if verbose else steps[:SHOWN_STEPS]
         for step in shown:
             lines += _step_lines(step, renderings.get(step.id), verbose=verbose)
-        if len(steps) > len(shown):
-            lines.append(
-                (f"  … and {len(steps) - len(shown)} more, up to {steps[-1].migration.id} (-v shows all)", "dim")
-            )
+        if left := steps[len(shown) :]:
+            more = f"  … and {len(left)} more, up to {left[-1].migration.id}"
+            unseen = not all(step.id in renderings for step in left)
+            told = ": what they do was not looked at (-v looks at all)" if unseen else " (-v shows all)"
+            lines.append((more + told, "yellow" if unseen else "dim"))
         lines.append(("", ""))
     order = list(dict.fromkeys(step.service for step in plan.steps))
     if len(order) > 1:
@@ -59,12 +64,15 @@ def plan_lines(
         lines.append((approvals.words, "green"))
     lines += [(f"the policy would refuse it now: {one}", "bold red") for one in forbidden]
     lines.append((planner.summary(plan), "bold"))
-    return lines
+    return fitted(lines, width, whole=verbose)
 
 
 def _decisions(plan: Plan, renderings: Mapping[str, Rendering]) -> list[Line]:
-    """Which steps need a decision, and why."""
+    """Which steps need a decision, and why: the worst first, as many as a person reads."""
     found = risks.undecided(plan, renderings)
+    if len(found) > _SHOWN_DECISIONS:
+        order = list(HAZARDS)
+        found = sorted(found, key=lambda one: min(map(order.index, one[1])))
     if not found:
         return []
     verb = "needs" if len(found) == 1 else "need"
@@ -210,13 +218,12 @@ def _folded(rendering: Rendering, effects: Mapping[int, Effect]) -> list[Line]:
 
 def _command(command: str, *, whole: bool) -> list[Line]:
     parts = command.split("\n") if whole else [" ".join(command.split())]
-    cut = [part if whole or len(part) <= _SHOWN_WIDTH else part[: _SHOWN_WIDTH - 1] + "…" for part in parts]
-    return [(f"      {'| ' if at else '> '}{part}", "") for at, part in enumerate(cut)]
+    return [(f"      {'| ' if at else '> '}{part}", "") for at, part in enumerate(parts)]
 
 
 def _shown_risks(effect: Effect) -> list[Risk]:
-    """What is never folded away."""
-    return [risk for risk in effect.risks if HAZARDS[risk.hazard].decides]
+    """What is never folded away: every hazard but a short lock, of which one line says what is locked."""
+    return [risk for risk in effect.risks if risk.hazard != "exclusive-lock"]
 
 
 def _brief(effect: Effect) -> Iterator[tuple[Risk, Held]]:
@@ -229,8 +236,11 @@ def _brief(effect: Effect) -> Iterator[tuple[Risk, Held]]:
 def _risk_lines(effect: Effect) -> list[Line]:
     lines: list[Line] = []
     for risk in _shown_risks(effect):
-        style = "bold red" if risk.hazard in _WORST else "yellow"
-        lines.append((f"        ! {risk.hazard}: {risk.text}", style))
+        if HAZARDS[risk.hazard].decides:
+            style = "bold red" if risk.hazard in _WORST else "yellow"
+            lines.append((f"        ! {risk.hazard}: {risk.text}", style))
+        else:
+            lines.append((f"        {risk.hazard}: {risk.text}", "dim"))
     return lines
 
 
@@ -245,5 +255,5 @@ def _effect_lines(effect: Effect | None) -> list[Line]:
     lines += [(f"        {work}", "dim") for work in effect.work]
     lines += [(f"        {effect.span.told}", "dim")] if effect.span else []
     lines += _risk_lines(effect)
-    others = [risk for risk in effect.risks if not HAZARDS[risk.hazard].decides]
+    others = [risk for risk in effect.risks if risk.hazard == "exclusive-lock"]
     return lines + [(f"        {risk.hazard}: {risk.text}", "dim") for risk in others]

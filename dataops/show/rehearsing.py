@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from dataops.hazards import HAZARDS
 from dataops.model import Direction, Effect, Measured, Rendering, Sampled, StepMeasured
 from dataops.planning.rehearsals import carried, effects_of
-from dataops.show.paragraphs import paragraph, traceback_lines
+from dataops.show.paragraphs import fitted, paragraph, traceback_lines
 from dataops.show.progress import Line
 from dataops.show.reports import RehearsalReport
 from dataops.text import counted, shortened
@@ -16,17 +17,21 @@ if TYPE_CHECKING:
     from dataops.backends import Example
     from dataops.rehearsal import Rehearsal
 
-_SHOWN = 5
-_SHOWN_WIDTH = 110
-_STRONG = ("AccessExclusiveLock", "ExclusiveLock", "ShareRowExclusiveLock", "ShareLock")
+_HARMLESS_SECONDS = 0.1
+"""A statement that takes less here, writes nothing anew and is no hazard is folded away."""
+STRONG = ("AccessExclusiveLock", "ExclusiveLock", "ShareRowExclusiveLock", "ShareLock")
 _HEADS = {Direction.APPLY: "+", Direction.ROLLBACK: "-"}
 
 
-def lines(report: RehearsalReport, *, verbose: bool) -> list[Line]:
-    """Service by service. With `verbose`, every statement, every lock, and rows before and after."""
+def lines(report: RehearsalReport, *, verbose: bool, width: int | None = None) -> list[Line]:
+    """Service by service. With `verbose`, every statement, every lock, and rows before and after.
+
+    `width` is that of the terminal, None for a pipe.
+    """
     if not report.found:
         return [("nothing is pending: there is nothing to rehearse", "green")]
-    return [line for one in report.found for line in _service(one, report.renderings, verbose=verbose)]
+    found = (line for one in report.found for line in _service(one, report.renderings, verbose=verbose))
+    return fitted(found, width, whole=verbose)
 
 
 def _service(one: Rehearsal, renderings: Mapping[str, Rendering], *, verbose: bool) -> Iterator[Line]:
@@ -63,19 +68,25 @@ def _step(
     effects = effects_of(step, rendering)
     shown = list(enumerate(step.statements))
     if not verbose:
-        slowest = sorted(shown, key=lambda one: one[1].seconds, reverse=True)[:_SHOWN]
-        shown = [one for one in shown if one in slowest]
+        shown = [(at, one) for at, one in shown if not _is_harmless(one, effects.get(at), tables)]
     for at, statement in shown:
         yield from _statement(statement, effects.get(at), tables, verbose=verbose)
         yield from _held(step, at, verbose=verbose)
     if more := len(step.statements) - len(shown):
-        yield f"      … and {more} more, which took less (-v shows all)", "dim"
+        yield f"      … and {more} more, which {'is' if more == 1 else 'are'} short and harmless (-v shows all)", "dim"
+
+
+def _is_harmless(statement: Measured, effect: Effect | None, tables: Mapping[str, Sampled]) -> bool:
+    live = carried(statement, effect, tables)
+    hazards = [HAZARDS[risk.hazard].decides for risk in effect.risks] if effect is not None else []
+    is_short = statement.seconds < _HARMLESS_SECONDS and (live is None or live.high < 1)
+    return is_short and not any(hazards) and not statement.observed.rewritten and not statement.error
 
 
 def _statement(
     statement: Measured, effect: Effect | None, tables: Mapping[str, Sampled], *, verbose: bool
 ) -> Iterator[Line]:
-    yield f"      > {statement.text if verbose else shortened(statement.text, _SHOWN_WIDTH)}", ""
+    yield f"      > {statement.text}", ""
     parts = [f"{statement.seconds:.3f} s here"]
     parts += [f"{statement.changed:,} changed"] if statement.changed else []
     if (span := carried(statement, effect, tables)) is not None:
@@ -91,7 +102,7 @@ def _held(step: StepMeasured, at: int, *, verbose: bool) -> Iterator[Line]:
     """The locks that a statement has taken, and how long they were held: to the end of the transaction."""
     before = step.statements[at - 1].observed.locks if at else ()
     new = [lock for lock in step.statements[at].observed.locks if lock not in before]
-    told = [f"{name} ({mode})" for name, mode in new if verbose or mode in _STRONG]
+    told = [f"{name} ({mode})" for name, mode in new if verbose or mode in STRONG]
     if told:
         seconds = sum(one.seconds for one in step.statements[at:] if set(new) & set(one.observed.locks))
         yield f"        held for {seconds:.3f} s: {', '.join(told)}", "dim"
@@ -105,4 +116,4 @@ def _example(example: Example) -> Iterator[Line]:
             yield f"      {head} {told}", "red" if head == "-" else "green"
 
 
-__all__ = ["lines"]
+__all__ = ["STRONG", "lines"]

@@ -73,6 +73,16 @@ class Console:
             self.data(grid.fitted(table, self._console(self.out).width))
 
     @property
+    def width(self) -> int | None:
+        """How many columns stdout has, None if it is no terminal."""
+        return self._console(self.out).width if self._terminal(self.out) else None
+
+    @property
+    def width_of_messages(self) -> int | None:
+        """How many columns stderr has, None if it is no terminal."""
+        return self._console(self.err).width if self._terminal(self.err) else None
+
+    @property
     def draws(self) -> bool:
         """Whether stdout is a terminal that can draw something again."""
         return self._terminal(self.out)

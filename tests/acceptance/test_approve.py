@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from dataops.dev import PostgresServer
 from tests.projects import Project
-from tests.servers import Answer
+from tests.servers import Answer, fresh_postgres
 
 OLD_EVENTS = "'started', 'succeeded', 'failed', 'resolved', 'adopted', 'pruned'"
 
@@ -146,3 +148,87 @@ def test_wrong_plans_are_not_approved(both: Project) -> None:
     both.table("docs", "003")
     stale = both("approve", "a.plan", "--yes")
     assert (stale.code, "003 is a new file" in stale.stderr) == (5, True)
+
+
+def policy(project: Project, text: str) -> None:
+    path = project.folder / "dataops.toml"
+    path.write_text(path.read_text().partition("[policy]")[0] + "[policy]\n" + text)
+
+
+def test_an_approval_ends(both: Project) -> None:
+    """It is given, is too old at once, and counts again where the policy says that it has no end."""
+    policy(both, 'approvals = 1\napprovals_valid = "1ms"\n')
+    assert both("plan", "--out", "a.plan").code == 0
+    told = by(both, "ann", "approve", "a.plan", "--yes")
+    assert (told.code, told.stdout) == (
+        0,
+        "a.plan: approved by nobody (0 of 1), no longer by ann: it was too long ago\n",
+    )
+    assert "no longer by ann: it was too long ago" in both("apply", "a.plan").stderr
+    policy(both, "approvals = 1\napprovals_valid = 0\n")
+    assert both("apply", "a.plan").code == 0
+
+
+def test_what_was_rolled_back_has_to_be_approved_again(both: Project) -> None:
+    policy(both, "approvals = 1\n")
+    assert both("plan", "--out", "a.plan").code == 0
+    assert by(both, "ann", "approve", "a.plan", "--yes").code == 0
+    assert both("apply", "a.plan").code == 0
+    assert both("rollback", "--steps", "1", "--service", "pg", "--yes").code == 0
+    assert both("rollback", "--steps", "1", "--service", "docs", "--yes").code == 0
+    refused = both("apply", "a.plan")
+    assert refused.code == 7
+    assert "no longer by ann: what it was for was taken back since" in refused.stderr
+    assert by(both, "ann", "approve", "a.plan", "--yes").stdout == "a.plan: approved by ann (1 of 1)\n"
+    assert both("apply", "a.plan").code == 0
+
+
+def test_one_person_counts_once_however_the_name_is_written(both: Project) -> None:
+    assert both("plan", "--out", "a.plan").code == 0
+    for who in ("Ann", "ann", " ANN "):
+        assert by(both, who, "approve", "a.plan", "--yes").stdout == "a.plan: approved by Ann (1 of 2)\n"
+    assert [one["event"] for one in both("history", "--json").json["entries"]].count("approved") == 2  # one each
+
+
+def test_two_people_approve_at_once(both: Project) -> None:
+    assert both("plan", "--out", "a.plan").code == 0
+    with ThreadPoolExecutor() as pool:
+        ended = list(pool.map(lambda who: by(both, who, "approve", "a.plan", "--yes"), ("ann", "bob", "ann", "bob")))
+    assert [one.code for one in ended] == [0, 0, 0, 0], [one.stderr for one in ended]
+    assert sorted(both("plan", "--json").json["approvals"]["people"]) == ["ann", "bob"]
+    assert [one["event"] for one in both("history", "--json").json["entries"]].count("approved") == 4
+    assert both("history", "--verify").code == 0
+
+
+def test_a_plan_of_another_environment_is_not_approved(both: Project, postgres: PostgresServer) -> None:
+    """It is for the databases for which it was made; a change of a byte in it is another plan, or none."""
+    assert both("plan", "--service", "pg", "--out", "a.plan").code == 0
+    with fresh_postgres(postgres) as other:
+        env = {"PG_URL": other, "DATAOPS_ACTOR": "ann"}
+        refused = both("approve", "a.plan", "--yes", env=env)
+        assert (refused.code, refused.stdout) == (5, "")
+        assert both("apply", "a.plan", env=env).code in (5, 7)
+
+
+def test_a_reader_cannot_approve(both: Project, pg_url: str, postgres: PostgresServer) -> None:
+    assert both("plan", "--service", "pg", "--out", "a.plan").code == 0
+    with psycopg.connect(pg_url, autocommit=True) as connection:
+        role = f"reader_{connection.info.dbname}"
+        connection.execute(
+            f"CREATE ROLE {role} LOGIN PASSWORD 'secret-of-a-reader'; GRANT pg_read_all_data TO {role};"
+            f" GRANT CONNECT ON DATABASE {connection.info.dbname} TO {role}".encode()
+        )
+    try:
+        url = make_conninfo_url(pg_url, role, "secret-of-a-reader")
+        refused = both("approve", "a.plan", "--yes", env={"PG_URL": url, "DATAOPS_ACTOR": "ann"})
+        assert refused.code not in (0, 70), refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert "hint: " in refused.stderr
+        assert "secret-of-a-reader" not in refused.stderr
+    finally:
+        with psycopg.connect(pg_url, autocommit=True) as connection:
+            connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
+def make_conninfo_url(url: str, user: str, password: str) -> str:
+    return f"postgresql://{user}:{password}@{url.partition('@')[2]}"

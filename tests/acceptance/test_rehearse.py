@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import psycopg
 import pytest
@@ -13,6 +18,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 from dataops.dev import MongoServer, PostgresServer
+from dataops.planning import rehearsals
 from tests.projects import Project
 from tests.servers import fresh_mongo, fresh_postgres
 
@@ -258,13 +264,26 @@ def test_the_copy_has_the_search_path_the_roles_and_the_rights_of_the_live_datab
     """A rehearsal has a server of its own where none is named: of the same version, and with the same roles."""
     name = shop.rpartition("/")[2]
     with psycopg.connect(shop, autocommit=True) as connection:
-        connection.execute("CREATE ROLE things_reader; GRANT SELECT ON app.things TO things_reader")
+        connection.execute(
+            "CREATE ROLE things_owner; CREATE ROLE things_reader; GRANT SELECT ON app.things TO things_reader"
+        )
+        connection.execute(
+            "CREATE TYPE app.mood AS ENUM ('good'); CREATE FUNCTION app.one() RETURNS int LANGUAGE sql AS 'SELECT 1';"
+            " ALTER TABLE app.things OWNER TO things_owner; ALTER TYPE app.mood OWNER TO things_owner;"
+            " ALTER FUNCTION app.one() OWNER TO things_owner"
+        )
         connection.execute(f"ALTER DATABASE {name} SET search_path = app, public".encode())
     try:
         project.file(
             "shop",
             "001",
             """
+            op.execute(
+                "DO $$ BEGIN ASSERT (SELECT count(*) FROM pg_class WHERE relowner = 'things_owner'::regrole) >= 1"
+                " AND (SELECT count(*) FROM pg_proc WHERE proowner = 'things_owner'::regrole) = 1"
+                " AND (SELECT count(*) FROM pg_type WHERE typowner = 'things_owner'::regrole AND typtype = 'e') = 1;"
+                " END $$"
+            )
             op.execute("ALTER TABLE things ALTER id TYPE bigint")
             op.execute("GRANT INSERT ON things TO things_reader")
             """,
@@ -276,7 +295,84 @@ def test_the_copy_has_the_search_path_the_roles_and_the_rights_of_the_live_datab
         answer = project("rehearse", "--json", timeout=120)
         assert answer.code == 0, answer.stderr
         [one] = answer.json["services"]
-        assert (one["notes"], one["steps"][0]["statements"][0]["rewritten"]) == ([], ["app.things"])
+        assert (one["notes"], one["steps"][0]["statements"][1]["rewritten"]) == ([], ["app.things"])
     finally:
         with psycopg.connect(shop, autocommit=True) as connection:
-            connection.execute("DROP OWNED BY things_reader; DROP ROLE things_reader")
+            connection.execute("DROP OWNED BY things_reader, things_owner; DROP ROLE things_reader, things_owner")
+
+
+def test_locks_of_statements_outside_of_a_transaction_are_seen(project: Project, rehearse: Rehearse, shop: str) -> None:
+    """They are given back when the statement is done. Another session keeps this one waiting, so that it is seen."""
+    project.file(
+        "shop",
+        "001",
+        """
+        with op.get_context().autocommit_block():
+            op.execute("CREATE INDEX CONCURRENTLY by_born ON users (born, email, id, (born + 1), (email || 'x'))")
+            op.execute("SELECT count(*) FROM users, pg_sleep(0.2)")
+        """,
+        "op.execute('DROP INDEX by_born')",
+    )
+    answer = rehearse("--sample", "20000", "--json")
+    assert answer.code == 0, answer.stderr
+    built = next(
+        one for one in answer.json["services"][0]["steps"][0]["statements"] if one["statement"].startswith("CREATE")
+    )
+    assert {"object": "public.users", "mode": "ShareUpdateExclusiveLock"} in built["locks"]
+
+
+def test_short_and_harmless_statements_are_folded_and_pipelines_read_the_rest(
+    project: Project, rehearse: Rehearse, shop: str
+) -> None:
+    project.file(
+        "shop",
+        "001",
+        """
+        for number in range(30):
+            op.execute(f"CREATE TABLE small_{number} (id int)")
+        op.execute("ALTER TABLE users ADD COLUMN token uuid NOT NULL DEFAULT gen_random_uuid()")
+        """,
+        """
+        op.execute("ALTER TABLE users DROP COLUMN token")
+        for number in range(30):
+            op.execute(f"DROP TABLE small_{number}")
+        """,
+    )
+    shown = rehearse()
+    assert shown.code == 0, shown.stderr
+    assert shown.stdout.count("> CREATE TABLE") < 30
+    assert "> ALTER TABLE users ADD COLUMN token" in shown.stdout
+    assert "wrote anew: public.users" in shown.stdout
+    assert "short and harmless (-v shows all)" in shown.stdout
+    assert rehearse("-v").stdout.count("> CREATE TABLE") == 30
+    page = rehearse("--format", "markdown").stdout
+    assert "### 1 step rehearsed" in page
+    assert "| shop | `001` |" in page
+    cases = ElementTree.fromstring(rehearse("--format", "junit").stdout)
+    assert [case.get("name") for case in cases.iter("testcase")] == ["001", "the way back and forth"]
+    assert cases.get("failures") == "0"
+    project.file("shop", "002", "op.execute('ALTER TABLE users ADD CHECK (id < 0)')", "pass")
+    failed = rehearse("--format", "junit")
+    assert (failed.code, ElementTree.fromstring(failed.stdout).get("failures")) == (8, "1")
+    assert (
+        ":x: failed" in rehearse("--format", "markdown").stdout or "- :x: " in rehearse("--format", "markdown").stdout
+    )
+
+
+def test_a_kill_while_the_times_are_written_leaves_the_old_ones_or_the_new_ones(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from datetime import UTC, datetime\n"
+        "from dataops.model import Rehearsed, Sampled\nfrom dataops.planning import rehearsals\n"
+        "tables = {f'public.t{n}': Sampled(n, n) for n in range(3000)}\n"
+        "while True:\n"
+        "    rehearsals.save(Path(sys.argv[1]), [Rehearsed('shop', 'x', datetime.now(UTC), tables)])\n"
+        "    print('written', flush=True)\n"
+    )
+    for _ in range(10):
+        with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            for _ in range(random.randint(1, 4)):
+                assert process.stdout.readline() == b"written\n"
+            process.kill()
+        [kept] = rehearsals.load(tmp_path)
+        assert len(kept.tables) == 3000

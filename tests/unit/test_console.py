@@ -11,7 +11,19 @@ import pytest
 from dataops import events
 from dataops.errors import DatabaseAhead, DataopsError, LockNotObtained, MigrationFailed, Unreachable
 from dataops.kinds import MONGODB
-from dataops.model import Ahead, Direction, Doing, Failure, JournalEvent, Plan, Rendering, Result, State
+from dataops.model import (
+    Ahead,
+    Direction,
+    Doing,
+    Effect,
+    Failure,
+    JournalEvent,
+    Plan,
+    Rendering,
+    Result,
+    Risk,
+    State,
+)
 from dataops.planning import planner
 from dataops.planning.story import stories
 from dataops.redaction import redact
@@ -50,8 +62,26 @@ RENDERINGS = {
 }
 
 
+def test_a_plan_fits_the_terminal() -> None:
+    """Commands are cut, and other lines are broken between words; through a pipe, both are whole."""
+    long = Risk("will-fail", "e.g. 3 rows of public.accounts have the same email, name and country, with id = 17")
+    command = "CREATE UNIQUE INDEX accounts_email ON public.accounts (email, name, country, created_at, updated_at)"
+    rendering = Rendering((command,), effects=(Effect(0, (), (), None, (long,)),))
+    narrow = [
+        "      > CREATE UNIQUE INDEX accounts_email ON public.accounts (email, name, cou…",
+        "        ! will-fail: e.g. 3 rows of public.accounts have the same email, name",
+        "          and country, with id = 17",
+    ]
+    whole = [f"      > {command}", f"        ! will-fail: {long.text}"]
+    for width, wanted in ((80, narrow), (120, whole), (None, whole)):
+        lines = text(plan_lines(PLAN, {PLAN.steps[0].id: rendering}, verbose=False, width=width)).splitlines()
+        at = next(at for at, line in enumerate(lines) if line.startswith("      > "))
+        assert lines[at : at + len(wanted)] == wanted
+        assert width is None or all(len(line) <= width for line in lines)
+
+
 def test_a_plan_is_shown_with_what_a_reader_has_to_know() -> None:
-    assert text(plan_lines(PLAN, RENDERINGS, verbose=False)) == (
+    assert text(plan_lines(PLAN, RENDERINGS, verbose=False, width=118)) == (
         """\
 1 step needs a decision:
   voucher/c: irreversible
@@ -149,7 +179,14 @@ def test_of_a_very_long_plan_the_beginning_and_the_end_are_shown() -> None:
     now = state(" -- ".join(f"r{at:03}" for at in range(130)))
     lines = text(plan_lines(planner.plan_apply([now]), {}, verbose=False)).splitlines()
     assert sum(line.startswith("  + ") for line in lines) == plans.SHOWN_STEPS == 100
+    assert "  … and 30 more, up to r129: what they do was not looked at (-v looks at all)" in lines
+    looked_at = {f"voucher/r{at:03}": Rendering(()) for at in range(130)}
+    looked_at["voucher/r120"] = Rendering(("DROP x",), effects=(Effect(0, risks=(Risk("will-fail", "no x"),)),))
+    for at in range(30):
+        looked_at[f"voucher/r{at:03}"] = Rendering(("X",), effects=(Effect(0, risks=(Risk("takes-long", "x"),)),))
+    lines = text(plan_lines(planner.plan_apply([now]), looked_at, verbose=False)).splitlines()
     assert "  … and 30 more, up to r129 (-v shows all)" in lines
+    assert lines[:2] == ["31 steps need a decision:", "  voucher/r120: will-fail"]  # the worst first
     assert lines[-1] == "Plan: 130 to apply in 1 service"
     verbose = text(plan_lines(planner.plan_apply([now]), {}, verbose=True)).splitlines()
     assert sum(line.startswith("  + ") for line in verbose) == 130

@@ -149,7 +149,8 @@ class _Listener:
 
     def _after(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         status = cursor.statusmessage or ""
-        changed = cursor.rowcount if status.startswith(_CHANGES) else None
+        made = status.startswith("SELECT") and cursor.description is None  # CREATE TABLE AS, SELECT INTO
+        changed = cursor.rowcount if made or status.startswith(_CHANGES) else None
         if self._entered and changed:
             self._tally.change(changed)
         self._report(statement, status, changed=changed, connection=cursor.connection)

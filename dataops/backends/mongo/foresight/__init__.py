@@ -13,7 +13,7 @@ from typing import Any
 from pymongo.database import Database
 
 from dataops.backends.mongo.capture.wording import target_of
-from dataops.backends.mongo.foresight import costs, indexes
+from dataops.backends.mongo.foresight import breaking, costs, indexes
 from dataops.backends.mongo.foresight import facts as live
 from dataops.backends.mongo.foresight.changes import ALL, Changes, of_query, of_update
 from dataops.backends.mongo.foresight.facts import Facts
@@ -71,6 +71,7 @@ class Foresight:
         self._made: set[str] = set()
         self._gone: set[str] = set()
         self._changes = Changes()
+        self._modified: set[str] = set()
         self._indexes: set[tuple[str, str]] = set()
         self._indexes_gone: set[tuple[str, str]] = set()
         self._window: tuple[int, float] | None = None
@@ -98,6 +99,8 @@ class Foresight:
         draft = _Draft()
         if (handler := _HANDLERS.get(name)) is not None:
             handler(self, body, draft)
+        elif name not in _HARMLESS:
+            draft.risk("unknown", f"{name}: what that does is only known when it runs")
         span = together(draft.spans)
         if span is not None and span.high >= LONG_SECONDS and span.low >= LONG_SECONDS / 20:
             draft.risk("takes-long", f"{span}, by {span.basis}")
@@ -114,7 +117,54 @@ class Foresight:
         for operation in body.get("updates", []):
             collation = operation.get("collation")
             self._change(name, operation["q"], draft, Verb.CHANGES, one=not operation.get("multi"), collation=collation)
+            self._refuse_update(name, operation, draft, checked=not body.get("bypassDocumentValidation"))
+            self._empty_fields(name, operation, draft)
+            if operation.get("upsert"):
+                self._changes.add(name)
             self._changes.set_fields(name, of_update(operation["u"]))
+
+    def _empty_fields(self, name: str, operation: Mapping[str, Any], draft: _Draft) -> None:
+        """$unset takes values away, as dropping a column does."""
+        update, collection = operation["u"], self._live(name)
+        if isinstance(update, Mapping):
+            fields = list(update.get("$unset", {}))
+        else:
+            given = [stage["$unset"] for stage in update if "$unset" in stage]
+            fields = [path for one in given for path in ([one] if isinstance(one, str) else one)]
+        if collection is None or name in self._aside:
+            return
+        for path in fields:
+            query = {"$and": [dict(operation["q"]), {path: {"$exists": True}}]}
+            if not self._changes.leave(name, of_query(query)):
+                continue
+            count = self._facts.matched(collection, query)
+            if count.documents or count.documents is None:
+                told = f"about {count.documents:,} documents" if count.documents else "documents"
+                draft.risk("destroys-data", f"{path} of {told} of {name}, which nothing keeps")
+
+    def _refuse_update(self, name: str, operation: Mapping[str, Any], draft: _Draft, *, checked: bool) -> None:
+        """What the documents of an update would become is held against the validator and unique indexes."""
+        collection = self._live(name)
+        plain = not operation.get("collation") and not operation.get("arrayFilters") and not operation.get("c")
+        if collection is None or not collection.documents or not plain:
+            return
+        query, one = operation["q"], not operation.get("multi")
+        stages, fields = breaking.changed_by(operation["u"])
+        other = "_id" in fields and isinstance(query.get("_id"), int | str) and query["_id"] != fields["_id"]
+        if other and self._changes.leave(name, ["_id"]) and self._facts.matched(collection, query).documents:
+            draft.risk("will-fail", f"the _id of a document cannot be changed, in {name}")
+        if not self._changes.leave(name, [ALL]):
+            return
+        if checked and stages is not None and not self._has_new_validator(name):
+            _tell(draft, "will-fail", breaking.update_refused(self._facts, collection, query, stages, one=one))
+        gone = self._indexes_gone_of(name)
+        _tell(draft, "will-fail", breaking.same_for_all(self._facts, collection, query, fields, gone, one=one))
+
+    def _has_new_validator(self, name: str) -> bool:
+        return name in self._modified
+
+    def _indexes_gone_of(self, name: str) -> list[str]:
+        return [index for collection, index in self._indexes_gone if collection == name]
 
     def _delete(self, body: Mapping[str, Any], draft: _Draft) -> None:
         name = str(body["delete"])
@@ -165,9 +215,8 @@ class Foresight:
             return
         scans = collection.documents >= _BIG and query and self._facts.scans(collection, query)
         draft.work.append(Work(verb, name, documents, None, count.exact, _UNIT))
-        span = costs.write(documents, len(collection.indexes))
         finding = costs.read(collection.documents if scans or not query else documents)
-        draft.spans.append(Span(span.low + finding.low, span.high + finding.high, span.basis))
+        draft.spans.append(costs.both(finding, costs.write(documents, len(collection.indexes)), count.documents))
         draft.oplog += documents * (min(collection.average, _DELTA) if verb is Verb.CHANGES else _DELTA)
         told = f"{documents:,} documents" if count.exact else f"about {documents:,} documents"
         if verb is Verb.DELETES and name not in self._aside:
@@ -188,6 +237,12 @@ class Foresight:
         draft.work.append(Work(Verb.ADDS, name, len(documents), None, exact=True, unit=_UNIT))
         draft.spans.append(costs.write(len(documents), len(collection.indexes)))
         draft.oplog += len(documents) * max(collection.average, _DELTA)
+        self._changes.add(name)
+        for _, keys in breaking.unique_keys(collection, self._indexes_gone_of(name)):
+            if self._changes.leave(name, keys):
+                _tell(draft, "will-fail", breaking.insert_refused(self._facts, collection, documents, keys))
+        if breaking.duplicates_among(documents, ["_id"]):
+            draft.risk("will-fail", f"two of the new documents have the same _id, for {name}")
         if not self._changes.leave(name, ["_id"]):
             return
         ids = [document["_id"] for document in documents if "_id" in document]
@@ -201,9 +256,8 @@ class Foresight:
         self, collection: live.Collection, documents: Sequence[Mapping[str, Any]], draft: _Draft
     ) -> None:
         """The server says itself whether its validator takes them; documents of ours are no read of data."""
-        validator = collection.options.get("validator")
-        strict = collection.options.get("validationAction", "error") == "error"
-        if not validator or not strict or collection.options.get("validationLevel") == "off":
+        validator = breaking.strict_validator(collection)
+        if validator is None or collection.options.get("collation") or self._has_new_validator(collection.name):
             return
         pipeline: list[Document] = [{"$documents": list(documents)}, {"$match": {"$nor": [validator]}}, {"$limit": 1}]
         if self._facts.on_server(pipeline, f"whether the validator of {collection.name} takes the new documents"):
@@ -216,20 +270,23 @@ class Foresight:
             return
         into = self._live(target)
         collection = self._live(source)
-        documents = None
+        counted = documents = None
         if collection is not None:
             match = pipeline[0].get("$match", {})
             as_now = self._changes.leave(source, of_query(match))
-            documents = self._facts.matched(collection, match).documents if as_now else None
-            documents = collection.documents if documents is None else documents
+            counted = self._facts.matched(collection, match).documents if as_now else None
+            documents = collection.documents if counted is None else counted
+        if self._is_refused(target, draft):
+            return
+        self._refuse_target(pipeline, collection, into, draft)
         if "$out" in pipeline[-1] and into is not None and into.documents and target not in self._aside:
             draft.risk("destroys-data", f"about {into.documents:,} documents of {target}, which $out replaces")
         if documents:
             verb = Verb.CHANGES if into is not None else Verb.ADDS
             draft.work.append(Work(verb, target, documents, None, exact=False, unit=_UNIT))
-            span = costs.write(documents, len(into.indexes) if into is not None else 1)
+            writing = costs.write(documents, len(into.indexes) if into is not None else 1)
             finding = costs.read(collection.documents if collection else documents)
-            draft.spans.append(Span(span.low + finding.low, span.high + finding.high, span.basis))
+            draft.spans.append(costs.both(finding, writing, counted))
             average = (into or collection).average if (into or collection) else _DELTA  # type: ignore[union-attr]
             draft.oplog += documents * max(average, _DELTA)
             if documents > MANY:
@@ -237,6 +294,27 @@ class Foresight:
         if into is None:
             self._make(target)
         self._changes.set_fields(target, [ALL])
+        self._changes.add(target)
+
+    def _refuse_target(
+        self,
+        pipeline: Sequence[Document],
+        collection: live.Collection | None,
+        into: live.Collection | None,
+        draft: _Draft,
+    ) -> None:
+        """Why $merge or $out would fail."""
+        last, stages = pipeline[-1], list(pipeline[:-1])
+        names = [one.name for one in (collection, into) if one is not None]
+        if collection is None or any(self._changes.has_any(name) for name in names):
+            return
+        merge, target = last.get("$merge"), target_of(last)
+        known = (into is not None or not self._facts.is_there(target)) and target not in self._made
+        if isinstance(merge, Mapping) and not isinstance(merge["into"], Mapping):
+            if known and not self._has_new_indexes(target):
+                _tell(draft, "will-fail", breaking.merge_refused(self._facts, collection, stages, into, merge))
+        elif "$out" in last and into is not None and not self._has_new_validator(into.name):
+            _tell(draft, "will-fail", breaking.out_refused(self._facts, collection, stages, into))
 
     # ---- collections
 
@@ -261,13 +339,31 @@ class Foresight:
             number = f"{collection.documents:,} documents"
             draft.risk("destroys-data", f"{number} of {collection.name}, which nothing keeps")
 
+    def _cap(self, body: Mapping[str, Any], draft: _Draft) -> None:
+        """convertToCapped: the oldest documents go that do not fit, and so do the indexes."""
+        name = str(body["convertToCapped"])
+        collection = self._live(name)
+        if collection is None:
+            if not self._facts.is_there(name) and name not in self._made:
+                draft.risk("will-fail", f"{name} is not there")
+            return
+        if collection.size > int(body.get("size", 0)) and name not in self._aside:
+            draft.risk("destroys-data", f"documents of {name}, whose {collection.size:,} bytes do not fit into it")
+        indexes_gone = [str(one["name"]) for one in collection.indexes if one["name"] != "_id_"]
+        if indexes_gone:
+            draft.risk("breaks-application", f"{name} loses its indexes: {', '.join(indexes_gone)}")
+        draft.work.append(Work(Verb.REWRITES, name, collection.documents, collection.size, exact=False, unit=_UNIT))
+        draft.spans.append(costs.write(collection.documents, 1))
+        self._changes.remove(name)
+
     def _drop_database(self, body: Mapping[str, Any], draft: _Draft) -> None:
         draft.risk("destroys-data", "the whole database")
 
     def _rename(self, body: Mapping[str, Any], draft: _Draft) -> None:
         name, target = (str(body[key]).partition(".")[2] for key in ("renameCollection", "to"))
         collection, into = self._live(name), self._live(target)
-        if into is not None and not body.get("dropTarget"):
+        is_there = target in self._made or (target not in self._gone and self._facts.is_there(target))
+        if is_there and (into is None or not body.get("dropTarget")) and not (into is None and body.get("dropTarget")):
             draft.risk("will-fail", f"{target} exists")
         elif into is not None:
             self._lose(into, draft)
@@ -285,6 +381,8 @@ class Foresight:
         collection = self._live(name)
         if collection is None:
             return
+        if {"validator", "validationLevel", "validationAction"} & body.keys():
+            self._modified.add(name)
         validator = body.get("validator")
         strict = body.get("validationAction", collection.options.get("validationAction", "error")) == "error"
         if (
@@ -311,12 +409,21 @@ class Foresight:
         if self._is_refused(name, draft):
             return
         collection = self._live(name)
+        for index in body.get("indexes", []):
+            _tell(draft, "will-fail", breaking.kind_refused(index))
         if collection is None:
             if not self._facts.is_there(name):
                 self._make(name)
             return
         new = []
         for index in body.get("indexes", []):
+            if "text" in index["key"].values():
+                there = breaking.text_index(collection, self._indexes_gone_of(name))
+                if there is not None and breaking.same_text(there, index):
+                    continue
+                if there is not None:
+                    draft.risk("will-fail", f"{name} has an index for texts already, {there['name']}")
+                    continue
             gone = (name, str(index["name"])) in self._indexes_gone
             same = [one for one in collection.indexes if one["name"] == index["name"] and not gone]
             if same and list(same[0]["key"].items()) == list(index["key"].items()):
@@ -329,9 +436,14 @@ class Foresight:
                 draft.risk("will-fail", f"{name} has this index already, as {twin}")
             new.append(index)
             self._indexes.add((name, str(index["name"])))
-            if collection.documents and self._changes.leave(name, [key.partition(".")[0] for key in index["key"]]):
+            if (
+                collection.documents
+                and not breaking.kind_refused(index)
+                and self._changes.leave(name, [key.partition(".")[0] for key in index["key"]])
+            ):
                 if index.get("unique"):
                     _tell(draft, "will-fail", indexes.duplicates(self._facts, collection, index))
+                _tell(draft, "will-fail", breaking.documents_refused(self._facts, collection, index))
                 if "expireAfterSeconds" in index:
                     _tell(draft, "destroys-data", indexes.expired(self._facts, collection, index, index))
         if new and collection.documents:
@@ -439,6 +551,11 @@ def _put_aside(commands: Sequence[Command], stash: str) -> Collection[str]:
     return found
 
 
+_HARMLESS = frozenset(
+    {"commitTransaction", "abortTransaction", "refreshSessions", "setProfiling", "profile", "analyze"}
+)
+"""Commands that change nothing of the application's data."""
+
 Handler = Callable[[Foresight, Mapping[str, Any], _Draft], None]
 
 _HANDLERS: dict[str, Handler] = {
@@ -452,6 +569,7 @@ _HANDLERS: dict[str, Handler] = {
     "dropDatabase": Foresight._drop_database,
     "renameCollection": Foresight._rename,
     "collMod": Foresight._modify,
+    "convertToCapped": Foresight._cap,
     "createIndexes": Foresight._create_indexes,
     "dropIndexes": Foresight._drop_indexes,
 }

@@ -17,10 +17,19 @@ class Changes:
     def __init__(self) -> None:
         self._fields: dict[str, set[str]] = {}
         self._removed: set[str] = set()
+        self._added: set[str] = set()
 
     def set_fields(self, collection: str, fields: Iterable[str]) -> None:
         """These fields have other values from now on."""
         self._fields.setdefault(collection, set()).update(fields)
+
+    def add(self, collection: str) -> None:
+        """Documents are added."""
+        self._added.add(collection)
+
+    def has_any(self, collection: str) -> bool:
+        """Whether the plan has done anything to its documents."""
+        return collection in self._added | self._removed or bool(self._fields.get(collection))
 
     def remove(self, collection: str) -> None:
         """Some documents are gone."""

@@ -7,10 +7,10 @@ from dataops.model import Span
 
 SIZE = "the size of the collection"
 
-_READ = (2e-7, 8e-6)
-_WRITE = (2e-6, 7e-5)
-_WRITE_INDEX = (5e-7, 2.5e-5)
-_BUILD = (4e-7, 1.2e-5)
+_READ = (2e-7, 4e-6)
+_WRITE = (2e-6, 3e-5)
+_WRITE_INDEX = (5e-7, 1.2e-5)
+_BUILD = (3e-7, 5e-6)
 
 
 def read(documents: int | None) -> Span:
@@ -26,6 +26,11 @@ def write(documents: int | None, indexes: int) -> Span:
 def build(documents: int, indexes: int) -> Span:
     """Building indexes in one pass."""
     return _span((_BUILD, documents * indexes))
+
+
+def both(finding: Span, writing: Span, counted: int | None) -> Span:
+    """Finding documents and writing them. Where nobody has counted them, it may be that none is written."""
+    return Span(finding.low + (writing.low if counted is not None else 0.0), finding.high + writing.high, SIZE)
 
 
 def _span(*parts: tuple[tuple[float, float], float]) -> Span:

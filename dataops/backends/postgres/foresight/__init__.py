@@ -2,8 +2,9 @@
 
 `grammar` reads a statement, `locks` says which lock it takes, `facts` and `types` what the server says about the
 objects, `costs` how long it may take, `questions` what its rows already answer, and `running` who is in the way now.
-`altering`, `objects` and `rows` put that together for each kind of action, in the `scene` of what the plan has done so
-far: what an earlier statement has made, changed or removed is no longer what the live database says.
+`altering`, `objects`, `definitions`, `partitions`, `rows` and `breaking` put that together for each kind of action, in
+the `scene` of what the plan has done so far: what an earlier statement has made, changed or removed is no longer what
+the live database says.
 
 Nothing is written, no lock but that of a reader is taken, and no big table is read as a whole.
 """
@@ -16,9 +17,10 @@ from dataclasses import dataclass
 import psycopg
 
 from dataops.backends.postgres.connection import WatchedConnection
-from dataops.backends.postgres.foresight import altering, objects, rows, running
+from dataops.backends.postgres.foresight import altering, objects, partitions, rows, running
+from dataops.backends.postgres.foresight.definitions import Definitions
 from dataops.backends.postgres.foresight.facts import Facts, Gone, Table
-from dataops.backends.postgres.foresight.grammar import Action, Unparsable, actions
+from dataops.backends.postgres.foresight.grammar import Action, Unparsable, actions, functions_in_query
 from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE, MODES, SHARE, TAKEN
 from dataops.backends.postgres.foresight.scene import SHORT_SECONDS, Draft, Scene
 from dataops.hazards import LONG_SECONDS
@@ -40,6 +42,7 @@ class Foresight:
 
     def __init__(self, connection: WatchedConnection) -> None:
         self._scene = Scene(Facts(connection))
+        self._definitions = Definitions(self._scene)
         self._replicas: list[Risk] | None = None
 
     def follow(
@@ -76,6 +79,7 @@ class Foresight:
         try:
             for action in found:
                 self._action(action, draft)
+            self._definitions.refuse_missing(functions_in_query(text), draft)
             self._judge(draft)
         except (Gone, psycopg.DatabaseError) as error:
             connection = self._scene.facts.connection
@@ -87,14 +91,19 @@ class Foresight:
 
     def _action(self, action: Action, draft: Draft) -> None:
         scene = self._scene
+        if self._definitions.follow(action, draft):
+            return
         if action.kind in _OPAQUE:
             self._opaque(action, draft)
         elif action.kind == "set a parameter":
             if action.name == "search_path":
                 scene.set_path(action.columns)
+            elif action.name == "session_replication_role":
+                scene.switch_triggers()
         elif action.kind == "create a schema":
             objects.create_schema(scene, action, draft)
         elif action.kind in ("create a table", "create a view", "create a sequence"):
+            self._definitions.refuse_name_of_type(action, draft)
             objects.create(scene, action, draft)
         elif action.on is not None and action.on.schema not in _OF_THE_SERVER:
             table = scene.live(action.on)
@@ -102,6 +111,7 @@ class Foresight:
                 taken = TAKEN.get(action.kind)
                 if taken is not None and (mode := taken.table or taken.on):
                     scene.lock(table, mode, action, draft)
+                self._definitions.follow_part(action, table, draft)
                 if (handler := _HANDLERS.get(action.kind)) is not None:
                     handler(scene, action, table, draft)
             elif not scene.is_there(action.on) and "IF EXISTS" not in action.words and not scene.unsure:
@@ -121,6 +131,8 @@ class Foresight:
 
     def _opaque(self, action: Action, draft: Draft) -> None:
         what = f"{action.kind} {action.name}".strip()
+        if action.kind == "drop an extension" and self._definitions.refuse_missing_extension(action, draft):
+            return
         if action.kind == "drop a schema":
             objects.drop_schema(self._scene, action, draft)
         if action.kind == "call":
@@ -202,6 +214,7 @@ _HANDLERS: dict[str, Handler] = {
     "add a foreign key": altering.add_foreign_key,
     "validate a constraint": altering.validate,
     "drop a constraint": altering.drop_constraint,
+    "switch a trigger": altering.switch_trigger,
     "set logged": altering.set_persistence,
     "set unlogged": altering.set_persistence,
     "set the access method": altering.rewrite,
@@ -211,7 +224,7 @@ _HANDLERS: dict[str, Handler] = {
     "cluster": altering.rewrite,
     "refresh a materialized view": altering.rewrite,
     "refresh a materialized view concurrently": altering.rewrite,
-    "attach a partition": altering.attach_partition,
+    "attach a partition": partitions.attach,
     "rename a table": altering.rename_table,
     "move a table to a schema": altering.rename_table,
     "rename an index": altering.rename_index,
@@ -225,9 +238,9 @@ _HANDLERS: dict[str, Handler] = {
     "change an identity column": altering.touch_column,
     "drop the expression of a column": altering.touch_column,
     "comment": altering.touch_column,
-    "create a partition": altering.change_parts,
-    "detach a partition": altering.change_parts,
-    "detach a partition concurrently": altering.change_parts,
+    "create a partition": partitions.change,
+    "detach a partition": partitions.change,
+    "detach a partition concurrently": partitions.change,
     "create an index": objects.create_index,
     "create an index concurrently": objects.create_index,
     "drop an index": objects.drop_index,
@@ -241,6 +254,9 @@ _HANDLERS: dict[str, Handler] = {
     "drop a view": objects.drop_table,
     "drop a materialized view": objects.drop_table,
     "truncate": objects.truncate,
+    "take rights": objects.take_rights,
+    "switch row security": altering.switch_row_security,
+    "drop a sequence": objects.drop_sequence,
     "update": rows.change,
     "delete": rows.change,
     "insert": rows.insert,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dataops.backends.postgres.foresight import costs
+from dataops.backends.postgres.foresight import costs, partitions
 from dataops.backends.postgres.foresight.facts import Table
 from dataops.backends.postgres.foresight.grammar import Action, Name, columns_in, functions_in
 from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE, ROW_SHARE
@@ -31,6 +31,8 @@ def add_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None
         scene.rewrite(table, draft)
         if varies is None and called:
             scene.tell_unknown(f"whether {', '.join(called)}() gives every row a value of its own")
+    if not generated and "VIRTUAL" not in action.words:
+        _refuse_default(scene, action, action.type, draft)
     filled = generated or "VIRTUAL" in action.words or action.expression not in ("", "NULL")
     if ("NOT NULL" in action.words or not_null) and not filled:
         if not table.is_empty:
@@ -39,6 +41,15 @@ def add_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None
                 f"whether {table.title} has rows", table, (), draft, lambda: _because(_has_rows(scene, table), because)
             )
         draft.risk("breaks-application", f"code that inserts into {table.title} without {action.column} fails")
+
+
+def _refuse_default(scene: Scene, action: Action, type_: str, draft: Draft) -> None:
+    """A default that is no value of its type."""
+    if not action.expression or scene.unsure or scene.changed_types:
+        return
+    computes = scene.facts.volatility(functions_in(action.expression)) is False
+    if computes and scene.questions.refuses(action.expression, type_):
+        draft.risk("will-fail", f"the default of {action.column} cannot be made {type_}")
 
 
 def _has_rows(scene: Scene, table: Table) -> Answer:
@@ -51,6 +62,7 @@ def _because(answer: Answer, why: str) -> Answer:
 
 def drop_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     if scene.column(action, table, draft, action.column) is None:
+        scene.drop_column(table, action.column)  # that of the plan, if it has made one
         return
     scene.refuse_used(action, table, draft, action.column)
     _refuse_generated(scene, action, table, draft)
@@ -86,6 +98,15 @@ def touch_column(scene: Scene, action: Action, table: Table, draft: Draft) -> No
     """What needs the column, and does nothing to its values."""
     if action.column:
         scene.column(action, table, draft, action.column)
+    if action.kind == "drop NOT NULL":
+        scene.allow_nulls(table, action.column)
+    if action.kind == "set or drop a default":
+        scene.set_default(table, action.column, action.expression or "NULL")
+        column = table.columns.get(action.column)
+        if column is not None and scene.keeps_column(table, action.column, of_default=False):
+            _refuse_default(scene, action, column.written, draft)
+    elif action.kind == "change an identity column":
+        scene.set_default(table, action.column, None)
 
 
 def rename_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
@@ -130,6 +151,7 @@ def alter_type(scene: Scene, action: Action, table: Table, draft: Draft) -> None
         scene.rewrite(table, draft)
     scene.tell_replication(table, draft, f"its column {action.column}")
     scene.set_columns(table, [action.column])
+    scene.change_type(table, action.column)
 
 
 def set_not_null(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
@@ -177,6 +199,8 @@ def _refuse_unchecked(scene: Scene, action: Action, table: Table, draft: Draft) 
 def add_key(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     """A primary key, a unique or an exclusion constraint."""
     _refuse_same_name(scene, action, table, draft)
+    scene.add_key(table)
+    partitions.refuse_partial_key(scene, action, table, draft)
     if action.kind == "add a primary key":
         if any(one.kind == "p" for one in table.constraints) and not scene.unsure:
             draft.risk("will-fail", f"{table.title} has a primary key already")
@@ -190,9 +214,25 @@ def add_key(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
 
 def add_foreign_key(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     _add_constraint(scene, action, table, draft, "fkey")
+    target = scene.live(action.other) if action.other else None
+    if target is not None:
+        refuse_no_key(scene, action, target, draft)
     if {"NOT VALID", "OF A NEW COLUMN"} & action.words or table.is_empty or action.other is None:
         return
     _hold_against(scene, action, table, draft)
+
+
+def refuse_no_key(scene: Scene, action: Action, other: Table, draft: Draft) -> None:
+    """The columns to which a foreign key refers have to be a unique key, of as many columns."""
+    keys = action.other_columns or next((one.columns for one in other.constraints if one.kind == "p"), ())
+    if scene.unsure or scene.has_other_columns(other) or scene.has_new_key(other):
+        return
+    if not keys:
+        draft.risk("will-fail", f"{other.title} has no primary key to refer to")
+    elif len(keys) != len(action.columns) and action.columns:
+        draft.risk("will-fail", f"the foreign key has {len(action.columns)} columns, and refers to {len(keys)}")
+    elif not any(one.is_unique and one.keys and set(one.columns[: one.keys]) == set(keys) for one in other.indexes):
+        draft.risk("will-fail", f"{', '.join(keys)} of {other.title} is no unique key")
 
 
 def _hold_against(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
@@ -284,6 +324,8 @@ def drop_constraint(scene: Scene, action: Action, table: Table, draft: Draft) ->
                 scene.lock(scene.facts.table(one["oid"]), ACCESS_EXCLUSIVE, action, draft)
             elif one["index"] == constraint.name and not scene.unsure:
                 draft.risk("will-fail", f"{one['table']} refers to {', '.join(one['keys'])} of {table.title}")
+    if constraint is not None and constraint.kind == "n":
+        scene.allow_nulls(table, constraint.columns[0])
     scene.drop_constraint(table, action.name)
 
 
@@ -306,35 +348,24 @@ def _refuse_taken(scene: Scene, name: Name, draft: Draft) -> None:
         draft.risk("will-fail", f"{name} exists")
 
 
+def switch_trigger(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """Foreign keys are triggers too."""
+    scene.switch_triggers(table)
+
+
+def switch_row_security(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """Whoever is not its owner sees only what a policy says, or everything again."""
+    draft.risk("breaks-application", f"who sees which rows of {table.title} is decided anew")
+
+
 def set_persistence(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     if table.persistence != ("u" if action.kind == "set unlogged" else "p"):
         scene.rewrite(table, draft)
 
 
-def change_parts(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
-    """A partition comes or goes: what the default partition may hold is another set of rows then."""
-    other = scene.live(action.other) if action.other else None
-    if table.rest and (other is None or other.oid != table.rest):
-        rest = scene.facts.table(table.rest)
-        scene.lock(rest, ACCESS_EXCLUSIVE, action, draft)
-        if action.kind in ("create a partition", "attach a partition") and not rest.is_empty:
-            scene.read(rest, draft)
-            scene.tell_unknown(f"whether rows of {rest.title} belong into the new partition: it is not looked at")
-
-
 def rewrite(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     """What writes the table anew, whatever is in it."""
     scene.rewrite(table, draft)
-
-
-def attach_partition(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
-    """The rows of the partition are held against its bounds."""
-    change_parts(scene, action, table, draft)
-    part = scene.live(action.other) if action.other else None
-    if part is not None:
-        scene.read(part, draft)
-        if not part.is_empty:
-            scene.tell_unknown(f"whether all rows of {part.title} fit into the partition: it is not looked at")
 
 
 def rename_table(scene: Scene, action: Action, table: Table, draft: Draft) -> None:

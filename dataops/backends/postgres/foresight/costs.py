@@ -1,7 +1,7 @@
 """How long the server may take, in seconds, from the size of what it has to go through.
 
-The rates are wide on purpose: a small virtual machine with a cold cache, and a big one with all in memory.
-`script/bench/foresight.py` holds them against real runs.
+The least is a big machine with all in memory, the most a small virtual machine with a cold cache and a disk that reads
+125 MB in a second. `script/bench/foresight.py` holds them against real runs.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ class Rate(NamedTuple):
     high: float
 
 
-_READ_BYTE = Rate(1 / 3e9, 1 / 60e6)
-_READ_ROW = Rate(1e-8, 3e-7)
-_REWRITE_BYTE = Rate(1 / 800e6, 1 / 20e6)
-_REWRITE_ROW = Rate(1e-7, 3e-6)
-_INDEX_ROW = Rate(4e-9, 2e-7)
+_READ_BYTE = Rate(1 / 3e9, 1 / 125e6)
+_READ_ROW = Rate(1e-8, 2e-7)
+_REWRITE_BYTE = Rate(1 / 800e6, 1 / 50e6)
+_REWRITE_ROW = Rate(1e-7, 2e-6)
+_INDEX_ROW = Rate(4e-9, 6e-8)
 """For each row and each step of the sort, of which there are log2(rows)."""
-_CHANGE_ROW = Rate(3e-7, 2.5e-5)
-_CHANGE_INDEX_ROW = Rate(1e-7, 1e-5)
-_CHECK_KEY_ROW = Rate(3e-8, 2e-6)
+_CHANGE_ROW = Rate(2e-7, 1e-5)
+_CHANGE_INDEX_ROW = Rate(1e-7, 5e-6)
+_CHECK_KEY_ROW = Rate(3e-8, 1e-6)
 _SLOW_METHODS = ("gin", "gist", "spgist")
 _SLOWER = 12
 

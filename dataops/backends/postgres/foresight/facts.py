@@ -23,7 +23,10 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, c
               WHERE k.confrelid = c.oid AND k.contype = 'f' AND k.conrelid <> c.oid) AS referred_by,
        (SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition) AS whole,
        (SELECT nullif(d.partdefid, 0) FROM pg_partitioned_table d WHERE d.partrelid = c.oid) AS rest,
-       tree.pages
+       tree.pages,
+       EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+                AND t.tgtype::int & 3 = 3)
+       OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1') AS rewritten
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  CROSS JOIN LATERAL (
        SELECT sum(CASE WHEN greatest(s.n_live_tup, 0) > 0 AND p.reltuples <= 0 THEN s.n_live_tup
@@ -66,14 +69,18 @@ SELECT FROM pg_locks l
 _COLUMNS = """
 SELECT a.attname AS name, a.attnotnull AS not_null, a.atttypid AS type, a.atttypmod AS modifier,
        format_type(a.atttypid, a.atttypmod) AS written, a.attgenerated::text AS generated,
+       format_type(a.atttypid, NULL) AS base, a.attidentity::text AS identity,
+       (SELECT pg_get_expr(f.adbin, f.adrelid) FROM pg_attrdef f
+         WHERE f.adrelid = a.attrelid AND f.adnum = a.attnum AND a.attgenerated = '' AND {written}) AS "default",
        (SELECT s.null_frac FROM pg_stats s
          WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname
            AND NOT s.inherited) AS nulls
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 _CONSTRAINTS = """
 SELECT k.conname AS name, k.contype::text AS kind, k.convalidated AS valid, k.confrelid AS other,
+       k.condeferrable OR to_jsonb(k) ->> 'conenforced' = 'false' AS lenient,
        {expression} AS expression,
        ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY key (number, at)
                JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = key.number ORDER BY key.at) AS columns
@@ -84,6 +91,8 @@ SELECT i.relname AS name, x.indisunique AS is_unique, x.indisprimary AS is_prima
        m.amname AS method,
        ARRAY(SELECT a.attname::text FROM unnest(x.indkey::int2[]) WITH ORDINALITY key (number, at)
                JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = key.number ORDER BY key.at) AS columns,
+       CASE WHEN x.indpred IS NULL AND x.indexprs IS NULL AND x.indimmediate AND x.indisvalid THEN x.indnkeyatts
+            ELSE 0 END AS keys,
        i.relpages::bigint * current_setting('block_size')::int AS bytes
   FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_am m ON m.oid = i.relam
  WHERE x.indrelid = %(oid)s
@@ -113,12 +122,25 @@ SELECT n.nspname || '.' || c.relname AS table, c.oid, k.conname AS name,
                JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = key.number) AS columns,
        ARRAY(SELECT a.attname::text FROM unnest(k.confkey) key (number)
                JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = key.number) AS keys,
-       (SELECT i.relname FROM pg_class i WHERE i.oid = k.conindid) AS index
+       (SELECT i.relname FROM pg_class i WHERE i.oid = k.conindid) AS index,
+       k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update,
+       k.condeferrable OR to_jsonb(k) ->> 'conenforced' = 'false' AS lenient
   FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE k.confrelid = %(oid)s AND k.contype = 'f' AND k.conrelid <> k.confrelid
  ORDER BY 1, 3
 """
 _CHILDREN = "SELECT inhrelid AS oid FROM pg_inherits WHERE inhparent = %(oid)s"
+_RELATIVES = """
+WITH RECURSIVE below AS (
+     SELECT %(oid)s::oid AS oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN below ON i.inhparent = below.oid
+), above AS (
+     SELECT %(oid)s::oid AS oid UNION SELECT i.inhparent FROM pg_inherits i JOIN above ON i.inhrelid = above.oid
+) SELECT oid FROM below UNION SELECT oid FROM above
+"""
+_BOUNDS = """
+SELECT pg_get_partition_constraintdef(c.oid) AS bounds
+  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = %(oid)s AND c.relispartition
+"""
 _KEYS = """
 SELECT a.attname::text AS name FROM pg_constraint k, unnest(k.confkey) WITH ORDINALITY key (number, at), pg_attribute a
  WHERE k.conrelid = %(oid)s AND k.conname = %(name)s AND a.attrelid = k.confrelid AND a.attnum = key.number
@@ -150,7 +172,10 @@ SELECT p.proname AS name, bool_and(p.provolatile = 'v') AS always, bool_or(p.pro
 
 @dataclass(frozen=True)
 class Column:
-    """One column as it is. `nulls` is the share of nulls that the statistics say, None without any."""
+    """One column as it is. `nulls` is the share of nulls that the statistics say, None without any.
+
+    `base` is its type without length and precision, `identity` as in pg_attribute, `default` SQL.
+    """
 
     name: str
     not_null: bool
@@ -159,23 +184,33 @@ class Column:
     written: str
     generated: str
     nulls: float | None
+    base: str
+    identity: str
+    default: str | None
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """One constraint as it is; `kind` as in pg_constraint, `expression` only of a check."""
+    """One constraint as it is; `kind` as in pg_constraint, `expression` only of a check.
+
+    `lenient` says that rows may break it: it is not enforced, or may be deferred.
+    """
 
     name: str
     kind: str
     valid: bool
     other: int
+    lenient: bool
     expression: str | None
     columns: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Index:
-    """One index as it is; `columns` without expressions and with those that it only includes."""
+    """One index as it is; `columns` without expressions and with those that it only includes.
+
+    The first `keys` of them are its key; 0 if it has expressions, is of a part of the rows, or may be deferred.
+    """
 
     name: str
     is_unique: bool
@@ -183,6 +218,7 @@ class Index:
     valid: bool
     method: str
     columns: tuple[str, ...]
+    keys: int
     bytes: int
 
 
@@ -192,7 +228,8 @@ class Table:
 
     `rows` is an estimate of the server, None where it has none. `heap` and `index_bytes` are in bytes. `hidden` says
     that row security hides rows from this user. `pages` is how many bytes its rows take; `parts` counts partitions and
-    children. `whole` is the table of which it is a partition, and `rest` its own default partition.
+    children. `whole` is the table of which it is a partition, and `rest` its own default partition. `rewritten` says
+    that triggers or rules may change what a statement writes.
     """
 
     oid: int
@@ -215,6 +252,7 @@ class Table:
     whole: int | None = None
     rest: int | None = None
     pages: int = 0
+    rewritten: bool = False
 
     @property
     def title(self) -> str:
@@ -251,6 +289,7 @@ class Facts:
         self.major = connection.info.server_version // 10000
         self._tables: dict[int, Table] = {}
         self._oids: dict[tuple[tuple[str, ...], str], int | None] = {}
+        self._relatives: dict[int, list[int]] = {}
 
     def ask(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of the answer."""
@@ -268,26 +307,28 @@ class Facts:
     def table(self, oid: int) -> Table:
         """Everything about a relation."""
         if oid not in self._tables:
-            row, constraints = self._read(oid)
+            row, constraints, columns = self._read(oid)
             self._tables[oid] = Table(
                 **row,
-                columns={one["name"]: Column(**one) for one in self.ask(_COLUMNS, oid=oid)},
+                columns={one["name"]: Column(**one) for one in columns},
                 constraints=[_constraint(one) for one in constraints],
                 indexes=[Index(**{**one, "columns": tuple(one["columns"])}) for one in self.ask(_INDEXES, oid=oid)],
             )
         return self._tables[oid]
 
-    def _read(self, oid: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """What is read with a lock: the sizes, and how the checks are written."""
+    def _read(self, oid: int) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+        """What is read with a lock: the sizes, and how checks and defaults are written."""
         if not self.ask(_BUSY, oid=oid):
             with suppress(psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):  # somebody has taken it now
                 rows = self.ask(_TABLE.format(**_SIZES), oid=oid)
                 if rows:
-                    return rows[0], self.ask(_CONSTRAINTS.format(expression=_WRITTEN), oid=oid)
+                    constraints = self.ask(_CONSTRAINTS.format(expression=_WRITTEN), oid=oid)
+                    return rows[0], constraints, self.ask(_COLUMNS.format(written="true"), oid=oid)
         rows = self.ask(_TABLE.format(**_ROUGHLY), oid=oid)
         if not rows:
             raise Gone
-        return rows[0], self.ask(_CONSTRAINTS.format(expression="NULL::text"), oid=oid)
+        constraints = self.ask(_CONSTRAINTS.format(expression="NULL::text"), oid=oid)
+        return rows[0], constraints, self.ask(_COLUMNS.format(written="false"), oid=oid)
 
     def table_of_index(self, oid: int) -> int | None:
         """The table of an index; None for what is no index."""
@@ -318,6 +359,16 @@ class Facts:
     def generated_from(self, table: Table, column: str) -> list[str]:
         """The generated columns that are made from this one."""
         return [row["name"] for row in self.ask(_GENERATED, oid=table.oid, column=column)]
+
+    def relatives(self, table: Table) -> list[int]:
+        """The table itself, its partitions and children, and those of which it is one: they share rows."""
+        if table.oid not in self._relatives:
+            self._relatives[table.oid] = [row["oid"] for row in self.ask(_RELATIVES, oid=table.oid)]
+        return self._relatives[table.oid]
+
+    def bounds_of_parts(self, table: Table) -> list[str]:
+        """Which rows each partition takes, as conditions."""
+        return [row["bounds"] for row in self.ask(_BOUNDS, oid=table.oid) if row["bounds"]]
 
     def has_schema(self, name: str) -> bool:
         """Whether there is a schema of this name."""

@@ -121,6 +121,7 @@ TAKEN: dict[str, Locks] = {
     "publish": Locks(SHARE_UPDATE_EXCLUSIVE),
     "alter a sequence": Locks(SHARE_ROW_EXCLUSIVE),
     "alter a view or sequence": Locks(ACCESS_EXCLUSIVE),
+    "take rights": Locks(""),
     "update": Locks(ROW_EXCLUSIVE),
     "delete": Locks(ROW_EXCLUSIVE),
     "insert": Locks(ROW_EXCLUSIVE),
@@ -133,6 +134,15 @@ TAKEN: dict[str, Locks] = {
 WITHOUT = frozenset(
     {
         "define something",
+        "define functions",
+        "use a type",
+        "use a trigger function",
+        "create a type",
+        "change an enum",
+        "rename a type",
+        "create a function",
+        "drop a function",
+        "create an extension",
         "create a schema",
         "set a parameter",
         "call",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataops.backends.postgres.foresight import costs
+from dataops.backends.postgres.foresight import costs, partitions
 from dataops.backends.postgres.foresight.facts import Table
 from dataops.backends.postgres.foresight.grammar import Action, Name, columns_in
 from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE
@@ -56,6 +56,11 @@ def create_index(scene: Scene, action: Action, table: Table, draft: Draft) -> No
             draft.risk("will-fail", f"{index} exists")
     if action.name:
         scene.make(*index)
+    if "UNIQUE" in action.words:
+        scene.add_key(table)
+        partitions.refuse_partial_key(scene, action, table, draft)
+    if table.kind == "p" and "concurrently" in action.kind and not scene.unsure:
+        draft.risk("will-fail", f"{table.title} is partitioned: its indexes are not built concurrently")
     if not table.is_empty:
         build_index(scene, action, table, draft)
 
@@ -129,6 +134,18 @@ def drop_table(scene: Scene, action: Action, table: Table, draft: Draft) -> None
     if action.kind == "drop a table":  # the rows of a foreign table stay where they are
         scene.destroy(table, draft, rows_text(table))
         scene.tell_replication(table, draft, "it")
+
+
+def take_rights(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """REVOKE."""
+    draft.risk("breaks-application", f"{listed(action.columns)} may do less with {table.title} then")
+
+
+def drop_sequence(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """With CASCADE, the defaults go that take their values from it."""
+    if "CASCADE" in action.words:
+        draft.risk("breaks-application", f"columns whose default is {table.title} have none then")
+    scene.remove(table.schema, table.name)
 
 
 def truncate(scene: Scene, action: Action, table: Table, draft: Draft) -> None:

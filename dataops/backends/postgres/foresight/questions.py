@@ -58,6 +58,10 @@ class Questions:
         where = sql.SQL("NOT ({})").format(sql.SQL(condition))
         return self._violation(table, where, f"rows against {condition}", only=only)
 
+    def where(self, table: Table, condition: str, what: str) -> Answer:
+        """Whether there is a row of this condition; `what` says which ones these are."""
+        return self._violation(table, sql.SQL("({})").format(sql.SQL(condition)), what)
+
     def duplicates(
         self, table: Table, columns: Sequence[str], where: str = "", *, nulls_equal: bool = False, keys: str = ""
     ) -> Answer:
@@ -129,6 +133,35 @@ class Questions:
         refused = f"a {column} of {table.title} cannot be made {type_}"
         _, problem = self._ask(table, query, refused)
         return Answer(problem) if problem == refused else Answer(unknown=problem)
+
+    def broken(self, table: Table, query: sql.Composed, others: Sequence[Table], refused: str) -> Answer:
+        """Whether a row that is written breaks a constraint: the first sentence that the query finds.
+
+        `refused` is the sentence for values that are none of their type, "" where that is not certain.
+        """
+        if table.heap + sum(other.heap for other in others) > MOST_BYTES:
+            return Answer(unknown="the tables are too big")
+        rows, problem = self._ask(table, query, refused)
+        if refused and problem == refused:
+            return Answer(refused)
+        return Answer(str(rows[0]["found"]) if rows else "", problem)
+
+    def refuses(self, expression: str, type_: str) -> bool:
+        """Whether a value cannot be made one of a type."""
+        try:
+            self._limited(sql.SQL("SELECT CAST(({}) AS {}) AS made").format(sql.SQL(expression), sql.SQL(type_)))
+        except psycopg.errors.DataError:
+            return True
+        except psycopg.Error:
+            pass
+        return False
+
+    def is_so(self, condition: str) -> bool:
+        """Whether a condition without rows is true; False also where the server does not say."""
+        try:
+            return bool(self._limited(sql.SQL("SELECT {} AS is_so").format(sql.SQL(condition)))[0]["is_so"])
+        except psycopg.Error:
+            return False
 
     def rows_of(self, query: str) -> tuple[int | None, str]:
         """How many rows a query finds, as the server estimates; None where it does not say.

@@ -79,6 +79,15 @@ class Scene:
         self._new_constraints: dict[tuple[int, str], Action | None] = {}
         self._gone_constraints: set[tuple[int, str]] = set()
         self._set_columns: dict[int, set[str]] = {}
+        self._new_keys: set[int] = set()
+        self._retyped: set[tuple[int, str]] = set()
+        self._parts_changed: set[int] = set()
+        self._without_rest: set[int] = set()
+        self.changed_types: set[int] = set()
+        self._nullable: set[tuple[int, str]] = set()
+        self._defaults: dict[tuple[int, str], str | None] = {}
+        self._without_triggers: set[int] = set()
+        self._no_triggers = False
         self._removed: set[int] = set()
         self._added: set[int] = set()
         self._holders: dict[tuple[int, str], list[Risk]] = {}
@@ -89,6 +98,7 @@ class Scene:
         """Every step has a session as at connect: no temporary tables, and the path of the database."""
         self.unknown = []
         self.facts.schemas = self._path
+        self._no_triggers = False
         self._made -= self._temporary
         self._temporary = set()
 
@@ -130,6 +140,79 @@ class Scene:
         self._new_constraints.pop((table.oid, name), None)
         self._gone_constraints.add((table.oid, name))
 
+    def add_key(self, table: Table) -> None:
+        """The table has a unique key more."""
+        self._new_keys.add(table.oid)
+
+    def has_new_key(self, table: Table) -> bool:
+        return table.oid in self._new_keys
+
+    def change_type(self, table: Table, column: str) -> None:
+        self._retyped.add((table.oid, column))
+
+    def keeps_column(self, table: Table, column: str, *, of_default: bool) -> bool:
+        """Whether the column still has its type, or its default, by then."""
+        key = (table.oid, column)
+        return self.has_live_column(table, column) and key not in (self._defaults if of_default else self._retyped)
+
+    def change_parts(self, table: Table) -> None:
+        """Partitions of the table come or go."""
+        self._parts_changed.add(table.oid)
+
+    def lose_rest(self, table: Table) -> None:
+        """The table has no default partition any more."""
+        self._without_rest.add(table.oid)
+
+    def rest_of(self, table: Table) -> Table | None:
+        """The default partition, if it still is one."""
+        if not table.rest or table.oid in self._without_rest:
+            return None
+        rest = self.facts.table(table.rest)
+        return None if self.is_gone(Name(rest.schema, rest.name)) else rest
+
+    def has_other_parts(self, table: Table) -> bool:
+        """Whether the plan has changed which partitions the table has."""
+        return table.oid in self._parts_changed
+
+    def has_other_columns(self, table: Table) -> bool:
+        """Whether the plan has changed which columns the table has, or a type of theirs."""
+        retyped = {oid for oid, _ in self._retyped}
+        return table.oid in {*self._new_columns, *self._gone_columns} | retyped
+
+    def is_without(self, table: Table, name: str) -> bool:
+        """Whether the plan has removed this constraint or index of the table."""
+        return (table.oid, name) in self._gone_constraints or self.is_gone(Name(table.schema, name))
+
+    def allow_nulls(self, table: Table, column: str) -> None:
+        self._nullable.add((table.oid, column))
+
+    def is_nullable(self, table: Table, column: str) -> bool:
+        """Whether the plan has taken NOT NULL away."""
+        return (table.oid, column) in self._nullable
+
+    def set_default(self, table: Table, column: str, default: str | None) -> None:
+        """What the column has where nothing is written, as SQL; None for what only the server knows."""
+        self._defaults[table.oid, column] = default
+
+    def default_of(self, table: Table, column: Column) -> str | None:
+        """What the column has where nothing is written; None where that is not known."""
+        own = None if column.identity else column.default or "NULL"
+        return self._defaults.get((table.oid, column.name), own)
+
+    def has_set(self, table: Table, columns: Iterable[str]) -> bool:
+        """Whether one of these columns has other values by then."""
+        return bool(self._set_columns.get(table.oid, set()) & set(columns))
+
+    def switch_triggers(self, table: Table | None = None) -> None:
+        """Triggers of a table, or all of this session, and with them foreign keys, may not run from now on."""
+        if table is None:
+            self._no_triggers = True
+        else:
+            self._without_triggers.add(table.oid)
+
+    def triggers_are_off(self, table: Table) -> bool:
+        return self._no_triggers or table.oid in self._without_triggers
+
     def has_constraint(self, table: Table, name: str) -> bool:
         there = any(one.name == name for one in table.constraints) and (table.oid, name) not in self._gone_constraints
         return there or (table.oid, name) in self._new_constraints
@@ -150,13 +233,15 @@ class Scene:
 
     def set_columns(self, table: Table, columns: Iterable[str]) -> None:
         """These columns have other values, another type or another name from now on."""
-        self._set_columns.setdefault(table.oid, set()).update(columns)
+        names = list(columns)
+        for oid in self.facts.relatives(table):
+            self._set_columns.setdefault(oid, set()).update(names)
 
     def add_rows(self, table: Table) -> None:
-        self._added.add(table.oid)
+        self._added.update(self.facts.relatives(table))
 
     def remove_rows(self, table: Table) -> None:
-        self._removed.add(table.oid)
+        self._removed.update(self.facts.relatives(table))
 
     def lose_track(self, why: str) -> None:
         """What comes later may find another database."""
@@ -204,6 +289,10 @@ class Scene:
         if name in self._new_columns.get(table.oid, ()):
             return True
         return name in table.columns and name not in self._gone_columns.get(table.oid, ())
+
+    def has_live_column(self, table: Table, name: str) -> bool:
+        """Whether the column is there as it is now: the plan has not made it, and not renamed it."""
+        return self.has_column(table, name) and name not in self._new_columns.get(table.oid, ())
 
     def as_written(self, names: Iterable[Name]) -> bool:
         """Whether all these tables are live, with the columns that they have now."""
@@ -264,8 +353,7 @@ class Scene:
         Rows that the plan adds take no answer back that was found. `others` are tables in which new rows would.
         `about` is the question, for the reader who gets no answer.
         """
-        changed = self._set_columns.get(table.oid, set()) & set(columns)
-        if not self.rows_as_now(table) or changed or any(one.oid in self._added for one in others):
+        if not self.rows_as_now(table) or self.has_set(table, columns) or any(one.oid in self._added for one in others):
             why = self.unsure or "earlier statements of the plan change it"
             self.tell_unknown(f"{about}: {why}")
             return

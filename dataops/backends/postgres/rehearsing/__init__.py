@@ -24,6 +24,22 @@ from dataops.redaction import redact
 _LIMITS = "SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '1s'"
 _NAMED = 5
 _ROLES = "SELECT rolname::text FROM pg_roles WHERE rolname !~ '^pg_'"
+_OWNERS = """
+SELECT i.type, i.identity, pg_get_userbyid(o.owner)::text
+  FROM (SELECT 'pg_class'::regclass AS class, oid, relowner AS owner, relnamespace AS namespace FROM pg_class
+         WHERE relkind IN ('r', 'p', 'v', 'm', 'f') OR (relkind = 'S' AND NOT EXISTS (
+               SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = pg_class.oid
+                  AND d.deptype IN ('a', 'i')))
+        UNION ALL SELECT 'pg_proc'::regclass, oid, proowner, pronamespace FROM pg_proc
+        UNION ALL SELECT 'pg_type'::regclass, oid, typowner, typnamespace FROM pg_type
+         WHERE typtype IN ('e', 'd') OR (typtype = 'c' AND typrelid IN (SELECT oid FROM pg_class WHERE relkind = 'c'))
+        UNION ALL SELECT 'pg_namespace'::regclass, oid, nspowner, oid FROM pg_namespace) o
+  JOIN pg_namespace n ON n.oid = o.namespace
+ CROSS JOIN LATERAL pg_identify_object(o.class, o.oid, 0) i
+ WHERE n.nspname !~ '^(pg_|information_schema$|dataops_history)' AND o.owner <> 10
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'e')
+ ORDER BY (o.class = 'pg_namespace'::regclass) DESC, o.oid
+"""
 _SEQUENCES = """
 SELECT schemaname::text, sequencename::text, last_value FROM pg_sequences WHERE last_value IS NOT NULL
 """
@@ -46,6 +62,8 @@ def copy(live: Server, scratch: Service, wanted: Sampling) -> Copied:
             remarks += told
             remarks += _make(connection, after)
             _set_sequences(source, connection)
+            if wanted.ours:
+                remarks += _set_owners(source, connection)
             connection.execute("ANALYZE")
     if unwritten:
         more = f", and {len(unwritten) - _NAMED} more" if len(unwritten) > _NAMED else ""
@@ -103,6 +121,21 @@ def _make(connection: WatchedConnection, statements: Sequence[str]) -> Iterator[
             yield f"not in the rehearsal: {redact(first)} ({filling.told(error)})"
     if rights:
         yield "not in the rehearsal: rights of roles that the scratch server has not"
+
+
+def _set_owners(source: WatchedConnection, connection: WatchedConnection) -> Iterator[str]:
+    """Give what was made to the roles that own it live; those of the first superuser stay as they are."""
+    with source.cursor(row_factory=tuple_row) as cursor:
+        found = cursor.execute(_OWNERS.encode()).fetchall()
+    left = 0
+    for kind, identity, owner in found:
+        statement = SQL("ALTER {} {} OWNER TO {}").format(SQL(kind), SQL(identity), Identifier(owner))
+        try:
+            connection.execute(statement)
+        except psycopg.Error:  # it was not made, which has been told
+            left += 1
+    if left:
+        yield f"not in the rehearsal: the owners of {left} objects"
 
 
 def _set_sequences(source: WatchedConnection, connection: WatchedConnection) -> None:

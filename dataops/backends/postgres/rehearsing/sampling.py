@@ -37,7 +37,8 @@ SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'p',
               sum(CASE WHEN p.reltuples > 0 AND p.relpages > 0
                        THEN p.reltuples / p.relpages
                             * (pg_relation_size(p.oid) / current_setting('block_size')::int)
-                       WHEN pg_relation_size(p.oid) = 0 THEN 0 END)::bigint AS rows
+                       WHEN pg_relation_size(p.oid) = 0 THEN 0
+                       WHEN pg_stat_get_live_tuples(p.oid) > 0 THEN pg_stat_get_live_tuples(p.oid) END)::bigint AS rows
          FROM pg_class p
         WHERE p.relkind = 'r' AND (p.oid = c.oid OR p.oid IN (
               SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf))) size

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, Self
 
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-from dataops.backends.postgres.connection import Server
+from dataops.backends.postgres.connection import Server, WatchedConnection
 from dataops.backends.postgres.environment import options_of
 from dataops.backends.postgres.foresight.locks import MODES
 from dataops.model import Observed
@@ -38,15 +39,56 @@ SELECT c.oid, n.nspname || '.' || c.relname, pg_catalog.pg_relation_filenode(c.o
 def observing(server: Server) -> Iterator[Callable[[Statement], Observed]]:
     """See dataops.backends.Rehearses.observing."""
     record = options_of(server.service).version_table
-    with server.connect() as connection, connection.cursor(row_factory=tuple_row) as cursor:
-        watch = _Watch(record, cursor.execute(_NODES.encode()).fetchall())
-    yield watch.observe
+    with server.connect() as connection:
+        with connection.cursor(row_factory=tuple_row) as cursor:
+            nodes = cursor.execute(_NODES.encode()).fetchall()
+        with _Poller(connection, record) as poller:
+            yield _Watch(record, nodes, poller).observe
+
+
+class _Poller:
+    """Asks again and again, in a thread and on a connection of its own, which locks the other sessions hold.
+
+    A statement outside of a transaction has given its locks back when it is done, so that nobody sees them then. A
+    lock that is held for less than a few milliseconds may not be seen.
+    """
+
+    def __init__(self, connection: WatchedConnection, record: str) -> None:
+        self._connection = connection
+        self._record = record
+        self._seen: dict[int, set[tuple[str, str]]] = {}
+        self._mutex = threading.Lock()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="dataops-locks", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def taken(self, pid: int) -> set[tuple[str, str]]:
+        """What a session has held since it was last asked about."""
+        with self._mutex:
+            return self._seen.pop(pid, set())
+
+    def _poll(self) -> None:
+        query = _LOCKS.replace("l.pid = pg_catalog.pg_backend_pid()", "l.pid <> pg_catalog.pg_backend_pid()")
+        query = query.replace("SELECT DISTINCT", "SELECT DISTINCT l.pid,")
+        with suppress(psycopg.Error), self._connection.cursor(row_factory=tuple_row) as cursor:
+            while not self._done.wait(_PAUSE):
+                for pid, name, mode in cursor.execute(query.encode(), {"record": self._record}).fetchall():
+                    with self._mutex:
+                        self._seen.setdefault(pid, set()).add((name, mode))
 
 
 class _Watch:
-    def __init__(self, record: str, nodes: list[tuple[Any, ...]]) -> None:
+    def __init__(self, record: str, nodes: list[tuple[Any, ...]], poller: _Poller) -> None:
         self._record = record
         self._nodes = {oid: node for oid, _, node in nodes}
+        self._poller = poller
 
     def observe(self, statement: Statement) -> Observed:
         connection = statement.connection
@@ -54,18 +96,25 @@ class _Watch:
             return Observed()
         if connection.info.transaction_status not in (TransactionStatus.IDLE, TransactionStatus.INTRANS):
             return Observed()
+        outside = connection.info.transaction_status is TransactionStatus.IDLE
+        seen = self._poller.taken(connection.info.backend_pid)
         with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
-            locks = cursor.execute(_LOCKS.encode(), {"record": self._record}).fetchall()
+            locks = {
+                (name, mode) for name, mode in cursor.execute(_LOCKS.encode(), {"record": self._record}).fetchall()
+            }
             nodes = cursor.execute(_NODES.encode()).fetchall()
         rewritten = [name for oid, name, node in nodes if self._nodes.get(oid, node) != node]
         self._nodes = {oid: node for oid, _, node in nodes}
         strongest: dict[str, str] = {}
-        for name, mode in locks:
+        for name, mode in sorted(locks | seen if outside else locks):
             strongest[name] = max(strongest.get(name, mode), mode, key=MODES.index)
         return Observed(
             tuple((redact(name), mode) for name, mode in strongest.items()),
             tuple(redact(name) for name in sorted(rewritten)),
         )
 
+
+_PAUSE = 0.002
+"""Seconds between two questions about locks."""
 
 __all__ = ["observing"]

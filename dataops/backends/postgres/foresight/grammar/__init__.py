@@ -51,6 +51,11 @@ def functions_in(expression: str) -> list[str]:
     return [".".join(strings(one.funcname)) for one in found]
 
 
+def functions_in_query(query: str) -> list[str]:
+    """The functions that a text of statements calls."""
+    return [".".join(strings(one.funcname)) for one in postgast.find_nodes(postgast.parse(query), tree.FuncCall)]
+
+
 def columns_in(expression: str) -> list[str]:
     """The columns that an expression names; [] for none."""
     if not expression:
@@ -62,17 +67,19 @@ def columns_in(expression: str) -> list[str]:
 _READERS: dict[str, Reader] = {**altering.READERS, **definitions.READERS, **rows.READERS}
 
 _DEFINES = (
-    "create_function alter_function create_domain composite_type create_enum create_range "
-    "alter_enum create_extension alter_extension define create_cast create_op_class create_op_family alter_op_family "
-    "create_conversion create_transform alter_default_privileges grant grant_role create_role alter_role "
+    "alter_function "
+    "create_cast create_op_class create_op_family alter_op_family "
+    "create_conversion create_transform alter_default_privileges grant_role create_role alter_role "
     "alter_role_set "
     "alter_collation alter_operator alter_type alter_stats alter_tsdictionary alter_tsconfiguration create_event_trig "
     "alter_event_trig create_fdw create_foreign_server create_user_mapping alter_fdw alter_foreign_server "
     "alter_user_mapping constraints_set create_subscription alter_subscription drop_role create_plang sec_label "
     "alter_object_depends notify listen unlisten create_am alter_database alter_database_set alter_system discard "
-    "transaction variable_show deallocate prepare alter_extension_contents"
+    "transaction variable_show deallocate prepare "
 )
 _HARMLESS = {f"{name}_stmt": "define something" for name in _DEFINES.split()}
 """Statements that lock no table of the application and read none."""
 
-__all__ = ["Action", "Name", "Unparsable", "actions", "columns_in", "functions_in", "tables_in"]
+__all__ = [
+    "Action", "Name", "Unparsable", "actions", "columns_in", "functions_in", "functions_in_query", "tables_in",
+]  # fmt: skip

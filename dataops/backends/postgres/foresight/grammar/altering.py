@@ -11,6 +11,7 @@ from dataops.backends.postgres.foresight.grammar.parts import (
     Action,
     Name,
     Reader,
+    bounds_of,
     name_of,
     spelled,
     strings,
@@ -100,7 +101,9 @@ def _command(table: Name, command: Any, words: frozenset[str], *, is_index: bool
     elif which == "AT_AttachPartition" and is_index:
         yield Action("attach an index", table, name_of(part.partition_cmd.name), words=words)
     elif which == "AT_AttachPartition":
-        yield Action("attach a partition", table, name_of(part.partition_cmd.name), words=words)
+        bounds = bounds_of(part.partition_cmd.bound)
+        bounds["words"] |= words
+        yield Action("attach a partition", table, name_of(part.partition_cmd.name), **bounds)
     elif which in ("AT_DetachPartition", "AT_DetachPartitionFinalize"):
         concurrently = spelled(CONCURRENTLY=part.partition_cmd.concurrent or which.endswith("Finalize"))
         kind = "detach a partition concurrently" if concurrently else "detach a partition"
@@ -134,6 +137,9 @@ _NAMES_COLUMN = {
 def read_column(table: Name, column: Any, words: frozenset[str], *, added: bool) -> Iterator[Action]:
     """A column that is added, or that a new table has, and its constraints."""
     given = {tree.ConstrType.Name(node.constraint.contype): node.constraint for node in column.constraints}
+    names = strings(column.type_name.names)
+    if names and names[0] != "pg_catalog" and names[-1] not in _SERIAL:
+        yield Action("use a type", Name(names[-2] if len(names) > 1 else "", names[-1]))
     default = given.get("CONSTR_DEFAULT")
     generated = given.get("CONSTR_GENERATED")
     serial = [part for part in strings(column.type_name.names) if part in _SERIAL]

@@ -12,12 +12,14 @@ from dataops.backends.postgres.foresight.grammar.parts import (
     Action,
     Name,
     Reader,
+    bounds_of,
     listed_name,
     name_of,
     spelled,
     statement_text,
     strings,
     text_of,
+    type_text,
 )
 from dataops.backends.postgres.foresight.grammar.rows import reads, tables_of
 
@@ -27,8 +29,10 @@ def _create_table(statement: Any) -> Iterator[Action]:
     words = spelled(IF_NOT_EXISTS=statement.if_not_exists, TEMPORARY=statement.relation.relpersistence == "t")
     yield Action("create a table", table, words=words)
     parents = [name_of(node.range_var) for node in statement.inh_relations]
-    kind = "create a partition" if statement.HasField("partbound") else "create a child"
-    yield from (Action(kind, parent, table) for parent in parents)
+    if statement.HasField("partbound"):
+        yield from (Action("create a partition", parent, table, **bounds_of(statement.partbound)) for parent in parents)
+    else:
+        yield from (Action("create a child", parent, table) for parent in parents)
     for node in statement.table_elts:
         which = node.WhichOneof("node")
         if which == "column_def":
@@ -88,12 +92,20 @@ _DROPS = {
     "OBJECT_RULE": "drop a rule",
     "OBJECT_POLICY": "drop a policy",
     "OBJECT_EXTENSION": "drop an extension",
+    "OBJECT_FUNCTION": "drop a function",
+    "OBJECT_PROCEDURE": "drop a function",
+    "OBJECT_ROUTINE": "drop a function",
 }
 _RELATIONS = ("OBJECT_TABLE", "OBJECT_FOREIGN_TABLE", "OBJECT_MATVIEW", "OBJECT_VIEW")
 _OF_A_TABLE = ("OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY")
 
 
 def _drop(statement: Any) -> Iterator[Action]:
+    """What is named twice is dropped once."""
+    yield from dict.fromkeys(_dropped(statement))
+
+
+def _dropped(statement: Any) -> Iterator[Action]:
     which = tree.ObjectType.Name(statement.remove_type)
     words = spelled(
         IF_EXISTS=statement.missing_ok,
@@ -110,12 +122,20 @@ def _drop(statement: Any) -> Iterator[Action]:
             table = Name(parts[-3] if len(parts) > 2 else "", parts[-2])
             yield Action(kind, table, name=parts[-1], words=words)
         elif node.WhichOneof("node") == "type_name":
-            parts = strings(node.type_name.names)
-            yield Action(kind, name=".".join(parts), words=words)
+            yield Action(kind, _last_two(strings(node.type_name.names)), name=which, words=words)
+        elif kind == "drop a function":
+            function = node.object_with_args
+            more = spelled(UNSPECIFIED=function.args_unspecified)
+            types = tuple(type_text(one.type_name) for one in function.objargs)
+            yield Action(kind, _last_two(strings(function.objname)), columns=types, name=which, words=words | more)
         elif which == "OBJECT_SCHEMA" or which == "OBJECT_EXTENSION":
             yield Action(kind, name=node.string.sval, words=words)
         else:
             yield Action(kind, listed_name(node), words=words, beside=beside)
+
+
+def _last_two(parts: list[str]) -> Name:
+    return Name(parts[-2] if len(parts) > 1 else "", parts[-1])
 
 
 def _rename(statement: Any) -> Iterator[Action]:
@@ -134,7 +154,11 @@ def _rename(statement: Any) -> Iterator[Action]:
     elif which == "OBJECT_TABCONSTRAINT":
         yield Action("rename a constraint", table, column=statement.subname, name=statement.newname, words=words)
     elif which in ("OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY"):
-        yield Action("rename a trigger, rule or policy", table, name=statement.newname, words=words)
+        words |= {which.removeprefix("OBJECT_")}
+        kind = "rename a trigger, rule or policy"
+        yield Action(kind, table, column=statement.subname, name=statement.newname, words=words)
+    elif which in ("OBJECT_TYPE", "OBJECT_DOMAIN") and statement.object.WhichOneof("node") == "list":
+        yield Action("rename a type", _last_two(strings(statement.object.list.items)), name=statement.newname)
     elif table.name:
         yield Action("alter a view or sequence", table, name=statement.newname, words=words)
     else:
@@ -168,7 +192,9 @@ _COMMENTED = ("OBJECT_TABLE", "OBJECT_COLUMN", "OBJECT_VIEW", "OBJECT_MATVIEW", 
 
 
 def _trigger(statement: Any) -> Iterator[Action]:
-    yield Action("create a trigger", name_of(statement.relation), name=statement.trigname)
+    function, words = _last_two(strings(statement.funcname)), spelled(OR_REPLACE=statement.replace)
+    yield Action("use a trigger function", function)
+    yield Action("create a trigger", name_of(statement.relation), name=statement.trigname, words=words)
 
 
 def _rule(statement: Any) -> Iterator[Action]:
@@ -233,7 +259,10 @@ def _vacuum(statement: Any) -> Iterator[Action]:
 
 
 def _cluster(statement: Any) -> Iterator[Action]:
-    yield Action("cluster", name_of(statement.relation) if statement.relation.relname else None)
+    if statement.relation.relname:
+        yield Action("cluster", name_of(statement.relation))
+    else:
+        yield Action("something else", name="cluster of all tables")
 
 
 def _refresh(statement: Any) -> Iterator[Action]:
@@ -285,6 +314,66 @@ def _new_schema(statement: Any) -> Iterator[Action]:
         yield Action("something else", name=f"{(node.WhichOneof('node') or '').removesuffix('_stmt')} in a new schema")
 
 
+def _grant(statement: Any) -> Iterator[Action]:
+    tables = [node.range_var for node in statement.objects if node.WhichOneof("node") == "range_var"]
+    if statement.is_grant or not tables:
+        yield Action("define something")
+        return
+    roles = [node.role_spec.rolename or "PUBLIC" for node in statement.grantees]
+    yield from (Action("take rights", name_of(table), columns=tuple(roles)) for table in tables)
+
+
+def _new_enum(statement: Any) -> Iterator[Action]:
+    name = _last_two(strings(statement.type_name))
+    yield Action("create a type", name, columns=tuple(strings(statement.vals)), words=spelled(ENUM=True))
+
+
+def _new_domain(statement: Any) -> Iterator[Action]:
+    yield Action("create a type", _last_two(strings(statement.domainname)))
+
+
+def _new_composite(statement: Any) -> Iterator[Action]:
+    yield Action("create a type", name_of(statement.typevar))
+
+
+def _new_range(statement: Any) -> Iterator[Action]:
+    yield Action("create a type", _last_two(strings(statement.type_name)))
+    yield Action("define functions")
+
+
+def _enum(statement: Any) -> Iterator[Action]:
+    yield Action(
+        "change an enum",
+        _last_two(strings(statement.type_name)),
+        column=statement.old_val,
+        name=statement.new_val,
+        columns=(statement.new_val_neighbor,) if statement.new_val_neighbor else (),
+        words=spelled(IF_NOT_EXISTS=statement.skip_if_new_val_exists),
+    )
+
+
+def _function(statement: Any) -> Iterator[Action]:
+    given = ("FUNC_PARAM_IN", "FUNC_PARAM_INOUT", "FUNC_PARAM_VARIADIC", "FUNC_PARAM_DEFAULT")
+    parameters = [node.function_parameter for node in statement.parameters]
+    is_given = [tree.FunctionParameterMode.Name(one.mode) in given for one in parameters]
+    yield Action(
+        "create a function",
+        _last_two(strings(statement.funcname)),
+        columns=tuple(type_text(one.arg_type) for one, is_ in zip(parameters, is_given, strict=True) if is_),
+        type=type_text(statement.return_type) if all(is_given) and statement.HasField("return_type") else "",
+        words=spelled(OR_REPLACE=statement.replace),
+    )
+
+
+def _extension(statement: Any) -> Iterator[Action]:
+    yield Action("create an extension", name=statement.extname, words=spelled(IF_NOT_EXISTS=statement.if_not_exists))
+
+
+def _define(statement: Any) -> Iterator[Action]:
+    """An aggregate, an operator, a base type and others, of which nothing more is known."""
+    yield Action("define functions")
+
+
 def _new_sequence(statement: Any) -> Iterator[Action]:
     words = spelled(IF_NOT_EXISTS=statement.if_not_exists, TEMPORARY=statement.sequence.relpersistence == "t")
     yield Action("create a sequence", name_of(statement.sequence), words=words)
@@ -303,7 +392,20 @@ READERS: dict[str, Reader] = {
     "create_trig_stmt": _trigger,
     "rule_stmt": _rule,
     "create_policy_stmt": _policy,
-    "alter_policy_stmt": lambda statement: iter([Action("alter a policy", name_of(statement.table))]),
+    "alter_policy_stmt": lambda statement: iter(
+        [Action("alter a policy", name_of(statement.table), name=statement.policy_name)]
+    ),
+    "grant_stmt": _grant,
+    "create_enum_stmt": _new_enum,
+    "create_domain_stmt": _new_domain,
+    "composite_type_stmt": _new_composite,
+    "create_range_stmt": _new_range,
+    "alter_enum_stmt": _enum,
+    "create_function_stmt": _function,
+    "create_extension_stmt": _extension,
+    "define_stmt": _define,
+    "alter_extension_stmt": _define,
+    "alter_extension_contents_stmt": _define,
     "view_stmt": _view,
     "truncate_stmt": _truncate,
     "lock_stmt": _lock,

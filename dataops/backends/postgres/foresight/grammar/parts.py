@@ -32,7 +32,9 @@ class Action:
     the referenced table of a foreign key, the partition that is attached, the table that a partition is made for.
     `expression` is SQL: a default, a condition, a conversion, or the whole query that is read. `name` is that of
     what is made, or the new one. `words` are the options that matter, as they are written in SQL; PART IF EXISTS is
-    that of a column or a constraint. `beside` are all objects that the same DROP or TRUNCATE names.
+    that of a column or a constraint. `beside` are all objects that the same DROP or TRUNCATE names. `values` is a
+    query for the rows that an INSERT adds, or for those that an UPDATE changes: the row as `r`, and its new values.
+    These are called n0, n1 and so on, for those of `columns` that are in `given`; the others become their default.
     """
 
     kind: str
@@ -46,6 +48,8 @@ class Action:
     name: str = ""
     words: frozenset[str] = frozenset()
     beside: tuple[Name, ...] = ()
+    values: str = ""
+    given: tuple[int, ...] = ()
 
 
 def name_of(node: Any) -> Name:
@@ -62,6 +66,21 @@ def listed_name(node: Any) -> Name:
 def strings(nodes: Iterable[Any]) -> list[str]:
     """The texts among these nodes, such as the parts of a name."""
     return [node.string.sval for node in nodes if node.WhichOneof("node") == "string"]
+
+
+def bounds_of(node: Any) -> dict[str, Any]:
+    """The bounds of a partition, as parts of an Action: LIST, RANGE, HASH or DEFAULT among its words.
+
+    `columns` are the values of a list, or the lower ends of a range, whose upper ones are `other_columns`.
+    """
+    if node.is_default:
+        return {"words": frozenset({"DEFAULT"})}
+    if node.strategy == "h":
+        return {"words": frozenset({"HASH"}), "columns": (str(node.modulus), str(node.remainder))}
+    if node.strategy == "l":
+        return {"words": frozenset({"LIST"}), "columns": tuple(text_of(one) for one in node.listdatums)}
+    lower, upper = (tuple(text_of(one) for one in ends) for ends in (node.lowerdatums, node.upperdatums))
+    return {"words": frozenset({"RANGE"}), "columns": lower, "other_columns": upper}
 
 
 def text_of(expression: Any) -> str:
