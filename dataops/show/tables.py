@@ -260,6 +260,8 @@ def _step_row(service: str, began: Entry, ended: Entry, now: datetime) -> list[s
         JournalEvent.ADOPTED: "adopted" if ended.direction is Direction.APPLY else "struck",
         JournalEvent.PRUNED: "pruned",
         JournalEvent.APPROVED: "approved",
+        JournalEvent.PAUSED: "paused",
+        JournalEvent.RESUMED: "resumed",
     }[ended.event]
     took = "" if ended.seconds is None else f"{ended.seconds:.2f} s"
     return [ended.migration or "(plan)", service, moment(began.at, now), outcome, took, ended.error or ended.reason]

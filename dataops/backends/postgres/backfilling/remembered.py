@@ -1,0 +1,84 @@
+"""The rows that a backfill has changed, by their keys, with the former values that it is to keep: a table in the stash.
+
+Its columns are k1.. for the key, w1.. for what was there, l1.. for what the backfill left, each with the name of the column
+of the place as its comment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from dataops.backends.postgres.backfilling.place import Column, Place
+from dataops.backends.postgres.sql import quoted
+from dataops.backfill import BackfillRefused
+
+_THERE = """
+SELECT a.attname::text AS name, pg_catalog.col_description(a.attrelid, a.attnum) AS of
+  FROM pg_catalog.pg_attribute a
+ WHERE a.attrelid = pg_catalog.to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attnum
+"""
+
+
+class Remembered:
+    """The table for one backfill. `kept` are the columns whose former values are in it."""
+
+    def __init__(self, connection: psycopg.Connection[Any], schema: str, name: str, place: Place) -> None:
+        self.sql = f"{schema}.{quoted(name.rpartition('.')[2].strip(chr(34)))}"
+        self.kept: tuple[Column, ...] = ()
+        self._connection = connection
+        self._place = place
+
+    def find(self) -> bool:
+        """Whether it is there; then also what is kept in it. Raises BackfillRefused if it has another key."""
+        rows = self._connection.cursor(row_factory=dict_row).execute(_THERE, [self.sql]).fetchall()
+        if not rows:
+            return False
+        key = [row["of"] for row in rows if row["name"].startswith("k")]
+        if key != [column.name for column in self._place.key]:
+            raise BackfillRefused(f"the key of {self._place.name} is another one than when the backfill began")
+        self.kept = tuple(
+            self._place.column(row["of"], "what was put aside") for row in rows if row["name"].startswith("w")
+        )
+        return True
+
+    def create(self, kept: Sequence[Column]) -> None:
+        """Create it, in the transaction that is open, unless it is there."""
+        if self.find():
+            return
+        self.kept = tuple(kept)
+        table = quoted(self._place.name)
+        columns = [(f"k{at}", column) for at, column in enumerate(self._place.key, 1)]
+        columns += [(f"{letter}{at}", column) for letter in "wl" for at, column in enumerate(kept, 1)]
+        selected = ", ".join(f"{table}.{column.sql} AS {name}" for name, column in columns)
+        comments = [
+            f"COMMENT ON COLUMN {self.sql}.{name} IS {sql.Literal(column.name).as_string(None)}"
+            for name, column in columns
+        ]
+        statements = [
+            f"CREATE TABLE {self.sql} AS SELECT {selected} FROM {self._place.sql} WITH NO DATA",
+            f"ALTER TABLE {self.sql} ADD PRIMARY KEY ({self.key})",
+            *comments,
+        ]
+        for statement in statements:
+            self._connection.execute(statement.encode())
+
+    @property
+    def key(self) -> str:
+        """The columns of the key."""
+        return ", ".join(f"k{at}" for at in range(1, len(self._place.key) + 1))
+
+    @property
+    def has(self) -> str:
+        """The condition that a row of the place is in it."""
+        table = quoted(self._place.name)
+        same = " AND ".join(f"done.k{at} = {table}.{column.sql}" for at, column in enumerate(self._place.key, 1))
+        return f"EXISTS (SELECT FROM {self.sql} AS done WHERE {same})"
+
+
+__all__ = ["Remembered"]
