@@ -89,21 +89,21 @@ class _Loop:
 
     def run(self) -> int:
         for _ in range(_MOST_PASSES):
-            if not self._pass():
+            if self._pass_finds_nothing():
                 break
             self._batches.again()
             self._progress = replace(self._progress, key="", looked=0)
         self._batches.finish()
         return self._progress.changed
 
-    def _pass(self) -> int:
-        """One pass from the present key to the end. Returns how many it changed, counting what an earlier run did."""
-        before = 0 if self._progress.key else self._progress.changed
+    def _pass_finds_nothing(self) -> bool:
+        """One pass from the present key to the end. Whether it went over everything, and had nothing to change."""
+        whole, before = not self._progress.key, self._progress.changed
         while True:
             self._give_way()
             done = self._one()
             if done is not None and done.last:
-                return self._progress.changed - before
+                return whole and self._progress.changed == before
 
     def _one(self) -> Batch | None:
         """One batch; None when it was given up, which is tried again."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from dataops.durations import clock
 from dataops.model.migration import Direction
 
 
@@ -73,6 +74,16 @@ class Backfill:
         share = "begun" if self.share is None else f"{self.share} % done"
         at = f", goes on after key {self.key}" if self.key else ""
         return f"{self.place}: {share}, {self.changed:,} {self.unit} changed{at}"
+
+    @property
+    def running_words(self) -> str:
+        """How far it is while a run is at it, for a person."""
+        share = "begun" if self.share is None else f"{self.share} %"
+        of = "" if self.total is None else f" of {self.total:,}"
+        rate = f", {self.rate:,.0f} a second" if self.rate else ""
+        left = f", {clock(self.left)} left" if self.left is not None else ""
+        waits = f", {self.waits}" if self.paused else ""
+        return f"{self.place}: {share}, {self.looked:,}{of} {self.unit}{rate}{left}{waits}"
 
 
 @dataclass(frozen=True)

@@ -320,9 +320,7 @@ class _Execution:
             except PermissionDenied as error:  # an old journal that this user may not change: it is told all the same
                 self._emit(Warned(step.service, message=f"{step.service}: {error.message}"))
 
-        return Around(
-            locked.database.service.limits, self._stop, self._stop.pause, locked.check, tell, paused, resumed
-        )
+        return Around(locked.database.service.limits, self._stop, self._stop.pause, locked.check, tell, paused, resumed)
 
     def _until_done(self, locked: Locked, step: Step, end: Callable[[], Entry]) -> Entry:
         """Run the step, and run it again as long as dataops.run.retry allows it. Returns the last journal entry."""

@@ -109,3 +109,153 @@ def test_stops_between_two_batches_and_goes_on(shop: Project, pg: psycopg.Connec
     done = shop("apply", "--yes")
     assert done.code == 0, done
     assert pg.execute("SELECT min(n), max(n), count(*) FROM orders").fetchone() == (1, 1, 20000)
+
+
+SLOW = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END $$"
+TRIGGER = "CREATE TRIGGER slow BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION slow()"
+
+
+def slow_orders(pg: psycopg.Connection[Any], rows: int) -> None:
+    """Orders of which each takes a millisecond to change."""
+    orders(pg, rows)
+    pg.execute(SLOW)
+    pg.execute(TRIGGER)
+
+
+def changed(pg: psycopg.Connection[Any]) -> int:
+    row = pg.execute("SELECT count(*) FROM orders WHERE n > 0").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def once(shop: Project) -> None:
+    shop.file(
+        "shop",
+        "001",
+        'backfill(op, "orders", set={"n": "n + 1"})',
+        'restore(op, "orders", set={"n": "n - 1"})',
+        head=HEAD,
+    )
+
+
+def test_status_and_plan_say_how_far_it_is(shop: Project, pg: psycopg.Connection[Any]) -> None:
+    slow_orders(pg, 6000)
+    once(shop)
+    with shop.running("apply", "--yes") as process:
+        until(lambda: changed(pg))
+        running = shop("status", "--json").json["services"][0]
+        process.send_signal(signal.SIGTERM)
+        assert ended(process).code == 75
+    assert running["backfills"][0]["total"] == 6000
+    assert running["backfills"][0]["looked"] == running["backfills"][0]["changed"] > 0
+    done = changed(pg)
+    stopped = shop("status", "--json").json["services"][0]["backfills"][0]
+    assert stopped["changed"] == done
+    assert (
+        f"orders: {100 * done // 6000} % done, {done:,} rows changed, goes on after key {done}" in shop("plan").stdout
+    )
+    assert f"{100 * done // 6000} % done" in shop("status").stdout
+
+
+def test_pause_and_resume(shop: Project, pg: psycopg.Connection[Any]) -> None:
+    slow_orders(pg, 6000)
+    once(shop)
+    with shop.running("apply", "--yes") as process:
+        until(lambda: changed(pg))
+        paused = shop("pause", "shop", "--reason", "the sale begins")
+        assert paused.code == 0, paused
+        until(lambda: shop("status", "--json").json["services"][0]["backfills"][0]["paused"])
+        at_rest = changed(pg)
+        status = shop("status")
+        assert "the sale begins" in status.stdout, status
+        until(lambda: "paused" in [e["event"] for e in shop("history", "--json").json["entries"]])
+        assert changed(pg) == at_rest < 6000
+        assert shop("resume", "shop").code == 0
+        done = ended(process)
+        assert done.code == 0, done
+        assert "waits: paused by" in done.stderr
+    assert changed(pg) == 6000
+    events = [entry["event"] for entry in shop("history", "--json").json["entries"]]
+    assert events == ["succeeded", "resumed", "paused", "started"]
+
+
+def test_a_deployment_does_not_wait_for_the_background(shop: Project, pg: psycopg.Connection[Any]) -> None:
+    orders(pg, 3000)
+    shop.table("shop", "001")
+    assert shop("apply", "--yes").code == 0
+    shop.file(
+        "shop",
+        "002",
+        'op.execute("ALTER TABLE orders ADD new_cents bigint")',
+        'op.execute("ALTER TABLE orders DROP new_cents")',
+    )
+    shop.file(
+        "shop",
+        "003",
+        'backfill(op, "orders", where="new_cents IS NULL", set={"new_cents": "total * 100"})',
+        head=f"{HEAD}\nbackground = True\nreversible = True",
+    )
+    shop.file(
+        "shop",
+        "004",
+        'op.execute("ALTER TABLE orders ALTER new_cents SET NOT NULL")',
+        'op.execute("ALTER TABLE orders ALTER new_cents DROP NOT NULL")',
+    )
+    assert "003 is for the background; 1 waits for it: dataops apply --background" in shop("plan").stdout
+    assert shop("status", "--check").code == 2
+    assert shop("wait", "--timeout", "0").code == 3
+    applied = shop("apply", "--yes")
+    assert applied.code == 0, applied
+    status = shop("status", "--check", "--json")
+    assert status.code == 0, status
+    service = status.json["services"][0]
+    assert (service["revision"], service["background"]["migration"], service["background"]["waiting"]) == (
+        "002",
+        "003",
+        ["004"],
+    )
+    assert shop("wait", "--timeout", "0").code == 0
+    assert shop("apply", "--yes").code == 0
+    done = shop("apply", "--yes", "--background")
+    assert done.code == 0, done
+    assert shop("status", "--json").json["services"][0]["revision"] == "004"
+    assert pg.execute("SELECT count(*) FROM orders WHERE new_cents = total * 100").fetchone() == (3000,)
+
+
+def test_a_deployment_passes_a_backfill_that_runs(shop: Project, pg: psycopg.Connection[Any]) -> None:
+    slow_orders(pg, 6000)
+    shop.table("shop", "001")
+    assert shop("apply", "--yes").code == 0
+    shop.file(
+        "shop",
+        "002",
+        'backfill(op, "orders", set={"n": "n + 1"})',
+        'restore(op, "orders", set={"n": "n - 1"})',
+        head=f"{HEAD}\nbackground = True",
+    )
+    with shop.running("apply", "--yes", "--background") as process:
+        until(lambda: changed(pg))
+        deployed = shop("apply", "--yes")
+        assert deployed.code == 0, deployed
+        assert "002 runs in the background" in deployed.stderr
+        assert shop("wait", "--timeout", "0").code == 0
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert ended(process).code == 75
+    assert shop("status", "--check").code == 0
+    assert shop("apply", "--yes").code == 0
+    assert shop("apply", "--yes", "--background").code == 0
+    assert changed(pg) == 6000
+
+
+def test_a_new_database_leaves_nothing_for_the_background(shop: Project, pg: psycopg.Connection[Any]) -> None:
+    orders(pg, 10)
+    shop.table("shop", "001")
+    shop.file(
+        "shop",
+        "002",
+        'backfill(op, "orders", where="cents IS NULL", set={"cents": "1"})',
+        head=f"{HEAD}\nbackground = True\nreversible = True",
+    )
+    assert shop("apply", "--yes").code == 0
+    assert shop("status", "--json").json["services"][0]["revision"] == "002"

@@ -122,9 +122,7 @@ ENTRY = (
     "seq, run, migration, direction, event, at, seconds, actor, host, version, checksum, raw_checksum, error, reason"
 )
 
-LAST = (
-    f"SELECT {ENTRY} FROM {{journal}} WHERE event NOT IN ('approved', 'paused', 'resumed') ORDER BY seq DESC LIMIT 1"
-)
+LAST = f"SELECT {ENTRY} FROM {{journal}} WHERE event NOT IN ('approved', 'paused', 'resumed') ORDER BY seq DESC LIMIT 1"
 """The newest entry about a step: an approval is about none, and must not hide that one is half done."""
 
 # A journal that an earlier version has made may not have the columns of COLUMNS, and is read all the same.

@@ -59,10 +59,10 @@ class PostgresBackfills:
         with self._between_transactions(at):
             connection = self._connection
             place = find(connection, change.place, change.key)
-            checkpoints = Checkpoints(connection, self._step, change.name, change.place)
+            checkpoints = Checkpoints(connection, self._schema, self._step, change.name, change.place)
             observer = Observer(self._look, connection.info.backend_pid, around.limits, self._schema)
             with closing(observer):
-                run(kind(connection, place, change, checkpoints, observer, self._tally), around)
+                run(kind(connection, self._step, place, change, checkpoints, observer, self._tally), around)
 
     @contextmanager
     def _between_transactions(self, at: Any) -> Iterator[None]:

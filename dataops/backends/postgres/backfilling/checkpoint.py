@@ -1,4 +1,4 @@
-"""Where a backfill is, written down in the stash of its migration, in the transaction of each batch."""
+"""Where a backfill is, written down beside the journal, in the transaction of each batch."""
 
 from __future__ import annotations
 
@@ -6,37 +6,33 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row
 
-from dataops.backends.postgres.sql import quoted
+from dataops.backends.postgres.beside import Beside
 from dataops.backfill import ChangedMeanwhile
 from dataops.model import Backfill, Direction, Step
-from dataops.stash import postgres as stash
+from dataops.redaction import redact
 
-TABLE = "dataops_backfill"
-
-_CREATE = """
-CREATE TABLE IF NOT EXISTS {table} (
-    name      text PRIMARY KEY,
+_COLUMNS = """
+    migration text NOT NULL,
+    name      text NOT NULL,
     place     text NOT NULL,
     direction text NOT NULL,
     checksum  text NOT NULL,
-    key       text[] NOT NULL DEFAULT '{{}}',
-    looked    bigint NOT NULL DEFAULT 0,
+    key       text[] NOT NULL,
+    looked    bigint NOT NULL,
     total     bigint,
-    changed   bigint NOT NULL DEFAULT 0,
+    changed   bigint NOT NULL,
     rate      double precision,
-    paused    text NOT NULL DEFAULT '',
-    at        timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
-);
-COMMENT ON TABLE {table} IS 'How far the backfills of this migration are; written together with each batch';
+    paused    text NOT NULL,
+    at        timestamptz NOT NULL,
+    PRIMARY KEY (migration, name)
 """
 
 _WRITE = """
-INSERT INTO {table} (name, place, direction, checksum, key, looked, total, changed, rate, paused, at)
-VALUES (%(name)s, %(place)s, %(direction)s, %(checksum)s, %(key)s, %(looked)s, %(total)s, %(changed)s, %(rate)s,
-        %(paused)s, pg_catalog.clock_timestamp())
-ON CONFLICT (name) DO UPDATE
+INSERT INTO {table} (migration, name, place, direction, checksum, key, looked, total, changed, rate, paused, at)
+VALUES (%(migration)s, %(name)s, %(place)s, %(direction)s, %(checksum)s, %(key)s, %(looked)s, %(total)s, %(changed)s,
+        %(rate)s, %(paused)s, pg_catalog.clock_timestamp())
+ON CONFLICT (migration, name) DO UPDATE
    SET place = excluded.place, direction = excluded.direction, checksum = excluded.checksum, key = excluded.key,
        looked = excluded.looked, total = excluded.total, changed = excluded.changed, rate = excluded.rate,
        paused = excluded.paused, at = excluded.at
@@ -44,43 +40,41 @@ ON CONFLICT (name) DO UPDATE
 
 
 class Checkpoints:
-    """The checkpoint of one backfill of one step."""
+    """The checkpoint of one backfill of one step. `key` is the last key that it has come to, as texts."""
 
-    def __init__(self, connection: psycopg.Connection[Any], step: Step, name: str, place: str) -> None:
-        self.version = step.migration.id
-        self.schema = quoted(stash.schema(step.migration.id).lower())
-        self.table = f"{self.schema}.{quoted(TABLE)}"
-        self.name = name
-        self.place = place
+    def __init__(self, connection: psycopg.Connection[Any], schema: str, step: Step, name: str, place: str) -> None:
         self.key: tuple[str, ...] = ()
-        self.direction = step.direction
-        self._checksum = step.migration.checksum
         self._connection = connection
+        self._table = _table(schema)
+        self._migration = step.migration.id
+        self._new = Backfill(place, step.direction, step.migration.checksum)
+        self._which = {"migration": self._migration, "name": name}
 
     def begin(self, total: int | None) -> Backfill:
         """How far it is: where an earlier run in this direction has stopped, or at the beginning.
 
-        Raises ChangedMeanwhile. Creates what is missing.
+        Raises ChangedMeanwhile.
         """
-        new = Backfill(self.place, self.direction, self._checksum, total=total)
-        with self._connection.transaction():
-            self._create()
-            found = self._find()
-            if found is None or found["direction"] != self.direction.value:
-                self.write(new)
-                return new
-            if found["checksum"] != self._checksum:
-                raise ChangedMeanwhile(
-                    f"the file of {self.version} was changed after {of_row(found, self.direction).words}",
-                    migration=self.version,
-                )
-            self.key = tuple(found["key"])
-            return of_row({**found, "total": total}, self.direction)
+        self._table.make(self._connection)
+        found = self._table.execute(
+            self._connection, "SELECT * FROM {table} WHERE migration = %(migration)s AND name = %(name)s", self._which
+        ).fetchone()
+        new = Backfill(self._new.place, self._new.direction, self._new.checksum, total=total)
+        if found is None or found["direction"] != new.direction.value:
+            return new
+        before = _of(found)
+        if before.checksum != new.checksum:
+            raise ChangedMeanwhile(
+                f"the file of {self._migration} was changed in the middle of its backfill of {before.words}",
+                migration=self._migration,
+            )
+        self.key = tuple(found["key"])
+        return _of({**found, "total": total, "paused": ""})
 
     def write(self, progress: Backfill) -> None:
         """Write it down, with the present `key`, in the transaction that is open, or in one of its own."""
         fields = {
-            "name": self.name,
+            **self._which,
             "place": progress.place,
             "direction": progress.direction.value,
             "checksum": progress.checksum,
@@ -91,66 +85,47 @@ class Checkpoints:
             "rate": progress.rate,
             "paused": progress.paused,
         }
-        self._connection.execute(_WRITE.format(table=self.table.replace("%", "%%")).encode(), fields)
+        self._table.execute(self._connection, _WRITE, fields)
 
     def drop(self) -> None:
-        """Forget it, and the stash with it where nothing else is in it."""
-        with self._connection.transaction():
-            self._connection.execute(f"DELETE FROM {self.table} WHERE name = %s".encode(), [self.name])
-            with self._connection.cursor(row_factory=dict_row) as cursor:
-                left = cursor.execute(f"SELECT FROM {self.table} LIMIT 1".encode()).fetchone()
-                if left is None:
-                    cursor.execute(f"DROP TABLE {self.table}".encode())
-                    empty = cursor.execute(_EMPTY, [self.schema.strip('"').replace('""', '"')]).fetchone()
-                    if empty is not None:
-                        cursor.execute(f"DROP SCHEMA {self.schema}".encode())
-
-    def _create(self) -> None:
-        row = (
-            self._connection.cursor(row_factory=dict_row)
-            .execute(
-                "SELECT pg_catalog.to_regclass(%s) IS NOT NULL AS there, pg_catalog.to_regnamespace(%s) IS NOT NULL AS stash",
-                [self.table, self.schema],
-            )
-            .fetchone()
+        """Forget it."""
+        self._table.execute(
+            self._connection, "DELETE FROM {table} WHERE migration = %(migration)s AND name = %(name)s", self._which
         )
-        assert row is not None
-        if not row["stash"]:
-            for statement in stash.create_quoted(self.version, self.direction):
-                self._connection.execute(statement.encode())
-        if not row["there"]:
-            self._connection.execute(_CREATE.format(table=self.table).encode())
-
-    def _find(self) -> dict[str, Any] | None:
-        cursor = self._connection.cursor(row_factory=dict_row)
-        return cursor.execute(f"SELECT * FROM {self.table} WHERE name = %s".encode(), [self.name]).fetchone()
 
 
-_EMPTY = """
-SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = %s
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid)
-"""
+def _table(schema: str) -> Beside:
+    what = "How far the backfills of half-done migrations are; written together with each batch"
+    return Beside(schema, "dataops_backfill", _COLUMNS, what)
 
 
-def of_row(row: dict[str, Any], direction: Direction | None = None) -> Backfill:
-    """A checkpoint as it is read from its table."""
+def read(connection: psycopg.Connection[Any], schema: str, migration: str) -> tuple[Backfill, ...]:
+    """How far the backfills of a migration are. None, where this user may not read that."""
+    table = _table(schema)
+    if not table.is_readable(connection):
+        return ()
+    rows = table.execute(connection, "SELECT * FROM {table} WHERE migration = %s ORDER BY name", [migration])
+    return tuple(map(_of, rows))
+
+
+def _of(row: dict[str, Any]) -> Backfill:
     return Backfill(
-        place=row["place"],
-        direction=direction or Direction(row["direction"]),
+        place=redact(row["place"]),
+        direction=Direction(row["direction"]),
         checksum=row["checksum"],
         key=shown(row["key"]),
         looked=row["looked"],
         total=row["total"],
         changed=row["changed"],
         rate=row["rate"],
-        paused=row["paused"],
+        paused=redact(row["paused"]),
         at=row["at"],
     )
 
 
 def shown(key: Sequence[str]) -> str:
     """A key for a person."""
-    return key[0] if len(key) == 1 else f"({', '.join(key)})" if key else ""
+    return redact(key[0] if len(key) == 1 else f"({', '.join(key)})" if key else "")
 
 
-__all__ = ["TABLE", "Checkpoints", "of_row", "shown"]
+__all__ = ["Checkpoints", "read", "shown"]

@@ -17,7 +17,7 @@ from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.sql import quoted
 from dataops.backfill import BackfillRefused, Change
 from dataops.backfill.loop import Batch
-from dataops.model import Backfill
+from dataops.model import Backfill, Step
 from dataops.statements import Tally
 
 _BATCH = re.compile(r"\{batch(?::\s*([A-Za-z_]\w*))?\}")
@@ -29,6 +29,7 @@ class Filling(Batching):
     def __init__(
         self,
         connection: WatchedConnection,
+        step: Step,
         place: Place,
         change: Change,
         checkpoints: Checkpoints,
@@ -41,14 +42,13 @@ class Filling(Batching):
         self._where = _condition(change)
         self._remembered: Remembered | None = None
         if change.once or change.keep:
-            self._remembered = Remembered(connection, checkpoints.schema, change.name, place)
+            self._remembered = Remembered(connection, step, change.name, place)
 
     def begin(self) -> Backfill:
         self._refuse_what_cannot_be()
         progress = self.checkpoints.begin(self._place.rows)
         if self._remembered is not None:
-            with self.connection.transaction():
-                self._remembered.create([self._place.column(name, "keep") for name in self._change.keep])
+            self._remembered.create([self._place.column(name, "keep") for name in self._change.keep])
         return progress
 
     def batch(self, size: int, before: Backfill) -> Batch:

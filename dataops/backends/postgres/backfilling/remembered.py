@@ -16,6 +16,8 @@ from psycopg.rows import dict_row
 from dataops.backends.postgres.backfilling.place import Column, Place
 from dataops.backends.postgres.sql import quoted
 from dataops.backfill import BackfillRefused
+from dataops.model import Step
+from dataops.stash import postgres as stash
 
 _THERE = """
 SELECT a.attname::text AS name, pg_catalog.col_description(a.attrelid, a.attnum) AS of
@@ -24,12 +26,20 @@ SELECT a.attname::text AS name, pg_catalog.col_description(a.attrelid, a.attnum)
  ORDER BY a.attnum
 """
 
+_IS_THERE = "SELECT pg_catalog.to_regnamespace(%s) IS NOT NULL AS there"
+
+_IS_EMPTY = """
+SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = pg_catalog.to_regnamespace(%s)) AS empty
+"""
+
 
 class Remembered:
     """The table for one backfill. `kept` are the columns whose former values are in it."""
 
-    def __init__(self, connection: psycopg.Connection[Any], schema: str, name: str, place: Place) -> None:
-        self.sql = f"{schema}.{quoted(name.rpartition('.')[2].strip(chr(34)))}"
+    def __init__(self, connection: psycopg.Connection[Any], step: Step, name: str, place: Place) -> None:
+        self._step = step
+        self._schema = quoted(stash.schema(step.migration.id).lower())
+        self.sql = f"{self._schema}.{quoted(name.rpartition('.')[2].strip(chr(34)))}"
         self.kept: tuple[Column, ...] = ()
         self._connection = connection
         self._place = place
@@ -48,7 +58,7 @@ class Remembered:
         return True
 
     def create(self, kept: Sequence[Column]) -> None:
-        """Create it, in the transaction that is open, unless it is there."""
+        """Create it, unless it is there."""
         if self.find():
             return
         self.kept = tuple(kept)
@@ -61,12 +71,28 @@ class Remembered:
             for name, column in columns
         ]
         statements = [
+            *self._stash(),
             f"CREATE TABLE {self.sql} AS SELECT {selected} FROM {self._place.sql} WITH NO DATA",
             f"ALTER TABLE {self.sql} ADD PRIMARY KEY ({self.key})",
             *comments,
         ]
-        for statement in statements:
-            self._connection.execute(statement.encode())
+        with self._connection.transaction():
+            for statement in statements:
+                self._connection.execute(statement.encode())
+
+    def _stash(self) -> tuple[str, ...]:
+        """What creates the stash of the migration, unless it is there."""
+        row = self._connection.cursor(row_factory=dict_row).execute(_IS_THERE, [self._schema]).fetchone()
+        there = row is not None and row["there"]
+        return () if there else stash.create_quoted(self._step.migration.id, self._step.direction)
+
+    def drop(self) -> None:
+        """Drop it, and the stash with it where nothing else is in it. In one transaction."""
+        with self._connection.transaction():
+            self._connection.execute(f"DROP TABLE {self.sql}".encode())
+            row = self._connection.cursor(row_factory=dict_row).execute(_IS_EMPTY, [self._schema]).fetchone()
+            if row is not None and row["empty"]:
+                self._connection.execute(f"DROP SCHEMA {self._schema}".encode())
 
     @property
     def key(self) -> str:

@@ -14,7 +14,7 @@ from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.sql import quoted
 from dataops.backfill import BackfillRefused, Change
 from dataops.backfill.loop import Batch
-from dataops.model import Backfill
+from dataops.model import Backfill, Direction, Step
 from dataops.statements import Tally
 
 
@@ -24,6 +24,7 @@ class Restoring(Batching):
     def __init__(
         self,
         connection: WatchedConnection,
+        step: Step,
         place: Place,
         change: Change,
         checkpoints: Checkpoints,
@@ -33,13 +34,13 @@ class Restoring(Batching):
         super().__init__(connection, checkpoints, observer, tally)
         self._place = place
         self._change = change
-        self._remembered = Remembered(connection, checkpoints.schema, change.name, place)
+        self._remembered = Remembered(connection, step, change.name, place)
         self._there = False
 
     def begin(self) -> Backfill:
         self._there = self._remembered.find()
         if not self._there:
-            return Backfill(self._change.place, self.checkpoints.direction)
+            return Backfill(self._change.place, Direction.ROLLBACK)
         if self._change.set is not None and not isinstance(self._change.set, Mapping):
             raise BackfillRefused(f"set for {self._change.place} has to be columns with SQL expressions")
         if self._change.set is None and not self._remembered.kept:
@@ -83,7 +84,7 @@ class Restoring(Batching):
 
     def finish(self) -> None:
         if self._there:
-            self.connection.execute(f"DROP TABLE {self._remembered.sql}".encode())
+            self._remembered.drop()
             self.checkpoints.drop()
 
     def _after(self) -> str:
