@@ -41,7 +41,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dataops.errors import HistoryError, MigrationFailed
+from dataops.errors import ChangedMeanwhile, MigrationFailed
 
 Set = Mapping[str, str] | Mapping[str, Any] | Sequence[Mapping[str, Any]] | Callable[[dict[str, Any]], Any]
 
@@ -50,15 +50,6 @@ class BackfillRefused(MigrationFailed):
     """A backfill cannot be run as it is written."""
 
     default_hint = "how to write it: dataops docs backfills"
-
-
-class ChangedMeanwhile(HistoryError):
-    """The file of a backfill was changed after a part of it was done."""
-
-    default_hint = (
-        "put the text back with which it began; or take it back with that text first: dataops rollback; "
-        "more: dataops docs backfills"
-    )
 
 
 @dataclass(frozen=True)

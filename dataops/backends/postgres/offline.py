@@ -174,10 +174,11 @@ class _Statements(io.StringIO):
             self.say(statement)
         return len(text)
 
-    def say(self, statement: str, *, in_transaction: bool | None = None) -> None:
-        """Tell a statement. By default, it is in the transaction or not as those that Alembic writes now."""
-        inside = self._in_transaction if in_transaction is None else in_transaction
-        self._task.tell({"text": statement, "line": self._line(), "in_transaction": inside})
+    def say(self, statement: str, backfill: dict[str, Any] | None = None) -> None:
+        """Tell a statement, or a backfill, which is in no transaction of the file."""
+        inside = self._in_transaction and backfill is None
+        told = {"backfill": backfill} if backfill is not None else {}
+        self._task.tell({"text": statement, "line": self._line(), "in_transaction": inside, **told})
 
     @contextmanager
     def autocommit_block(self) -> Iterator[None]:

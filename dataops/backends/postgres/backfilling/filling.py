@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Any
 
 import psycopg
 
 from dataops.backends.postgres.backfilling.batch import Batching, key_of
 from dataops.backends.postgres.backfilling.checkpoint import Checkpoints, shown
-from dataops.backends.postgres.backfilling.place import Column, Place
+from dataops.backends.postgres.backfilling.place import Place
+from dataops.backends.postgres.backfilling.refusals import BATCH, refuse_for, refuse_words
 from dataops.backends.postgres.backfilling.remembered import Remembered
 from dataops.backends.postgres.backfilling.signals import Observer
 from dataops.backends.postgres.connection import WatchedConnection
@@ -19,8 +18,6 @@ from dataops.backfill import BackfillRefused, Change
 from dataops.backfill.loop import Batch
 from dataops.model import Backfill, Step
 from dataops.statements import Tally
-
-_BATCH = re.compile(r"\{batch(?::\s*([A-Za-z_]\w*))?\}")
 
 
 class Filling(Batching):
@@ -39,13 +36,14 @@ class Filling(Batching):
         super().__init__(connection, checkpoints, observer, tally)
         self._place = place
         self._change = change
-        self._where = _condition(change)
+        self._where = change.where or "true"
         self._remembered: Remembered | None = None
         if change.once or change.keep:
             self._remembered = Remembered(connection, step, change.name, place)
 
     def begin(self) -> Backfill:
-        self._refuse_what_cannot_be()
+        refuse_words(self._change)
+        refuse_for(self._place, self._change)
         progress = self.checkpoints.begin(self._place.rows)
         if self._remembered is not None:
             self._remembered.create([self._place.column(name, "keep") for name in self._change.keep])
@@ -152,7 +150,7 @@ class Filling(Batching):
             return 0
         if remembered is not None:
             self._remember(cursor, remembered, keys)
-        self.send(cursor, _BATCH.sub(lambda found: self._among(found[1] or table, keys), self._change.statement))
+        self.send(cursor, BATCH.sub(lambda found: self._among(found[1] or table, keys), self._change.statement))
         changed = cursor.rowcount
         if remembered is not None and remembered.kept:
             self._note_left(cursor, remembered, keys)
@@ -212,30 +210,6 @@ class Filling(Batching):
                 f"example the one with the key {shown(key or ())}: it would never end",
                 hint="write where so that a row that is done does not match any more, or say once=True",
             )
-
-    def _refuse_what_cannot_be(self) -> None:
-        change, place = self._change, self._place
-        if change.statement and not _BATCH.search(change.statement):
-            raise BackfillRefused(
-                f"the statement for {place.name} has no {{batch}} in it",
-                hint="write WHERE {batch} AND ..., or {batch:o} where the statement calls the table o",
-            )
-        if change.set is not None and not isinstance(change.set, Mapping):
-            raise BackfillRefused(
-                f"set for {place.name} has to be columns with SQL expressions: {{column: expression}}"
-            )
-        for name in change.set or ():
-            column: Column = place.column(name, "set")
-            if column in place.key:
-                raise BackfillRefused(f"set changes {name}, which is in the key of {place.name}")
-            if column.is_generated:
-                raise BackfillRefused(f"set changes {name}, whose value {place.name} computes by itself")
-
-
-def _condition(change: Change) -> str:
-    if change.where is not None and not isinstance(change.where, str):
-        raise BackfillRefused(f"where for {change.place} has to be a condition in SQL")
-    return change.where or "true"
 
 
 __all__ = ["Filling"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from dataops.backends.postgres.backfilling.batch import Batching, key_of
 from dataops.backends.postgres.backfilling.checkpoint import Checkpoints
 from dataops.backends.postgres.backfilling.place import Place
+from dataops.backends.postgres.backfilling.refusals import refuse_assignments, refuse_for
 from dataops.backends.postgres.backfilling.remembered import Remembered
 from dataops.backends.postgres.backfilling.signals import Observer
 from dataops.backends.postgres.connection import WatchedConnection
@@ -41,8 +41,8 @@ class Restoring(Batching):
         self._there = self._remembered.find()
         if not self._there:
             return Backfill(self._change.place, Direction.ROLLBACK)
-        if self._change.set is not None and not isinstance(self._change.set, Mapping):
-            raise BackfillRefused(f"set for {self._change.place} has to be columns with SQL expressions")
+        refuse_assignments(self._change)
+        refuse_for(self._place, self._change)
         if self._change.set is None and not self._remembered.kept:
             raise BackfillRefused(
                 f"nothing of {self._change.place} was kept that could be given back",
