@@ -22,6 +22,7 @@ _POLL_SECONDS = 0.5
 _LASTS_SECONDS = 3.0  # a shorter wait is not worth an entry in the journal
 _REST = 0.1  # of the time of a batch: so that a waiting statement of others comes first
 _ASK_EVERY = 1.0
+_SLOW_REST = 10.0
 _LONG = 50_000
 
 Signal = Callable[[], str]
@@ -86,6 +87,8 @@ class _Loop:
         self._worked = 0.0
         self._looked = 0
         self._asked_at = 0.0
+        self._waiting_since: float | None = None
+        self._told = ""
 
     def run(self) -> int:
         for _ in range(_MOST_PASSES):
@@ -113,12 +116,14 @@ class _Loop:
             done = self._batches.batch(size, replace(self._progress, rate=rate, paused=""))
         except InTheWay as why:
             self._pacing.give_up()
-            self._wait(lambda: "", str(why), at_least=min(_POLL_SECONDS, 0.05 + time.monotonic() - began))
+            self._waits(str(why))
+            self._sleep(min(_POLL_SECONDS, 0.05 + time.monotonic() - began))
             return None
         seconds = time.monotonic() - began
         self._worked += seconds
         self._looked += done.looked
         self._progress = done.progress
+        self._goes_on()
         self._around.tell(self._progress)
         if done.waiting:
             self._pacing.give_up()
@@ -134,11 +139,11 @@ class _Loop:
         self._around.check()
         if self._is_long and (rest := self._slowing.rest_due()):
             self._rest(rest)
-        now = time.monotonic()
-        if now - self._asked_at >= _ASK_EVERY:
-            self._asked_at = now
-            if why := self._why():
-                self._wait(self._why, why)
+        if time.monotonic() - self._asked_at >= _ASK_EVERY:
+            while why := self._why():
+                self._waits(why)
+                self._sleep(_POLL_SECONDS)
+            self._asked_at = time.monotonic()
 
     @property
     def _is_long(self) -> bool:
@@ -146,12 +151,13 @@ class _Loop:
         return self._progress.total is None or self._progress.total > _LONG
 
     def _rest(self, seconds: float) -> None:
+        """Rest for a moment; for as long as the work was, where others were slower meanwhile."""
         slower = self._slowing.begin_rest()
-        if slower:  # then the rest is as long as the work was
-            self._wait(lambda: "", slower, at_least=10 * seconds)
-        else:
-            self._around.sleep(seconds)
-            self._stop_if_asked()
+        until = time.monotonic() + (_SLOW_REST * seconds if slower else seconds)
+        while (left := until - time.monotonic()) > 0:
+            if slower:
+                self._waits(slower)
+            self._sleep(min(left, _POLL_SECONDS))
         self._slowing.end_rest()
 
     def _why(self) -> str:
@@ -160,32 +166,32 @@ class _Loop:
             return f"the file {limits.pause_file} is there"
         return next(filter(None, (signal() for signal in self._batches.signals)), "")
 
-    def _wait(self, still: Signal, why: str, *, at_least: float = 0.0) -> None:
-        """Wait for as long as `still` gives a reason, and at least so many seconds; tell why."""
-        began, told = time.monotonic(), ""
-        while True:
-            lasts = time.monotonic() - began
-            if why != self._progress.paused and (lasts >= _POLL_SECONDS or not at_least):
-                self._progress = replace(self._progress, paused=why)
-                self._batches.note(self._progress)
-                self._around.tell(self._progress)
-            if not told and lasts >= _LASTS_SECONDS:
-                told = why
-                self._around.paused(why)
-            self._around.sleep(min(_POLL_SECONDS, at_least) or _POLL_SECONDS)
-            self._stop_if_asked()
-            self._around.check()
-            left = still()
-            if left:
-                why = left
-            elif time.monotonic() - began >= at_least:
-                break
-        if told:
-            self._around.resumed(told, time.monotonic() - began)
-        if self._progress.paused:
-            self._progress = replace(self._progress, paused="")
+    # Waiting
+
+    def _waits(self, why: str) -> None:
+        """It waits, for this reason. What lasts is written down and told, and later journalled."""
+        now = time.monotonic()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        lasts = now - self._waiting_since
+        if lasts >= _POLL_SECONDS and why != self._progress.paused:
+            self._progress = replace(self._progress, paused=why)
             self._batches.note(self._progress)
             self._around.tell(self._progress)
+        if lasts >= _LASTS_SECONDS and not self._told:
+            self._told = why
+            self._around.paused(why)
+
+    def _goes_on(self) -> None:
+        """A batch is done, so it does not wait any more."""
+        if self._told and self._waiting_since is not None:
+            self._around.resumed(self._told, time.monotonic() - self._waiting_since)
+        self._waiting_since, self._told = None, ""
+
+    def _sleep(self, seconds: float) -> None:
+        self._around.sleep(seconds)
+        self._stop_if_asked()
+        self._around.check()
 
     def _stop_if_asked(self) -> None:
         if self._around.stopping():

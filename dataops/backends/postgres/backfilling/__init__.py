@@ -15,6 +15,7 @@ from typing import Any
 from dataops.backends.postgres.backfilling.checkpoint import Checkpoints
 from dataops.backends.postgres.backfilling.filling import Filling
 from dataops.backends.postgres.backfilling.place import find
+from dataops.backends.postgres.backfilling.remembered import Remembered
 from dataops.backends.postgres.backfilling.restoring import Restoring
 from dataops.backends.postgres.backfilling.signals import Observer
 from dataops.backends.postgres.connection import WatchedConnection
@@ -58,7 +59,8 @@ class PostgresBackfills:
         around = present(self._limits)
         with self._between_transactions(at):
             connection = self._connection
-            place = find(connection, change.place, change.key)
+            key = change.key if kind is Filling else Remembered(connection, self._step, change.name).key_names
+            place = find(connection, change.place, key)
             checkpoints = Checkpoints(connection, self._schema, self._step, change.name, change.place)
             observer = Observer(self._look, connection.info.backend_pid, around.limits, self._schema)
             with closing(observer):

@@ -39,7 +39,7 @@ class Filling(Batching):
         self._where = change.where or "true"
         self._remembered: Remembered | None = None
         if change.once or change.keep:
-            self._remembered = Remembered(connection, step, change.name, place)
+            self._remembered = Remembered(connection, step, change.name).of(place)
 
     def begin(self) -> Backfill:
         refuse_words(self._change)

@@ -34,32 +34,29 @@ SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = pg_c
 
 
 class Remembered:
-    """The table for one backfill. `kept` are the columns whose former values are in it."""
+    """The table for one backfill. `there` says whether it is there, and `kept` are the columns that it keeps."""
 
-    def __init__(self, connection: psycopg.Connection[Any], step: Step, name: str, place: Place) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], step: Step, name: str) -> None:
+        self._connection = connection
         self._step = step
         self._schema = quoted(stash.schema(step.migration.id).lower())
         self.sql = f"{self._schema}.{quoted(name.rpartition('.')[2].strip(chr(34)))}"
-        self.kept: tuple[Column, ...] = ()
-        self._connection = connection
-        self._place = place
+        rows = connection.cursor(row_factory=dict_row).execute(_THERE, [self.sql]).fetchall()
+        self.there = bool(rows)
+        self.key_names = tuple(row["of"] for row in rows if row["name"].startswith("k"))
+        self._kept_names = tuple(row["of"] for row in rows if row["name"].startswith("w"))
 
-    def find(self) -> bool:
-        """Whether it is there; then also what is kept in it. Raises BackfillRefused if it has another key."""
-        rows = self._connection.cursor(row_factory=dict_row).execute(_THERE, [self.sql]).fetchall()
-        if not rows:
-            return False
-        key = [row["of"] for row in rows if row["name"].startswith("k")]
-        if key != [column.name for column in self._place.key]:
-            raise BackfillRefused(f"the key of {self._place.name} is another one than when the backfill began")
-        self.kept = tuple(
-            self._place.column(row["of"], "what was put aside") for row in rows if row["name"].startswith("w")
-        )
-        return True
+    def of(self, place: Place) -> Remembered:
+        """Say which table it is about, whose key it has. Raises BackfillRefused if that has another key now."""
+        self._place = place
+        self.kept: tuple[Column, ...] = tuple(place.column(name, "what was put aside") for name in self._kept_names)
+        if self.there and self.key_names != tuple(column.name for column in place.key):
+            raise BackfillRefused(f"the key of {place.name} is another one than when the backfill began")
+        return self
 
     def create(self, kept: Sequence[Column]) -> None:
         """Create it, unless it is there."""
-        if self.find():
+        if self.there:
             return
         self.kept = tuple(kept)
         table = quoted(self._place.name)

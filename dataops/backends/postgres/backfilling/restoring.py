@@ -34,11 +34,10 @@ class Restoring(Batching):
         super().__init__(connection, checkpoints, observer, tally)
         self._place = place
         self._change = change
-        self._remembered = Remembered(connection, step, change.name, place)
-        self._there = False
+        self._remembered = Remembered(connection, step, change.name).of(place)
+        self._there = self._remembered.there
 
     def begin(self) -> Backfill:
-        self._there = self._remembered.find()
         if not self._there:
             return Backfill(self._change.place, Direction.ROLLBACK)
         refuse_assignments(self._change)
