@@ -15,22 +15,22 @@
         restore(db, "orders")
 
 The rows of a table, or the documents of a collection, are gone through in the order of their key, batch by batch. Each
-batch is a transaction of its own, in which it is written down how far it came. The promises:
+batch is a transaction of its own, in which it is written down how far it came. The promises (docs/backfills.md, ADR 25):
 
-1. *Exactly once.* A row is to be changed when it matches `where` and was not changed by this backfill before. What it has
-   changed is known because it does not match any more, or because its key is put aside, in the same transaction. It does
-   not matter how often it is stopped, killed or cut off, nor what is inserted, deleted or changed meanwhile: at the end,
-   every row that was there when the last pass began is done. There are two passes or more.
-2. *It can be stopped after every batch*, and goes on there: the next run, in the same direction. A run the other way takes
-   back what was done.
-3. *It gives way*: see `dataops.model.Limits`. Each batch is steered to take half a second, holds no lock for longer, and
-   gives up and is made smaller when somebody else holds a row that it needs.
-4. *What it overwrites can be given back*: with `keep`, former values go into the stash, batch by batch, and `restore` gives
-   them back in the same way, each only while the row still has what the backfill wrote.
+1. *Exactly once.* A row is to be changed when it matches `where` and was not changed by this backfill before. What it
+   has changed is known because it does not match any more, or because its key is put aside, in the same transaction. It
+   does not matter how often it is stopped, killed or cut off, nor what is inserted, deleted or changed meanwhile: at
+   the end, every row that was there when the last pass began is done.
+2. *It can be stopped after every batch*, and goes on there: the next run, in the same direction. A run the other way
+   takes back what was done.
+3. *It gives way*: see `dataops.model.Limits`. Each batch is steered to a time, and gives up and is made smaller when
+   somebody else holds a row that it needs.
+4. *What it overwrites can be given back*: with `keep`, former values go into the stash, batch by batch, and `restore`
+   gives them back in the same way, each only while the row still has what the backfill wrote.
 
 A standalone MongoDB has no transactions. There a batch has to be one that may run twice: without `once` and `keep`.
 A file that has nothing but calls of these two functions is repeatable, and may be stopped anywhere in one direction and
-then be run in the other. It runs under dataops only, because that has the lock, and the place where it is written down.
+then be run in the other. It runs under dataops only, which has the lock, and the place where it is written down.
 """
 
 from __future__ import annotations
@@ -41,15 +41,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dataops.errors import ChangedMeanwhile, MigrationFailed
+from dataops.errors import BackfillRefused, ChangedMeanwhile
 
 Set = Mapping[str, str] | Mapping[str, Any] | Sequence[Mapping[str, Any]] | Callable[[dict[str, Any]], Any]
-
-
-class BackfillRefused(MigrationFailed):
-    """A backfill cannot be run as it is written."""
-
-    default_hint = "how to write it: dataops docs backfills"
 
 
 @dataclass(frozen=True)

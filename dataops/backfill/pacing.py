@@ -1,7 +1,7 @@
 """How many rows or documents the next batch has, so that it takes about as long as it should. Pure.
 
-The size follows the time of the last batch, as in GitLab's batched background migrations, but by at most a factor of two
-at once. A batch that had to be given up is halved.
+The size follows the time of the last batch, as in GitLab's batched background migrations, but by at most a factor of
+two at once. A batch that had to be given up is halved.
 """
 
 from __future__ import annotations

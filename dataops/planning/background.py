@@ -1,8 +1,8 @@
 """Steps for which a deployment need not wait: a file that says `background = True`, and what comes after it. Pure.
 
-An apply ends before the first of them, and is a success. `dataops apply --background` runs them, as a job of its own or
-by a person. What comes after such a step waits for it, since a history has one order. In a new database there is nothing
-to wait for: there an apply runs everything.
+An apply ends before the first of them, and is a success. `dataops apply --background` runs them, as a job of its own
+or by a person. What comes after such a step waits for it, since a history has one order. In a new database there is
+nothing to wait for: there an apply runs everything.
 """
 
 from __future__ import annotations

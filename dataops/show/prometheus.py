@@ -44,7 +44,7 @@ METRICS = tuple(
         ("build_info", "gauge", False, "1, with the version of dataops"),
         ("reachable", "gauge", True, "Whether the database answered"),
         ("applied_migrations", "gauge", True, "Migrations that are applied"),
-        ("pending_migrations", "gauge", True, "Migrations of this code that are not applied"),
+        ("pending_migrations", "gauge", True, "Migrations of this code that an apply would run"),
         ("background_migrations", "gauge", True, "Migrations for the background, and those that wait for them"),
         ("backfill_ratio", "gauge", True, "How much of the running or stopped backfill is done, from 0 to 1"),
         ("backfill_waits", "gauge", True, "Whether the backfill gives way to something, or was paused"),

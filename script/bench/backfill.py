@@ -1,6 +1,6 @@
 """What a backfill costs: its own speed, and the application beside it, against a bare statement and a loop by hand.
 
-    .venv/bin/python script/bench/backfill.py [--engine postgresql mongodb] [--rows 1000000] [--seconds 20] [--data /mnt]
+    .venv/bin/python script/bench/backfill.py [--engine postgresql mongodb] [--rows 1000000] [--seconds 20] [--data /x]
 
 For each engine: one table (collection) of so many rows, whose column `cents` is computed from `total`. First without an
 application: one bare statement over all rows, and the backfill, with nothing to give way to: (a) is the ratio of their

@@ -45,7 +45,7 @@ SCHEMAS = """
     AND NOT starts_with(n.nspname, 'dataops_stash_')
     -- A schema that has our journal and nothing else
     AND NOT (starts_with(n.nspname, 'dataops_history')
-             AND (SELECT coalesce(bool_and(j.relname IN ('dataops_journal', 'dataops_backfill', 'dataops_pause')), false) FROM pg_class j
+             AND (SELECT coalesce(bool_and(starts_with(j.relname, 'dataops_')), false) FROM pg_class j
                    WHERE j.relnamespace = n.oid AND j.relkind IN ('r', 'p', 'f', 'v', 'm')))
     -- A schema that has the record of drizzle and no other table
     AND NOT (n.nspname = 'drizzle'

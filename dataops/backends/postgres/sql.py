@@ -293,8 +293,8 @@ SELECT k.conname AS name
  WHERE a.attrelid = %s::regclass AND a.attname = 'event'
    AND coalesce(col_description(a.attrelid, a.attnum), '') NOT LIKE '%%paused, resumed:%%'
 """
-"""The constraint of a journal of an earlier version, which does not allow all events. Its text cannot be read without a lock,
-so the comment of the column says what it is."""
+"""The constraint of a journal of an earlier version, which does not allow all events. Its text cannot be read without a
+lock, so the comment of the column says what it is."""
 
 WIDEN_EVENTS = """
 ALTER TABLE {{journal}} DROP CONSTRAINT IF EXISTS {name}, ADD CONSTRAINT {name}

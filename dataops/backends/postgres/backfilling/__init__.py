@@ -1,9 +1,9 @@
 """Backfills of PostgreSQL: see `dataops.backfill` for the promises.
 
-Batches run on the connection that holds the lock, each in a transaction of its own. What was done is written down in the
-stash of the migration: `checkpoint` says where it is, and a table of its own for each backfill (`remembered`) has the
-keys of the rows that it has changed, where they may be needed again, with their former values. `place` looks at the
-table, `filling` and `restoring` make the batches, and `signals` say when to wait.
+Batches run on the connection that holds the lock, each in a transaction of its own. `checkpoint` writes down where it
+is. In the stash of the migration, a table for each backfill (`remembered`) has the keys of the rows that it has
+changed, where they may be needed again, with their former values. `place` looks at the table, `refusals` say what
+cannot be, `filling` and `restoring` make the batches, `signals` say when to wait, and `planned` is a backfill in a plan.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class PostgresBackfills:
 
     @contextmanager
     def _between_transactions(self, at: Any) -> Iterator[None]:
-        """Commit what the file has done so far, and leave its transaction for this scope, as `autocommit_block` does."""
+        """Commit what the file has done so far, and leave its transaction for this scope, as autocommit_block does."""
         context = getattr(at, "get_context", None)
         if context is None:
             raise BackfillRefused("the first argument of a backfill is op, in a file of Alembic")

@@ -1,4 +1,4 @@
-"""What the batches of both directions have in common: one transaction each, which gives up rather than wait for long."""
+"""What the batches of both directions have in common: a transaction each, which gives up rather than waits for long."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The rows that a backfill has changed, by their keys, with the former values that it is to keep: a table in the stash.
+"""The rows that a backfill has changed, by their keys, with the values that it is to keep: a table in the stash.
 
-Its columns are k1.. for the key, w1.. for what was there, l1.. for what the backfill left, each with the name of the column
-of the place as its comment.
+Its columns are k1.. for the key, w1.. for what was there, l1.. for what the backfill left, each with the name of the
+column of the place as its comment.
 """
 
 from __future__ import annotations

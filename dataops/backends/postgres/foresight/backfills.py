@@ -1,4 +1,4 @@
-"""What a backfill will do: as an UPDATE of the same rows, but in many short transactions, of which none holds a lock."""
+"""What a backfill will do: what an UPDATE of the rows does, in many short transactions that keep nobody waiting."""
 
 from __future__ import annotations
 
