@@ -3,7 +3,7 @@
 Batches run on the connection that holds the lock, each in a transaction of its own. `checkpoint` writes down where it
 is. In the stash of the migration, a table for each backfill (`remembered`) has the keys of the rows that it has
 changed, where they may be needed again, with their former values. `place` looks at the table, `refusals` say what
-cannot be, `filling` and `restoring` make the batches, `signals` say when to wait, and `planned` is a backfill in a plan.
+cannot be, `filling` and `restoring` make the batches, `signals` say when to wait, `planned` is a backfill in a plan.
 """
 
 from __future__ import annotations
