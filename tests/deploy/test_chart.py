@@ -312,7 +312,7 @@ def test_what_is_for_the_background_waits_for_the_rest_and_then_runs_in_a_job_of
     assert arguments[-2:] == ["--background", "-v"]
     assert not any("backup" in one for one in arguments)
     assert container(job)["resources"] == {"limits": {"memory": "1Gi"}}
-    assert list(variables(container(job))) == ["VOUCHER_PG_CON"]
+    assert set(variables(container(job))) == {"DATAOPS_ACTOR", "VOUCHER_PG_CON"}
 
 
 # --- the Job
