@@ -137,3 +137,34 @@ def test_half_of_it_is_taken_back(shop: Project, pg: psycopg.Connection[Any]) ->
     assert left == (0,)
     assert shop("apply", "--yes").code == 0
     assert pg.execute("SELECT min(n), max(n) FROM orders").fetchone() == (1, 1)
+
+
+def test_a_statement_for_batches_is_no_wrong_sql_to_lint(shop: Project, pg: psycopg.Connection[Any]) -> None:
+    shop.file(
+        "shop",
+        "001",
+        'backfill(op, "t", once=True, statement="UPDATE t SET a = 1 WHERE {batch}")',
+        'restore(op, "t", set={"a": "0"})',
+        head=HEAD,
+    )
+    assert [one["code"] for one in shop("lint", "--json").json["findings"] if one["severity"] == "error"] == []
+
+
+def test_one_statement_over_many_rows_suggests_a_backfill(shop: Project, pg: psycopg.Connection[Any]) -> None:
+    pg.execute("CREATE TABLE t (id int PRIMARY KEY, a int)")
+    pg.execute("INSERT INTO t SELECT generate_series(1, 120000)")
+    pg.execute("ANALYZE t")
+    shop.file("shop", "001", 'op.execute("UPDATE t SET a = 1")', head="reversible = True")
+    assert "changes-many" in shop("plan").stdout
+    assert "dataops docs backfills" in shop("explain", "changes-many").stdout
+    shop.file(
+        "shop",
+        "001",
+        'backfill(op, "t", where="a IS NULL", set={"a": "1"})',
+        head=f"{HEAD}\nreversible = True",
+        parent=None,
+    )
+    plan = shop("plan", "-v").stdout
+    assert "changes-many" not in plan
+    assert "about 120,000 rows" in plan
+    assert "batches of about 0.5 s" in plan
