@@ -14,8 +14,8 @@
     def downgrade(db):
         restore(db, "orders")
 
-The rows of a table, or the documents of a collection, are gone through in the order of their key, batch by batch. Each
-batch is a transaction of its own, in which it is written down how far it came. The promises (docs/backfills.md, ADR 25):
+The rows of a table, or the documents of a collection, are gone through in the order of their key, batch by batch.
+Each batch is a transaction of its own, in which it is written down how far it came. The promises (ADR 25):
 
 1. *Exactly once.* A row is to be changed when it matches `where` and was not changed by this backfill before. What it
    has changed is known because it does not match any more, or because its key is put aside, in the same transaction. It

@@ -21,8 +21,8 @@ def words_of(limits: Limits, change: Mapping[str, Any]) -> str:
     ]
     said = ", or ".join(one for one in waits if one)
     return (
-        f"{change['place']}: batches of about {clock(limits.batch)}, each a transaction; it can be stopped, and goes on; "
-        f"it waits while {said or 'dataops pause says so'}"
+        f"{change['place']}: batches of about {clock(limits.batch)}, each a transaction; it can be stopped, and goes "
+        f"on; it waits while {said or 'dataops pause says so'}"
     )
 
 

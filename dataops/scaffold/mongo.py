@@ -29,7 +29,8 @@ def backfill(place: Place) -> Sequence[Part]:
     return [
         Part(
             "",
-            f"Gives every document of {place.table} without {place.column} one, in batches, beside the application. It stays "
+            f"Gives every document of {place.table} without {place.column} one, in batches, beside the application. "
+            f"It stays "
             "on the way back.",
             f'backfill(db, "{place.table}", where={missing}, set={stages}){todo}',
             "pass",
@@ -47,12 +48,14 @@ def expand(place: Place) -> Sequence[Part]:
 
 
 def contract(place: Place) -> Sequence[Part]:
-    """One file that takes a field away, with its values put aside; after a rename, a first one that looks once more."""
+    """One file that takes a field away, with its values put aside; after a rename, a first one that looks once "
+    "more."""
     table, field = place.table, place.column
     there = f'{{"{field}": {{"$exists": True}}}}'
     gone = Part(
         "gone",
-        f"Takes {field} away from the documents of {table}, in batches, with its values put aside. Apply this when no application "
+        f"Takes {field} away from the documents of {table}, in batches, with its values put aside. Apply this when "
+        f"no application "
         "needs it any more.",
         f'backfill(db, "{table}", where={there}, set={{"$unset": {{"{field}": ""}}}}, keep=["{field}"])',
         f'restore(db, "{table}")',
@@ -63,9 +66,10 @@ def contract(place: Place) -> Sequence[Part]:
         return [gone]
     same = Part(
         "the same",
-        f"Gives {place.to} of {table} what {field} has, before {field} goes, where an application of before has written only that.",
-        f'backfill(\n    db,\n    "{table}",\n    where={{"{field}": {{"$exists": True}}, "$expr": {{"$ne": ["${field}", '
-        f'"${place.to}"]}}}},\n    set=[{{"$set": {{"{place.to}": "${field}"}}}}],\n)',
+        f"Gives {place.to} of {table} what {field} has, before {field} goes, where an application of before has "
+        f"written only that.",
+        f'backfill(\n    db,\n    "{table}",\n'
+        f'    where={{"{field}": {{"$exists": True}}, "$expr": {{"$ne": ["${field}", "${place.to}"]}}}},\n    set=[{{"$set": {{"{place.to}": "${field}"}}}}],\n)',
         "pass",
         _BACKFILL,
         f"{_BACKGROUND}\nreversible = True",
@@ -79,10 +83,13 @@ def rename(place: Place) -> Sequence[Part]:
     return [
         Part(
             "both names",
-            f"Gives the documents of {table} their {old} under the name {new} too, in batches. The application of before writes "
-            f"{old} only; the one of after writes both, and reads {new}, or {old} where there is no {new}. When only that "
+            f"Gives the documents of {table} their {old} under the name {new} too, in batches. The application of "
+            f"before writes "
+            f"{old} only; the one of after writes both, and reads {new}, or {old} where there is no {new}. When only "
+            f"that "
             f"one runs: dataops new --template contract --on {table}.{old} --to {new}",
-            f'backfill(\n    db,\n    "{table}",\n    where={{"{old}": {{"$exists": True}}, "{new}": {{"$exists": False}}}},\n'
+            f'backfill(\n    db,\n    "{table}",\n'
+            f'    where={{"{old}": {{"$exists": True}}, "{new}": {{"$exists": False}}}},\n'
             f'    set=[{{"$set": {{"{new}": "${old}"}}}}],\n    keep=["{new}"],\n)',
             f'restore(db, "{table}")',
             _BOTH,
@@ -113,7 +120,8 @@ def not_null(place: Place) -> Sequence[Part]:
     return [
         Part(
             "filled",
-            f"Gives every document of {table} whose {field} is null or missing a value, in batches, beside the application.",
+            f"Gives every document of {table} whose {field} is null or missing a value, in batches, beside the "
+            f"application.",
             f'backfill(db, "{table}", where={missing}, set=[{{"$set": {{"{field}": {_value(place)}}}}}]){todo}',
             "pass",
             _BACKFILL,

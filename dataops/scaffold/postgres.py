@@ -18,7 +18,8 @@ def backfill(place: Place) -> Sequence[Part]:
     return [
         Part(
             "",
-            f"Fills {place.column} of {place.table} in batches, beside the application. What it has filled stays filled on "
+            f"Fills {place.column} of {place.table} in batches, beside the application. What it has filled stays "
+            f"filled on "
             "the way back: whoever added the column takes it away.",
             f'backfill(op, "{place.table}", where="{place.column} IS NULL", set={{"{place.column}": {value!r}}}){todo}',
             "pass",
@@ -34,7 +35,8 @@ def expand(place: Place) -> Sequence[Part]:
     return [
         Part(
             "",
-            f"Adds {place.column} to {place.table}. It may be NULL, so that the application that runs now goes on, and only the "
+            f"Adds {place.column} to {place.table}. It may be NULL, so that the application that runs now goes on, "
+            f"and only the "
             "catalogue changes, whatever the size.",
             f'op.execute("ALTER TABLE {place.table} ADD COLUMN {place.column} {type_}")',
             f'op.execute("ALTER TABLE {place.table} DROP COLUMN {place.column}")',
@@ -55,7 +57,8 @@ def _away(place: Place) -> Sequence[Part]:
     type_ = wanted[: -len(_NOT_NULL)] if wanted.upper().endswith(_NOT_NULL) else wanted
     nullable = Part(
         "may be NULL",
-        f"Lets {place.column} of {place.table} be NULL. Apply this when no application needs it any more. On the way back "
+        f"Lets {place.column} of {place.table} be NULL. Apply this when no application needs it any more. On the way "
+        f"back "
         "every row has to have it again.",
         "# dataops: ignore[squawk/ban-drop-not-null] no application needs it any more\n"
         f'op.execute("ALTER TABLE {place.table} ALTER COLUMN {place.column} DROP NOT NULL")',
@@ -74,9 +77,11 @@ def _away(place: Place) -> Sequence[Part]:
         ),
         Part(
             "gone",
-            f"Drops {place.column} of {place.table}, which is empty by now. On the way back it comes again, and the file before gives "
+            f"Drops {place.column} of {place.table}, which is empty by now. On the way back it comes again, and the "
+            f"file before gives "
             "it its values.",
-            "# dataops: ignore[squawk/ban-drop-column] its values are put aside, and no application needs it any more\n"
+            "# dataops: ignore[squawk/ban-drop-column] its values are put aside, and no application needs it any "
+            "more\n"
             f'op.execute("ALTER TABLE {place.table} DROP COLUMN {place.column}")',
             f'op.execute("ALTER TABLE {place.table} ADD COLUMN {place.column} {type_}")',
         ),
@@ -89,7 +94,8 @@ def _old_name(place: Place) -> Sequence[Part]:
     return [
         Part(
             "the same",
-            f"Makes sure that {new} of {table} has what {old} has, before {old} goes. Apply this when no application uses {old} any "
+            f"Makes sure that {new} of {table} has what {old} has, before {old} goes. Apply this when no application "
+            f"uses {old} any "
             "more. On the way back it fills the old column, which is there again by then.",
             f'backfill(op, "{table}", where="{new} IS DISTINCT FROM {old}", set={{"{new}": "{old}"}})',
             f'backfill(op, "{table}", where="{old} IS DISTINCT FROM {new}", set={{"{old}": "{new}"}})',
@@ -116,7 +122,8 @@ def rename(place: Place) -> Sequence[Part]:
     return [
         Part(
             "both names",
-            f"Adds {new} to {table}, the new name of {old}. A trigger keeps the two the same, so that the application of "
+            f"Adds {new} to {table}, the new name of {old}. A trigger keeps the two the same, so that the "
+            f"application of "
             "before and the one of after may write side by side. When no application uses the old name any more: "
             f"dataops new --template contract --on {table}.{old} --to {new}",
             f'op.execute("ALTER TABLE {table} ADD COLUMN {new} {type_}")\n{_trigger(place)}',
@@ -170,7 +177,8 @@ def index(place: Place) -> Sequence[Part]:
     return [
         Part(
             "",
-            f"Builds an index on {place.column} of {place.table} while the application writes. That cannot be in a transaction: "
+            f"Builds an index on {place.column} of {place.table} while the application writes. That cannot be in a "
+            f"transaction: "
             "where a run was stopped, the next one first drops what it has left.",
             "with op.get_context().autocommit_block():\n"
             f'    op.execute("DROP INDEX CONCURRENTLY IF EXISTS {full}")\n'

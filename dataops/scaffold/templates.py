@@ -1,7 +1,7 @@
 """`dataops new --template`: the files of changes that are easy to get wrong on a big, busy database.
 
-Each is a recipe of docs/recipes.md, for a table and a column of one's own. A recipe may have several files, because each
-part takes a lock of another kind, or because it is for the background.
+Each is a recipe of docs/recipes.md, for a table and a column of one's own. A recipe may have several files, because
+each part takes a lock of another kind, or because it is for the background.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ class Mongo:
             self._orders.update_many({"_id": within, "cents": {"$exists": False}}, _CENTS)
 
     def longest(self) -> float:
-        stages = [
+        stages: list[dict[str, Any]] = [
             {"$currentOp": {"allUsers": True, "idleSessions": True}},
             {"$match": {"appName": {"$regex": "^dataops/"}, "transaction": {"$exists": True}}},
         ]
@@ -310,9 +310,9 @@ def measure(engine: Engine, rows: int, seconds: float, runs: int, folder: Path) 
                 longest, memory = max(longest, found_now.longest), max(memory, found_now.memory)
             ratios.setdefault(name, []).append(beside.p99 / quiet.p99)
             print(f"  beside the {name} ({took:.1f} s): p99 {beside.p99:.2f} ms")
-    for name, found in ratios.items():
+    for name, several in ratios.items():
         print(
-            f"  (b) {name}: {median(found):.2f} times the 99th percentile without it"
+            f"  (b) {name}: {median(several):.2f} times the 99th percentile without it"
             + (" (wanted: 1.5)" if name == "backfill" else "")
         )
     print(f"  (c) longest transaction of the backfill {longest:.2f} s (wanted: 1)")

@@ -35,10 +35,8 @@ def test_changes_every_row_that_matches(shop: Project, pg: psycopg.Connection[An
     assert "backfill, in batches by the primary key" in plan.stdout, plan
     done = shop("apply", "--yes")
     assert done.code == 0, done
-    assert pg.execute("SELECT count(*), sum(cents) FROM orders WHERE cents = round(total * 100)").fetchone() == (
-        5000,
-        pg.execute("SELECT sum(round(total * 100)) FROM orders").fetchone()[0],
-    )
+    wrong = pg.execute("SELECT count(*) FROM orders WHERE cents IS DISTINCT FROM round(total * 100)").fetchone()
+    assert wrong == (0,)
     left = pg.execute("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'dataops_stash%'").fetchone()
     assert left == (0,)
 
@@ -102,10 +100,6 @@ def test_stops_between_two_batches_and_goes_on(shop: Project, pg: psycopg.Connec
         process.send_signal(signal.SIGTERM)
         stopped = ended(process)
     assert stopped.code == 75, stopped
-    status = shop("status")
-    print(status.stdout)
-    plan = shop("plan")
-    print(plan.stdout)
     done = shop("apply", "--yes")
     assert done.code == 0, done
     assert pg.execute("SELECT min(n), max(n), count(*) FROM orders").fetchone() == (1, 1, 20000)

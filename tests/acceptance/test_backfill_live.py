@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -57,7 +58,8 @@ def test_every_kind_of_key(shop: Project, pg: psycopg.Connection[Any], kind: str
     if how == "set":
         up, down = f'backfill(op, "items", {key}set={{"n": "n + 1"}})', 'restore(op, "items", set={"n": "n - 1"})'
     elif how == "keep":
-        up = f'backfill(op, "items", {key}where="done IS NULL", set={{"n": "n + 1", "done": "true"}}, keep=["n", "done"])'
+        values = 'set={"n": "n + 1", "done": "true"}, keep=["n", "done"]'
+        up = f'backfill(op, "items", {key}where="done IS NULL", {values})'
         down = 'restore(op, "items")'
     else:
         up = f'backfill(op, "items", {key}once=True, statement="UPDATE items AS i SET n = i.n + 1 WHERE {{batch:i}}")'
@@ -105,6 +107,12 @@ def application(url: str, seed: int) -> Iterator[None]:
     assert problems == []
 
 
+def moved(pg: psycopg.Connection[Any], process: subprocess.Popen[str]) -> None:
+    """Wait until the backfill has changed something, or has ended."""
+    before = pg.execute("SELECT sum(n) FROM items").fetchone()
+    until(lambda: process.poll() is not None or pg.execute("SELECT sum(n) FROM items").fetchone() != before)
+
+
 @pytest.mark.parametrize("where", ["", 'where="n = 0", '])
 def test_killed_again_and_again_while_rows_come_and_go(
     shop: Project, pg: psycopg.Connection[Any], pg_url: str, where: str
@@ -129,12 +137,7 @@ def test_killed_again_and_again_while_rows_come_and_go(
         for kills in range(100):
             with shop.running(*command) as process:
                 if kills < 6:
-                    before = pg.execute("SELECT sum(n) FROM items").fetchone()
-                    until(
-                        lambda: (
-                            process.poll() is not None or pg.execute("SELECT sum(n) FROM items").fetchone() != before
-                        )
-                    )
+                    moved(pg, process)
                     time.sleep(dice.random() * 0.3)
                     process.kill()
                     process.wait()
