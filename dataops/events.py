@@ -59,12 +59,13 @@ class StepStarted(Event):
 
 @dataclass(frozen=True)
 class StepProgressed(Event):
-    """`done` of `total` (None: unknown) `unit`s of the running step."""
+    """`done` of `total` (None: unknown) `unit`s of the running step. `changed`, where that is another number."""
 
     step: Step | None = None
     done: int = 0
     total: int | None = None
     unit: str = "documents"
+    changed: int | None = None
 
 
 @dataclass(frozen=True)

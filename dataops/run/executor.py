@@ -303,7 +303,8 @@ class _Execution:
 
         def tell(progress: Backfill) -> None:
             running.backfills(progress)
-            self._emit(StepProgressed(step.service, step, progress.looked, progress.total, progress.unit))
+            done = StepProgressed(step.service, step, progress.looked, progress.total, progress.unit, progress.changed)
+            self._emit(done)
 
         def paused(why: str) -> None:
             self._emit(BackfillPaused(step.service, step, why))

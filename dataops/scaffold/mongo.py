@@ -84,10 +84,8 @@ def rename(place: Place) -> Sequence[Part]:
         Part(
             "both names",
             f"Gives the documents of {table} their {old} under the name {new} too, in batches. The application of "
-            f"before writes "
-            f"{old} only; the one of after writes both, and reads {new}, or {old} where there is no {new}. When only "
-            f"that "
-            f"one runs: dataops new --template contract --on {table}.{old} --to {new}",
+            f"before writes {old} only; the one of after writes both, and reads {new}, or {old} where there is no {new}. "
+            f"When only that one runs: dataops new --template contract --on {table}.{old} --to {new}",
             f'backfill(\n    db,\n    "{table}",\n'
             f'    where={{"{old}": {{"$exists": True}}, "{new}": {{"$exists": False}}}},\n'
             f'    set=[{{"$set": {{"{new}": "${old}"}}}}],\n    keep=["{new}"],\n)',

@@ -97,7 +97,7 @@ class Collector:
             self._progress.pop(service, None)
             self._changed.pop(service, None)
         elif isinstance(event, events.StepProgressed):
-            self._progress[service] = (event.done, event.unit)
+            self._progress[service] = (event.done if event.changed is None else event.changed, event.unit)
         elif isinstance(event, events.StepFinished) and event.step is not None:
             self._finished(event)
         elif isinstance(event, events.RunFinished) and event.result is not None:

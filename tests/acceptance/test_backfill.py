@@ -253,3 +253,24 @@ def test_a_new_database_leaves_nothing_for_the_background(shop: Project, pg: psy
     )
     assert shop("apply", "--yes").code == 0
     assert shop("status", "--json").json["services"][0]["revision"] == "002"
+
+
+def test_a_file_goes_on_after_its_backfill(shop: Project, pg: psycopg.Connection[Any]) -> None:
+    slow_orders(pg, 3000)
+    shop.file(
+        "shop",
+        "001",
+        """
+        op.execute("CREATE TABLE IF NOT EXISTS notes (line text)")
+        backfill(op, "orders", where="n = 0", set={"n": "n + 1"})
+        count = op.get_bind().execute(text("SELECT count(*) FROM orders WHERE n = 1")).scalar()
+        op.execute(f"INSERT INTO notes VALUES ('{count}')")
+        backfill(op, "orders", name="second", where="cents IS NULL", set={"cents": "1"})
+        """,
+        'op.execute("DROP TABLE notes")',
+        head=f"{HEAD}\nfrom sqlalchemy import text\nrepeatable = True",
+    )
+    done = shop("apply", "--yes")
+    assert done.code == 0, done
+    assert pg.execute("SELECT line FROM notes").fetchall() == [("3000",)]
+    assert pg.execute("SELECT count(*) FROM orders WHERE n = 1 AND cents = 1").fetchone() == (3000,)

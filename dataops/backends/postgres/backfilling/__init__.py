@@ -18,7 +18,7 @@ from dataops.backends.postgres.backfilling.place import find
 from dataops.backends.postgres.backfilling.remembered import Remembered
 from dataops.backends.postgres.backfilling.restoring import Restoring
 from dataops.backends.postgres.backfilling.signals import Observer
-from dataops.backends.postgres.connection import WatchedConnection
+from dataops.backends.postgres.connection import WatchedConnection, as_tuples
 from dataops.backfill import BackfillRefused, Change
 from dataops.backfill.around import present
 from dataops.backfill.loop import run
@@ -73,7 +73,11 @@ class PostgresBackfills:
         if context is None:
             raise BackfillRefused("the first argument of a backfill is op, in a file of Alembic")
         with context().autocommit_block():
-            yield
+            try:
+                yield
+            finally:  # the run has used the connection in between: the rest of the file finds it as before
+                self._connection.answer_within = None
+                as_tuples(self._connection)
 
 
 __all__ = ["PostgresBackfills"]

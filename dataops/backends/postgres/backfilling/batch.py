@@ -58,6 +58,7 @@ class Batching:
         """
         longest = 0 if size == 1 else _BATCH_MILLISECONDS
         rollbacks = self.connection.rollbacks
+        self.connection.answer_within = None
         try:
             with self.connection.transaction(), self.connection.cursor(row_factory=dict_row) as cursor:
                 cursor.execute(
