@@ -69,7 +69,8 @@ def contract(place: Place) -> Sequence[Part]:
         f"Gives {place.to} of {table} what {field} has, before {field} goes, where an application of before has "
         f"written only that.",
         f'backfill(\n    db,\n    "{table}",\n'
-        f'    where={{"{field}": {{"$exists": True}}, "$expr": {{"$ne": ["${field}", "${place.to}"]}}}},\n    set=[{{"$set": {{"{place.to}": "${field}"}}}}],\n)',
+        f'    where={{"{field}": {{"$exists": True}}, "$expr": {{"$ne": ["${field}", "${place.to}"]}}}},\n'
+        f'    set=[{{"$set": {{"{place.to}": "${field}"}}}}],\n)',
         "pass",
         _BACKFILL,
         f"{_BACKGROUND}\nreversible = True",
@@ -84,7 +85,7 @@ def rename(place: Place) -> Sequence[Part]:
         Part(
             "both names",
             f"Gives the documents of {table} their {old} under the name {new} too, in batches. The application of "
-            f"before writes {old} only; the one of after writes both, and reads {new}, or {old} where there is no {new}. "
+            f"before writes {old} only; the one of after writes both, and reads {new}, or {old} where there is none. "
             f"When only that one runs: dataops new --template contract --on {table}.{old} --to {new}",
             f'backfill(\n    db,\n    "{table}",\n'
             f'    where={{"{old}": {{"$exists": True}}, "{new}": {{"$exists": False}}}},\n'
