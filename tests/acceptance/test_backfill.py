@@ -274,3 +274,18 @@ def test_a_file_goes_on_after_its_backfill(shop: Project, pg: psycopg.Connection
     assert done.code == 0, done
     assert pg.execute("SELECT line FROM notes").fetchall() == [("3000",)]
     assert pg.execute("SELECT count(*) FROM orders WHERE n = 1 AND cents = 1").fetchone() == (3000,)
+
+
+def test_nothing_is_remembered_of_a_backfill_that_was_taken_back_by_nothing(
+    shop: Project, pg: psycopg.Connection[Any]
+) -> None:
+    slow_orders(pg, 3000)
+    shop.file("shop", "001", 'backfill(op, "orders", where="n = 0", set={"n": "1"})', head=f"{HEAD}\nreversible = True")
+    with shop.running("apply", "--yes") as process:
+        until(lambda: changed(pg))
+        process.send_signal(signal.SIGTERM)
+        assert ended(process).code == 75
+    assert shop("rollback", "--yes", "--to", "base").code == 0
+    pg.execute("UPDATE orders SET n = 0")
+    assert shop("apply", "--yes").code == 0
+    assert changed(pg) == 3000

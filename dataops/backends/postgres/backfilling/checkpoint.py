@@ -108,6 +108,13 @@ def read(connection: psycopg.Connection[Any], schema: str, migration: str) -> tu
     return tuple(map(_of, rows))
 
 
+def forget(connection: psycopg.Connection[Any], schema: str, migration: str) -> None:
+    """Forget how far the backfills of a migration were: its step has ended well, in either direction."""
+    table = _table(schema)
+    if table.is_readable(connection):
+        table.execute(connection, "DELETE FROM {table} WHERE migration = %s", [migration])
+
+
 def _of(row: dict[str, Any]) -> Backfill:
     return Backfill(
         place=redact(row["place"]),
@@ -128,4 +135,4 @@ def shown(key: Sequence[str]) -> str:
     return redact(key[0] if len(key) == 1 else f"({', '.join(key)})" if key else "")
 
 
-__all__ = ["Checkpoints", "read", "shown"]
+__all__ = ["Checkpoints", "forget", "read", "shown"]
