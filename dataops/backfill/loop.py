@@ -65,6 +65,9 @@ class Batches(Protocol):
     def note(self, progress: Backfill) -> None:
         """Write down that it waits, or does not any more. The key stays as it is."""
 
+    def none_left(self) -> bool:
+        """Whether the server says at once that nothing is left to change. False where only another pass can say it."""
+
     def again(self) -> None:
         """Begin another pass."""
 
@@ -92,7 +95,7 @@ class _Loop:
 
     def run(self) -> int:
         for _ in range(_MOST_PASSES):
-            if self._pass_finds_nothing():
+            if self._pass_finds_nothing() or self._batches.none_left():
                 break
             self._batches.again()
             self._progress = replace(self._progress, key="", looked=0)
@@ -110,7 +113,7 @@ class _Loop:
 
     def _one(self) -> Batch | None:
         """One batch; None when it was given up, which is tried again."""
-        size, began = self._pacing.size, time.monotonic()
+        size, began, before = self._pacing.size, time.monotonic(), self._progress.changed
         rate = self._looked / self._worked if self._worked >= 1 else self._progress.rate
         try:
             done = self._batches.batch(size, replace(self._progress, rate=rate, paused=""))
@@ -129,7 +132,7 @@ class _Loop:
             self._pacing.give_up()
         else:
             self._pacing.took(done.looked, seconds)
-        if not done.last:
+        if not done.last and done.progress.changed > before:
             self._around.sleep(seconds * (1 if done.waiting else _REST))
         return done
 

@@ -15,9 +15,11 @@ from dataops.backends.postgres.backfilling.signals import Observer
 from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.sql import quoted
 from dataops.backfill import BackfillRefused, Change
-from dataops.backfill.loop import Batch
+from dataops.backfill.loop import Batch, InTheWay
 from dataops.model import Backfill, Step
 from dataops.statements import Tally
+
+_LOOK = 2  # not one row, which may take as long as it takes
 
 
 class Filling(Batching):
@@ -62,6 +64,15 @@ class Filling(Batching):
                 changed = self._plainly(cursor, within)
             return self.done(before, last, looked, changed)
 
+    def none_left(self) -> bool:
+        unless = f" AND NOT {self._remembered.has}" if self._remembered is not None else ""
+        try:
+            with self.transaction(_LOOK) as cursor:
+                question = f"SELECT FROM {self._place.sql} WHERE ({self._where}\n){unless} LIMIT 1"
+                return cursor.execute(question.encode()).fetchone() is None
+        except InTheWay:  # a table so big is gone through once more, in batches
+            return False
+
     def again(self) -> None:
         self.checkpoints.key = ()
 
@@ -91,11 +102,14 @@ class Filling(Batching):
         row = self.send(
             cursor,
             f"WITH changed AS (UPDATE {self._place.sql} SET {self._assignments()} WHERE {within} AND ({self._where}\n) "
-            f"RETURNING ({self._where}\n) IS TRUE AS still, {self._key_texts()}) "
-            f"SELECT count(*) AS changed, count(*) FILTER (WHERE still) AS still, {self._example()} FROM changed",
+            f"RETURNING ({self._where}\n) IS TRUE AS still) "
+            f"SELECT count(*) AS changed, count(*) FILTER (WHERE still) AS still FROM changed",
         )
         assert row is not None
-        self._refuse_still(row["still"], row["changed"], key_of(row))
+        if row["still"]:
+            matching = f"{self._place.sql} WHERE {within} AND ({self._where}\n) LIMIT 1"
+            example = key_of(self.send(cursor, f"SELECT {self._key_texts()} FROM {matching}"))
+            self._refuse_still(row["still"], row["changed"], example)
         return int(row["changed"])
 
     def _remembering(self, cursor: psycopg.Cursor[Any], within: str) -> int:

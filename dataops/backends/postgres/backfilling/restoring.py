@@ -78,6 +78,9 @@ class Restoring(Batching):
             assert row is not None
             return self.done(before, last, int(row["looked"]), int(row["changed"]))
 
+    def none_left(self) -> bool:
+        return True  # what it has put aside is gone through once, and nobody adds to it
+
     def again(self) -> None:
         self.checkpoints.key = ()
 
