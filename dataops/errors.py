@@ -6,6 +6,7 @@ DataopsError
 ├── HistoryError           4  the files, or the files against the database, do not make one history
 │   ├── BrokenFile            a file that cannot be read as a migration
 │   ├── EditedAfterApply      a file whose code is not the code that was applied
+│   ├── ChangedMeanwhile      a backfill whose file was changed after a part of it was done
 │   ├── OutOfOrder            a gap: something older is pending, or a file is missing
 │   ├── RecordMoved           the native record says something else than the journal
 │   └── NotEmpty              nothing says what was applied to a database that is not empty
@@ -25,6 +26,7 @@ DataopsError
 ├── NoSandbox             10  no process for looking at migration files can be started
 ├── CannotWrite           10  a local file or stream that cannot be written
 ├── MigrationFailed        1  the migration itself raised
+│   └── BackfillRefused       a backfill that cannot be run as it is written
 ├── Bug                    1  dataops has a bug
 └── Stopped               75  a signal stopped it at a safe point
 
@@ -133,6 +135,15 @@ class EditedAfterApply(HistoryError):
     default_hint = (
         "put the applied text back and write a new migration for the change; "
         "comments, docstrings and formatting may change freely"
+    )
+
+
+class ChangedMeanwhile(HistoryError):
+    """The file of a backfill was changed after a part of it was done."""
+
+    default_hint = (
+        "put the text back with which it began, and let it end, or take it back with that text: dataops rollback; "
+        "comments, docstrings and formatting may change"
     )
 
 
@@ -258,6 +269,12 @@ class NotBuilt(MigrationFailed):
     """A history cannot be run in a scratch database. `place` is what the last statement was about that failed."""
 
     place: str = ""
+
+
+class BackfillRefused(MigrationFailed):
+    """A backfill cannot be run as it is written."""
+
+    default_hint = "how to write it: dataops docs backfills"
 
 
 class Bug(DataopsError):

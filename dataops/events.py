@@ -59,12 +59,13 @@ class StepStarted(Event):
 
 @dataclass(frozen=True)
 class StepProgressed(Event):
-    """`done` of `total` (None: unknown) `unit`s of the running step."""
+    """`done` of `total` (None: unknown) `unit`s of the running step. `changed`, where that is another number."""
 
     step: Step | None = None
     done: int = 0
     total: int | None = None
     unit: str = "documents"
+    changed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,23 @@ class ServerBusy(Event):
 
     step: Step | None = None
     doing: Doing = field(default_factory=Doing)
+
+
+@dataclass(frozen=True)
+class BackfillPaused(Event):
+    """A backfill of the running step gives way, for longer than a moment, for this reason."""
+
+    step: Step | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class BackfillResumed(Event):
+    """A backfill of the running step goes on, after so many seconds."""
+
+    step: Step | None = None
+    reason: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -198,6 +216,8 @@ _SENTENCES: dict[type[Event], Callable[[Any], str]] = {
     StillRunning: lambda e: ", ".join(
         filter(None, (f"{_what(e)} still running", clock(e.seconds), replace(e.doing, rate=e.rate).words))
     ),
+    BackfillPaused: lambda e: f"{_what(e)} waits: {e.reason}",
+    BackfillResumed: lambda e: f"{_what(e)} goes on after {clock(e.seconds)}",
     StepRetried: lambda e: f"{_what(e)} rolled back, again in {e.seconds:.1f} s (attempt {e.attempt}): {e.reason}",
     StepFinished: lambda e: f"{_what(e)} done ({e.seconds:.2f} s)",
     StepFailed: lambda e: f"{_what(e)} FAILED ({e.seconds:.2f} s)",

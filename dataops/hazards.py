@@ -44,7 +44,7 @@ _ALL = (
            "run it when no transaction is long; timeouts.table_lock limits how long others wait behind it",
            decides=False),
     Hazard("changes-many", "one command changes very many rows or documents",
-           "do it in batches that are committed one by one"),
+           "do it in batches that are committed one by one: dataops docs backfills"),
     Hazard("breaks-application", "code that runs now may fail afterwards",
            "expand and contract: add the new, let the code use it, then remove the old: dataops docs recipes"),
     Hazard("takes-long", "it may take longer than a minute",

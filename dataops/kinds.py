@@ -102,7 +102,7 @@ POSTGRESQL = Kind(
     url_variable="PG_CON",
     language="sql",
     module="dataops.backends.postgres",
-    ours=frozenset({"alembic_version", "dataops_journal"}),
+    ours=frozenset({"alembic_version", "dataops_journal", "dataops_backfill", "dataops_pause"}),
 )
 MONGODB = Kind(
     name="mongodb",

@@ -44,6 +44,8 @@ class Facts:
     repeatable: bool
     puts_aside: bool
     both_ways: bool
+    backfills: bool = False
+    background: bool = False
 
 
 def raw_checksum(source: bytes) -> str:
@@ -140,16 +142,20 @@ def facts(source: bytes) -> Facts:
     tree = parse(source)
     known = constants(tree)
     reason = _irreversible(tree, known)
+    backfills = b"dataops.backfill" in source and any(_backfills(node) for node in ast.walk(tree))
+    nothing_else = backfills and _only_backfills(tree)
     return Facts(
         title=_title(tree),
         reversible=not reason,
         irreversible_because=reason,
-        autocommit=b"autocommit_block" in source
-        and any(_name_of(node) == "autocommit_block" for node in ast.walk(tree)),
+        autocommit=backfills
+        or (b"autocommit_block" in source and any(_name_of(node) == "autocommit_block" for node in ast.walk(tree))),
         may_commit=_MAY_COMMIT.search(source) is not None and any(_commits(node) for node in ast.walk(tree)),
-        repeatable=known.get("repeatable") is True,
+        repeatable=known.get("repeatable", nothing_else) is True,
         puts_aside=_puts_aside(tree),
-        both_ways={"applying", "undoing"} <= {_name_of(node) for node in ast.walk(tree)},
+        both_ways=nothing_else or {"applying", "undoing"} <= {_name_of(node) for node in ast.walk(tree)},
+        backfills=backfills,
+        background=known.get("background") is True,
     )
 
 
@@ -332,6 +338,25 @@ def _statements_of(text: str) -> list[str]:
         return text.split(";")
 
 
+def _backfills(node: ast.AST) -> bool:
+    """Whether it is a call of dataops.backfill."""
+    return isinstance(node, ast.Call) and _name_of(node.func) in ("backfill", "restore")
+
+
+def _only_backfills(tree: ast.Module) -> bool:
+    """Whether both functions of a file do nothing but backfill."""
+    functions = [one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name in ("upgrade", "downgrade")]
+    return all(_only(statement) for function in functions for statement in _statements(function))
+
+
+def _only(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.For):
+        return all(map(_only, statement.body)) and not statement.orelse
+    if isinstance(statement, ast.Assign):  # a constant, for readability
+        return not any(isinstance(node, ast.Call) for node in ast.walk(statement.value))
+    return isinstance(statement, ast.Expr) and _backfills(statement.value)
+
+
 _PUTS_ASIDE = {"applying", "put_tables_aside", "put_values_aside"}
 """The functions of dataops.stash that keep what an upgrade() throws away."""
 
@@ -340,10 +365,14 @@ def _puts_aside(tree: ast.Module) -> bool:
     """Whether upgrade(), or a helper that it may call, keeps something in the stash for a rollback."""
     parts = [node for node in tree.body if getattr(node, "name", "") != "downgrade"]
     return any(
-        isinstance(node, ast.Attribute | ast.Name) and _name_of(node) in _PUTS_ASIDE
+        _name_of(node) in _PUTS_ASIDE or (isinstance(node, ast.Call) and _backfills(node) and _keeps(node))
         for part in parts
         for node in ast.walk(part)
     )
+
+
+def _keeps(call: ast.Call) -> bool:
+    return any(keyword.arg == "keep" for keyword in call.keywords)
 
 
 def _irreversible(tree: ast.Module, known: dict[str, Any]) -> str:

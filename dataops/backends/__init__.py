@@ -391,6 +391,20 @@ def driver(service: Service) -> AbstractContextManager[Any]:
     return connection
 
 
+def pause(service: Service, author: Author, reason: str) -> None:
+    """Ask that backfills of this database wait, also those of later runs, until `resume`. It needs no lock.
+
+    Whoever has asked first stays written down. Raises UsageError where nothing has ever run.
+    """
+    importlib.import_module(service.kind.module).pause(service, author, reason)
+
+
+def resume(service: Service) -> bool:
+    """Let backfills of this database go on. Returns whether they were paused."""
+    resumed: bool = importlib.import_module(service.kind.module).resume(service)
+    return resumed
+
+
 @contextmanager
 def opened(service: Service) -> Iterator[Database]:
     """The database of a service, closed at the end of the scope."""
@@ -424,4 +438,6 @@ __all__ = [
     "connect",
     "driver",
     "opened",
+    "pause",
+    "resume",
 ]

@@ -13,7 +13,15 @@ import click
 from dataops import schemafile
 from dataops.cli import completing
 from dataops.cli.carry_out import carry_out
-from dataops.cli.options import RunOptions, duration, only_with, onto_existing_option, run_options, scratch_option
+from dataops.cli.options import (
+    RunOptions,
+    background_option,
+    duration,
+    only_with,
+    onto_existing_option,
+    run_options,
+    scratch_option,
+)
 from dataops.cli.plan_from_options import plan_apply, to_run
 from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
@@ -47,6 +55,7 @@ if TYPE_CHECKING:
 )
 @scratch_option
 @onto_existing_option
+@background_option
 @run_options
 def apply_command(
     session: Session,
@@ -57,6 +66,7 @@ def apply_command(
     verify: bool | None,
     server: tuple[str, ...],
     onto_existing: bool,
+    background: bool,
     options: RunOptions,
     metrics_file: Path | None,
 ) -> ExitCode:
@@ -69,7 +79,10 @@ def apply_command(
       dataops apply today.plan
     """
     with signals(session) as stop, telemetry(session, "apply", metrics_file) as observed:
-        read = to_run(session, stop, options, wait_seconds=wait_seconds or 0)
+        configured = session.config(with_urls=False, with_files=False)
+        background = background or configured.background
+        leaves = not background and to is None and planned is None
+        read = to_run(session, stop, options, wait_seconds=wait_seconds or 0, leaving_background=leaves)
         saved = planfile.load(planned) if planned is not None else None
         if saved is not None:
             for given, name in (
@@ -77,6 +90,7 @@ def apply_command(
                 (steps, "--steps"),
                 (session.selected, "--service"),
                 (onto_existing, "--onto-existing"),
+                (background and not configured.background, "--background"),
             ):
                 only_with(given, name, "no PLANFILE: a saved plan says already what to do")
             services = observed.services = services_of(saved, session)
@@ -89,8 +103,10 @@ def apply_command(
             options = replace(options, yes=True, allowed=(*options.allowed, *saved.allowed))
         else:
             services = observed.services = session.config().services
-            plan = plan_apply(services, read=read, to=to, steps=steps, onto_existing=onto_existing)
-        wanted = session.config(with_urls=False, with_files=False).verify if verify is None else verify
+            plan = plan_apply(
+                services, read=read, to=to, steps=steps, onto_existing=onto_existing, background=background
+            )
+        wanted = configured.verify if verify is None else verify
         compared = partial(_verify, session, services, server, stop) if wanted else None
         return carry_out(session, plan, stop, options, compared, saved=saved)
 

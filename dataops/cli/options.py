@@ -91,6 +91,15 @@ def onto_existing_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
+def background_option(function: click.decorators.FC) -> click.decorators.FC:
+    """The option for what a deployment does not wait for."""
+    return click.option(
+        "--background",
+        is_flag=True,
+        help="Also what is for the background (background = True in its file), and what comes after it.",
+    )(function)
+
+
 def metrics_option(function: click.decorators.FC) -> click.decorators.FC:
     """The option that names the file for metrics."""
     return click.option(

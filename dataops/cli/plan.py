@@ -14,7 +14,7 @@ import click
 from dataops import config as configuration
 from dataops import schemafile
 from dataops.cli import completing
-from dataops.cli.options import only_with, onto_existing_option, policy_options, reported
+from dataops.cli.options import background_option, only_with, onto_existing_option, policy_options, reported
 from dataops.cli.plan_from_options import approvals_of, plan_apply, plan_rollback, render, rendered_steps, to_look
 from dataops.cli.session import Session, checkout, command
 from dataops.config import LintSettings
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     help="Exit 2 when there is something to do, or a step is running; 4 when a step of it will fail.",
 )
 @onto_existing_option
+@background_option
 @policy_options
 @reported("plan")
 def plan_command(
@@ -64,6 +65,7 @@ def plan_command(
     out: Path | None,
     detailed_exitcode: bool,
     onto_existing: bool,
+    background: bool,
     allow: tuple[str, ...],
     form: str,
     report_path: Path | None,
@@ -89,7 +91,14 @@ def plan_command(
             planned = plan_rollback(services, session, read=to_look(session), run_ids=run_ids, to=to, steps=steps)
         else:
             only_with(run_ids, "--run", "--direction rollback")
-            planned = plan_apply(services, read=to_look(session), to=to, steps=steps, onto_existing=onto_existing)
+            planned = plan_apply(
+                services,
+                read=to_look(session),
+                to=to,
+                steps=steps,
+                onto_existing=onto_existing,
+                background=background or config.background,
+            )
         everything = form != "table" or detailed_exitcode or config.policy.looks
         shown = rendered_steps(planned, session, everything=everything)
         with ThreadPoolExecutor(1, "dataops-lint") as beside:

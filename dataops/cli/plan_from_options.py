@@ -27,7 +27,14 @@ def to_look(session: Session) -> Read:
     return lambda services: read_all(services, emit=session.sink())
 
 
-def to_run(session: Session, stop: StopSignal, options: RunOptions, *, wait_seconds: float = 0.0) -> Read:
+def to_run(
+    session: Session,
+    stop: StopSignal,
+    options: RunOptions,
+    *,
+    wait_seconds: float = 0.0,
+    leaving_background: bool = False,
+) -> Read:
     """Wait for a step that another run is in the middle of, and for servers that do not answer yet."""
 
     def read(services: Sequence[Service]) -> list[State]:
@@ -38,6 +45,7 @@ def to_run(session: Session, stop: StopSignal, options: RunOptions, *, wait_seco
             stop=stop,
             timeout=options.lock_timeout,
             wait_seconds=wait_seconds,
+            leaving_background=leaving_background,
         )
 
     return read
@@ -50,10 +58,12 @@ def plan_apply(
     to: str | None,
     steps: int | None,
     onto_existing: bool,
+    background: bool,
 ) -> Plan:
     """Read the services and plan what is pending there, up to `to` where it is given.
 
-    `read` is how. `onto_existing` says that it is meant if a database is not empty before its first apply.
+    `read` is how. `onto_existing` says that it is meant if a database is not empty before its first apply,
+    and `background` that what is for the background is meant too.
     """
     if onto_existing:
         services = [replace(service, onto_existing=True) for service in services]
@@ -64,7 +74,7 @@ def plan_apply(
         )
         services = [service]
     states = read(services)
-    return planner.plan_apply(states, to=target, steps=steps)
+    return planner.plan_apply(states, to=target, steps=steps, background=background)
 
 
 def plan_rollback(

@@ -81,7 +81,9 @@ def rehearse_command(
             raise UsageError(f"--mask {redact(mask)} is not a column", hint="write TABLE.COLUMN")
     form = session.form(form)
     config = session.config()
-    planned = plan_apply(config.services, read=to_look(session), to=to, steps=None, onto_existing=onto_existing)
+    planned = plan_apply(
+        config.services, read=to_look(session), to=to, steps=None, onto_existing=onto_existing, background=True
+    )
     states = [state for state in planned.states if planned.of(state.service.name)]
     _refuse_half_done(planned, states)
     renderings = render(planned, session, everything=True, rehearsed=False)

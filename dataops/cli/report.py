@@ -54,7 +54,9 @@ def report_command(session: Session, run: str | None, out: Path, limit: int) -> 
     planned: Plan | DataopsError
     renderings: Mapping[str, Rendering] = {}
     try:
-        planned = plan_apply(session.config().services, read=to_look(session), to=None, steps=None, onto_existing=False)
+        planned = plan_apply(
+            session.config().services, read=to_look(session), to=None, steps=None, onto_existing=False, background=True
+        )
         renderings = render(planned, session, everything=False)
     except DataopsError as error:
         planned = error

@@ -246,8 +246,8 @@ class _Group(_Worked, click.Group):
 
 COMMANDS = (
     "adopt", "apply", "approve", "baseline", "completion", "dev", "docs", "doctor", "drift", "explain", "help",
-    "history", "import", "init", "inspect", "lint", "new", "plan", "prove", "rebase", "rehearse", "report", "resolve",
-    "rollback", "schema", "squash", "stash", "status", "wait",
+    "history", "import", "init", "inspect", "lint", "new", "pause", "plan", "prove", "rebase", "rehearse", "report",
+    "resolve", "resume", "rollback", "schema", "squash", "stash", "status", "wait",
 )  # fmt: skip
 """Every command; each is in the module of its name, and adds itself to `main_group` when that is imported.
 

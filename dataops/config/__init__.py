@@ -43,6 +43,8 @@ class Config:
     policy: Policy = field(default_factory=Policy)
     verify: bool = False
     """Whether `[apply]` says that every apply compares at its end what it has made."""
+    background: bool = False
+    """Whether `[apply]` says that every apply also runs what is for the background."""
     rehearse: RehearseSettings = field(default_factory=RehearseSettings)
 
     def service(self, name: str) -> Service:
@@ -108,6 +110,7 @@ def load(
         settings.documents,
         rules,
         settings.verify,
+        settings.background,
         settings.rehearse,
     )
 
@@ -157,6 +160,7 @@ def _service(settings: ServiceSettings, url: str, record: str, *, with_files: bo
         alembic=ini,
         renamed_record=record,
         top=settings.top,
+        limits=settings.limits,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dataops.config.sizes import size
 from dataops.durations import parse_duration
 from dataops.errors import ConfigError, UsageError
 from dataops.files import toml
@@ -31,7 +32,6 @@ KEYS = {
     "approvals_valid",
 }
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_UNITS = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "tb": 1024**4}
 _WINDOW = re.compile(
     r"(?:(?P<from>[a-z]{3})(?:-(?P<to>[a-z]{3}))?\s+)?(?P<begins>\d{1,2}:\d\d)-(?P<ends>\d{1,2}:\d\d)(?:\s+(?P<zone>\S+))?",
     re.IGNORECASE,
@@ -82,7 +82,7 @@ def _policy(table: toml.Table, top: Path) -> Policy:
         refuse=_hazards(table, "refuse"),
         ask=_hazards(table, "ask"),
         rows=_number(table, "rows"),
-        bytes=_size(table),
+        bytes=size(table, "bytes"),
         blocked=_duration(table, "blocked"),
         windows=tuple(_window(text, table.where) for text in table.texts("windows", "list of windows", _WINDOW_HINT)),
         backup=top / backup if backup else None,
@@ -106,16 +106,6 @@ def _number(table: toml.Table, key: str) -> int | None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
         raise ConfigError(f"{table.where}: {key} has to be a number", hint=f"write {key} = 1_000_000")
     return value
-
-
-def _size(table: toml.Table) -> int | None:
-    value = table.get("bytes")
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    found = re.fullmatch(r"\s*(\d+)\s*([kmgt]?b?)\s*", str(value), re.IGNORECASE)
-    if not found or found[2].lower() not in _UNITS:
-        raise ConfigError(f"{table.where}: bytes: {redact(repr(value))} is not a size", hint='write bytes = "10 GB"')
-    return int(found[1]) * _UNITS[found[2].lower()]
 
 
 def _duration(table: toml.Table, key: str) -> float | None:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataops import kinds
-from dataops.config import policy
+from dataops.config import limits, policy
 from dataops.config.policy import Policies
 from dataops.documents import Breaks, Looking
 from dataops.durations import parse_duration
 from dataops.errors import ConfigError, UsageError
 from dataops.files import toml
 from dataops.kinds import Kind
-from dataops.model import Ahead, Timeouts
+from dataops.model import Ahead, Limits, Timeouts
 from dataops.othertools import match
 from dataops.redaction import redact
 from dataops.text import near
@@ -38,10 +38,11 @@ SERVICE_KEYS = {
     "onto_existing",
     "record",
     "application",
+    "backfill",
     *_URL_KEYS,
 }
 """What the paragraph of a service may say. `beside` is the older spelling of `coexist`."""
-APPLY_KEYS = {"verify"}
+APPLY_KEYS = {"verify", "background"}
 """What `[apply]` may say."""
 
 OBSERVED_KEYS = {"observe", "engine", "expect", "timeouts", *_URL_KEYS}
@@ -69,7 +70,8 @@ class ServiceSettings:
     `where` names the paragraph in errors, and `top` is the folder of dataops.toml.
     `depends_on` are all the services that come before this one, directly or
     through others. `mirror` are the tools whose record may be meant by `mirror = true`, or the one that is named.
-    `record`, `url_env`, `env_prefix` and `database` are empty where the paragraph does not say them.
+    `limits` are those of backfills. `record`, `url_env`, `env_prefix` and `database` are empty where the paragraph
+    does not say them.
     """
 
     name: str
@@ -88,6 +90,7 @@ class ServiceSettings:
     application: tuple[str, ...] = ()
     observe: str = ""
     expect: str = ""
+    limits: Limits = field(default_factory=Limits)
     record: str = ""
     url_env: str = ""
     env_prefix: str = ""
@@ -141,7 +144,8 @@ class LintSettings:
 class Settings:
     """A whole dataops.toml: its services by name, in the order of the file, and its other tables.
 
-    `verify` says whether every apply compares at its end what it has made.
+    `verify` says whether every apply compares at its end what it has made, and `background` whether it also runs what
+    is for the background.
     """
 
     path: Path
@@ -151,6 +155,7 @@ class Settings:
     _environments: object = field(repr=False)
     policies: Policies = field(default_factory=Policies)
     verify: bool = False
+    background: bool = False
     rehearse: RehearseSettings = field(default_factory=RehearseSettings)
 
     @property
@@ -191,10 +196,11 @@ def read(path: Path | None) -> Settings:
     tables = content.get("services")
     if not isinstance(tables, dict) or not tables:
         raise ConfigError(f"{path}: there is no [services.NAME] in it", hint=MANUAL)
-    content.only({"services", "environments", "lint", "documents", "policy", "apply", "rehearse"})
+    content.only({"services", "environments", "lint", "documents", "policy", "apply", "rehearse", "backfill"})
     services = {name: toml.table(value, f"{path}: [services.{name}]", MANUAL) for name, value in tables.items()}
     before = _all_before(path, services)
-    made = {name: _settings(path.parent, name, table, before[name]) for name, table in services.items()}
+    general = content.table("backfill", f"{path}: [backfill]")
+    made = {name: _settings(path.parent, name, table, before[name], general) for name, table in services.items()}
     lint = _lint(path, content.table("lint", f"{path}: [lint]"))
     looking = _documents(content.table("documents", f"{path}: [documents]"))
     rules = policy.read(content.table("policy", "[policy]"), path.parent)
@@ -202,7 +208,9 @@ def read(path: Path | None) -> Settings:
     run.only(APPLY_KEYS)
     rehearsals = _rehearse(content.table("rehearse", f"{path}: [rehearse]"))
     environments = content.get("environments", {})
-    return Settings(path, made, lint, looking, environments, rules, run.flag("verify"), rehearsals)
+    return Settings(
+        path, made, lint, looking, environments, rules, run.flag("verify"), run.flag("background"), rehearsals
+    )
 
 
 def _rehearse(table: toml.Table) -> RehearseSettings:
@@ -253,7 +261,9 @@ def _lint(path: Path, table: toml.Table) -> LintSettings:
     )
 
 
-def _settings(base: Path, name: str, table: toml.Table, before: tuple[str, ...]) -> ServiceSettings:
+def _settings(
+    base: Path, name: str, table: toml.Table, before: tuple[str, ...], general: toml.Table
+) -> ServiceSettings:
     if "observe" in table:
         return _observed(base, name, table)
     table.only(SERVICE_KEYS)
@@ -273,6 +283,7 @@ def _settings(base: Path, name: str, table: toml.Table, before: tuple[str, ...])
         ignore=table.texts("ignore", "list of names", 'for example ignore = ["sessions"]'),
         onto_existing=table.flag("onto_existing"),
         application=_application(table, kind),
+        limits=limits.read(general, table.table("backfill", f"{table.where} backfill"), base),
         record=_record(table, kind),
         url_env=_variable(table, "url_env"),
         env_prefix=_variable(table, "env_prefix"),

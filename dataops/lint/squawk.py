@@ -14,13 +14,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from dataops import splitting, syntax
 from dataops.backends.postgres import guard
+from dataops.backends.postgres.backfilling.refusals import BATCH
 from dataops.backends.postgres.rendering import Written, written
 from dataops.backends.sandbox import Sandbox
 from dataops.errors import ConfigError
@@ -65,6 +66,11 @@ _TRANSACTION = re.compile(
 )
 
 
+def _as_sql(statement: Written) -> Written:
+    """The statement without what only a backfill understands."""
+    return replace(statement, text=BATCH.sub("true", statement.text)) if statement.backfill else statement
+
+
 @dataclass(frozen=True)
 class _Sql:
     """One direction of a migration as squawk sees it; `starts` is the first line of each statement in `text`."""
@@ -104,7 +110,7 @@ def check(
                 if harm:
                     message = f"it says {redact(harm)}"
                     yield Finding(RULES["P004"], migration.path, statement.line or 1, message, service.name)
-            rendered.append(_sql(service, migration, direction, statements))
+            rendered.append(_sql(service, migration, direction, list(map(_as_sql, statements))))
     if ask_squawk and rendered:
         yield from _ask(rendered)
 

@@ -5,6 +5,7 @@ Nothing here does I/O. The words are those of the table in docs/architecture.md.
 
 from __future__ import annotations
 
+from dataops.model.backfill import Backfill, Limits, Pause
 from dataops.model.effect import Effect, Held, Remark, Risk, Span, Verb, Work
 from dataops.model.journal import (
     ENDS_HALF_DONE,
@@ -34,6 +35,7 @@ __all__ = [
     "Ahead",
     "AppliedMigration",
     "Author",
+    "Backfill",
     "Details",
     "Direction",
     "Doing",
@@ -45,9 +47,11 @@ __all__ = [
     "Identity",
     "Imports",
     "JournalEvent",
+    "Limits",
     "Measured",
     "Migration",
     "Observed",
+    "Pause",
     "Pinned",
     "Plan",
     "Policy",

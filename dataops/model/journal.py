@@ -19,6 +19,13 @@ class JournalEvent(enum.Enum):
     ADOPTED = "adopted"
     PRUNED = "pruned"
     APPROVED = "approved"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+
+    @property
+    def is_about_a_step(self) -> bool:
+        """Whether it says that a step began or ended. Other entries do not hide that one is half done."""
+        return self not in (JournalEvent.APPROVED, JournalEvent.PAUSED, JournalEvent.RESUMED)
 
 
 NOT_ONE_TRANSACTION = "it is not one transaction"
@@ -53,6 +60,7 @@ class Spent:
 class Entry:
     """One line of a journal. The database fills in `seq`, and `at` by its own clock.
 
+    PAUSED and RESUMED say that a backfill waits, and why, or that it has waited for so many `seconds`.
     An entry with the event APPROVED is about no step but about a plan in a file: `migration` is "", and `checksum` and
     `raw_checksum` are the SHA-256 of the bytes of that file.
     `imports` is known for an apply that succeeded, and `statements` are the slowest ones of a step that has ended;

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dataops.alembicini import AlembicIni
 from dataops.kinds import Kind
+from dataops.model.backfill import Limits
 from dataops.model.migration import Migration
 from dataops.toolrecords import ToolAliases
 
@@ -48,7 +49,7 @@ class Service:
     find a database that is not empty. `application` are collections that the application makes, and that migrations
     expect to find. `aliases` is what adopt.toml says, by tool. `alembic` is the section of an
     alembic.ini that has this folder as its script location. `renamed_record` is the native record's name where
-    dataops.toml gives it another one than usual. `top` is the folder of dataops.toml.
+    dataops.toml gives it another one than usual. `top` is the folder of dataops.toml. `limits` are those of backfills.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Service:
     alembic: AlembicIni | None = None
     renamed_record: str = ""
     top: Path = Path()
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def record(self) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 
 from dataops.durations import clock
+from dataops.model.backfill import Backfill, Pause
 from dataops.model.journal import Entry, Imports
 from dataops.model.migration import Migration
 from dataops.model.service import Service
@@ -133,7 +134,8 @@ class State:
     `unexplained` are the tables and other objects, or collections, that a first apply finds: record and journal are
     empty, and neither an extension nor the configuration explains them. `lookalikes` are what looks like a record of
     another tool at that time. `id_room` is how many characters an id may
-    have in the record, None where that has no limit.
+    have in the record, None where that has no limit. `backfills` are those of the step that runs or is half done, and
+    `pause` says that somebody has asked them to wait.
     """
 
     service: Service
@@ -152,6 +154,8 @@ class State:
     unexplained: tuple[str, ...] = ()
     lookalikes: tuple[Lookalike, ...] = ()
     id_room: int | None = None
+    backfills: tuple[Backfill, ...] = ()
+    pause: Pause | None = None
 
     @cached_property
     def applied_ids(self) -> frozenset[str]:

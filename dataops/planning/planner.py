@@ -24,14 +24,22 @@ from dataops.model import (
 )
 from dataops.othertools import mirror
 from dataops.planning import runs
+from dataops.planning.background import left
 from dataops.planning.checks import check, refuse_lossy, refuse_same_database, refuse_undone_elsewhere
 from dataops.planning.recovery import first_step, refuse_half_done
 from dataops.text import counted
 
 
-def plan_apply(states: Sequence[State], *, to: Migration | None = None, steps: int | None = None) -> Plan:
+def plan_apply(
+    states: Sequence[State],
+    *,
+    to: Migration | None = None,
+    steps: int | None = None,
+    background: bool = True,
+) -> Plan:
     """Plan to apply everything that is pending, in the order of dependencies.
 
+    Without `background`, what is for the background is left, with all that comes after it, unless `to` names it.
     `to` is the last migration to apply, and then there is only one service. `steps` is the largest number in all. A
     target that is applied already makes an empty plan, because an apply never goes backwards. Raises HistoryError,
     DatabaseAhead and InterruptedStep.
@@ -43,6 +51,10 @@ def plan_apply(states: Sequence[State], *, to: Migration | None = None, steps: i
         check(state)
         half = first_step(state, Direction.APPLY)
         wanted: Iterable[Migration] = state.pending
+        leaves = None if background or to is not None else left(state)
+        if leaves is not None:
+            half = None if half is not None and half.migration == leaves.first else half
+            wanted = state.pending[: state.pending.index(leaves.first)]
         if to is not None:
             limit = state.service.position[to.id]
             wanted = [m for m in state.pending if state.service.position[m.id] <= limit]

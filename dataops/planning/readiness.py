@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataops.errors import DatabaseAhead, DataopsError, EditedAfterApply, ExitCode, WaitTimedOut
 from dataops.model import Ahead, Direction, Entry, State
 from dataops.othertools import watch
-from dataops.planning import checks, recovery
+from dataops.planning import background, checks, recovery
 from dataops.text import counted
 
 
@@ -15,17 +15,25 @@ def problem(state: State) -> DataopsError | None:
         return watch.watch(state).problem
     try:
         checks.check(state)
-        recovery.refuse_half_done(state)
     except DataopsError as error:
         return error
-    return None
+    return _half_done(state)
 
 
 def is_behind(state: State) -> bool:
-    """Whether something is still to be applied, by us or by the tool that we only observe, or a step is running."""
+    """Whether something is still to be applied, by us or by the tool that we only observe, or a step is running.
+
+    What is only left for the background does not count.
+    """
     if state.service.observe:
         return bool(watch.watch(state).waiting)
-    return bool(state.pending or _running_step(state))
+    return bool(to_do(state) or _running_step(state))
+
+
+def to_do(state: State) -> int:
+    """How many migrations an apply has to do."""
+    leaves = background.left(state)
+    return len(state.pending) if leaves is None else state.pending.index(leaves.first)
 
 
 def waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsError | None:
@@ -45,8 +53,8 @@ def waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsErr
         found = problem(state)
     if isinstance(found, DatabaseAhead | EditedAfterApply):
         raise found
-    if found is None and state.pending:
-        return WaitTimedOut(f"{counted(len(state.pending), 'migration')} pending", service=state.service.name)
+    if found is None and (number := to_do(state)):
+        return WaitTimedOut(f"{counted(number, 'migration')} pending", service=state.service.name)
     running = _running_step(state)
     if found is None and running is not None:  # a rollback, of a step that the record still shows
         what = f"{running.direction.value} of {running.migration} is running"
@@ -55,6 +63,8 @@ def waiting_for(state: State | DataopsError, *, allow_ahead: bool) -> DataopsErr
 
 
 def _half_done(state: State) -> DataopsError | None:
+    if background.left(state) is not None:  # whatever is half done then goes on in the background
+        return None
     try:
         recovery.refuse_half_done(state)
     except DataopsError as error:
@@ -65,6 +75,8 @@ def _half_done(state: State) -> DataopsError | None:
 def _running_step(state: State) -> Entry | None:
     """The step that is running and concerns this code, which does not need what newer code applies."""
     running = recovery.running_step(state)
+    if running is not None and background.left(state) is not None:
+        return None
     if running is None or (running.direction is Direction.APPLY and running.migration not in state.service.by_id):
         return None
     return running

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, replace
 
-from dataops.errors import InterruptedStep
+from dataops.errors import ChangedMeanwhile, InterruptedStep
 from dataops.model import (
     ENDS_HALF_DONE,
     HALF_DONE,
@@ -132,6 +132,13 @@ def first_step(state: State, direction: Direction, *, locked: bool = False) -> S
         return None
     if half.migration is None or half.recovery not in (Recovery.AGAIN, Recovery.TAKE_BACK):
         raise _refusal(state, half)
+    for begun in state.backfills:
+        if half.recovery is Recovery.AGAIN and begun.checksum != half.migration.checksum:
+            raise ChangedMeanwhile(
+                f"the file of {half.migration.id} was changed in the middle of its backfill of {begun.words}",
+                service=state.service.name,
+                migration=half.migration.id,
+            )
     shown = (half.migration.id in state.recorded_ids) is (direction is Direction.APPLY)
     return Step(state.service.name, half.migration, direction, ENDS_HALF_DONE if shown else HALF_DONE)
 

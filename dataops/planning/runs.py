@@ -12,7 +12,7 @@ from dataops.planning.story import meant
 from dataops.text import ago, counted
 
 _OF_A_STEP = (JournalEvent.STARTED, JournalEvent.SUCCEEDED, JournalEvent.FAILED)
-_CHANGES_NOTHING = (JournalEvent.PRUNED, JournalEvent.APPROVED)
+_CHANGES_NOTHING = (JournalEvent.PRUNED, *(event for event in JournalEvent if not event.is_about_a_step))
 """Events after which all that a run has applied is there as before."""
 _LISTED = 5
 

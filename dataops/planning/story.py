@@ -24,6 +24,10 @@ _DONE = {
     (JournalEvent.PRUNED, Direction.ROLLBACK): "pruned",
     (JournalEvent.APPROVED, Direction.APPLY): "approved",
     (JournalEvent.APPROVED, Direction.ROLLBACK): "approved",
+    (JournalEvent.PAUSED, Direction.APPLY): "paused",
+    (JournalEvent.PAUSED, Direction.ROLLBACK): "paused",
+    (JournalEvent.RESUMED, Direction.APPLY): "resumed",
+    (JournalEvent.RESUMED, Direction.ROLLBACK): "resumed",
 }
 
 
@@ -126,7 +130,7 @@ def _story(run: str, entries: Sequence[tuple[str, Entry]], standing: int, held: 
         verb = _DONE.get((entry.event, entry.direction))
         if verb:
             done[verb] = done.get(verb, 0) + 1
-        if entry.event not in (JournalEvent.PRUNED, JournalEvent.APPROVED):
+        if entry.event.is_about_a_step and entry.event is not JournalEvent.PRUNED:
             newest[f"{name}/{entry.migration}"] = entry
     begun = [step for step, entry in newest.items() if entry.event is JournalEvent.STARTED]
     running = [step for step in begun if held.get(step.partition("/")[0]) == run]

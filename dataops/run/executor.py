@@ -19,6 +19,7 @@ from dataops import backends
 from dataops.backends import Database, HalfDone, Locked, Mirrors, RolledBack, Tells, connect
 from dataops.backends.loading import load_module, place_of, traceback_from
 from dataops.backends.locking import begin_under_lock
+from dataops.backfill.around import Around, surrounded
 from dataops.durations import Stopwatch
 from dataops.errors import (
     DataopsError,
@@ -26,10 +27,13 @@ from dataops.errors import (
     LockLost,
     LockNotObtained,
     MigrationFailed,
+    PermissionDenied,
     Stopped,
     Unreachable,
 )
 from dataops.events import (
+    BackfillPaused,
+    BackfillResumed,
     Emit,
     LockTaken,
     NothingLeft,
@@ -47,6 +51,7 @@ from dataops.model import (
     HALF_DONE,
     MIRRORED_TO,
     Author,
+    Backfill,
     Details,
     Direction,
     Entry,
@@ -244,11 +249,14 @@ class _Execution:
         try:
             locked.check()
             self._run_step(locked, step)
-        except Stopped as error:
-            self._note_failure(locked, step, stopwatch, error.message, step.half)
-            self._emit(StepFailed(step.service, step, stopwatch.seconds, error.message, Details(sent=locked.sent())))
-            return False
         except BaseException as error:  # noqa: BLE001  whatever a file raises: signals come to the main thread only
+            stopped = error.cause if isinstance(error, backends.StepFailed) else error
+            if isinstance(stopped, Stopped):
+                half = step.half or (HALF_DONE if isinstance(error, HalfDone) else "")
+                self._note_failure(locked, step, stopwatch, stopped.message, half)
+                sent = Details(sent=locked.sent())
+                self._emit(StepFailed(step.service, step, stopwatch.seconds, stopped.message, sent))
+                return False
             self._failed.set()
             text = _text_of(error, locked.database)
             details = _details(locked, step, error)
@@ -283,12 +291,37 @@ class _Execution:
             )
 
         try:
-            with reporting(report):
+            with reporting(report), surrounded(self._around(locked, step, running)):
                 entry = self._until_done(locked, step, end)
         finally:
             del self._running[step.service]
         self._done.append(step)
         self._emit(StepFinished(step.service, step, entry.seconds or 0.0))
+
+    def _around(self, locked: Locked, step: Step, running: Running) -> Around:
+        """What the backfills of a step need of this run."""
+
+        def tell(progress: Backfill) -> None:
+            running.backfills(progress)
+            done = StepProgressed(step.service, step, progress.looked, progress.total, progress.unit, progress.changed)
+            self._emit(done)
+
+        def paused(why: str) -> None:
+            self._emit(BackfillPaused(step.service, step, why))
+            note(self._author.entry(step.migration, step.direction, JournalEvent.PAUSED, reason=why))
+
+        def resumed(why: str, seconds: float) -> None:
+            self._emit(BackfillResumed(step.service, step, why, seconds))
+            ended = JournalEvent.RESUMED
+            note(self._author.entry(step.migration, step.direction, ended, seconds=seconds, reason=why))
+
+        def note(entry: Entry) -> None:
+            try:
+                locked.write(entry)
+            except PermissionDenied as error:  # an old journal that this user may not change: it is told all the same
+                self._emit(Warned(step.service, message=f"{step.service}: {error.message}"))
+
+        return Around(locked.database.service.limits, self._stop, self._stop.pause, locked.check, tell, paused, resumed)
 
     def _until_done(self, locked: Locked, step: Step, end: Callable[[], Entry]) -> Entry:
         """Run the step, and run it again as long as dataops.run.retry allows it. Returns the last journal entry."""

@@ -11,7 +11,7 @@ from dataops.backends import Database, Locked, opened
 from dataops.backends.locking import begin_under_lock
 from dataops.events import Emit, LockAwaited, Warned
 from dataops.model import Author, Direction, Entry, JournalEvent, Plan, Service, State
-from dataops.planning import approvals, planner, recovery
+from dataops.planning import approvals, background, planner, recovery
 from dataops.planning.decisions import Decision, decide
 from dataops.run.reading import read_all, side_by_side
 from dataops.run.stop import StopSignal
@@ -52,8 +52,11 @@ def read_at_rest(
     stop: StopSignal,
     timeout: float | None = None,
     wait_seconds: float = 0.0,
+    leaving_background: bool = False,
 ) -> list[State]:
     """Read every service like `read_all`, for a run: where a step is running, wait for its end and read again.
+
+    With `leaving_background`, a step that runs in the background is not waited for.
 
     Until then, the record does not show what the step does, and a run that has died looks like one that is at work.
     Whoever gets the lock knows: either the step has ended, or it is half done. `timeout` is that of `hold_lock`, whose
@@ -62,6 +65,8 @@ def read_at_rest(
 
     def at_rest(state: State) -> State:
         while recovery.running_step(state) is not None:
+            if leaving_background and background.left(state) is not None:
+                break
             with opened(state.service) as database:
                 with hold_lock(database, author, emit=emit, stop=stop, timeout=timeout):
                     pass

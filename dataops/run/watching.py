@@ -13,7 +13,7 @@ from dataops.backends import Watches, opened
 from dataops.durations import Stopwatch
 from dataops.errors import DataopsError
 from dataops.events import Emit, Pace, ServerBusy, StillRunning
-from dataops.model import Doing, Service, Step
+from dataops.model import Backfill, Doing, Service, Step
 
 _FIRST_REPORT = 5.0
 _LONGEST_PAUSE = 600.0
@@ -37,6 +37,10 @@ class Running:
         """The file says how far it is."""
         self._own.set(Doing("", done, total, unit))
         self.pace.set(self._own.doing)
+
+    def backfills(self, progress: Backfill) -> None:
+        """A backfill says how far it is. It is written down with each batch, so that nobody else has to be told."""
+        self.pace.set(Doing(progress.waits, progress.looked, progress.total, progress.unit))
 
     def busy(self, doing: Doing | None) -> None:
         """The server says what it is busy with; None where it does not, and then the file's own word counts again."""

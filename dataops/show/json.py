@@ -17,12 +17,14 @@ from dataops.files import imports
 from dataops.hazards import HAZARDS
 from dataops.inspection import Inspection, Place
 from dataops.model import (
+    Backfill,
     Direction,
     Doing,
     Effect,
     Entry,
     Measured,
     Migration,
+    Pause,
     Plan,
     Rendering,
     Result,
@@ -33,7 +35,7 @@ from dataops.model import (
     Step,
 )
 from dataops.othertools import drift, examine, mirror, watch
-from dataops.planning import native, planner, recovery, risks
+from dataops.planning import background, native, planner, recovery, risks
 from dataops.planning.evidence import Link, Verdict
 from dataops.planning.native import Moved
 from dataops.planning.rehearsals import carried, effects_of
@@ -203,7 +205,7 @@ def status_of(
     if state.service.observe:
         return _watched(state)
     half, running = recovery.half_step(state), recovery.running_step(state)
-    moved = native.moved(state)
+    moved, leaves = native.moved(state), background.left(state)
     return {
         **_database(state),
         "reachable": True,
@@ -215,6 +217,9 @@ def status_of(
         "last": entry_of(name, state.last) if state.last else None,
         "locked_by": str(state.holder) if state.holder else None,
         "running": {**entry_of(name, running), "doing": _doing(doing) if doing else None} if running else None,
+        "backfills": [backfill_of(one) for one in state.backfills],
+        "paused": _pause(state.pause) if state.pause else None,
+        "background": _left(leaves) if leaves is not None else None,
         "record": state.elsewhere or None,
         "moved": {
             "applied": [migration.id for migration in moved.applied],
@@ -225,6 +230,37 @@ def status_of(
         "problem": error(problem)["error"] if problem else None,
         "drift": drift_of(compared) if compared else None,
         "foreign": [_foreign(state, record) for record in state.tool_records],
+    }
+
+
+def backfill_of(one: Backfill) -> Json:
+    """How far a backfill is."""
+    return {
+        "place": one.place,
+        "direction": one.direction.value,
+        "key": one.key or None,
+        "looked": one.looked,
+        "total": one.total,
+        "changed": one.changed,
+        "unit": one.unit,
+        "rate": None if one.rate is None else round(one.rate, 3),
+        "left": None if one.left is None else round(one.left, 3),
+        "paused": one.paused or None,
+        "at": _time(one.at),
+    }
+
+
+def _pause(pause: Pause) -> Json:
+    return {"who": pause.who, "at": _time(pause.at), "reason": pause.reason or None}
+
+
+def _left(leaves: background.Left) -> Json:
+    waiting = [migration.id for migration in leaves.waiting]
+    return {
+        "migration": leaves.first.id,
+        "waiting": waiting,
+        "half_done": leaves.half_done,
+        "running": leaves.running,
     }
 
 

@@ -22,6 +22,7 @@ from dataops.text import json_text
 
 _LEVELS = {
     events.StepFailed: "error",
+    events.BackfillPaused: "warn",
     events.StepRetried: "warn",
     events.LockAwaited: "warn",
     events.ServerAwaited: "warn",

@@ -105,7 +105,7 @@ class Telemetry:
         if self._run is None:
             return
         if isinstance(event, events.StepProgressed):
-            self._progress[event.service] = (event.done, event.unit)
+            self._progress[event.service] = (event.done if event.changed is None else event.changed, event.unit)
         elif isinstance(event, events.RunStarted):
             self._started(event, self._run)
         elif isinstance(event, events.StepStarted) and event.step is not None:

@@ -9,7 +9,7 @@ from dataops.hazards import HAZARDS
 from dataops.model import AppliedMigration, Direction, Effect, Held, Plan, Remark, Rendering, Risk, State, Step
 from dataops.model.effect import together
 from dataops.othertools import mirror
-from dataops.planning import planner, recovery, risks
+from dataops.planning import background, planner, recovery, risks
 from dataops.planning.approvals import Approvals
 from dataops.planning.policies import Violation
 from dataops.show.paragraphs import fitted
@@ -123,12 +123,19 @@ def _service_lines(
     lines: list[Line] = [(f"{name}: {state.server}, {state.identity.address}", "bold")]
     work = f"{len(steps)} {verb}" if steps else f"nothing {verb}"
     more = len(state.pending) - len(steps) if direction is Direction.APPLY else 0
-    later = f", {more} more pending" if more > 0 else ""
+    leaves = background.left(state) if direction is Direction.APPLY else None
+    leaves = None if leaves is not None and leaves.first in [step.migration for step in steps] else leaves
+    later = f", {more} more pending" if more > 0 and leaves is None else ""
     lines.append((f"  {len(state.applied)} applied{_newest(state.applied)}, {work}{later}", ""))
     if long := together(risks.span_of(renderings.get(step.id)) for step in steps):
         lines.append((f"  {long.told}, on data of this size", ""))
     if state.ahead:
         lines.append((f"  ahead of this code by {', '.join(state.unknown)}", "yellow"))
+    if leaves is not None:
+        lines.append((f"  {leaves.words}: dataops apply --background", "yellow"))
+    lines += [(f"  {one.words}", "yellow") for one in state.backfills]
+    if state.pause:
+        lines.append((f"  backfills are {state.pause}: dataops resume {name}", "yellow"))
     if state.holder:
         running = recovery.running_step(state)
         what = f"{running.direction.value} of {running.migration} is running, or its run has died: " if running else ""

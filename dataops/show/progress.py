@@ -30,6 +30,7 @@ _STYLES: dict[type[events.Event], str] = {
     events.ServerAwaited: "yellow",
     events.LockAwaited: "yellow",
     events.NothingLeft: "dim",
+    events.BackfillPaused: "yellow",
     events.StepRetried: "yellow",
     events.StepFinished: "green",
     events.StepFailed: "red",

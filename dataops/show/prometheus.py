@@ -18,7 +18,7 @@ from dataops import __version__, events, outfile
 from dataops.errors import ConfigError, DataopsError, MigrationFailed, Stopped
 from dataops.model import JournalEvent, Service, State
 from dataops.othertools import watch
-from dataops.planning import recovery
+from dataops.planning import background, readiness, recovery
 from dataops.statements import Statement
 from dataops.text import visible
 
@@ -44,7 +44,10 @@ METRICS = tuple(
         ("build_info", "gauge", False, "1, with the version of dataops"),
         ("reachable", "gauge", True, "Whether the database answered"),
         ("applied_migrations", "gauge", True, "Migrations that are applied"),
-        ("pending_migrations", "gauge", True, "Migrations of this code that are not applied"),
+        ("pending_migrations", "gauge", True, "Migrations of this code that an apply would run"),
+        ("background_migrations", "gauge", True, "Migrations for the background, and those that wait for them"),
+        ("backfill_ratio", "gauge", True, "How much of the running or stopped backfill is done, from 0 to 1"),
+        ("backfill_waits", "gauge", True, "Whether the backfill gives way to something, or was paused"),
         ("interrupted", "gauge", True, "Whether a step is half done, and has to be brought to an end first"),
         ("ahead", "gauge", True, "Whether the database has migrations that this code does not know"),
         ("locked", "gauge", True, "Whether somebody held the migration lock"),
@@ -94,7 +97,7 @@ class Collector:
             self._progress.pop(service, None)
             self._changed.pop(service, None)
         elif isinstance(event, events.StepProgressed):
-            self._progress[service] = (event.done, event.unit)
+            self._progress[service] = (event.done if event.changed is None else event.changed, event.unit)
         elif isinstance(event, events.StepFinished) and event.step is not None:
             self._finished(event)
         elif isinstance(event, events.RunFinished) and event.result is not None:
@@ -149,8 +152,14 @@ class Collector:
             say("applied_migrations", len(record.rows) if record else 0)
             return
         say("applied_migrations", len(state.applied) + len(state.unknown))
-        say("pending_migrations", len(state.pending))
-        say("interrupted", recovery.half_step(state) is not None)
+        leaves = background.left(state)
+        say("pending_migrations", readiness.to_do(state))
+        say("background_migrations", len(state.pending) - readiness.to_do(state))
+        say("interrupted", leaves is None and recovery.half_step(state) is not None)
+        for backfill in state.backfills:
+            if backfill.total:
+                say("backfill_ratio", min(1.0, backfill.looked / backfill.total))
+            say("backfill_waits", bool(backfill.paused))
         say("ahead", state.ahead)
         say("locked", state.holder is not None)
         times = [applied.at for applied in state.applied]

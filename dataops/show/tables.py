@@ -14,7 +14,7 @@ from dataops.files import imports
 from dataops.inspection import Inspection, Place
 from dataops.model import Direction, Doing, Entry, JournalEvent, State
 from dataops.othertools import drift, watch
-from dataops.planning import native, recovery
+from dataops.planning import background, native, readiness, recovery
 from dataops.planning.evidence import Link
 from dataops.planning.story import Story, short_ids
 from dataops.redaction import redact
@@ -162,7 +162,8 @@ def condition(state: State, problem: DataopsError | None, doing: Doing | None, n
         words.append(f"running: {running.direction.value} {running.migration}" if running else "locked")
         if running and running.at:
             words[-1] += f" for {clock(max(0.0, (now - running.at).total_seconds()))}"
-        words[-1] += f" ({doing.words})" if running and doing else ""
+        far = [one.running_words for one in state.backfills] or ([doing.words] if doing else [])
+        words[-1] += f" ({'; '.join(far)})" if running and far else ""
         words[-1] += f" by {state.holder}"
         style = "bold yellow"
     if state.ahead:
@@ -172,10 +173,13 @@ def condition(state: State, problem: DataopsError | None, doing: Doing | None, n
         for record in state.tool_records
         if record.tool == state.service.mirror and (behind := drift.find_drift(state, record).behind)
     ]
-    half = recovery.half_step(state)
+    if state.pause:
+        words.append(str(state.pause))
+    half, leaves = recovery.half_step(state), background.left(state)
     if half:
         what = "interrupted" if half.ended_by == "resolve" else "half done"
-        words.append(f"{what}: {half.entry.direction.value} {half.entry.migration}")
+        how_far = "".join(f" ({one.words})" for one in state.backfills)
+        words.append(f"{what}: {half.entry.direction.value} {half.entry.migration}{how_far}")
     elif (problem is None or isinstance(problem, RecordMoved)) and (moved := native.moved(state)):
         words.append(str(moved))
     elif problem and not state.ahead:
@@ -183,13 +187,16 @@ def condition(state: State, problem: DataopsError | None, doing: Doing | None, n
     elif state.last and state.last.event is JournalEvent.FAILED and state.pending:
         words.append(f"failed: {state.last.direction.value} {state.last.migration}")
         mark, style = "✗ ", "bold red"
-    if half or problem:
+    if (half and leaves is None) or problem:
         mark, style = "✗ ", "bold red"
     elif state.warnings or len(words) > bool(state.holder):
         mark = mark or "! "
         style = "bold yellow" if mark == "! " else style
+    if number := readiness.to_do(state):
+        words.append(f"{number} pending")
+    if leaves is not None:
+        words.append(leaves.words)
     if state.pending:
-        words.append(f"{len(state.pending)} pending")
         style = "yellow" if style == "green" else style
     text = ", ".join(words) or "up to date"
     text += f", recorded in {state.elsewhere}" if state.elsewhere else ""
@@ -260,6 +267,8 @@ def _step_row(service: str, began: Entry, ended: Entry, now: datetime) -> list[s
         JournalEvent.ADOPTED: "adopted" if ended.direction is Direction.APPLY else "struck",
         JournalEvent.PRUNED: "pruned",
         JournalEvent.APPROVED: "approved",
+        JournalEvent.PAUSED: "paused",
+        JournalEvent.RESUMED: "resumed",
     }[ended.event]
     took = "" if ended.seconds is None else f"{ended.seconds:.2f} s"
     return [ended.migration or "(plan)", service, moment(began.at, now), outcome, took, ended.error or ended.reason]

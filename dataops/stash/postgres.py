@@ -100,15 +100,22 @@ END
 $$"""
 
 
-def _create(version: str, during: Direction) -> tuple[str, str]:
+def create_quoted(version: str, during: Direction) -> tuple[str, str]:
+    """Create the schema of a migration whose id may have any characters: see `_create`."""
+    name = '"' + schema(version).lower().replace('"', '""') + '"'
+    return _create(version, during, name)
+
+
+def _create(version: str, during: Direction, name: str = "") -> tuple[str, str]:
     """Create the schema, with a comment for people who find it. `dataops stash prune` reads its age there."""
     back = "Applying" if during is Direction.ROLLBACK else "Rolling back"
+    name = name or schema(version)
     return (
-        f"CREATE SCHEMA {schema(version)}",
+        f"CREATE SCHEMA {name}",
         f"""\
 DO $$
 BEGIN
-  EXECUTE 'COMMENT ON SCHEMA {schema(version)} IS ' || quote_literal(
+  EXECUTE 'COMMENT ON SCHEMA {_quoted(name)} IS ' || quote_literal(
     'Put aside by the {during.value} of {version} at '
     || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
     || '. {back} {version} {"again " if during is Direction.ROLLBACK else ""}takes it back.'

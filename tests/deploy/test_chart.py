@@ -107,6 +107,8 @@ MATRIX: dict[str, dict[str, Any]] = {
     "check": {"check": {"enabled": True}},
     "drift": {"drift": {"enabled": True, "extraArgs": ["--full"]}, "check": {"timeZone": "Etc/UTC"}},
     "both": {"drift": {"enabled": True}, "check": {"enabled": True}},
+    "background": {"background": {"enabled": True}, "backup": BACKUP, **CLAIM},
+    "background-as-files": {"background": {"enabled": True}, "secretsAs": "files"},
     "no-job": {"jobs": {"enabled": False}},
     "everything": EVERYTHING,
     "everything-as-files": {**EVERYTHING, "secretsAs": "files"},
@@ -289,6 +291,28 @@ def test_drift_has_a_cronjob_of_its_own_which_is_like_the_check_where_nothing_el
     assert looks["spec"]["schedule"] != compares["spec"]["schedule"]
     assert render({"check": {"enabled": True}}).one("CronJob")["metadata"]["name"] == "blink-dataops-check"
     assert variables(container(looks)) == variables(container(compares))
+
+
+def test_what_is_for_the_background_waits_for_the_rest_and_then_runs_in_a_job_of_each_service() -> None:
+    wanted = {"enabled": True, "extraArgs": ["-v"], "resources": {"limits": {"memory": "1Gi"}}}
+    values = {"background": wanted, "backup": BACKUP, "jobs": {"mode": "hook", "extraArgs": ["--jobs=1"]}, **CLAIM}
+    jobs = render(values).all("Job")
+    each = [job for job in jobs if job["metadata"]["labels"]["app.kubernetes.io/component"] == "background"]
+    assert [job["metadata"]["name"] for job in each] == [
+        f"blink-{name}-background-7" for name in sorted(VALUES["services"])
+    ]
+    assert len(jobs) == len(each) + 1
+    job = next(job for job in each if "voucher" in job["metadata"]["name"])
+    assert "annotations" not in job["metadata"]  # no hook, which a deployment would wait for
+    assert job["spec"]["activeDeadlineSeconds"] == 7 * 86400
+    (waits,) = pod_of(job)["initContainers"]
+    assert waits["args"][:2] == ["wait", "--service=voucher"]
+    arguments = container(job)["args"]
+    assert arguments[:3] == ["apply", "--yes", "--service=voucher"]
+    assert arguments[-2:] == ["--background", "-v"]
+    assert not any("backup" in one for one in arguments)
+    assert container(job)["resources"] == {"limits": {"memory": "1Gi"}}
+    assert set(variables(container(job))) == {"DATAOPS_ACTOR", "VOUCHER_PG_CON"}
 
 
 # --- the Job

@@ -78,6 +78,7 @@ SHARED = options(LEAVES["dataops plan"]) & options(LEAVES["dataops apply"]) - {
     "--to",
     "--steps",
     "--onto-existing",
+    "--background",
     "--allow",
     "--policy",
 }

@@ -11,7 +11,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from dataops import kinds
-from dataops.config import policy, settings
+from dataops.config import limits, policy, settings
 from dataops.errors import ConfigError
 from dataops.files import aliases
 from dataops.hazards import HAZARDS
@@ -40,6 +40,7 @@ def test_the_schema_has_every_key_and_every_name_that_the_program_takes() -> Non
     assert set(schema("dataops")["properties"]["lint"]["properties"]) == settings.LINT_KEYS
     assert set(schema("dataops")["properties"]["documents"]["properties"]) == settings.DOCUMENTS_KEYS
     assert set(parts["policy"]["properties"]) == policy.KEYS
+    assert set(parts["backfill"]["properties"]) == limits.KEYS
     assert parts["hazard"]["enum"] == list(HAZARDS)
     assert set(parts["service"]["properties"]["engine"]["enum"]) == {kind.name for kind in kinds.known()[:2]}
     assert set(schema("dataops")["properties"]["apply"]["properties"]) == settings.APPLY_KEYS
@@ -63,6 +64,13 @@ def test_the_schema_has_every_key_and_every_name_that_the_program_takes() -> Non
         SHOP + '[rehearse]\nsample = 5\nmask = ["users.email", "s.t.c"]\n',
         SHOP + "[rehearse]\nsample = 0\n",
         SHOP + '[rehearse]\nmask = ["email"]\n',
+        '[backfill]\nbatch = "1s"\nmax_lag = 0\nmax_unarchived = "1 GB"\nmax_slowdown = 1.5\n' + SHOP,
+        SHOP + '[services.shop.backfill]\npause_while = "SELECT 1"\npause_file = "stop"\nmin_oplog = "2h"\n',
+        "[backfill]\nmax_slowdown = 1\n" + SHOP,
+        "[backfill]\nmax_slowdown = 0\n" + SHOP,
+        '[backfill]\nmax_unarchived = "1 pint"\n' + SHOP,
+        "[backfill]\nsize = 5\n" + SHOP,
+        "[apply]\nbackground = true\n" + SHOP,
         SHOP + "[rehearse]\nmasks = []\n",
         SHOP + "[documents]\nsample = -1\n",
         SHOP + "[documents]\nsample = 1.5\n",

@@ -94,8 +94,9 @@ def _consistent(db: Database[Document], service: Service) -> tuple[Journal, Nati
 
 
 def _last(db: Database[Document]) -> Entry | None:
-    # An approval is about no step, and must not hide that one is half done
-    found = db[JOURNAL].find_one({"event": {"$ne": JournalEvent.APPROVED.value}}, sort=[("seq", -1)])
+    # What is about no step must not hide that one is half done
+    others = [event.value for event in JournalEvent if not event.is_about_a_step]
+    found = db[JOURNAL].find_one({"event": {"$nin": others}}, sort=[("seq", -1)])
     return _entry(found) if found else None
 
 

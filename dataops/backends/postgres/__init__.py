@@ -16,11 +16,11 @@ from psycopg.rows import tuple_row
 
 from dataops.backends import Copied, Database, Sampling, Waiting
 from dataops.backends.journal import settled
-from dataops.backends.postgres import sql, state, tables
+from dataops.backends.postgres import pausing, sql, state, tables
 from dataops.backends.postgres.connection import Server, WatchedConnection, error_text
 from dataops.backends.postgres.tables import OurTables
 from dataops.contents import EACH
-from dataops.errors import StalePlan
+from dataops.errors import StalePlan, UsageError
 from dataops.model import Author, Doing, Entry, Observed, Rendering, Service, State, Step
 from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
@@ -206,4 +206,34 @@ def driver(service: Service) -> Iterator[psycopg.Connection[Any]]:
         yield plain
 
 
-__all__ = ["PostgresDatabase", "connect", "driver"]
+def pause(service: Service, author: Author, reason: str) -> None:
+    """See dataops.backends.pause."""
+    with _journal(service) as (connection, schema):
+        pausing.write(connection, schema, author, reason)
+
+
+def resume(service: Service) -> bool:
+    """See dataops.backends.resume."""
+    with _journal(service) as (connection, schema):
+        return pausing.end(connection, schema)
+
+
+@contextmanager
+def _journal(service: Service) -> Iterator[tuple[WatchedConnection, str]]:
+    """A connection that can write, and the schema of the journal. Raises UsageError where there is none yet."""
+    server = Server(service)
+    connection = server.connect()
+    try:
+        with server.explaining(connection):
+            connection.execute(f"SET lock_timeout = {round(service.timeouts.connect * 1000)}".encode())
+            ours = tables.find(connection, service)
+            if ours.journal is None:
+                raise UsageError(
+                    "nothing has run here yet that could be paused", service=service.name, hint="dataops apply"
+                )
+            yield connection, ours.journal.schema
+    finally:
+        connection.close()
+
+
+__all__ = ["PostgresDatabase", "connect", "driver", "pause", "resume"]

@@ -44,9 +44,9 @@ SELECT set_config('search_path', concat_ws(', ', quote_ident(current_schema()), 
 SCHEMAS = """
     n.nspname <> 'information_schema' AND NOT starts_with(n.nspname, 'pg_')
     AND NOT starts_with(n.nspname, 'dataops_stash_')
-    -- A schema that has our journal and no other table
+    -- A schema that has our journal and nothing else
     AND NOT (starts_with(n.nspname, 'dataops_history')
-             AND (SELECT coalesce(bool_and(j.relname = 'dataops_journal'), false) FROM pg_class j
+             AND (SELECT coalesce(bool_and(starts_with(j.relname, 'dataops_')), false) FROM pg_class j
                    WHERE j.relnamespace = n.oid AND j.relkind IN ('r', 'p', 'f', 'v', 'm')))
     -- A schema that has the record of drizzle and no other table
     AND NOT (n.nspname = 'drizzle'

@@ -418,4 +418,4 @@ def error_text(error: BaseException) -> str:
     return text + "".join(f"; {redact(str(note))}" for note in getattr(error, "__notes__", ()))
 
 
-__all__ = ["KEEPALIVES", "SearchPath", "Server", "WatchedConnection", "as_dbapi", "error_text"]
+__all__ = ["KEEPALIVES", "SearchPath", "Server", "WatchedConnection", "as_dbapi", "as_tuples", "error_text"]

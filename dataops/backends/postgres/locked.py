@@ -20,11 +20,13 @@ from psycopg.rows import DictRow, dict_row, tuple_row
 from dataops.backends import Database, HalfDone, RolledBack, Waiting
 from dataops.backends.locking import wait_for
 from dataops.backends.postgres import othertools, outside, sql, state, tables
+from dataops.backends.postgres.backfilling import PostgresBackfills, checkpoint
 from dataops.backends.postgres.connection import Server, WatchedConnection, error_text
 from dataops.backends.postgres.session import Session, StepTimeouts
 from dataops.backends.postgres.tables import OurTables
 from dataops.backends.postgres.telling import Telling
 from dataops.backends.postgres.transaction import StepTransaction
+from dataops.backfill import served_by
 from dataops.errors import ConfigError, LockLost, MigrationFailed, PermissionDenied, Unreachable
 from dataops.model import (
     ENDS_HALF_DONE,
@@ -208,7 +210,7 @@ class PostgresLocked:
         def reach_out(what: str) -> None:
             transaction.reach_out(what, self._connect_beside)
 
-        with self._tally.counting(), self._telling.of_step():
+        with self._tally.counting(), self._telling.of_step(), served_by(self._backfills(step)):
             try:
                 with outside.watching(step.migration.path.parent, reach_out):
                     self._runner.run(
@@ -223,6 +225,17 @@ class PostgresLocked:
             finally:
                 transaction.close()
         return written[-1]
+
+    def _backfills(self, step: Step) -> PostgresBackfills:
+        assert self.ours.journal is not None
+
+        def look() -> WatchedConnection:
+            with outside.by_ourselves():
+                return self._server.connect_to_look()
+
+        return PostgresBackfills(
+            step, self._connection, self._tally, self._service.limits, look, self.ours.journal.schema
+        )
 
     def _take_back_record(self, connection: WatchedConnection, step: Step) -> None:
         """Let the record show the opposite of a step, because Alembic runs a step only from the revision before it."""
@@ -363,6 +376,8 @@ class PostgresLocked:
         self._refuse_invalid_index(step, invalid)
         entry = end()
         self._transaction.remove_mark()
+        if step.migration.facts.backfills and self.ours.journal is not None:
+            checkpoint.forget(self._connection, self.ours.journal.schema, step.migration.id)
         self.ours.append(self._connection, entry)
         if self._service.mirror:
             othertools.mirror(

@@ -26,11 +26,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import CompileError, InvalidRequestError
 from sqlalchemy.schema import DDLElement
 
+from dataops.backends.postgres.backfilling.planned import PlannedBackfills
 from dataops.backends.postgres.environment import Options
 from dataops.backends.postgres.proxies import serving
 from dataops.backends.postgres.runner import configured, own_proxies
 from dataops.backends.sandbox.child import Task
 from dataops.backends.sandbox.verdict import Asked, Certain
+from dataops.backfill import served_by
 
 _WRITTEN_BY_PSYCOPG = (bytes, timedelta, float, Decimal)
 """Values that SQLAlchemy writes as something else than psycopg sends: bytes as text, days as hours, NaN as a name."""
@@ -55,7 +57,7 @@ def perform(task: Task) -> None:
     _write_statements(context, task)
     operations = Operations(context, task)
     own_proxies(task.module, operations, environment)
-    with serving(operations, environment):
+    with serving(operations, environment), served_by(PlannedBackfills(buffer.say)):
         task.function()
 
 
@@ -169,8 +171,14 @@ class _Statements(io.StringIO):
     def write(self, text: str) -> int:
         statement = inspect.cleandoc(text).rstrip(";").rstrip()
         if statement:
-            self._task.tell({"text": statement, "line": self._line(), "in_transaction": self._in_transaction})
+            self.say(statement)
         return len(text)
+
+    def say(self, statement: str, backfill: dict[str, Any] | None = None) -> None:
+        """Tell a statement, or a backfill, which is in no transaction of the file."""
+        inside = self._in_transaction and backfill is None
+        told = {"backfill": backfill} if backfill is not None else {}
+        self._task.tell({"text": statement, "line": self._line(), "in_transaction": inside, **told})
 
     @contextmanager
     def autocommit_block(self) -> Iterator[None]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dataops.backends.postgres import guard
+from dataops.backends.postgres.backfilling.refusals import BATCH
 from dataops.backends.postgres.environment import options_of
 from dataops.backends.sandbox import Asked, Outcome, Sandbox
+from dataops.backfill import Change
+from dataops.backfill.wording import words_of
 from dataops.model import Rendering, Service, Step
 from dataops.redaction import redact
 
@@ -29,12 +32,14 @@ _SERVES_STASH = re.compile(r"(CREATE|DROP) SCHEMA (IF EXISTS )?dataops_stash_|DO
 class Written:
     """One statement of a rendered step.
 
-    `line` is the line of the file that sent it, 0 when that is not known.
+    `line` is the line of the file that sent it, 0 when that is not known. `backfill` has the fields of a
+    dataops.backfill.Change, where it is run in batches.
     """
 
     text: str
     line: int
     in_transaction: bool
+    backfill: Mapping[str, Any] | None = None
 
 
 def render(
@@ -46,16 +51,19 @@ def render(
     """
     statements, outcome = written(service, step, sandbox)
     commands = tuple(statement.text for statement in statements)
+    notes = tuple(redact(words_of(service.limits, one.backfill)) for one in statements if one.backfill)
     aside = dict.fromkeys(match for command in commands for match in _PUTS_ASIDE.findall(command))
     known = Rendering(
         tuple(map(redact, commands)),
         puts_aside=tuple(redact(what.strip('"')) for pair in aside for what in pair if what),
         stash=frozenset(at for at, command in enumerate(commands) if _SERVES_STASH.match(command)),
+        notes=notes,
         harms=tuple(redact(harm) for command in commands if (harm := guard.harm(command, step.migration.id, schemas))),
     )
     if foresight is not None:
-        inside = [(statement.text, statement.in_transaction) for statement in statements]
-        foreseen = foresight.follow(inside, aside=known.puts_aside, harmless=known.stash)
+        backfills = {at: Change(**one.backfill) for at, one in enumerate(statements) if one.backfill}
+        inside = [(BATCH.sub("true", one.text) if one.backfill else one.text, one.in_transaction) for one in statements]
+        foreseen = foresight.follow(inside, aside=known.puts_aside, harmless=known.stash, backfills=backfills)
         known = replace(known, effects=foreseen.effects, unforeseen=foreseen.unknown)
     rendering = outcome.complete(known, Asked.NOTHING, "its statements depend on the database")
     if foresight is not None and rendering.opaque:

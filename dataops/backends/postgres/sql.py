@@ -123,7 +123,7 @@ ENTRY = (
     "seq, run, migration, direction, event, at, seconds, actor, host, version, checksum, raw_checksum, error, reason"
 )
 
-LAST = f"SELECT {ENTRY} FROM {{journal}} WHERE event <> 'approved' ORDER BY seq DESC LIMIT 1"
+LAST = f"SELECT {ENTRY} FROM {{journal}} WHERE event NOT IN ('approved', 'paused', 'resumed') ORDER BY seq DESC LIMIT 1"
 """The newest entry about a step: an approval is about none, and must not hide that one is half done."""
 
 # A journal that an earlier version has made may not have the columns of COLUMNS, and is read all the same.
@@ -282,8 +282,9 @@ WIDEN = {
 
 EVENTS = (
     "started, then succeeded or failed; resolved: a person decided; adopted: taken over from another tool; "
-    "pruned: what it had put aside was dropped; approved: a person approved a saved plan. "
-    "A newest entry of these but approved that says started: that step is running now, or its process died"
+    "pruned: what it had put aside was dropped; approved: a person approved a saved plan; "
+    "paused, resumed: a backfill waited, and why. "
+    "A newest entry of these but the last three that says started: that step is running now, or its process died"
 )
 
 NARROW = """
@@ -291,14 +292,15 @@ SELECT k.conname AS name
   FROM pg_catalog.pg_attribute a
   LEFT JOIN pg_catalog.pg_constraint k ON k.conrelid = a.attrelid AND k.contype = 'c' AND k.conkey = ARRAY[a.attnum]
  WHERE a.attrelid = %s::regclass AND a.attname = 'event'
-   AND coalesce(col_description(a.attrelid, a.attnum), '') NOT LIKE '%%approved:%%'
+   AND coalesce(col_description(a.attrelid, a.attnum), '') NOT LIKE '%%paused, resumed:%%'
 """
-"""The constraint of a journal of an earlier version, which allows no approvals. Its text cannot be read without a lock,
-so the comment of the column says what it is."""
+"""The constraint of a journal of an earlier version, which does not allow all events. Its text cannot be read without a
+lock, so the comment of the column says what it is."""
 
 WIDEN_EVENTS = """
 ALTER TABLE {{journal}} DROP CONSTRAINT IF EXISTS {name}, ADD CONSTRAINT {name}
-    CHECK (event IN ('started', 'succeeded', 'failed', 'resolved', 'adopted', 'pruned', 'approved'));
+    CHECK (event IN ('started', 'succeeded', 'failed', 'resolved', 'adopted', 'pruned', 'approved', 'paused',
+                     'resumed'));
 COMMENT ON COLUMN {{journal}}.event IS '{events}';
 """
 
@@ -310,7 +312,8 @@ CREATE TABLE {journal} (
     migration    text NOT NULL,
     direction    text NOT NULL CHECK (direction IN ('apply', 'rollback')),
     event        text NOT NULL
-                 CHECK (event IN ('started', 'succeeded', 'failed', 'resolved', 'adopted', 'pruned', 'approved')),
+                 CHECK (event IN ('started', 'succeeded', 'failed', 'resolved', 'adopted', 'pruned', 'approved',
+                                  'paused', 'resumed')),
     at           timestamptz NOT NULL DEFAULT clock_timestamp(),
     seconds      double precision,
     actor        text NOT NULL,

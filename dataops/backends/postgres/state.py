@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -10,7 +11,8 @@ import psycopg
 from psycopg.rows import DictRow
 
 from dataops.backends.journal import Journal, NativeRecord, from_fields, link_of, state_of
-from dataops.backends.postgres import othertools, sql, tables
+from dataops.backends.postgres import othertools, pausing, sql, tables
+from dataops.backends.postgres.backfilling import checkpoint
 from dataops.backends.postgres.connection import Server, WatchedConnection
 from dataops.backends.postgres.environment import RECORD_NAME, options_of
 from dataops.backends.postgres.tables import OurTables, Table
@@ -38,7 +40,7 @@ def read(connection: WatchedConnection, server: Server, ours: OurTables | None =
     if about["has_record"] and not heads:
         tables.refuse_hidden_rows(connection, ours.record, service)
     journal = _journal(connection, ours, service) if about["has_journal"] else Journal()
-    return state_of(
+    made = state_of(
         service,
         Identity(
             server=_system(connection, about, server.address),
@@ -55,6 +57,14 @@ def read(connection: WatchedConnection, server: Server, ours: OurTables | None =
         elsewhere="" if ours.record.name == RECORD_NAME else str(ours.record),
         warnings=options_of(service).warnings,
         id_room=about["id_room"] if about["has_record"] else NEW_RECORD_ROOM,
+    )
+    if ours.journal is None or journal.last is None:
+        return made
+    is_open = journal.last.is_open
+    return replace(
+        made,
+        backfills=checkpoint.read(connection, ours.journal.schema, journal.last.migration) if is_open else (),
+        pause=pausing.read(connection, ours.journal.schema),
     )
 
 

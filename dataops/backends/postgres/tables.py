@@ -306,7 +306,7 @@ def _create(connection: psycopg.Connection[DictRow], found: OurTables) -> OurTab
 
 
 def _widen_if_owner(connection: psycopg.Connection[DictRow], ours: OurTables) -> OurTables:
-    """Give a journal of an earlier version the columns of sql.COLUMNS that it lacks, and let it have approvals.
+    """Give a journal of an earlier version the columns of sql.COLUMNS that it lacks, and let it have all events.
 
     Where this user may not, a later run does it.
     """

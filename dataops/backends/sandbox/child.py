@@ -19,7 +19,8 @@ from dataops import kinds, libraries
 from dataops.backends.loading import function_of, import_from, load_module, not_loaded, place_of
 from dataops.backends.sandbox.fence import Fence
 from dataops.backends.sandbox.pipe import EndOfPipe, receive, send
-from dataops.backends.sandbox.verdict import Asked, nature_of
+from dataops.backends.sandbox.verdict import Asked, Nature, nature_of
+from dataops.backfill import BackfillRefused
 from dataops.errors import BrokenFile, DataopsError
 from dataops.model import Direction, Migration, Service, Step
 from dataops.redaction import describe, message_of
@@ -118,6 +119,15 @@ def _look(request: dict[str, Any], part: types.ModuleType, fence: Fence, pipe: _
             module = load_module(service, migration)
             task = Task(path, module, function_of(module, step), request["arguments"], pipe.send)
             part.perform(task)
+        except BackfillRefused as error:  # by its words alone, whatever the database answers
+            return {
+                "raised": "BackfillRefused",
+                "text": error.message,
+                "where": place_of(error, step),
+                "line": _line(error, migration),
+                "nature": int(Nature.NEVER_GOOD),
+                "asked": int(Asked.NOTHING),
+            }
         except DataopsError as error:
             if isinstance(error, BrokenFile) and task is None:
                 return _broken(error, migration)

@@ -11,18 +11,20 @@ Nothing is written, no lock but that of a reader is taken, and no big table is r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
 
 from dataops.backends.postgres.connection import WatchedConnection
 from dataops.backends.postgres.foresight import altering, objects, partitions, rows, running
+from dataops.backends.postgres.foresight.backfills import in_batches
 from dataops.backends.postgres.foresight.definitions import Definitions
 from dataops.backends.postgres.foresight.facts import Facts, Gone, Table
 from dataops.backends.postgres.foresight.grammar import Action, Unparsable, actions, functions_in_query
 from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE, MODES, SHARE, TAKEN
 from dataops.backends.postgres.foresight.scene import SHORT_SECONDS, Draft, Scene
+from dataops.backfill import Change
 from dataops.hazards import LONG_SECONDS
 from dataops.model import Effect, Held, Risk, Span
 from dataops.model.effect import together
@@ -46,16 +48,23 @@ class Foresight:
         self._replicas: list[Risk] | None = None
 
     def follow(
-        self, statements: Sequence[tuple[str, bool]], *, aside: Collection[str] = (), harmless: Collection[int] = ()
+        self,
+        statements: Sequence[tuple[str, bool]],
+        *,
+        aside: Collection[str] = (),
+        harmless: Collection[int] = (),
+        backfills: Mapping[int, Change] = {},
     ) -> Foreseen:
         """What the statements of the next step do. Each is its text, and whether it is in the step's transaction.
 
         `aside` names the tables that the step puts into its stash, and `harmless` are the positions of the statements
-        that only serve the stash.
+        that only serve the stash. `backfills` are those that are run in batches, by their positions.
         """
         self._scene.aside = frozenset(name.rpartition(".")[2].strip('"') for name in aside)
         self._scene.begin_step()
         drafts = [Draft() if at in harmless else self._statement(text) for at, (text, _) in enumerate(statements)]
+        for at, change in backfills.items():
+            in_batches(self._scene, change, drafts[at])
         _hold_to_the_end(drafts, [inside for _, inside in statements])
         effects = tuple(
             Effect(at, tuple(one.held.values()), tuple(one.work), together(one.spans), tuple(one.risks))

@@ -1,5 +1,6 @@
 {{/*
-The Job that migrates some services. Called with (dict "context" . "services" LIST "jobName" NAME).
+The Job that migrates some services. Called with (dict "context" . "services" LIST "jobName" NAME). With "component"
+"background" it first waits until the Job of the release has done what is not for the background.
 
 podFailurePolicy: each exit code of dataops is in exactly one rule; what matches none (137, out of memory) counts
 against backoffLimit. Only the container of dataops is asked: a backup's exit code 4 is not ours.
@@ -9,6 +10,8 @@ against backoffLimit. Only the container of dataops is asked: a backup's exit co
 {{- $jobs := $root.Values.jobs -}}
 {{- $arguments := dict "context" $root "services" .services "reading" false -}}
 {{- $backups := include "dataops.backupContainers" . | trim -}}
+{{- $background := eq (.component | default "") "background" -}}
+{{- $waiting := dict "context" $root "service" (first .services) -}}
 {{- $failing := list 1 2 4 5 6 7 8 9 64 -}}
 {{- if eq $jobs.onFailedMigration "Count" -}}{{- $failing = rest $failing -}}{{- end -}}
 apiVersion: batch/v1
@@ -74,6 +77,10 @@ spec:
       restartPolicy: Never
       terminationGracePeriodSeconds: {{ $jobs.terminationGracePeriodSeconds }}
       {{- include "dataops.podSettings" $root | nindent 6 }}
+      {{- if $background }}
+      initContainers:
+        {{- include "dataops.waitContainer" $waiting | nindent 8 }}
+      {{- end }}
       {{- with $backups }}
       initContainers:
         {{- . | nindent 8 }}
@@ -142,6 +149,11 @@ spec:
         {{- with include "dataops.secretsVolume" $arguments | trim }}
         {{- . | nindent 8 }}
         {{- end }}
+        {{- if $background }}
+        {{- with include "dataops.waitVolumes" $waiting | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
+        {{- end }}
         {{- if $backups }}
         - name: backup-marker
           emptyDir:
@@ -154,7 +166,7 @@ spec:
 
 {{/* What the Jobs of a release have in common, and how to find the one of a service. */}}
 {{- define "dataops.jobLabels" -}}
-app.kubernetes.io/component: migrate
+app.kubernetes.io/component: {{ .component | default "migrate" }}
 dataops/revision: {{ include "dataops.suffix" .context | quote }}
 {{- if .context.Values.jobs.perService }}
 dataops/service: {{ first .services }}

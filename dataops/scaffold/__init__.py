@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from dataops.errors import UsageError
 from dataops.files import chain
 from dataops.kinds import ALEMBIC, PYMONGO_MIGRATE
 from dataops.model import Service
+from dataops.scaffold import templates
 
 _ALEMBIC = '''"""{title}
 
@@ -73,12 +74,27 @@ class New:
 
 @dataclass(frozen=True)
 class _Template:
+    """How files of a kind look: the whole text of an empty one, and the parts of one from a template."""
+
     text: str
     separator: str
     no_parent: str
+    head: str
+    identity: str
+    parameters: str = ""
 
 
-_TEMPLATES = {ALEMBIC: _Template(_ALEMBIC, "_", "None"), PYMONGO_MIGRATE: _Template(_MONGO, "-", "")}
+_TEMPLATES = {
+    ALEMBIC: _Template(_ALEMBIC, "_", "None", "from alembic import op", 'revision = "{id}"\ndown_revision = {parent}'),
+    PYMONGO_MIGRATE: _Template(
+        _MONGO,
+        "-",
+        "",
+        "from typing import Any\n\nfrom pymongo.database import Database\n",
+        'name = "{id}"\ndependencies = [{parent}]',
+        "db: Database[dict[str, Any]]",
+    ),
+}
 
 
 _OURS = {"file_template": "%(year)d%(month).2d%(day).2d%(hour).2d%(minute).2d%(second).2d_%(slug)s", "timezone": "UTC"}
@@ -132,11 +148,41 @@ def _not_honoured(service: Service) -> Iterator[str]:
         yield from (f"{name} of {ini.path.name} is not honoured, {why}" for name in names)
 
 
+def new_from_template(service: Service, message: str, now: datetime, wanted: templates.Wanted) -> New:
+    """Write the files of a template, one after the other. Raises UsageError, and CannotWrite."""
+    made: list[tuple[Path, str]] = []
+    template = _TEMPLATES[service.kind.format]
+    parent = service.migrations[-1].id if service.migrations else ""
+    for part in templates.parts(service.kind, wanted):
+        title = _title(f"{message}: {part.title}" if part.title else message)
+        id_, path = _name(service, title, now, [path for path, _ in made])
+        before = f'"{parent}"' if parent else template.no_parent
+        identity = template.identity.format(id=id_, parent=before)
+        made.append((path, part.text(template.head, identity, template.parameters, _quoted(title))))
+        parent, now = id_, now + timedelta(seconds=1)
+    for path, text in made:
+        outfile.write_new(path, text, hint="nothing more was written")
+    return New(tuple(path for path, _ in made), warnings=tuple(_not_honoured(service)))
+
+
 def draft(service: Service, message: str, now: datetime) -> tuple[Path, str]:
     """The path and the text of such a file, which is not written. Raises UsageError."""
+    title = _title(message)
+    template = _TEMPLATES[service.kind.format]
+    id_, path = _name(service, title, now)
+    parent = f'"{service.migrations[-1].id}"' if service.migrations else template.no_parent
+    return path, template.text.format(title=_quoted(title), id=id_, parent=parent)
+
+
+def _title(message: str) -> str:
     title = " ".join(message.split())
     if not title.isprintable():  # bytes of the command line that are not UTF-8 are not printable either
         raise UsageError("the message has characters that are not text", hint="write it in UTF-8, on one line")
+    return title
+
+
+def _name(service: Service, title: str, now: datetime, made: Sequence[Path] = ()) -> tuple[str, Path]:
+    """The id and the path of a file with this title, beside those that are `made`."""
     template = _TEMPLATES[service.kind.format]
     # NFKD writes é as e with an accent after it, which is left out.
     plain = "".join(one for one in unicodedata.normalize("NFKD", title.lower()) if not unicodedata.combining(one))
@@ -156,9 +202,8 @@ def draft(service: Service, message: str, now: datetime) -> tuple[Path, str]:
         stamp = now.strftime("%Y%m%d%H%M%S")
         name = f"{stamp}{template.separator}{slug}"
         id_, path = name if service.kind.format.id_is_file_name else stamp, place / f"{name}.py"
-        taken, now = id_ in service.by_id or path.exists(), now + timedelta(seconds=1)
-    parent = f'"{service.migrations[-1].id}"' if service.migrations else template.no_parent
-    return path, template.text.format(title=_quoted(title), id=id_, parent=parent)
+        taken, now = id_ in service.by_id or path in made or path.exists(), now + timedelta(seconds=1)
+    return id_, path
 
 
 def _quoted(title: str) -> str:

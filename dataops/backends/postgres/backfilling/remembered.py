@@ -1,0 +1,107 @@
+"""The rows that a backfill has changed, by their keys, with the values that it is to keep: a table in the stash.
+
+Its columns are k1.. for the key, w1.. for what was there, l1.. for what the backfill left, each with the name of the
+column of the place as its comment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from dataops.backends.postgres.backfilling.place import Column, Place
+from dataops.backends.postgres.sql import quoted
+from dataops.backfill import BackfillRefused
+from dataops.model import Step
+from dataops.stash import postgres as stash
+
+_THERE = """
+SELECT a.attname::text AS name, pg_catalog.col_description(a.attrelid, a.attnum) AS of
+  FROM pg_catalog.pg_attribute a
+ WHERE a.attrelid = pg_catalog.to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attnum
+"""
+
+_IS_THERE = "SELECT pg_catalog.to_regnamespace(%s) IS NOT NULL AS there"
+
+_IS_EMPTY = """
+SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = pg_catalog.to_regnamespace(%s)) AS empty
+"""
+
+
+class Remembered:
+    """The table for one backfill. `there` says whether it is there, and `kept` are the columns that it keeps."""
+
+    def __init__(self, connection: psycopg.Connection[Any], step: Step, name: str) -> None:
+        self._connection = connection
+        self._step = step
+        self._schema = quoted(stash.schema(step.migration.id).lower())
+        self.sql = f"{self._schema}.{quoted(name.rpartition('.')[2].strip(chr(34)))}"
+        rows = connection.cursor(row_factory=dict_row).execute(_THERE, [self.sql]).fetchall()
+        self.there = bool(rows)
+        self.key_names = tuple(row["of"] for row in rows if row["name"].startswith("k"))
+        self._kept_names = tuple(row["of"] for row in rows if row["name"].startswith("w"))
+
+    def of(self, place: Place) -> Remembered:
+        """Say which table it is about, whose key it has. Raises BackfillRefused if that has another key now."""
+        self._place = place
+        self.kept: tuple[Column, ...] = tuple(place.column(name, "what was put aside") for name in self._kept_names)
+        if self.there and self.key_names != tuple(column.name for column in place.key):
+            raise BackfillRefused(f"the key of {place.name} is another one than when the backfill began")
+        return self
+
+    def create(self, kept: Sequence[Column]) -> None:
+        """Create it, unless it is there."""
+        if self.there:
+            return
+        self.kept = tuple(kept)
+        table = quoted(self._place.name)
+        columns = [(f"k{at}", column) for at, column in enumerate(self._place.key, 1)]
+        columns += [(f"{letter}{at}", column) for letter in "wl" for at, column in enumerate(kept, 1)]
+        selected = ", ".join(f"{table}.{column.sql} AS {name}" for name, column in columns)
+        comments = [
+            f"COMMENT ON COLUMN {self.sql}.{name} IS {sql.Literal(column.name).as_string(None)}"
+            for name, column in columns
+        ]
+        statements = [
+            *self._stash(),
+            f"CREATE TABLE {self.sql} AS SELECT {selected} FROM {self._place.sql} WITH NO DATA",
+            f"ALTER TABLE {self.sql} ADD PRIMARY KEY ({self.key})",
+            *comments,
+        ]
+        with self._connection.transaction():
+            for statement in statements:
+                self._connection.execute(statement.encode())
+
+    def _stash(self) -> tuple[str, ...]:
+        """What creates the stash of the migration, unless it is there."""
+        row = self._connection.cursor(row_factory=dict_row).execute(_IS_THERE, [self._schema]).fetchone()
+        there = row is not None and row["there"]
+        return () if there else stash.create_quoted(self._step.migration.id, self._step.direction)
+
+    def drop(self) -> None:
+        """Drop it, and the stash with it where nothing else is in it. In one transaction."""
+        with self._connection.transaction():
+            self._connection.execute(f"DROP TABLE {self.sql}".encode())
+            row = self._connection.cursor(row_factory=dict_row).execute(_IS_EMPTY, [self._schema]).fetchone()
+            if row is not None and row["empty"]:
+                self._connection.execute(f"DROP SCHEMA {self._schema}".encode())
+
+    @property
+    def key(self) -> str:
+        """The columns of the key."""
+        return ", ".join(f"k{at}" for at in range(1, len(self._place.key) + 1))
+
+    @property
+    def has(self) -> str:
+        """The condition that a row of the place is in it."""
+        table = quoted(self._place.name)
+        same = " AND ".join(f"done.k{at} = {table}.{column.sql}" for at, column in enumerate(self._place.key, 1))
+        return f"EXISTS (SELECT FROM {self.sql} AS done WHERE {same})"
+
+
+__all__ = ["Remembered"]

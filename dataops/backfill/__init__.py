@@ -1,0 +1,159 @@
+"""Changes many rows or documents in batches, beside a live application: for migration files.
+
+    from dataops.backfill import backfill, restore
+
+    def upgrade() -> None:
+        backfill(op, "orders", where="total_cents IS NULL", set={"total_cents": "round(total * 100)"})
+
+    def downgrade() -> None:
+        pass
+
+    def upgrade(db):
+        backfill(db, "orders", where={"country": "UK"}, set=[{"$set": {"country": "GB"}}], keep=["country"])
+
+    def downgrade(db):
+        restore(db, "orders")
+
+The rows of a table, or the documents of a collection, are gone through in the order of their key, batch by batch.
+Each batch is a transaction of its own, in which it is written down how far it came. The promises (ADR 25):
+
+1. *Exactly once.* A row is to be changed when it matches `where` and was not changed by this backfill before. What it
+   has changed is known because it does not match any more, or because its key is put aside, in the same transaction. It
+   does not matter how often it is stopped, killed or cut off, nor what is inserted, deleted or changed meanwhile: at
+   the end, every row that was there when the last pass began is done.
+2. *It can be stopped after every batch*, and goes on there: the next run, in the same direction. A run the other way
+   takes back what was done.
+3. *It gives way*: see `dataops.model.Limits`. Each batch is steered to a time, and gives up and is made smaller when
+   somebody else holds a row that it needs.
+4. *What it overwrites can be given back*: with `keep`, former values go into the stash, batch by batch, and `restore`
+   gives them back in the same way, each only while the row still has what the backfill wrote.
+
+A standalone MongoDB has no transactions. There a batch has to be one that may run twice: without `once` and `keep`.
+A file that has nothing but calls of these two functions is repeatable, and may be stopped anywhere in one direction and
+then be run in the other. It runs under dataops only, which has the lock, and the place where it is written down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dataops.errors import BackfillRefused, ChangedMeanwhile
+
+Set = Mapping[str, str] | Mapping[str, Any] | Sequence[Mapping[str, Any]] | Callable[[dict[str, Any]], Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a file asks for. `name` is what its place in the stash is called; the other fields are as in `backfill`."""
+
+    place: str
+    where: Any = None
+    set: Any = None
+    statement: str = ""
+    key: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    once: bool = False
+    name: str = ""
+
+
+class Backfills(Protocol):
+    """Runs the backfills of one step, or tells what they would do."""
+
+    def backfill(self, at: Any, change: Change) -> None:
+        """See `backfill`."""
+
+    def restore(self, at: Any, change: Change) -> None:
+        """See `restore`. Of the change, only `place`, `name` and `set` are said."""
+
+
+_running: ContextVar[Backfills | None] = ContextVar("dataops_backfills", default=None)
+
+
+@contextmanager
+def served_by(backfills: Backfills) -> Iterator[None]:
+    """In this scope, calls of `backfill` and `restore` in this thread go to `backfills`."""
+    token = _running.set(backfills)
+    try:
+        yield
+    finally:
+        _running.reset(token)
+
+
+def backfill(
+    at: Any,
+    place: str,
+    *,
+    where: str | Mapping[str, Any] | None = None,
+    set: Set | None = None,  # noqa: A002
+    statement: str = "",
+    key: str | Sequence[str] = (),
+    keep: str | Sequence[str] = (),
+    fields: Sequence[str] = (),
+    once: bool = False,
+    name: str = "",
+) -> None:
+    """Change every row of a table, or document of a collection, that matches `where`, exactly once.
+
+    `at` is `op` in a file of Alembic, `db` in one of MongoDB, and `place` the table or collection.
+
+    PostgreSQL: `where` is a condition, `set` gives a column's new value as an expression: both are SQL over the columns
+    of the table. Or `statement` is an UPDATE of its own, with `{batch}` where its condition for the rows of the batch
+    goes; `{batch:o}` if it calls the table `o`. `key` is the primary key, or any other unique one without NULL.
+
+    MongoDB: `where` is a filter, and `set` an update or the stages of one; or a function that gets a document (with
+    `fields`: these alone, and `_id`) and returns its update, or None to leave it as it is. The key is `_id`.
+
+    A row that was changed must not match `where` any more. Where it may, or without `where`, its key is put aside
+    (`once`). `keep` names the columns or fields whose former values are put aside, for `restore`. A file that
+    backfills one place twice gives each a `name`.
+
+    Raises BackfillRefused before anything is changed where it cannot be done as it is written: no unique key, a `set`
+    that changes the key, rows that still match after they were changed. ChangedMeanwhile for a file that is not the one
+    with which it began. Stopped after a batch when the run is asked to stop.
+    """
+    change = Change(
+        place=place,
+        where=where or None,
+        set=set,
+        statement=statement,
+        key=_names(key),
+        keep=_names(keep),
+        fields=tuple(fields),
+        once=once or not where,
+        name=name or place,
+    )
+    if (set is None) is (not statement):
+        raise BackfillRefused(f"backfill of {place}: say what to change, by set or by statement")
+    _server().backfill(at, change)
+
+
+def restore(at: Any, place: str, *, set: Set | None = None, name: str = "") -> None:  # noqa: A002
+    """Take back what the backfill of this migration did to `place`, batch by batch, and drop what it has put aside.
+
+    Each row that it has changed gets the former values of `keep` back, where it still has what the backfill wrote; what
+    the application has written meanwhile stays. With `set`, that is done to each of these rows instead, as in
+    `backfill`, and a `keep` is not needed there but `once`, so that it is known which rows these are.
+    """
+    _server().restore(at, Change(place=place, set=set, name=name or place))
+
+
+def _names(said: str | Sequence[str]) -> tuple[str, ...]:
+    return (said,) if isinstance(said, str) else tuple(said)
+
+
+def _server() -> Backfills:
+    backfills = _running.get()
+    if backfills is None:
+        raise BackfillRefused(
+            "a backfill needs dataops, which has the lock and remembers how far it is",
+            hint="run it with dataops apply; for a bare alembic: dataops docs backfills",
+        )
+    return backfills
+
+
+__all__ = ["BackfillRefused", "Backfills", "Change", "ChangedMeanwhile", "backfill", "restore", "served_by"]
