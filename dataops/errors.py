@@ -26,6 +26,7 @@ DataopsError
 ├── NoSandbox             10  no process for looking at migration files can be started
 ├── CannotWrite           10  a local file or stream that cannot be written
 ├── MigrationFailed        1  the migration itself raised
+│   ├── NotBuilt              a history cannot be run in a scratch database
 │   └── BackfillRefused       a backfill that cannot be run as it is written
 ├── Bug                    1  dataops has a bug
 └── Stopped               75  a signal stopped it at a safe point

@@ -101,6 +101,7 @@ def test_every_error_has_its_exit_code() -> None:
         "RecordMoved": "INVALID",
         "CannotWrite": "UNREACHABLE",
         "MigrationFailed": "FAILED",
+        "NotBuilt": "FAILED",
         "BackfillRefused": "FAILED",
         "Bug": "FAILED",
         "Stopped": "STOPPED",
