@@ -12,7 +12,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from dataops.backends.mongo.capture.wording import target_of
+from dataops.backends.mongo.capture.wording import is_backfill, target_of
 from dataops.backends.mongo.foresight import costs, indexes
 from dataops.backends.mongo.foresight import facts as live
 from dataops.backends.mongo.foresight.changes import ALL, Changes, of_query, of_update
@@ -98,6 +98,8 @@ class Foresight:
         draft = _Draft()
         if (handler := _HANDLERS.get(name)) is not None:
             handler(self, body, draft)
+        if is_backfill(body):
+            draft.risks = [risk for risk in draft.risks if risk.hazard != "changes-many"]
         span = together(draft.spans)
         if span is not None and span.high >= LONG_SECONDS and span.low >= LONG_SECONDS / 20:
             draft.risk("takes-long", f"{span}, by {span.basis}")
