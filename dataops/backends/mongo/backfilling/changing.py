@@ -43,7 +43,7 @@ class Changing:
         self, place: Place, ids: Sequence[Any], where: Mapping[str, Any] | None, session: ClientSession | None
     ) -> tuple[list[Write], list[Any]]:
         # Without a transaction, a document is changed only while it is as it was when the function got it.
-        whole = {} if session is not None else {identity(one["_id"]): one for one in place.raw.find(among(ids))}
+        whole = {} if session is not None else {identity(each["_id"]): each for each in place.raw.find(among(ids))}
         fields = {"_id": 1, **dict.fromkeys(self._fields, 1)} if self._fields else None
         function: Callable[[dict[str, Any]], Any] = self._set
         writes: list[Write] = []
@@ -73,7 +73,7 @@ def send(collection: Collection[Document], writes: Sequence[Write], session: Cli
         return collection.bulk_write(list(writes), session=session).matched_count
     except BulkWriteError as error:  # its own text has the documents in it
         details: dict[str, Any] = error.details or {}
-        refused: dict[str, Any] = next(iter(details.get("writeErrors", [])), {})
+        refused: dict[str, Any] = dict(next(iter(details.get("writeErrors", [])), {}))
         if not refused:
             raise
         if refused["code"] == _IMMUTABLE:

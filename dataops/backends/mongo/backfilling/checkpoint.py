@@ -47,6 +47,8 @@ class Checkpoints(Notebook):
         """
         self._finish_drop(tombstone_too=self.direction is Direction.APPLY)
         found = self._read()
+        if found is not None and found["checksum"] != self._checksum and not found["changed"]:
+            found = None  # nothing was done yet with the other text
         if found is None or found["direction"] != self.direction.value:
             new = Backfill(self.place, self.direction, self._checksum, total=total, unit="documents")
             self.note(_BACKFILLS, True)  # makes the notebook, and says in it whose it is

@@ -55,6 +55,8 @@ class Filling(Batching):
             )
         progress = self.checkpoints.begin(self.place.count())
         if self._remembered is not None:
+            if not progress.changed:  # a try before may have been refused, and have said something else
+                self._remembered.drop_if_empty()
             self._remembered.create(self._change.keep)
         return progress
 
@@ -77,13 +79,14 @@ class Filling(Batching):
     def _fill(self, todo: Sequence[RawBSONDocument], session: ClientSession | None) -> int:
         if self._remembered is not None:
             todo = self._remembered.without(todo, session)
+        if self._trial is not None:
+            with self._trial.of([one["_id"] for one in todo]) as copies:
+                writes, ids = self._changing.writes(copies, [one["_id"] for one in todo], self._where, None)
+                send(copies.collection, writes, None)
+                self._refuse_still(copies, ids, None)
         # The documents of a transaction are those of its snapshot; without one, each has to match still.
         still = self._where if session is None or not callable(self._change.set) else None
         writes, ids = self._changing.writes(self.place, [one["_id"] for one in todo], still, session)
-        if self._trial is not None and writes:
-            with self._trial.of(ids) as copies:
-                send(copies, writes, None)
-                self._refuse_still(Place(self.place.db, copies.name), ids, None)
         found = send(self.place.collection, writes, session)
         if session is not None and ids:
             self._refuse_still(self.place, ids, session)

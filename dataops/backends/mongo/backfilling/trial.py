@@ -6,11 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pymongo.collection import Collection
-
 from dataops.backends.mongo.backfilling.checkpoint import Checkpoints
 from dataops.backends.mongo.backfilling.place import Place, among
-from dataops.backends.mongo.connection import Document
 
 _LABEL = "trial"
 
@@ -23,14 +20,14 @@ class Trial:
         self._place = place
 
     @contextmanager
-    def of(self, ids: Sequence[Any]) -> Iterator[Collection[Document]]:
+    def of(self, ids: Sequence[Any]) -> Iterator[Place]:
         """Copies of the documents with these `_id`s, which compare text as the place does."""
         self._copies.drop()  # an earlier run may have been killed
         try:
             options: dict[str, Any] = {"collation": dict(self._place.collation)} if self._place.collation else {}
             self._place.db.create_collection(self._copies.name, **options)
             self._place.collection.aggregate([{"$match": among(ids)}, {"$out": self._copies.name}])
-            yield self._copies
+            yield Place(self._place.db, self._copies.name)
         finally:
             self._copies.drop()
 
