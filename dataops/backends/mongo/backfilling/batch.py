@@ -61,7 +61,7 @@ class Batching:
         Raises InTheWay when nothing is left of it because of somebody else, or because it took too long. One of a
         single document may take as long as it takes.
         """
-        with self._giving_up(size):
+        with self.giving_up(size):
             if not self.transactions:
                 yield None
                 return
@@ -104,13 +104,14 @@ class Batching:
                 time.sleep(_AGAIN_SECONDS)
 
     @contextmanager
-    def _giving_up(self, size: int) -> Iterator[None]:
+    def giving_up(self, size: int) -> Iterator[None]:
+        """Raise InTheWay for what may be tried again, because nothing is left of it."""
         try:
             yield
         except PyMongoError as error:
             code = error.code if isinstance(error, OperationFailure) else None
-            again = error.has_error_label("TransientTransactionError") or (self.transactions and error.timeout)
-            if again or code in _GIVES_UP:
+            lost = self.transactions and (error.timeout or isinstance(error, ConnectionFailure))
+            if lost or error.has_error_label("TransientTransactionError") or code in _GIVES_UP:
                 raise InTheWay(_why(error, code, size)) from error
             raise
 

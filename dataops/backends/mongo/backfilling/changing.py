@@ -11,7 +11,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, WriteError
 
-from dataops.backends.mongo.backfilling.place import BY_ID, Place, among, identity
+from dataops.backends.mongo.backfilling.place import BY_ID, Place, among, identity, ids_of
 from dataops.backends.mongo.connection import Document
 from dataops.backfill import BackfillRefused, Change
 
@@ -35,30 +35,39 @@ class Changing:
         self, place: Place, ids: Sequence[Any], where: Mapping[str, Any] | None, session: ClientSession | None
     ) -> tuple[list[Write], list[Any]]:
         """The updates of the documents with these `_id`s that match, and the `_id`s of those that have one."""
-        if callable(self._set):
+        if self.is_function:
             return self._by_function(place, ids, where, session)
-        return ([UpdateMany(among(ids, where), self._set, hint=BY_ID)] if ids else []), list(ids)
+        return ([self.write(among(ids, where))] if ids else []), list(ids)
+
+    @property
+    def is_function(self) -> bool:
+        return callable(self._set)
+
+    def write(self, where: Mapping[str, Any]) -> Write:
+        """The update of all documents that match, where it is none by a function."""
+        return UpdateMany(where, self._set, hint=BY_ID)
 
     def _by_function(
         self, place: Place, ids: Sequence[Any], where: Mapping[str, Any] | None, session: ClientSession | None
     ) -> tuple[list[Write], list[Any]]:
+        fields = {"_id": 1, **dict.fromkeys(self._fields, 1)} if self._fields else {}
         # Without a transaction, a document is changed only while it is as it was when the function got it.
-        whole = {} if session is not None else {identity(each["_id"]): each for each in place.raw.find(among(ids))}
-        fields = {"_id": 1, **dict.fromkeys(self._fields, 1)} if self._fields else None
+        whole = {} if session is not None else {identity(each["_id"]): each for each in place.exact.find(among(ids))}
         function: Callable[[dict[str, Any]], Any] = self._set
         writes: list[Write] = []
         changed = []
-        for found in place.raw.find(among(ids), fields, session=session, hint=BY_ID, batch_size=len(ids) + 1):
-            update = function(dict(bson.decode(found.raw, place.collection.codec_options)))
+        documents = place.within((), (), among(ids), fields, size=len(ids), session=session)
+        for found, id_ in zip(documents, ids_of(documents), strict=True):
+            update = function(dict(bson.decode(found, place.collection.codec_options)))
             if update is None:
                 continue
             _check(self._place, update)
-            only: dict[str, Any] = {"_id": found["_id"]}
+            only: dict[str, Any] = {"_id": id_}
             if session is None:
-                same = {"$expr": {"$eq": ["$$ROOT", {"$literal": whole.get(identity(found["_id"]))}]}}
+                same = {"$expr": {"$eq": ["$$ROOT", {"$literal": whole.get(identity(id_))}]}}
                 only = {"$and": [only, where or {}, same]}
             writes.append(UpdateOne(only, update, hint=BY_ID))
-            changed.append(found["_id"])
+            changed.append(id_)
         return writes, changed
 
 
@@ -72,8 +81,8 @@ def send(collection: Collection[Document], writes: Sequence[Write], session: Cli
     try:
         return collection.bulk_write(list(writes), session=session).matched_count
     except BulkWriteError as error:  # its own text has the documents in it
-        details: dict[str, Any] = error.details or {}
-        refused: dict[str, Any] = dict(next(iter(details.get("writeErrors", [])), {}))
+        details: Any = error.details or {}
+        refused: Any = next(iter(details.get("writeErrors", [])), None)
         if not refused:
             raise
         if refused["code"] == _IMMUTABLE:

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import ConnectionFailure, DuplicateKeyError
 
-from dataops.backends.mongo.backfilling.place import Key, raw, shown
+from dataops.backends.mongo.backfilling.place import Key, exact, shown
 from dataops.backends.mongo.connection import Document
 from dataops.backfill import ChangedMeanwhile
 from dataops.model import Backfill, Direction, Step
@@ -96,8 +95,8 @@ class Checkpoints(Notebook):
         """Forget it, and the stash with it where nothing else is in it."""
         _drop(self.db, self.notebook, {"_id": self._id})
 
-    def _read(self) -> RawBSONDocument | None:
-        return raw(self.db, self.notebook).find_one({"_id": self._id})
+    def _read(self) -> Document | None:
+        return exact(self.db, self.notebook).find_one({"_id": self._id})
 
 
 def read(db: Database[Document], migration: str) -> tuple[Backfill, ...]:

@@ -6,16 +6,15 @@ checkpoint is: a batch that runs twice finds nothing to do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 
 from dataops.backends.mongo.backfilling.batch import Batching
 from dataops.backends.mongo.backfilling.changing import Changing, send
 from dataops.backends.mongo.backfilling.checkpoint import Checkpoints
-from dataops.backends.mongo.backfilling.place import BY_ID, Place, among, identity, shown
+from dataops.backends.mongo.backfilling.place import BY_ID, Key, Place, among, between, identity, ids_of, shown
 from dataops.backends.mongo.backfilling.remembered import Remembered
 from dataops.backends.mongo.backfilling.signals import Observer
 from dataops.backends.mongo.backfilling.trial import Trial
@@ -45,6 +44,8 @@ class Filling(Batching):
         remembers = change.once or change.keep
         self._remembered = Remembered(checkpoints, place) if remembers else None
         self._trial = None if transactions else Trial(checkpoints, place)
+        by_ids = remembers or self._changing.is_function or self._trial is not None
+        self._in_ranges = not by_ids and place.has_ranges
 
     def begin(self) -> Backfill:
         if not self.transactions and self._remembered is not None:
@@ -62,12 +63,14 @@ class Filling(Batching):
 
     def batch(self, size: int, before: Backfill) -> Batch:
         begin = self.checkpoints.key
+        with self.giving_up(size):  # not in the transaction, so that it is short
+            end = self.place.end_of(size, begin)
+            looked = size if end else len(self.place.within(begin, end, size=size))
         with self.transaction(size) as session:
-            end = self.place.end_of(size, begin, session)
-            looked = size if end else sum(1 for _ in self.place.within(begin, end, size=size, session=session))
-            kept = {"_id": 1, "was": self._remembered.values} if self._remembered and self._remembered.kept else None
-            todo = list(self.place.within(begin, end, self._where, kept, size=size, session=session))
-            changed = self._fill(todo, session) if todo else 0
+            if self._in_ranges:
+                changed = self._fill_range(begin, end, session)
+            else:
+                changed = self._fill(begin, end, size, session)
             progress = self.progress(before, end, looked, changed, session)
         return self.done(progress, end, looked)
 
@@ -76,29 +79,43 @@ class Filling(Batching):
             self._remembered.drop_if_empty()
         self.checkpoints.drop()
 
-    def _fill(self, todo: Sequence[RawBSONDocument], session: ClientSession | None) -> int:
-        if self._remembered is not None:
-            todo = self._remembered.without(todo, session)
-        if self._trial is not None:
-            with self._trial.of([one["_id"] for one in todo]) as copies:
-                writes, ids = self._changing.writes(copies, [one["_id"] for one in todo], self._where, None)
+    def _fill_range(self, begin: Key, end: Key, session: ClientSession | None) -> int:
+        """Change all that match: the server needs no more than the bounds of the batch."""
+        changed = send(self.place.collection, [self._changing.write(between(begin, end, self._where))], session)
+        if changed:
+            self._refuse_still(self.place, between(begin, end, self._where), session)
+        self.observer.sent(1)
+        return changed
+
+    def _fill(self, begin: Key, end: Key, size: int, session: ClientSession | None) -> int:
+        shown = self._remembered.shown if self._remembered is not None else None
+        todo = self.place.within(begin, end, self._where, shown, size=size, session=session)
+        ids = ids_of(todo)
+        if self._remembered is not None and (known := self._remembered.known(ids, session)):
+            todo, ids = _only(todo, ids, lambda id_: id_ not in known)
+        if self._trial is not None and ids:
+            with self._trial.of(ids) as copies:
+                writes, changed = self._changing.writes(copies, ids, self._where, None)
                 send(copies.collection, writes, None)
-                self._refuse_still(copies, ids, None)
+                self._refuse_still(copies, among(changed, self._where), None)
         # The documents of a transaction are those of its snapshot; without one, each has to match still.
-        still = self._where if session is None or not callable(self._change.set) else None
-        writes, ids = self._changing.writes(self.place, [one["_id"] for one in todo], still, session)
+        still = self._where if session is None or not self._changing.is_function else None
+        writes, changed = self._changing.writes(self.place, ids, still, session)
         found = send(self.place.collection, writes, session)
-        if session is not None and ids:
-            self._refuse_still(self.place, ids, session)
+        if session is not None and changed:
+            self._refuse_still(self.place, among(changed, self._where), session)
             if self._remembered is not None:
-                self._remembered.put(_only(todo, ids), session)
-        self.observer.sent(found + len(ids))
+                if len(changed) < len(ids):
+                    mine = set(map(identity, changed))
+                    todo, _ = _only(todo, ids, lambda id_: id_ in mine)
+                self._remembered.put(todo, changed, session)
+        self.observer.sent(1 + len(changed) * (bool(self._remembered) + self._changing.is_function))
         return found
 
-    def _refuse_still(self, place: Place, ids: Sequence[Any], session: ClientSession | None) -> None:
+    def _refuse_still(self, place: Place, changed: Mapping[str, Any], session: ClientSession | None) -> None:
         if self._change.once:
             return
-        still = place.raw.find_one(among(ids, self._where), {"_id": 1}, session=session, hint=BY_ID)
+        still = place.exact.find_one(changed, {"_id": 1}, session=session, hint=BY_ID)
         if still is not None:
             raise BackfillRefused(
                 f"documents of {self.place.name} still match where after they were changed, for example the one with "
@@ -107,11 +124,12 @@ class Filling(Batching):
             )
 
 
-def _only(found: Sequence[RawBSONDocument], ids: Sequence[Any]) -> Sequence[RawBSONDocument]:
-    if len(found) == len(ids):
-        return found
-    changed = {identity(id_) for id_ in ids}
-    return [one for one in found if identity(one["_id"]) in changed]
+def _only(
+    documents: Sequence[bytes], ids: Sequence[Any], wanted: Callable[[bytes], bool]
+) -> tuple[list[bytes], list[Any]]:
+    """Those documents whose `_id` is wanted, and their `_id`s."""
+    both = [(one, id_) for one, id_ in zip(documents, ids, strict=True) if wanted(identity(id_))]
+    return [one for one, _ in both], [id_ for _, id_ in both]
 
 
 __all__ = ["Filling"]

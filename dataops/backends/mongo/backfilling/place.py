@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.max_key import MaxKey
-from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -18,10 +19,8 @@ from dataops.backfill import BackfillRefused
 from dataops.redaction import redact
 from dataops.stash.mongo.notebook import readable
 
-RAW: CodecOptions[RawBSONDocument] = CodecOptions(
-    document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_AUTO
-)
-"""Documents as the bytes that they are, so that what is put aside keeps every type and the order of its fields."""
+EXACT: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+"""Values that are written as they were read: also dates after the year 9999, and UUIDs of every kind."""
 
 BY_ID = [("_id", 1)]
 """A hint by key: the index on `_id` of a clustered collection may have any name."""
@@ -39,7 +38,7 @@ class Place:
         self.name = name
         self.db = readable(db)
         self.collection = self.db[name]
-        self.raw = raw(db, name)
+        self.exact = exact(db, name)
         self._about: Mapping[str, Any] = next(iter(db.list_collections(filter={"name": name})), {})
         self._refuse()
 
@@ -53,16 +52,21 @@ class Place:
         found: Mapping[str, Any] | None = self._about.get("options", {}).get("collation")
         return found
 
+    @property
+    def has_ranges(self) -> bool:
+        """Whether the server finds what `between` says through an index. In a clustered collection, it reads all."""
+        return "clusteredIndex" not in self._about.get("options", {})
+
     def count(self) -> int:
         """About how many documents there are."""
         return self.collection.estimated_document_count()
 
-    def end_of(self, size: int, begin: Key, session: ClientSession | None) -> Key:
+    def end_of(self, size: int, begin: Key, session: ClientSession | None = None) -> Key:
         """Where a batch of `size` documents from `begin` on ends: the `_id` of the first document after it.
 
         () in the last batch.
         """
-        cursor = self.raw.find({}, {"_id": 1}, sort=BY_ID, hint=BY_ID, skip=size, limit=1, session=session)
+        cursor = self.exact.find({}, {"_id": 1}, sort=BY_ID, hint=BY_ID, skip=size, limit=1, session=session)
         if begin:
             cursor = cursor.min([("_id", begin[0])])
         return next(((found["_id"],) for found in cursor), ())
@@ -75,20 +79,23 @@ class Place:
         shown: Mapping[str, Any] | None = None,
         *,
         size: int,
-        session: ClientSession | None,
-    ) -> Iterator[RawBSONDocument]:
-        """The documents from `begin` up to and without `end` that match, in the order of `_id`."""
+        session: ClientSession | None = None,
+    ) -> list[bytes]:
+        """The documents from `begin` up to and without `end` that match, in the order of `_id`, as they are stored."""
         # By the bounds of the index and not by a condition on _id: $gte finds its own type only.
         query: Mapping[str, Any] = where or {}
         if not end:  # without an upper bound, a scan that has a lower one ends before MaxKey
             query = {"$and": [{"_id": {"$ne": MaxKey()}}, query]}
-        more = {"hint": BY_ID, "batch_size": size + 1, "session": session}
-        cursor = self.raw.find(query, shown or {"_id": 1}, sort=BY_ID, **more)
+        more: dict[str, Any] = {"hint": BY_ID, "batch_size": size + 1, "session": session}
+        projected = {"_id": 1} if shown is None else shown
+        cursor = self.exact.find_raw_batches(query, projected, sort=BY_ID, **more)
         if begin:
             cursor = cursor.min([("_id", begin[0])])
-        yield from cursor.max([("_id", end[0])]) if end else cursor
+        cursors = [cursor.max([("_id", end[0])]) if end else cursor]
         if not end:
-            yield from self.raw.find({"$and": [_LAST, where or {}]}, shown or {"_id": 1}, **more)
+            cursors.append(self.exact.find_raw_batches({"$and": [_LAST, where or {}]}, projected, **more))
+        batches: Iterator[Any] = itertools.chain.from_iterable(cursors)
+        return [one for batch in batches for one in _each(batch)]
 
     def _refuse(self) -> None:
         kind, options = self._about.get("type"), self._about.get("options", {})
@@ -100,9 +107,33 @@ class Place:
             raise BackfillRefused(f"{self.name} is capped: what an update adds pushes other documents out")
 
 
-def raw(db: Database[Document], name: str) -> Collection[RawBSONDocument]:
-    """A collection, for documents as the bytes that they are."""
-    return Collection(db, name, codec_options=RAW)  # type: ignore[arg-type]
+def exact(db: Database[Document], name: str) -> Collection[Document]:
+    """A collection whose values are written as they were read."""
+    return Collection(db, name, codec_options=EXACT)
+
+
+def ids_of(documents: Sequence[bytes]) -> list[Any]:
+    """The `_id`s of documents."""
+    return [one["_id"] for one in bson.decode_all(b"".join(documents), EXACT)]
+
+
+def _each(batch: bytes) -> Iterator[bytes]:
+    """The documents that follow each other in a batch. Each begins with its length."""
+    at = 0
+    while at < len(batch):
+        (length,) = struct.unpack_from("<i", batch, at)
+        yield batch[at : at + length]
+        at += length
+
+
+def between(begin: Key, end: Key, where: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The filter for the documents from `begin` up to and without `end` that match."""
+    # The comparison of an expression goes across all types, as the order of _id does.
+    bounds = [("$gte", begin), ("$lt", end)]
+    conditions: list[Mapping[str, Any]] = [
+        {"$expr": {operator: ["$_id", {"$literal": key[0]}]}} for operator, key in bounds if key
+    ]
+    return {"$and": [*conditions, where or {}]}
 
 
 def identity(id_: Any) -> bytes:
@@ -126,4 +157,4 @@ def shown(key: Key) -> str:
     return "null" if value is None else redact(str(value))
 
 
-__all__ = ["BY_ID", "RAW", "Key", "Place", "among", "identity", "raw", "shown"]
+__all__ = ["BY_ID", "EXACT", "Key", "Place", "among", "between", "exact", "identity", "ids_of", "shown"]

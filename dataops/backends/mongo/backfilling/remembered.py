@@ -1,10 +1,12 @@
 """The documents that a backfill has changed, by their `_id`s, with the former values that it is to keep.
 
-They are in a collection of the stash, of the same form as all of it: `{_id, was, set}`, see `dataops.stash.mongo`.
+They are in a collection of the stash, of the same form as all of it: `{_id, was, set}`, see `dataops.stash.mongo`. Here
+documents are the bytes that the server has sent: so every value keeps its type, and it takes half the time.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -14,7 +16,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import CollectionInvalid
 
 from dataops.backends.mongo.backfilling.checkpoint import Checkpoints
-from dataops.backends.mongo.backfilling.place import BY_ID, Place, among, identity, raw
+from dataops.backends.mongo.backfilling.place import BY_ID, Key, Place, among, exact, identity
 
 _LABEL = "backfill"
 
@@ -27,7 +29,7 @@ class Remembered:
         self.kept: tuple[str, ...] = ()
         self._notes = notes
         self._place = place
-        self._documents = notes.db[self.name]
+        self._documents = exact(notes.db, self.name)
 
     def find(self) -> bool:
         """Whether it is there; then also what is kept in it."""
@@ -43,32 +45,37 @@ class Remembered:
         with suppress(CollectionInvalid):  # it exists
             self._notes.db.create_collection(self.name)
 
-    def without(self, found: Sequence[RawBSONDocument], session: ClientSession | None) -> list[RawBSONDocument]:
-        """Those of the documents that are not in it."""
-        ids = {identity(one["_id"]): one["_id"] for one in found}
-        asked = among(list(ids.values()))
-        known = raw(self._notes.db, self.name).find(asked, {"_id": 1}, session=session, hint=BY_ID)
-        there = {identity(one["_id"]): one["_id"] for one in known}
-        if others := [id_ for key, id_ in there.items() if key not in ids]:
-            # equal for the server, and not bit by bit: 1 was deleted, and 1.0 inserted
-            equal = self._place.raw.find(among(others), {"_id": 1}, session=session)
-            there.update((identity(one["_id"]), one["_id"]) for one in equal)
-        return [one for one in found if identity(one["_id"]) not in there]
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What a document looks like here, in a projection. A field that is absent is absent in it too."""
+        return {"_id": 1, "was": self._values} if self.kept else {"_id": 1}
 
-    def put(self, changed: Sequence[RawBSONDocument], session: ClientSession | None) -> None:
-        """Remember documents that were changed in this transaction, as they were found."""
-        if not changed:
-            return
-        if not self.kept:
-            self._documents.insert_many([{"_id": one["_id"]} for one in changed], session=session)
-            return
-        asked, left = among([one["_id"] for one in changed]), {"_id": 1, "set": self.values}
-        now = self._place.raw.find(asked, left, session=session, hint=BY_ID, batch_size=len(changed) + 1)
-        what: dict[bytes, Any] = {identity(one["_id"]): one["set"] for one in now}
-        self._documents.insert_many(
-            [{"_id": one["_id"], "was": one["was"], "set": what[identity(one["_id"])]} for one in changed],
-            session=session,
-        )
+    @property
+    def _values(self) -> dict[str, str]:
+        return {field: f"${field}" for field in self.kept}
+
+    def known(self, ids: Sequence[Any], session: ClientSession | None) -> set[bytes]:
+        """Those of the documents with these `_id`s that are in it."""
+        asked = self._documents.find(among(ids), {"_id": 1}, session=session, hint=BY_ID)
+        found = [one["_id"] for one in asked]
+        if not found:
+            return set()
+        there, given = set(map(identity, found)), set(map(identity, ids))
+        if others := [id_ for id_ in found if identity(id_) not in given]:
+            # equal for the server, and not bit by bit: 1 was deleted, and 1.0 inserted
+            equal = self._place.exact.find(among(others), {"_id": 1}, session=session)
+            there |= {identity(one["_id"]) for one in equal}
+        return there
+
+    def put(self, documents: Sequence[bytes], ids: Sequence[Any], session: ClientSession | None) -> None:
+        """Remember documents that were changed in this transaction, as they were before: see `shown`."""
+        if self.kept:
+            left: dict[str, Any] = {"_id": 0, "set": self._values}
+            key: Key = ()
+            now = self._place.within(key, key, among(ids), left, size=len(ids), session=session)
+            documents = [_with(one, more) for one, more in zip(documents, now, strict=True)]
+        if documents:
+            self._documents.insert_many(map(RawBSONDocument, documents), session=session)
 
     def remove(self, ids: Sequence[Any], session: ClientSession | None) -> None:
         """Forget documents."""
@@ -83,10 +90,11 @@ class Remembered:
         if self._documents.find_one({}, {"_id": 1}) is None:
             self.drop()
 
-    @property
-    def values(self) -> dict[str, str]:
-        """The present values of what is kept, in a projection. One that is absent is absent in it too."""
-        return {field: f"${field}" for field in self.kept}
+
+def _with(document: bytes, more: bytes) -> bytes:
+    """A document with the fields of another one after its own."""
+    fields = document[4:-1] + more[4:-1]
+    return struct.pack("<i", len(fields) + 5) + fields + b"\0"
 
 
 __all__ = ["Remembered"]

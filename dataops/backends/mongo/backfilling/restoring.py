@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import bson
 from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateMany
 from pymongo.client_session import ClientSession
@@ -13,7 +12,7 @@ from pymongo.client_session import ClientSession
 from dataops.backends.mongo.backfilling.batch import Batching
 from dataops.backends.mongo.backfilling.changing import Changing, Write, send
 from dataops.backends.mongo.backfilling.checkpoint import Checkpoints
-from dataops.backends.mongo.backfilling.place import BY_ID, Place, among, identity
+from dataops.backends.mongo.backfilling.place import BY_ID, Place, among, identity, ids_of
 from dataops.backends.mongo.backfilling.remembered import Remembered
 from dataops.backends.mongo.backfilling.signals import Observer
 from dataops.backfill import BackfillRefused, Change
@@ -63,40 +62,45 @@ class Restoring(Batching):
         begin = self.checkpoints.key
         with self.transaction(size) as session:
             end = self._aside.end_of(size, begin, session)
-            all_of_it = {"_id": 1, "was": 1, "set": 1}
-            kept = list(self._aside.within(begin, end, shown=all_of_it, size=size, session=session))
-            changed = send(self.place.collection, self._writes(kept, session), session)
-            if kept:
-                self._remembered.remove([one["_id"] for one in kept], session)
-            progress = self.progress(before, end, len(kept), changed, session)
-        self.observer.sent(2 * len(kept))
-        return self.done(progress, end, len(kept))
+            ids = ids_of(self._aside.within(begin, end, size=size, session=session))
+            shown = {"_id": 0, "was": 1, "set": 1}
+            values = self._aside.within(begin, end, shown=shown, size=size, session=session)
+            changed = send(self.place.collection, self._writes(ids, values, session), session) if ids else 0
+            if ids:
+                self._remembered.remove(ids, session)
+            progress = self.progress(before, end, len(ids), changed, session)
+        self.observer.sent(2 * len(ids))
+        return self.done(progress, end, len(ids))
 
     def finish(self) -> None:
         if self._aside is not None:
             self._remembered.drop()
         self.checkpoints.drop()
 
-    def _writes(self, kept: Sequence[RawBSONDocument], session: ClientSession | None) -> list[Write]:
-        ours = self._ours(kept, session)
+    def _writes(self, ids: Sequence[Any], values: Sequence[bytes], session: ClientSession | None) -> list[Write]:
+        there = self._there(ids, session)
         if self._changing is not None:
-            return self._changing.writes(self.place, [one["_id"] for one in ours], None, session)[0]
-        alike: dict[bytes, list[RawBSONDocument]] = {}
-        for one in ours:  # many were changed in the same way, and one update gives all of them back
-            values = {key: one[key] for key in ("was", "set") if key in one}
-            alike.setdefault(bson.encode(values), []).append(one)
+            ours = [id_ for id_ in ids if there is None or identity(id_) in there]
+            return self._changing.writes(self.place, ours, None, session)[0]
+        alike: dict[bytes, list[Any]] = {}
+        for id_, value in zip(ids, values, strict=True):
+            if (
+                there is None or identity(id_) in there
+            ):  # many were changed alike, and one update gives all of them back
+                alike.setdefault(value, []).append(id_)
         return [
-            UpdateMany(among([one["_id"] for one in same]), [{"$set": self._back(same[0])}], hint=BY_ID)
-            for same in alike.values()
+            UpdateMany(among(same), [{"$set": self._back(RawBSONDocument(value))}], hint=BY_ID)
+            for value, same in alike.items()
         ]
 
-    def _ours(self, kept: Sequence[RawBSONDocument], session: ClientSession | None) -> Sequence[RawBSONDocument]:
-        """Without those in whose place there is a new document now, whose `_id` is equal only by the collation."""
-        if self.place.collation is None or not kept:
-            return kept
-        asked = among([one["_id"] for one in kept])
-        there = {identity(one["_id"]) for one in self.place.raw.find(asked, {"_id": 1}, session=session)}
-        return [one for one in kept if identity(one["_id"]) in there]
+    def _there(self, ids: Sequence[Any], session: ClientSession | None) -> set[bytes] | None:
+        """With a collation, the documents that are still there: one with another `_id` may be equal by it.
+
+        None where no text can be equal without being the same.
+        """
+        if self.place.collation is None:
+            return None
+        return {identity(one["_id"]) for one in self.place.exact.find(among(ids), {"_id": 1}, session=session)}
 
     def _back(self, one: RawBSONDocument) -> dict[str, Any]:
         """The former values, each where the document has what the backfill left there. A missing one is removed."""
