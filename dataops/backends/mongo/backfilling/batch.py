@@ -33,7 +33,7 @@ _SNAPSHOT, _MAJORITY = ReadConcern("snapshot"), WriteConcern("majority")
 class Batching:
     """Runs batches in transactions, where the server has them."""
 
-    most = 5_000  # so that one batch is a moderate entry in the oplog
+    most = 10_000  # so that one batch is a moderate entry in the oplog
 
     def __init__(
         self, place: Place, checkpoints: Checkpoints, observer: Observer, around: Around, *, transactions: bool

@@ -66,6 +66,8 @@ class Filling(Batching):
         with self.giving_up(size):  # not in the transaction, so that it is short
             end = self.place.end_of(size, begin)
             looked = size if end else len(self.place.within(begin, end, size=size))
+            if self._in_ranges and self._is_done(begin, end):
+                return self.done(self.progress(before, end, looked, 0, None), end, looked)
         with self.transaction(size) as session:
             if self._in_ranges:
                 changed = self._fill_range(begin, end, session)
@@ -78,6 +80,10 @@ class Filling(Batching):
         if self._remembered is not None:
             self._remembered.drop_if_empty()
         self.checkpoints.drop()
+
+    def _is_done(self, begin: Key, end: Key) -> bool:
+        """Whether nothing is to be changed in a range, as in all of the last pass: that needs no transaction."""
+        return self.place.exact.find_one(between(begin, end, self._where), {"_id": 1}, hint=BY_ID) is None
 
     def _fill_range(self, begin: Key, end: Key, session: ClientSession | None) -> int:
         """Change all that match: the server needs no more than the bounds of the batch."""
