@@ -19,10 +19,13 @@ from pymongo.errors import PyMongoError
 
 from dataops.backends.mongo import pausing
 from dataops.backends.mongo.backfilling import checkpoint
+from dataops.backends.mongo.backfilling.signals import Observer
+from dataops.backfill import BackfillRefused
 from dataops.dev import MongoServer, mongodb_server
-from dataops.model import Author, Direction
+from dataops.model import Author, Direction, Limits
 from tests import backfills
 from tests.projects import Project, ended, until
+from tests.servers import fresh_mongo
 
 HEAD = backfills.HEAD
 Document = dict[str, Any]
@@ -345,6 +348,54 @@ def test_what_was_pruned_cannot_be_given_back(shop: Project, mongo_db: DB) -> No
     assert refused.code not in (0, 70), refused
     assert "pruned" in refused.stderr, refused
     assert mongo_db.orders.count_documents({"n": 1}) == 100
+
+
+RULES = {
+    """{"find": "flags", "filter": {"_id": "busy"}}""": "pause_while says find of flags gives a document",
+    """{"find": "flags", "filter": {"_id": "idle"}}""": "",
+    """{"find": "flags", "filter": {"_id": "none"}, "projection": {"n": {"$literal": 0}}}""": "",
+    """{"count": "flags"}""": "pause_while says 1",
+    """{"count": "nothing"}""": "",
+    """{"aggregate": "flags", "pipeline": [{"$count": "n"}]}""": "pause_while says aggregate of flags gives a document",
+    """{"aggregate": "nothing", "pipeline": [{"$count": "n"}]}""": "",
+}
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+def test_waits_while_its_own_rule_says_so(mongo_db: DB, rule: str) -> None:
+    mongo_db.flags.insert_one({"_id": "busy"})
+    observer = Observer(lambda: mongo_db, Limits(pause_while=rule))
+    assert [said for signal in observer.signals if (said := signal())] == [RULES[rule]] * bool(RULES[rule])
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("nonsense", "is not a command"),
+        ("[1]", "has to be one of the commands"),
+        ("{}", "has to be one of the commands"),
+        ("""{"drop": "flags"}""", "has to be one of the commands"),
+        ("""{"aggregate": "flags", "pipeline": [{"$out": "others"}]}""", "must not write"),
+        ("""{"aggregate": "flags", "pipeline": [{"$merge": {"into": "others"}}]}""", "must not write"),
+        ("""{"find": "flags", "filter": {"$is": 1}}""", "cannot be asked"),
+    ],
+)
+def test_refuses_a_rule_that_cannot_be_asked_or_may_write(mongo_db: DB, rule: str, words: str) -> None:
+    with pytest.raises(BackfillRefused, match=words):
+        [signal() for signal in Observer(lambda: mongo_db, Limits(pause_while=rule)).signals]
+
+
+def test_a_user_who_may_not_look_runs_it_all_the_same(project: Project, mongo_with_passwords: MongoServer) -> None:
+    with fresh_mongo(mongo_with_passwords) as url, MongoClient[Document](url) as client:
+        db = client.get_default_database()
+        client.admin.command("createUser", "small", pwd="secret", roles=[{"role": "readWrite", "db": db.name}])
+        project.add("shop", mongo_with_passwords.url(db.name, "small", "secret"), onto_existing=True)
+        fill(db, 2000)
+        project.file("shop", "001", SLOW, BACK, head=HEAD)
+        for command, n in ((["apply", "--yes"], 1), (["rollback", "--yes", "--to", "base"], 0)):
+            done = project(*command)
+            assert done.code == 0, done
+            assert db.orders.count_documents({"n": n}) == 2000
 
 
 # A standalone server
