@@ -165,6 +165,18 @@ def update(document):
     assert left_behind(mongo_db) == []
 
 
+def test_long_ids_and_large_documents_make_smaller_batches(shop: Project, mongo_db: DB) -> None:
+    """The `_id`s of a batch of 1,000, and the documents of one, are more than a command may have."""
+    mongo_db.orders.insert_many([{"_id": f"{at:08}" * 3000, "n": 0, "country": "UK"} for at in range(1500)])
+    mongo_db.orders.insert_many([{"_id": at, "n": 0, "country": "UK", "text": "x" * 200_000} for at in range(100)])
+    shop.file("shop", "001", 'backfill(db, "orders", set=slowly, keep=["text", "n", "country"])', BACK, head=HEAD)
+    for command, n in ((["apply", "--yes"], 1), (["rollback", "--yes", "--to", "base"], 0)):
+        done = shop(*command)
+        assert done.code == 0, done
+        assert mongo_db.orders.count_documents({"n": n}) == 1600
+    assert left_behind(mongo_db) == []
+
+
 def test_a_missing_collection_is_nothing_to_do(shop: Project, mongo_db: DB) -> None:
     shop.file("shop", "001", SLOW, BACK, head=HEAD)
     assert shop("plan").code == 0

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pymongo
 from pymongo.client_session import ClientSession
-from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, DocumentTooLarge, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -26,7 +26,7 @@ from dataops.model import Backfill
 _BATCH_SECONDS = 0.9
 _AGAIN_SECONDS = 0.1
 _EXPIRED = 50
-_GIVES_UP = {_EXPIRED, 112, 24}  # too long; a write conflict; a lock of the catalogue
+_GIVES_UP = {_EXPIRED, 112, 24, 388}  # too long; a write conflict; a lock of the catalogue; more than the cache holds
 _SNAPSHOT, _MAJORITY = ReadConcern("snapshot"), WriteConcern("majority")
 
 
@@ -114,6 +114,10 @@ class Batching:
             if lost or error.has_error_label("TransientTransactionError") or code in _GIVES_UP:
                 raise InTheWay(_why(error, code, size)) from error
             raise
+        except DocumentTooLarge as error:  # the _ids of a batch, in one command
+            if size == 1:
+                raise
+            raise InTheWay(f"a batch of {size:,} is too large for a command, and is tried again with less") from error
 
 
 def _why(error: PyMongoError, code: int | None, size: int) -> str:

@@ -79,6 +79,8 @@ class Filling(Batching):
     def finish(self) -> None:
         if self._remembered is not None:
             self._remembered.drop_if_empty()
+        if self._trial is not None:
+            self._trial.drop()
         self.checkpoints.drop()
 
     def _is_done(self, begin: Key, end: Key) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import bson
+from bson.binary import UUID_SUBTYPE, Binary
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.max_key import MaxKey
 from pymongo.client_session import ClientSession
@@ -154,6 +155,8 @@ def shown(key: Key) -> str:
     [value] = key
     if isinstance(value, Mapping):
         return redact("{" + ", ".join(f"{name}: {shown((part,))}" for name, part in value.items()) + "}")
+    if isinstance(value, Binary):
+        return str(value.as_uuid()) if value.subtype == UUID_SUBTYPE else value.hex()
     return "null" if value is None else redact(str(value))
 
 

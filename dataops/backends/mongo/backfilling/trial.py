@@ -22,14 +22,17 @@ class Trial:
     @contextmanager
     def of(self, ids: Sequence[Any]) -> Iterator[Place]:
         """Copies of the documents with these `_id`s, which compare text as the place does."""
-        self._copies.drop()  # an earlier run may have been killed
+        self.drop()  # an earlier run may have been killed
         try:
             options: dict[str, Any] = {"collation": dict(self._place.collation)} if self._place.collation else {}
             self._place.db.create_collection(self._copies.name, **options)
             self._place.collection.aggregate([{"$match": among(ids)}, {"$out": self._copies.name}])
             yield Place(self._place.db, self._copies.name)
         finally:
-            self._copies.drop()
+            self.drop()
+
+    def drop(self) -> None:
+        self._copies.drop()
 
 
 __all__ = ["Trial"]
