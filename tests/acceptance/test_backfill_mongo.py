@@ -327,7 +327,9 @@ def test_refuses_before_anything_is_changed(shop: Project, mongo_db: DB, case: s
     refused = shop("apply", "--yes")
     assert refused.code == 1, refused
     assert words in " ".join(refused.stderr.split()), refused
+    assert "half done" not in refused.stderr, refused
     assert list(mongo_db.orders.find()) == before
+    assert left_behind(mongo_db) == []
 
 
 def test_a_file_that_was_changed_in_the_middle_is_refused(shop: Project, mongo_db: DB) -> None:
@@ -458,7 +460,9 @@ def test_a_standalone_refuses_what_may_not(alone: Project, mongo_standalone_db: 
     refused = alone("apply", "--yes")
     assert refused.code == 1, refused
     assert words in " ".join(refused.stderr.split()), refused
+    assert "half done" not in refused.stderr, refused
     assert list(mongo_standalone_db.orders.find()) == before
+    assert left_behind(mongo_standalone_db) == []
 
 
 # A set of three

@@ -170,7 +170,7 @@ class MongoLocked:
         self.check()
         migrated = False
         self._migration = step.migration.id
-        backfills = MongoBackfills(step, self.database.asking, self._service.limits)
+        backfills = MongoBackfills(step, self.database.asking, self._service.limits, self._tally)
         with self._tally.counting():
             try:
                 with served_by(backfills):
@@ -180,7 +180,7 @@ class MongoLocked:
                 return self._record(step, end)
             except BaseException as error:
                 self._end_failed_step(error)
-                if migrated or self._tally.sent().writes:
+                if migrated or (self._tally.sent().writes and not backfills.left_nothing):
                     cut_off = isinstance(error, ConnectionFailure)
                     raise HalfDone(error, error_text(error), cut_off=cut_off) from error
                 raise

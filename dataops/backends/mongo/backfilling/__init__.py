@@ -27,14 +27,18 @@ from dataops.backfill import BackfillRefused, Change
 from dataops.backfill.around import present
 from dataops.backfill.loop import run
 from dataops.model import Limits, Step
+from dataops.statements import Tally
 
 
 class MongoBackfills:
     """See dataops.backfill.Backfills. One for each step."""
 
-    def __init__(self, step: Step, look: Callable[[], Database[Document]], limits: Limits) -> None:
+    def __init__(self, step: Step, look: Callable[[], Database[Document]], limits: Limits, tally: Tally) -> None:
         """`look` gives the database of the service, over a client for short questions."""
+        self.left_nothing = False
+        """Whether the first thing that the step did was a backfill that was refused before it changed anything."""
         self._step = step
+        self._tally = tally
         self._look = look
         self._limits = limits
 
@@ -63,7 +67,13 @@ class MongoBackfills:
         observer = Observer(self._look, around.limits)
         hello = at.client.admin.command("hello")
         transactions = "setName" in hello or hello.get("msg") == "isdbgrid"
-        run(kind(place, change, checkpoints, observer, around, transactions=transactions), around)
+        batches = kind(place, change, checkpoints, observer, around, transactions=transactions)
+        first = not self._tally.sent().writes
+        try:
+            run(batches, around)
+        except BackfillRefused:
+            self.left_nothing = first and batches.forget()
+            raise
 
 
 def _refuse_filter(place: Place, where: Mapping[str, Any] | None) -> None:

@@ -54,6 +54,10 @@ class Batching:
     def again(self) -> None:
         self.checkpoints.key = ()
 
+    def forget(self) -> bool:
+        """Forget that it was tried, if nothing was changed. Returns whether that is so."""
+        return False
+
     @contextmanager
     def transaction(self, size: int) -> Iterator[ClientSession | None]:
         """One batch; its session is None on a server without transactions.

@@ -95,6 +95,10 @@ class Checkpoints(Notebook):
         """Forget it, and the stash with it where nothing else is in it."""
         _drop(self.db, self.notebook, {"_id": self._id})
 
+    def changed(self) -> int:
+        """How many documents were changed, as it is written down."""
+        return int((self._read() or {}).get("changed", 0))
+
     def _read(self) -> Document | None:
         return exact(self.db, self.notebook).find_one({"_id": self._id})
 

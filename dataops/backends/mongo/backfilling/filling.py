@@ -83,6 +83,12 @@ class Filling(Batching):
             self._trial.drop()
         self.checkpoints.drop()
 
+    def forget(self) -> bool:
+        if self.checkpoints.changed():
+            return False
+        self.finish()
+        return True
+
     def _is_done(self, begin: Key, end: Key) -> bool:
         """Whether nothing is to be changed in a range, as in all of the last pass: that needs no transaction."""
         return self.place.exact.find_one(between(begin, end, self._where), {"_id": 1}, hint=BY_ID) is None
