@@ -133,7 +133,7 @@ def first_step(state: State, direction: Direction, *, locked: bool = False) -> S
     if half.migration is None or half.recovery not in (Recovery.AGAIN, Recovery.TAKE_BACK):
         raise _refusal(state, half)
     for begun in state.backfills:
-        if half.recovery is Recovery.AGAIN and begun.checksum != half.migration.checksum:
+        if half.recovery is Recovery.AGAIN and begun.changed and begun.checksum != half.migration.checksum:
             raise ChangedMeanwhile(
                 f"the file of {half.migration.id} was changed in the middle of its backfill of {begun.words}",
                 service=state.service.name,

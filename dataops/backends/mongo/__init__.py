@@ -18,10 +18,10 @@ from pymongo.database import Database as MongoDB
 
 from dataops.backends import Copied, Database, Lent, Sampling, Waiting
 from dataops.backends.journal import settled
-from dataops.backends.mongo import lease, state
+from dataops.backends.mongo import lease, pausing, state
 from dataops.backends.mongo.connection import Document, Server, database_of, error_text
 from dataops.contents import EACH
-from dataops.errors import NotBuilt
+from dataops.errors import NotBuilt, UsageError
 from dataops.model import Author, Doing, Entry, Observed, Rendering, Service, State, Step
 from dataops.planning.evidence import Link
 from dataops.stash.entry import StashEntry
@@ -210,4 +210,29 @@ def driver(service: Service) -> Iterator[MongoDB[Document]]:
         yield database_of(client)
 
 
-__all__ = ["MongoDatabase", "connect", "driver"]
+def pause(service: Service, author: Author, reason: str) -> None:
+    """See dataops.backends.pause."""
+    with _writing(service) as db:
+        pausing.write(db, author, reason)
+
+
+def resume(service: Service) -> bool:
+    """See dataops.backends.resume."""
+    with _writing(service) as db:
+        return pausing.end(db)
+
+
+@contextmanager
+def _writing(service: Service) -> Iterator[MongoDB[Document]]:
+    """The database. Raises UsageError where nothing of ours is in it yet."""
+    server = Server(service)
+    with server.explaining(), server.client("dataops") as client:
+        db = database_of(client)
+        if lease.LOCK not in db.list_collection_names(filter={"name": lease.LOCK}):
+            raise UsageError(
+                "nothing has run here yet that could be paused", service=service.name, hint="dataops apply"
+            )
+        yield db
+
+
+__all__ = ["MongoDatabase", "connect", "driver", "pause", "resume"]

@@ -22,10 +22,12 @@ from dataops.backends.journal import seal, to_fields
 from dataops.backends.loading import function_of, load_module
 from dataops.backends.locking import wait_for
 from dataops.backends.mongo import lease, othertools
+from dataops.backends.mongo.backfilling import MongoBackfills
 from dataops.backends.mongo.connection import Document, database_of, error_text
 from dataops.backends.mongo.listener import Listener
 from dataops.backends.mongo.operations import Operation, Operations, app_name
 from dataops.backends.mongo.state import JOURNAL
+from dataops.backfill import served_by
 from dataops.errors import LockLost, LockNotObtained, StalePlan, Stopped, Unreachable
 from dataops.model import Adopted, Author, Direction, Doing, Entry, Migration, Sent, State, Step
 from dataops.othertools.mirror import row_for
@@ -168,14 +170,17 @@ class MongoLocked:
         self.check()
         migrated = False
         self._migration = step.migration.id
+        backfills = MongoBackfills(step, self.database.asking, self._service.limits, self._tally)
         with self._tally.counting():
             try:
-                migrate(database_of(self._work))
+                with served_by(backfills):
+                    migrate(database_of(self._work))
+                backfills.ended()
                 migrated = True
                 return self._record(step, end)
             except BaseException as error:
                 self._end_failed_step(error)
-                if migrated or self._tally.sent().writes:
+                if migrated or (self._tally.sent().writes and not backfills.left_nothing):
                     cut_off = isinstance(error, ConnectionFailure)
                     raise HalfDone(error, error_text(error), cut_off=cut_off) from error
                 raise

@@ -11,7 +11,8 @@ from typing import Any
 from pymongo.database import Database
 
 from dataops.backends.journal import ENDED_WELL, Journal, NativeRecord, from_fields, link_of, state_of
-from dataops.backends.mongo import lease, othertools
+from dataops.backends.mongo import lease, othertools, pausing
+from dataops.backends.mongo.backfilling import checkpoint
 from dataops.backends.mongo.connection import Document, Server
 from dataops.errors import ConfigError
 from dataops.model import Doing, Entry, Holder, Identity, JournalEvent, Service, State
@@ -44,7 +45,13 @@ def read(db: Database[Document], server: Server) -> State:
         look_around=partial(_names, db, service.record, collections),
         look_alike=partial(othertools.lookalikes, db, names - service.ours, service.aliases),
     )
-    return replace(state, tool_records=tuple(one for one in state.tool_records if _is_record(one, state)))
+    is_open = journal.last is not None and journal.last.is_open
+    return replace(
+        state,
+        tool_records=tuple(one for one in state.tool_records if _is_record(one, state)),
+        backfills=checkpoint.read(db, journal.last.migration) if journal.last is not None and is_open else (),
+        pause=pausing.read(db),
+    )
 
 
 def _is_record(record: ToolRecord, state: State) -> bool:

@@ -85,9 +85,8 @@ def _run(answers: Answers, service: Service, step: Step, sandbox: Sandbox) -> Ou
     server = WireServer(os.path.join(folder, "r.sock"), answers.answer)
     try:
         server.start()
-        return sandbox.run(
-            _PART, service, step, {"socket": server.path, "database": answers.name}, lambda message: None
-        )
+        arguments = {"socket": server.path, "database": answers.name, "migration": step.migration.id}
+        return sandbox.run(_PART, service, step, arguments, lambda message: None)
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)

@@ -7,7 +7,9 @@ from urllib.parse import quote_plus
 
 from pymongo import MongoClient
 
+from dataops.backends.mongo.backfilling.planned import PlannedBackfills
 from dataops.backends.sandbox.child import Task
+from dataops.backfill import served_by
 from dataops.stash.mongo import undivided
 
 
@@ -20,7 +22,7 @@ def perform(task: Task) -> None:
         heartbeatFrequencyMS=60_000,
         tz_aware=False,
     )
-    with client, undivided():
+    with client, undivided(), served_by(PlannedBackfills(task.arguments["migration"])):
         task.function(client.get_database(task.arguments["database"]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bson import json_util
@@ -14,6 +15,9 @@ SESSION_KEYS = {
 }  # fmt: skip
 """Fields of a command that say how it is sent, not what it does."""
 
+IN_BATCHES = "backfill, in batches"
+"""How the comment of a command begins that stands for a backfill."""
+
 _SEQUENCES = {"insert": "documents", "update": "updates", "delete": "deletes", "bulkWrite": "ops"}
 
 
@@ -24,6 +28,9 @@ def command_text(name: str, command: Document) -> str:
     """
     shown = {key: value for key, value in command.items() if key not in SESSION_KEYS and key != "ordered"}
     where = shown.pop(name)
+    if is_backfill(command):
+        said = command["comment"]
+        return f"{said}: {command_text(name, {key: one for key, one in command.items() if key != 'comment'})}"
     many = shown.get(_SEQUENCES.get(name, ""), [])
     more = f" and {len(many) - 1} more {_SEQUENCES[name]}" if len(many) > 1 else ""
     if name == "aggregate":
@@ -36,6 +43,11 @@ def command_text(name: str, command: Document) -> str:
             one = first if key == "pipeline" else first[0] if first else {}
             return f"{name} {where} {_json(one)}{_options(shown)}{more}"
     return f"{name} {where}{_options(shown)}"
+
+
+def is_backfill(command: Mapping[str, Any]) -> bool:
+    """Whether a command stands for many of its kind, in batches."""
+    return str(command.get("comment", "")).startswith(IN_BATCHES)
 
 
 def _options(rest: Document) -> str:

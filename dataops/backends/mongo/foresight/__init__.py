@@ -12,7 +12,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from dataops.backends.mongo.capture.wording import target_of
+from dataops.backends.mongo.capture.wording import is_backfill, target_of
 from dataops.backends.mongo.foresight import breaking, costs, indexes
 from dataops.backends.mongo.foresight import facts as live
 from dataops.backends.mongo.foresight.changes import ALL, Changes, of_query, of_update
@@ -101,6 +101,8 @@ class Foresight:
             handler(self, body, draft)
         elif name not in _HARMLESS:
             draft.risk("unknown", f"{name}: what that does is only known when it runs")
+        if is_backfill(body):
+            draft.risks = [risk for risk in draft.risks if risk.hazard != "changes-many"]
         span = together(draft.spans)
         if span is not None and span.high >= LONG_SECONDS and span.low >= LONG_SECONDS / 20:
             draft.risk("takes-long", f"{span}, by {span.basis}")

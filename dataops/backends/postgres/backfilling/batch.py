@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -78,19 +78,18 @@ class Batching:
         self._tally.spend(statement, time.monotonic() - began)
         return cursor.fetchone() if cursor.description else None
 
-    def done(self, before: Backfill, key: Sequence[str] | None, looked: int, changed: int) -> Batch:
-        """Write down how far it is, still in the transaction of the batch. Without a key, the pass is at its end."""
-        if key is not None:
-            self.checkpoints.key = tuple(key)
-        self._tally.change(changed)
-        progress = replace(
-            before,
-            key=shown(self.checkpoints.key),
-            looked=before.looked + looked,
-            changed=before.changed + changed,
-        )
-        self.checkpoints.write(progress)
-        return Batch(progress, looked, key is None, waiting=self.observer.keeps_waiting())
+    def write(self, before: Backfill, end: tuple[str, ...] | None, looked: int, changed: int) -> Batch:
+        """Write down how far it is, still in the transaction of the batch. Without an end, the pass is at its own."""
+        key = self.checkpoints.key if end is None else end
+        progress = replace(before, key=shown(key), looked=before.looked + looked, changed=before.changed + changed)
+        self.checkpoints.write(progress, key)
+        return Batch(progress, looked, end is None, waiting=self.observer.keeps_waiting())
+
+    def done(self, batch: Batch, before: Backfill, end: tuple[str, ...] | None) -> Batch:
+        """The batch is committed."""
+        self.checkpoints.key = self.checkpoints.key if end is None else end
+        self._tally.change(batch.progress.changed - before.changed)
+        return batch
 
 
 def key_of(row: dict[str, Any] | None) -> tuple[str, ...] | None:

@@ -63,6 +63,8 @@ class Checkpoints:
         if found is None or found["direction"] != new.direction.value:
             return new
         before = _of(found)
+        if before.checksum != new.checksum and not before.changed:
+            return new  # nothing was done yet with the other text
         if before.checksum != new.checksum:
             raise ChangedMeanwhile(
                 f"the file of {self._migration} was changed in the middle of its backfill of {before.words}",
@@ -71,14 +73,14 @@ class Checkpoints:
         self.key = tuple(found["key"])
         return _of({**found, "total": total, "paused": ""})
 
-    def write(self, progress: Backfill) -> None:
-        """Write it down, with the present `key`, in the transaction that is open, or in one of its own."""
+    def write(self, progress: Backfill, key: Sequence[str] | None = None) -> None:
+        """Write it down, with `key` (None: the present one), in the open transaction or in one of its own."""
         fields = {
             **self._which,
             "place": progress.place,
             "direction": progress.direction.value,
             "checksum": progress.checksum,
-            "key": list(self.key),
+            "key": list(self.key if key is None else key),
             "looked": progress.looked,
             "total": progress.total,
             "changed": progress.changed,

@@ -62,7 +62,8 @@ class Filling(Batching):
                 changed = self._remembering(cursor, within)
             else:
                 changed = self._plainly(cursor, within)
-            return self.done(before, last, looked, changed)
+            batch = self.write(before, last, looked, changed)
+        return self.done(batch, before, last)
 
     def none_left(self) -> bool:
         unless = f" AND NOT {self._remembered.has}" if self._remembered is not None else ""

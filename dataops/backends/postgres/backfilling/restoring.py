@@ -76,7 +76,8 @@ class Restoring(Batching):
                 f"SELECT (SELECT count(*) FROM dataops_done) AS looked, (SELECT count(*) FROM changed) AS changed",
             )
             assert row is not None
-            return self.done(before, last, int(row["looked"]), int(row["changed"]))
+            batch = self.write(before, last, int(row["looked"]), int(row["changed"]))
+        return self.done(batch, before, last)
 
     def none_left(self) -> bool:
         return True  # what it has put aside is gone through once, and nobody adds to it
