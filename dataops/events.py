@@ -126,10 +126,13 @@ class StepFinished(Event):
 
 @dataclass(frozen=True)
 class StepFailed(Event):
+    """`stopped`: it ended where it could, because the run was asked to stop."""
+
     step: Step | None = None
     seconds: float = 0.0
     error: str = ""
     details: Details = field(default_factory=Details)
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,7 +223,7 @@ _SENTENCES: dict[type[Event], Callable[[Any], str]] = {
     BackfillResumed: lambda e: f"{_what(e)} goes on after {clock(e.seconds)}",
     StepRetried: lambda e: f"{_what(e)} rolled back, again in {e.seconds:.1f} s (attempt {e.attempt}): {e.reason}",
     StepFinished: lambda e: f"{_what(e)} done ({e.seconds:.2f} s)",
-    StepFailed: lambda e: f"{_what(e)} FAILED ({e.seconds:.2f} s)",
+    StepFailed: lambda e: f"{_what(e)} {'stopped' if e.stopped else 'FAILED'} ({e.seconds:.2f} s)",
     Warned: lambda e: f"warning: {e.message}",
     StopRequested: lambda e: (
         f"{e.signal}: stopping now" if e.now else f"{e.signal}: stopping after the running steps; again to stop now"

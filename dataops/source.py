@@ -33,7 +33,8 @@ class Facts:
     With an `autocommit` block it leaves its transaction openly. `may_commit` says that it looks as if it ends the
     transaction that it is given, or commits on a connection of its own: that is for what has to be said before the file
     runs, and what it did is then asked of the server. `both_ways` says that both functions are made of the stash's
-    scopes, which promise that one may be run where the other has stopped.
+    scopes, or of `backfills` alone, which promise that one may be run where the other has stopped. `restores`: it gives
+    back what its backfills have put aside. `background`: a deployment need not wait for it.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Facts:
     puts_aside: bool
     both_ways: bool
     backfills: bool = False
+    restores: bool = False
     background: bool = False
 
 
@@ -155,6 +157,7 @@ def facts(source: bytes) -> Facts:
         puts_aside=_puts_aside(tree),
         both_ways=nothing_else or {"applying", "undoing"} <= {_name_of(node) for node in ast.walk(tree)},
         backfills=backfills,
+        restores=backfills and any(_is_call_of("restore", node) for node in ast.walk(tree)),
         background=known.get("background") is True,
     )
 
@@ -338,9 +341,13 @@ def _statements_of(text: str) -> list[str]:
         return text.split(";")
 
 
+def _is_call_of(name: str, node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and _name_of(node.func) == name
+
+
 def _backfills(node: ast.AST) -> bool:
     """Whether it is a call of dataops.backfill."""
-    return isinstance(node, ast.Call) and _name_of(node.func) in ("backfill", "restore")
+    return _is_call_of("backfill", node) or _is_call_of("restore", node)
 
 
 def _only_backfills(tree: ast.Module) -> bool:

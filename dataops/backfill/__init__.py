@@ -42,6 +42,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dataops.errors import BackfillRefused, ChangedMeanwhile
+from dataops.model import Migration
 
 Set = Mapping[str, str] | Mapping[str, Any] | Sequence[Mapping[str, Any]] | Callable[[dict[str, Any]], Any]
 
@@ -72,6 +73,15 @@ class Backfills(Protocol):
 
 
 _running: ContextVar[Backfills | None] = ContextVar("dataops_backfills", default=None)
+
+
+def refuse_loss(change: Change, migration: Migration) -> None:
+    """Raise BackfillRefused where values are put aside and the way back does not give them back."""
+    if change.keep and migration.reversible and not migration.facts.restores:
+        raise BackfillRefused(
+            f"what is kept of {change.place} would not be given back: downgrade() does not call restore",
+            hint=f'write restore(..., "{change.place}") there, leave keep out, or say reversible = False',
+        )
 
 
 @contextmanager
@@ -156,4 +166,13 @@ def _server() -> Backfills:
     return backfills
 
 
-__all__ = ["BackfillRefused", "Backfills", "Change", "ChangedMeanwhile", "backfill", "restore", "served_by"]
+__all__ = [
+    "BackfillRefused",
+    "Backfills",
+    "Change",
+    "ChangedMeanwhile",
+    "backfill",
+    "refuse_loss",
+    "restore",
+    "served_by",
+]

@@ -255,7 +255,7 @@ class _Execution:
                 half = step.half or (HALF_DONE if isinstance(error, HalfDone) else "")
                 self._note_failure(locked, step, stopwatch, stopped.message, half)
                 sent = Details(sent=locked.sent())
-                self._emit(StepFailed(step.service, step, stopwatch.seconds, stopped.message, sent))
+                self._emit(StepFailed(step.service, step, stopwatch.seconds, stopped.message, sent, stopped=True))
                 return False
             self._failed.set()
             text = _text_of(error, locked.database)

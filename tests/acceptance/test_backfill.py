@@ -289,3 +289,18 @@ def test_nothing_is_remembered_of_a_backfill_that_was_taken_back_by_nothing(
     pg.execute("UPDATE orders SET n = 0")
     assert shop("apply", "--yes").code == 0
     assert changed(pg) == 3000
+
+
+def test_a_way_back_of_ones_own_forgets_which_rows_were_changed(shop: Project, pg: psycopg.Connection[Any]) -> None:
+    orders(pg, 3000)
+    shop.file(
+        "shop",
+        "001",
+        'backfill(op, "orders", set={"n": "n + 1"})',
+        'op.execute("UPDATE orders SET n = n - 1")',
+        head=f"{HEAD}\nrepeatable = False",
+    )
+    assert shop("apply", "--yes").code == 0
+    assert shop("rollback", "--yes", "--to", "base").code == 0
+    assert shop("apply", "--yes").code == 0
+    assert pg.execute("SELECT min(n), max(n) FROM orders").fetchone() == (1, 1)

@@ -168,3 +168,16 @@ def test_one_statement_over_many_rows_suggests_a_backfill(shop: Project, pg: psy
     assert "changes-many" not in plan
     assert "about 120,000 rows" in plan
     assert "batches of about 0.5 s" in plan
+
+
+def test_what_is_kept_and_never_given_back(shop: Project, pg: psycopg.Connection[Any]) -> None:
+    pg.execute("CREATE TABLE t (id int PRIMARY KEY, a int)")
+    shop.file(
+        "shop",
+        "001",
+        'backfill(op, "t", where="a IS NULL", set={"a": "1"}, keep="a")',
+        head=f"{HEAD}\nreversible = True",
+    )
+    refused = shop("apply", "--yes")
+    assert refused.code == 1
+    assert "downgrade() does not call restore" in refused.stderr

@@ -13,6 +13,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from dataops.backends.mongo import lease
+from dataops.backends.mongo.operations import Operations, app_name
 from dataops.errors import LockLost
 from dataops.model import JournalEvent
 from tests.contract.conftest import AUTHOR, OTHER, Trial
@@ -143,3 +144,15 @@ def test_a_paused_holder_that_wakes_up_writes_neither_journal_nor_record(two: Pr
     assert "lock was lost" in answer.stderr
     assert two("history", "--service", "bank", "--json").json == before
     assert two("status", "--check", "--service", "bank").code == 0
+
+
+def test_an_open_transaction_of_a_dead_run_is_ended(mongo_db: Database[dict[str, Any]], mongo_url: str) -> None:
+    mongo_db.orders.insert_one({"_id": 1})
+    with MongoClient[dict[str, Any]](mongo_url, appname=app_name("dead", mongo_db.name)) as dead:
+        session = dead.start_session()
+        session.start_transaction()
+        dead[mongo_db.name].orders.update_one({"_id": 1}, {"$set": {"n": 1}}, session=session)
+        operations = Operations(mongo_db)
+        assert [str(one) for one in operations.of(lambda run: run == "dead")] == ["an open transaction of run dead"]
+        assert operations.end(lambda run: run == "dead", seconds=60) == []
+        assert mongo_db.orders.find_one_and_update({"_id": 1}, {"$set": {"m": 1}}) == {"_id": 1}

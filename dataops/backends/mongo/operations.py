@@ -34,7 +34,11 @@ def app_name(run: str, database: str) -> str:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation that the server is busy with. `builds_index`: the server finishes it whatever we do."""
+    """One operation that the server is busy with. `builds_index`: the server finishes it whatever we do.
+
+    Without an `id`, it is a transaction of this `session` in which nothing is being done just now: the server keeps it
+    open, with what it has changed locked, for a minute after its client has died.
+    """
 
     id: Any
     run: str
@@ -42,8 +46,11 @@ class Operation:
     where: str
     seconds: int
     builds_index: bool
+    session: Any = None
 
     def __str__(self) -> str:
+        if self.id is None:
+            return f"an open transaction of run {self.run}"
         return f"{self.name} in {redact(self.where)} of run {self.run}, for {self.seconds} s (opid {self.id})"
 
 
@@ -100,10 +107,16 @@ class Operations:
             for operation in found:
                 if not operation.builds_index:
                     with suppress(OperationFailure):  # it has ended, or this user may not end it: the next look tells
-                        self._db.client.admin.command("killOp", op=operation.id)
+                        self._end(operation)
             if time.monotonic() >= deadline:
                 return found
             time.sleep(_POLL_SECONDS)
+
+    def _end(self, operation: Operation) -> None:
+        if operation.id is None and operation.session is not None:
+            self._db.client.admin.command("killSessions", [{"id": operation.session["id"]}])
+        else:
+            self._db.client.admin.command("killOp", op=operation.id)
 
     def _found(self, options: Document) -> list[tuple[Mapping[str, Any], str]]:
         """The operations of dataops on this database, each with its run."""
@@ -131,6 +144,7 @@ def _operation(found: Mapping[str, Any], run: str) -> Operation:
         where=str(found.get("ns", "")),
         seconds=int(found.get("secs_running", 0)),
         builds_index="createIndexes" in command,
+        session=found.get("lsid"),
     )
 
 

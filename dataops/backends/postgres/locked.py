@@ -20,7 +20,7 @@ from psycopg.rows import DictRow, dict_row, tuple_row
 from dataops.backends import Database, HalfDone, RolledBack, Waiting
 from dataops.backends.locking import wait_for
 from dataops.backends.postgres import othertools, outside, sql, state, tables
-from dataops.backends.postgres.backfilling import PostgresBackfills, checkpoint
+from dataops.backends.postgres.backfilling import PostgresBackfills, checkpoint, remembered
 from dataops.backends.postgres.connection import Server, WatchedConnection, error_text
 from dataops.backends.postgres.session import Session, StepTimeouts
 from dataops.backends.postgres.tables import OurTables
@@ -378,6 +378,8 @@ class PostgresLocked:
         self._transaction.remove_mark()
         if step.migration.facts.backfills and self.ours.journal is not None:
             checkpoint.forget(self._connection, self.ours.journal.schema, step.migration.id)
+            if step.direction is Direction.ROLLBACK:
+                remembered.forget(self._connection, step.migration.id)
         self.ours.append(self._connection, entry)
         if self._service.mirror:
             othertools.mirror(

@@ -15,7 +15,7 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from dataops.backends.mongo.backfilling import checkpoint
+from dataops.backends.mongo.backfilling import checkpoint, remembered
 from dataops.backends.mongo.backfilling.checkpoint import Checkpoints
 from dataops.backends.mongo.backfilling.filling import Filling
 from dataops.backends.mongo.backfilling.place import BY_ID, Place
@@ -23,10 +23,10 @@ from dataops.backends.mongo.backfilling.refusals import refuse
 from dataops.backends.mongo.backfilling.restoring import Restoring
 from dataops.backends.mongo.backfilling.signals import Observer
 from dataops.backends.mongo.connection import Document, error_text
-from dataops.backfill import BackfillRefused, Change
+from dataops.backfill import BackfillRefused, Change, refuse_loss
 from dataops.backfill.around import present
 from dataops.backfill.loop import run
-from dataops.model import Limits, Step
+from dataops.model import Direction, Limits, Step
 from dataops.statements import Tally
 
 
@@ -44,6 +44,7 @@ class MongoBackfills:
 
     def backfill(self, at: Any, change: Change) -> None:
         refuse(at, change)
+        refuse_loss(change, self._step.migration)
         self._run(at, change, Filling)
 
     def restore(self, at: Any, change: Change) -> None:
@@ -52,7 +53,10 @@ class MongoBackfills:
     def ended(self) -> None:
         """The step has ended well: how far its backfills were does not matter any more."""
         if self._step.migration.facts.backfills:
-            checkpoint.forget(self._look(), self._step.migration.id)
+            db, id_ = self._look(), self._step.migration.id
+            checkpoint.forget(db, id_)
+            if self._step.direction is Direction.ROLLBACK:
+                remembered.forget(db, id_)
 
     def _run(self, at: Any, change: Change, kind: type[Filling] | type[Restoring]) -> None:
         if not isinstance(at, Database) or at.name != self._look().name:

@@ -119,6 +119,11 @@ def forget(db: Database[Document], migration: str) -> None:
 
 def _drop(db: Database[Document], book: str, which: Mapping[str, Any]) -> None:
     db[book].delete_many(which)
+    drop_if_nothing_left(db, book)
+
+
+def drop_if_nothing_left(db: Database[Document], book: str) -> None:
+    """Drop the notebook of a stash in which nothing is left."""
     if db[book].find_one({"_id": {"$nin": list(_OURS)}}, {"_id": 1}) is None:
         db.drop_collection(book)
 

@@ -13,10 +13,14 @@ from typing import Any
 
 from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
+from pymongo.database import Database
 from pymongo.errors import CollectionInvalid
 
+from dataops.backends.mongo.backfilling import checkpoint
 from dataops.backends.mongo.backfilling.checkpoint import Checkpoints
 from dataops.backends.mongo.backfilling.place import BY_ID, Key, Place, among, exact, identity
+from dataops.backends.mongo.connection import Document
+from dataops.stash.mongo.notebook import Notebook
 
 _LABEL = "backfill"
 
@@ -91,10 +95,20 @@ class Remembered:
             self.drop()
 
 
+def forget(db: Database[Document], migration: str) -> None:
+    """Forget which documents a migration has changed, where nothing of them was kept: it was rolled back."""
+    book = Notebook(db, migration)
+    for note in book.notes("kept:"):
+        if str(note["_id"]).endswith(f".{_LABEL}") and note["value"].get("fields") == []:
+            db.drop_collection(str(note["_id"]).removeprefix("kept:"))
+            db[book.notebook].delete_one({"_id": note["_id"]})
+    checkpoint.drop_if_nothing_left(db, book.notebook)
+
+
 def _with(document: bytes, more: bytes) -> bytes:
     """A document with the fields of another one after its own."""
     fields = document[4:-1] + more[4:-1]
     return struct.pack("<i", len(fields) + 5) + fields + b"\0"
 
 
-__all__ = ["Remembered"]
+__all__ = ["Remembered", "forget"]

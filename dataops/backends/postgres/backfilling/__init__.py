@@ -19,7 +19,7 @@ from dataops.backends.postgres.backfilling.remembered import Remembered
 from dataops.backends.postgres.backfilling.restoring import Restoring
 from dataops.backends.postgres.backfilling.signals import Observer
 from dataops.backends.postgres.connection import WatchedConnection, as_tuples
-from dataops.backfill import BackfillRefused, Change
+from dataops.backfill import BackfillRefused, Change, refuse_loss
 from dataops.backfill.around import present
 from dataops.backfill.loop import run
 from dataops.model import Limits, Step
@@ -50,6 +50,7 @@ class PostgresBackfills:
         self._schema = schema
 
     def backfill(self, at: Any, change: Change) -> None:
+        refuse_loss(change, self._step.migration)
         self._run(at, change, Filling)
 
     def restore(self, at: Any, change: Change) -> None:

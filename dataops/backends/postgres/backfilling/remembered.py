@@ -28,6 +28,15 @@ SELECT a.attname::text AS name, pg_catalog.col_description(a.attrelid, a.attnum)
 
 _IS_THERE = "SELECT pg_catalog.to_regnamespace(%s) IS NOT NULL AS there"
 
+_ONLY_KEYS = """
+SELECT c.relname::text AS name
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE n.nspname = %s AND c.relkind = 'r'
+ GROUP BY c.relname
+HAVING bool_and(a.attname ~ '^k[0-9]+$')
+"""
+
 _IS_EMPTY = """
 SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = pg_catalog.to_regnamespace(%s)) AS empty
 """
@@ -87,9 +96,7 @@ class Remembered:
         """Drop it, and the stash with it where nothing else is in it. In one transaction."""
         with self._connection.transaction():
             self._connection.execute(f"DROP TABLE {self.sql}".encode())
-            row = self._connection.cursor(row_factory=dict_row).execute(_IS_EMPTY, [self._schema]).fetchone()
-            if row is not None and row["empty"]:
-                self._connection.execute(f"DROP SCHEMA {self._schema}".encode())
+            _drop_if_empty(self._connection, self._schema)
 
     @property
     def key(self) -> str:
@@ -104,4 +111,21 @@ class Remembered:
         return f"EXISTS (SELECT FROM {self.sql} AS done WHERE {same})"
 
 
-__all__ = ["Remembered"]
+def forget(connection: psycopg.Connection[Any], migration: str) -> None:
+    """Forget which rows a migration has changed, where nothing of them was kept: it was rolled back."""
+    schema = stash.schema(migration).lower()
+    cursor = connection.cursor(row_factory=dict_row)
+    for row in cursor.execute(_ONLY_KEYS, [schema]).fetchall():
+        cursor.execute(f"DROP TABLE {quoted(schema)}.{quoted(row['name'])}".encode())
+    there = cursor.execute(_IS_THERE, [quoted(schema)]).fetchone()
+    if there is not None and there["there"]:
+        _drop_if_empty(connection, quoted(schema))
+
+
+def _drop_if_empty(connection: psycopg.Connection[Any], schema: str) -> None:
+    row = connection.cursor(row_factory=dict_row).execute(_IS_EMPTY, [schema]).fetchone()
+    if row is not None and row["empty"]:
+        connection.execute(f"DROP SCHEMA {schema}".encode())
+
+
+__all__ = ["Remembered", "forget"]
