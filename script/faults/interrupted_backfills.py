@@ -2,10 +2,10 @@
 
     .venv/bin/python script/faults/interrupted_backfills.py [--seed 1] [--cases 50] [--kind KIND] [--case N]
 
-A collection whose `_id`s are of many types is changed by one backfill, which counts each document once. Runs of apply
-and of rollback are killed, stopped by a signal, or lose their primary (in a set of three), at moments that the seed
-chooses. Then the application stops, and all is brought to the end of one direction, and of the other. A case is wrong
-when a command is called a bug or does not end, when a document was not counted exactly once, or not taken back exactly
+A table, or a collection whose `_id`s are of many types, is changed by one backfill, which counts each row once. Runs of
+apply and of rollback are killed, stopped by a signal, or lose their primary (in a set of three), at moments that the
+seed chooses. Then the application stops, and all is brought to the end of one direction, and of the other. A case is wrong
+when a command is called a bug or does not end, when a row was not counted exactly once, or not taken back exactly
 once, or when a collection of the stash is left behind at the end.
 """
 
@@ -17,16 +17,18 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from campaign import Note, main, wrong_with
 from interrupted_runs import step_down
-from pymongo import MongoClient
 
-from tests.backfills import FILES, HEAD, Application
+from tests.backfills import FILES, HEAD, PG_FILES, PG_HEAD, Application, Shop
 from tests.projects import Project
 
-HOW = {"mongodb": ("kill", "kill", "signal"), "set of three": ("kill", "signal", "step down")}
+HOW = {
+    "postgresql": ("kill", "kill", "signal"),
+    "mongodb": ("kill", "kill", "signal"),
+    "set of three": ("kill", "signal", "step down"),
+}
 DOCUMENTS = 2000
 SECONDS = 180.0
 
@@ -54,7 +56,8 @@ def cases(seed: int, count: int, kinds: list[str]) -> list[Case]:
         kind = chance.choice(kinds)
         commands = ["apply", "apply", *chance.choices(["apply", "rollback"], k=chance.randint(1, 3))]
         each = [(command, chance.uniform(0.5, 4.0), chance.choice(HOW[kind])) for command in commands]
-        made.append(Case(number, kind, chance.choice(list(FILES)), chance.randrange(1 << 30), tuple(each)))
+        files = PG_FILES if kind == "postgresql" else FILES
+        made.append(Case(number, kind, chance.choice(list(files)), chance.randrange(1 << 30), tuple(each)))
     return made
 
 
@@ -97,8 +100,13 @@ def run(case: Case, folder: Path, url: str, note: Note) -> str:
     """Run a case; returns what is wrong, "" if nothing is."""
     project = Project(folder)
     project.add("shop", url, timeouts={"connect": "5s", "lock": "30s", "lease": "2s"}, onto_existing=True)
-    project.file("shop", "001", *FILES[case.file], head=HEAD)
-    application = Application(url, DOCUMENTS, case.seed)
+    application: Shop | Application
+    if case.kind == "postgresql":
+        project.file("shop", "001", *PG_FILES[case.file], head=PG_HEAD)
+        application = Shop(url, DOCUMENTS, case.seed)
+    else:
+        project.file("shop", "001", *FILES[case.file], head=HEAD)
+        application = Application(url, DOCUMENTS, case.seed)
     try:
         with application.at_work():
             for name, seconds, how in case.interruptions:
@@ -108,8 +116,7 @@ def run(case: Case, folder: Path, url: str, note: Note) -> str:
                 return wrong
             if bad := application.wrong_documents(n):
                 return f"after {name}: {bad}"
-        with MongoClient[dict[str, Any]](url) as client:
-            left = [one for one in client.get_default_database().list_collection_names() if "stash" in one]
+        left = application.left_behind()
         return f"left behind: {left}" if left else ""
     finally:
         application.close()
