@@ -4,8 +4,8 @@
 
 A table, or a collection whose `_id`s are of many types, is changed by one backfill, which counts each row once. Runs of
 apply and of rollback are killed, stopped by a signal, or lose their primary (in a set of three), at moments that the
-seed chooses. Then the application stops, and all is brought to the end of one direction, and of the other. A case is wrong
-when a command is called a bug or does not end, when a row was not counted exactly once, or not taken back exactly
+seed chooses. Then the application stops, and all is brought to the end of one direction, and of the other. A case is
+wrong when a command is called a bug or does not end, when a row was not counted exactly once, or not taken back exactly
 once, or when a collection of the stash is left behind at the end.
 """
 

@@ -1,0 +1,160 @@
+"""How big batches are, when others are slower, how the loop goes on, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from dataops.backfill.around import Around
+from dataops.backfill.loop import Batch, InTheWay, Signal, run
+from dataops.backfill.pacing import Pacing
+from dataops.backfill.slowing import Slowing
+from dataops.errors import Stopped
+from dataops.model import Backfill, Direction, Limits
+
+
+def test_batches_are_steered_to_their_time() -> None:
+    pacing = Pacing(0.5, first=1000, most=100_000)
+    for _ in range(20):  # a row takes a tenth of a millisecond
+        pacing.took(pacing.size, pacing.size / 10_000)
+    assert 4000 <= pacing.size <= 6000
+    for _ in range(20):  # and now ten times as long
+        pacing.took(pacing.size, pacing.size / 1000)
+    assert 400 <= pacing.size <= 650
+
+
+def test_a_batch_never_has_less_than_one_or_more_than_it_may() -> None:
+    pacing = Pacing(0.5, first=1000, most=5000)
+    for _ in range(20):
+        pacing.took(pacing.size, 0.001)
+    assert pacing.size == 5000
+    for _ in range(20):
+        pacing.give_up()
+    assert pacing.size == 1
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.done = 0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def go_on(self, seconds: float, rate: float) -> None:
+        self.now += seconds
+        self.done += round(seconds * rate)
+
+
+@pytest.mark.parametrize(("beside", "slower"), [(100.0, False), (60.0, False), (40.0, True), (0.0, True)])
+def test_others_are_compared_with_themselves(beside: float, slower: bool) -> None:
+    clock = Clock()
+    slowing = Slowing(lambda: clock.done, 2.0, clock)
+    assert slowing.rest_due()
+    assert slowing.begin_rest() == ""
+    clock.go_on(1.0, 100.0)
+    slowing.end_rest()
+    assert not slowing.rest_due()
+    clock.go_on(11.0, beside)
+    assert slowing.rest_due()
+    assert bool(slowing.begin_rest()) is slower
+
+
+def test_of_few_queries_nothing_is_said() -> None:
+    clock = Clock()
+    slowing = Slowing(lambda: clock.done, 2.0, clock)
+    slowing.begin_rest()
+    clock.go_on(1.0, 10.0)
+    slowing.end_rest()
+    clock.go_on(11.0, 0.0)
+    assert slowing.begin_rest() == ""
+
+
+def test_where_nothing_can_be_counted_it_does_not_rest() -> None:
+    assert Slowing(lambda: None, 2.0, Clock()).rest_due() == 0.0
+
+
+class Rows:
+    """Batches over numbers in memory."""
+
+    most = 100
+    signals: Sequence[Signal] = ()
+
+    def __init__(self, count: int, in_the_way: int = 0) -> None:
+        self.left = set(range(count))
+        self.rows = sorted(self.left)
+        self.at = 0
+        self.in_the_way = in_the_way
+        self.noted: list[str] = []
+        self.finished = False
+        self.late: list[int] = []
+
+    def others(self) -> int | None:
+        return None
+
+    def begin(self) -> Backfill:
+        return Backfill("rows", Direction.APPLY, total=len(self.rows))
+
+    def batch(self, size: int, before: Backfill) -> Batch:
+        if self.in_the_way:
+            self.in_the_way -= 1
+            raise InTheWay("somebody is there")
+        mine = self.rows[self.at : self.at + size]
+        changed = self.left & {*mine}
+        self.left -= changed
+        self.at += len(mine)
+        last = self.at >= len(self.rows)
+        if self.late and self.at > self.late[0]:  # behind the checkpoint
+            self.left.add(self.late.pop())
+        progress = replace(
+            before, key=str(self.at), looked=before.looked + len(mine), changed=before.changed + len(changed)
+        )
+        return Batch(progress, len(mine), last)
+
+    def note(self, progress: Backfill) -> None:
+        self.noted.append(progress.paused)
+
+    def none_left(self) -> bool:
+        return False
+
+    def again(self) -> None:
+        self.at = 0
+
+    def finish(self) -> None:
+        self.finished = True
+
+
+NO_SLEEP = Around(Limits(), sleep=lambda seconds: None)
+
+
+def test_it_goes_over_everything_until_a_pass_finds_nothing() -> None:
+    rows = Rows(1000)
+    rows.late = [5]
+    assert run(rows, NO_SLEEP) == 1001
+    assert rows.left == set()
+    assert rows.finished
+
+
+def test_a_batch_that_was_in_the_way_is_tried_again() -> None:
+    rows = Rows(500, in_the_way=3)
+    assert run(rows, NO_SLEEP) == 500
+
+
+def test_it_stops_between_two_batches() -> None:
+    rows = Rows(1000)
+    asked = iter([False, False, True])
+    with pytest.raises(Stopped, match="stopped between two batches of rows: 20 % done, 200 rows changed"):
+        run(rows, replace(NO_SLEEP, stopping=lambda: next(asked)))
+    assert not rows.finished
+
+
+def test_what_it_says_of_itself() -> None:
+    begun = Backfill("orders", Direction.APPLY, key="12", looked=370, total=1000, changed=123, rate=10.0)
+    assert begun.words == "orders: 37 % done, 123 rows changed, goes on after key 12"
+    assert begun.running_words == "orders: 37 %, 370 of 1,000 rows, 10 a second, 1 min 3 s left"
+    paused = replace(begun, paused="the standby berlin is 12 s behind")
+    assert paused.running_words.endswith("waits: the standby berlin is 12 s behind")
+    assert replace(begun, total=None).words.startswith("orders: begun, ")
+    assert replace(begun, looked=5000).share == 99
