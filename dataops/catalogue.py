@@ -22,6 +22,8 @@ _FURTHER = {
     "sequence of column": ("column",),
     "settings of column": ("column",),
     "settings of database": (),
+    "settings of foreign data wrapper": ("foreign data wrapper",),
+    "settings of foreign server": ("foreign server",),
     "settings of function": ("function",),
     "settings of index": ("index", "constraint"),
     "settings of role": (),

@@ -11,6 +11,7 @@ from psycopg.rows import tuple_row
 
 _NAME = r'(?:\w+|"(?:[^"]|"")+")'
 _QUOTED = re.compile(r""""(?:[^"]|"")*"|'(?:[^']|'')*'""")
+_SPACES = re.compile(r"\s+")
 _CLAUSE = re.compile(r"\n\s*(?:WHERE|GROUP BY|HAVING|WINDOW|ORDER BY|LIMIT|OFFSET|FETCH|FOR)\b")
 _SET_OPERATION = re.compile(r"(?:UNION|INTERSECT|EXCEPT)\b")
 _ONE_TABLE = re.compile(rf"(?:ONLY )?(?:{_NAME}\.)?({_NAME})(?: ({_NAME}))?(?:\(.*\))?")
@@ -82,6 +83,15 @@ class Members:
         for pattern in (self._operators, self._named):
             text = pattern.sub(lambda one: one[2] if (one[1], one[2]) in self._members else one[0], text)
         return text
+
+
+def on_one_line(text: str) -> str:
+    """A definition on one line, with one space for many, except in names and in values."""
+    parts, at = [], 0
+    for found in _QUOTED.finditer(text):
+        parts += [_SPACES.sub(" ", text[at : found.start()]), found[0].replace("\n", "\\n")]
+        at = found.end()
+    return "".join([*parts, _SPACES.sub(" ", text[at:])]).strip()
 
 
 def without_cast_list(text: str) -> str:
@@ -189,4 +199,4 @@ def _end_of_comment(text: str, at: int) -> int:
     return len(text) if depth else at
 
 
-__all__ = ["Members", "as_newer_versions", "body", "without_cast_list"]
+__all__ = ["Members", "as_newer_versions", "body", "on_one_line", "without_cast_list"]
