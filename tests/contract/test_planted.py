@@ -726,10 +726,15 @@ def modified(what: str = "c", **options: Any) -> Change:
     return lambda db: db.command("collMod", what, **options)
 
 
+def one_of(value: Any) -> dict[str, Any]:
+    return {"$jsonSchema": {"properties": {"b": {"enum": [value]}}}}
+
+
 TEXT, NEAR = [("about", "text"), ("title", "text")], [("place", "2dsphere")]
 SCHEMA = {"$jsonSchema": {"required": ["mail"], "properties": {"mail": {"bsonType": "string"}}}}
 OTHER_SCHEMA = {"$jsonSchema": {"required": ["mail"], "properties": {"mail": {"bsonType": "int"}}}}
 SERIES = {"timeField": "at", "metaField": "of", "granularity": "minutes"}
+PART, TURNED = {"b": {"x": 1, "y": 2}}, {"b": {"y": 2, "x": 1}}
 EXISTS, ADULT = {"a": {"$exists": True}}, {"a": {"$gt": 18}}
 
 MONGO: list[tuple[Change, Change, str]] = [
@@ -756,6 +761,9 @@ MONGO: list[tuple[Change, Change, str]] = [
             ("a", PLAIN, "a", {"partialFilterExpression": EXISTS}),
             ("a", {"partialFilterExpression": EXISTS}, "a", {"partialFilterExpression": ADULT}),
             ("a", {"partialFilterExpression": EXISTS}, "a", PLAIN),
+            ("a", {"partialFilterExpression": PART}, "a", {"partialFilterExpression": TURNED}),
+            ("a", {"partialFilterExpression": {"b": {"$eq": PART["b"]}}}, "a",
+             {"partialFilterExpression": {"b": {"$eq": TURNED["b"]}}}),
             ("a", PLAIN, "a", {"collation": {"locale": "de"}}),
             ("a", {"collation": {"locale": "de"}}, "a", {"collation": {"locale": "en"}}),
             ("a", {"collation": {"locale": "de"}}, "a", {"collation": {"locale": "de", "strength": 2}}),
@@ -814,6 +822,9 @@ MONGO: list[tuple[Change, Change, str]] = [
             ({"validator": SCHEMA}, {"validator": SCHEMA, "validationLevel": "moderate"}),
             ({"validator": SCHEMA}, {"validator": SCHEMA, "validationAction": "warn"}),
             ({"validator": SCHEMA, "validationLevel": "off"}, {"validator": SCHEMA}),
+            ({"validator": {"$and": [PART]}}, {"validator": {"$and": [TURNED]}}),
+            ({"validator": one_of(PART["b"])}, {"validator": one_of(TURNED["b"])}),
+            ({"validator": {"b": {"$in": [PART["b"]]}}}, {"validator": {"b": {"$in": [TURNED["b"]]}}}),
         )
     ),
     (made(validator=SCHEMA), modified(validator=OTHER_SCHEMA), "validator c.validator"),
@@ -848,6 +859,10 @@ MONGO: list[tuple[Change, Change, str]] = [
     (indexed("a", collation={"locale": "de"}), indexed("a", collation={"locale": "de", "strength": 3}), ""),
     (made(validator=SCHEMA), made(validator=SCHEMA, validationLevel="strict", validationAction="error"), ""),
     (made(), modified(validator={}), ""),
+    (made(validator={"a": {"$gt": 1, "$lt": 5}, "b": {"$exists": True}}),
+     made(validator={"b": {"$exists": True}, "a": {"$lt": 5, "$gt": 1}}), ""),
+    (made(validator={"$jsonSchema": {"required": ["a"], "properties": {"a": {"minimum": 1, "bsonType": "int"}}}}),
+     made(validator={"$jsonSchema": {"properties": {"a": {"bsonType": "int", "minimum": 1}}, "required": ["a"]}}), ""),
     (indexed("a"), lambda db: (db.c.insert_one({"x": 1}), db.c.update_one({}, {"$unset": {"x": 1}})), ""),
     (indexed("a"), lambda db: (db.c.create_index("b", name="j"), dropped(db, "j")), ""),
     (indexed("a"), lambda db: (db.c.rename("d"), db.d.rename("c")), ""),
