@@ -72,6 +72,8 @@ CREATE INDEX users_words ON users USING gin (name gin_trgm_ops);
 CREATE INDEX users_tag ON users (tag COLLATE "POSIX" text_pattern_ops);
 CREATE UNIQUE INDEX users_once ON users (tag, state);
 CREATE INDEX orders_body ON app.orders USING gin (body);
+CREATE INDEX "at USING 100%" ON users (at);
+CREATE FUNCTION atomic() RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT 'a  b'; END;
 CREATE STATISTICS users_stat (dependencies) ON mood, tag FROM users;
 CREATE TABLE logs (at date NOT NULL, line text, n int DEFAULT 1) PARTITION BY RANGE (at);
 CREATE TABLE logs_2026 PARTITION OF logs FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');

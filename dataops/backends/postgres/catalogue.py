@@ -103,6 +103,11 @@ def _unusual(acl: str, kind: str, owner: str) -> str:
     return f"{acl} IS NOT NULL AND {_sorted(acl)} IS DISTINCT FROM {_sorted(usual)}"
 
 
+INDEX_METHOD = """substr(pg_get_indexdef(i.oid),
+    strpos(pg_get_indexdef(i.oid), '.' || quote_ident(c.relname) || ' USING ') + length(quote_ident(c.relname)) + 8)"""
+"""What an index `i` of a table `c` is, from its method on. Its name may have the word USING in it, too."""
+STATISTICS_KINDS = """substr(pg_get_statisticsobjdef(s.oid),
+    strpos(pg_get_statisticsobjdef(s.oid), '.' || quote_ident(s.stxname)) + length(quote_ident(s.stxname)) + 2)"""
 _INDEX_OPTIONS = r"""' WITH \((?:[a-z_.]+=(?:''[^'']*''|\w+)(?:, )?)+\)'"""
 _SEQUENCE = """concat_ws(' ', format_type(s.seqtypid, NULL), 'from', s.seqmin, 'to', s.seqmax, 'by', s.seqincrement,
     CASE WHEN s.seqstart <> CASE WHEN s.seqincrement > 0 THEN s.seqmin ELSE s.seqmax END
@@ -211,8 +216,7 @@ _OBJECTS = {
     "index": f"""
         SELECT {SCHEMA} || c.relname || '.' || i.relname,
                concat_ws(' ', CASE WHEN x.indisunique THEN 'UNIQUE' END,
-                   regexp_replace(substr(pg_get_indexdef(i.oid), strpos(pg_get_indexdef(i.oid), ' USING ') + 7),
-                                  {_INDEX_OPTIONS}, ''),
+                   regexp_replace({INDEX_METHOD}, {_INDEX_OPTIONS}, ''),
                    CASE WHEN NOT x.indisvalid THEN 'INVALID' END)
           FROM pg_index x
           JOIN pg_class i ON i.oid = x.indexrelid
@@ -374,8 +378,7 @@ _OBJECTS = {
          WHERE {TABLES}
     """,
     "statistics": f"""
-        SELECT {SCHEMA} || s.stxname, substr(pg_get_statisticsobjdef(s.oid),
-                                              strpos(pg_get_statisticsobjdef(s.oid), s.stxname) + length(s.stxname) + 1)
+        SELECT {SCHEMA} || s.stxname, {STATISTICS_KINDS}
           FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
          WHERE {SCHEMAS} AND {no_extension("pg_statistic_ext", "s.oid")}
     """,
@@ -610,8 +613,11 @@ def _comment(catalog: str, row: str) -> str:
 
 
 _DETAILS = {
+    # What is cast, as every literal of a restored dump is, is called by its type.
     "body of function": f"""
-        SELECT {_FUNCTION}, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), l.lanname
+        SELECT {_FUNCTION},
+               coalesce(regexp_replace(pg_get_function_sqlbody(p.oid), '::(\\w+) AS \\1\\M', '::\\1', 'g'), p.prosrc),
+               l.lanname
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
          WHERE p.prokind <> 'a' AND l.lanname NOT IN ('c', 'internal')
            AND {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
@@ -782,11 +788,13 @@ def _read(
 __all__ = [
     "EQUAL_TEXTS",
     "HAS_RECORD",
+    "INDEX_METHOD",
     "LEFT_OUT",
     "ONLY_RECORDS",
     "SCHEMA",
     "SCHEMAS",
     "SEARCH_PATH",
+    "STATISTICS_KINDS",
     "TABLES",
     "names",
     "no_extension",
