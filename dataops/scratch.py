@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PREFIX = "dataops_scratch_"
-_NOTHING: Mapping[str, Lent] = {}
+NOTHING: Mapping[str, Lent] = {}
 
 
 class Scratch:
@@ -204,7 +204,7 @@ class Scratch:
         """Whether databases of this kind are on a server that is started here, and no one has named."""
         return kind not in self._named
 
-    def migrate(self, service: Service, to: Migration | None, lent: Mapping[str, Lent] = _NOTHING) -> dict[Key, str]:
+    def migrate(self, service: Service, to: Migration | None, lent: Mapping[str, Lent] = NOTHING) -> dict[Key, str]:
         """Apply every migration up to `to` (None: none), as `apply` does. Raises NotBuilt, Stopped.
 
         What is `lent` is made just before the migrations that need it.
@@ -378,4 +378,4 @@ def _kind(url: str) -> Kind:
     return kind
 
 
-__all__ = ["PREFIX", "Scratch"]
+__all__ = ["NOTHING", "PREFIX", "Scratch"]
