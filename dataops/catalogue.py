@@ -22,6 +22,8 @@ _FURTHER = {
     "sequence of column": ("column",),
     "settings of column": ("column",),
     "settings of database": (),
+    "settings of foreign data wrapper": ("foreign data wrapper",),
+    "settings of foreign server": ("foreign server",),
     "settings of function": ("function",),
     "settings of index": ("index", "constraint"),
     "settings of role": (),
@@ -33,7 +35,8 @@ _FURTHER = {
 _OPEN = ("settings of ", "version of ")
 OF_APPLICATIONS = frozenset({"collection", "index", "validator", "view"})
 """What applications make by themselves, where the kind of database lets them."""
-_VERSION = "version of "
+_OF_THE_PLACE = ("version of ", "settings of foreign ")
+"""What another server, or a file, says nothing about: which extensions it has, and which servers it reaches."""
 _BODIES = ("body of ", "comment on")
 _SHOWN = 160  # characters of a definition, around the place where two differ
 
@@ -121,7 +124,7 @@ def compare(
     differences = []
     left_out = set() if details else set(expected.details)
     if not expected.server or expected.server != found.server:
-        left_out.update(kind for kind in _FURTHER if kind.startswith(_VERSION))
+        left_out.update(kind for kind in _FURTHER if kind.startswith(_OF_THE_PLACE))
     for key in sorted(expected.objects.keys() | found.objects.keys(), key=lambda key: (key[1], key[0])):
         kind, name = key
         if kind in left_out or name in ignoring or any(owner in ignoring for owner in _owners(name)):

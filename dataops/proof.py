@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
-from dataops.backends import driver, opened
-from dataops.errors import DataopsError, MigrationFailed, Stopped, UsageError
+from dataops.backends import Lent, driver, opened
+from dataops.catalogue import Catalogue, Key
+from dataops.errors import DataopsError, MigrationFailed, NotBuilt, Stopped, UsageError
 from dataops.model import Author, Direction, Migration, Plan, Service
 from dataops.planning import planner
 from dataops.redaction import describe, message_of
@@ -135,14 +136,20 @@ def prove(
     chain = service.migrations
     first = service.position[since.id] if since is not None else 0
     proof = Proof(service, chain[first:])
+    lent: Mapping[str, Lent] = {}
+    hint = ""
+    try:
+        lent = scratch.needs(service, chain[-1])
+    except NotBuilt as error:
+        hint = error.hint  # which migration fails, and what was proved before it, is found below
     with scratch.database(service) as trial, scratch.database(service) as twin:
         for one in (trial, twin):
-            scratch.migrate(one, chain[first - 1] if first else None)
+            scratch.migrate(one, chain[first - 1] if first else None, lent)
             proof.seeded = seeding.before(one)
         try:
-            _Prover(proof, trial, twin, author, seeding, report, stop).run()
+            _Prover(proof, trial, twin, scratch, lent, author, seeding, report, stop).run()
         except MigrationFailed as error:
-            error.service = service.name
+            error.service, error.hint = service.name, hint or error.hint
             proof.error = error
     return proof
 
@@ -153,6 +160,8 @@ class _Prover:
         proof: Proof,
         trial: Service,
         twin: Service,
+        scratch: Scratch,
+        lent: Mapping[str, Lent],
         author: Author,
         seeding: Seeding,
         report: Report,
@@ -161,6 +170,8 @@ class _Prover:
         self._proof = proof
         self._trial = trial
         self._twin = twin
+        self._scratch = scratch
+        self._lent = lent
         self._author = author
         self._seeding = seeding
         self._report = report
@@ -171,6 +182,10 @@ class _Prover:
         grown = False
         for number, migration in enumerate(self._proof.migrations, 1):
             self._report(self._proof.service.name, migration, number, len(self._proof.migrations))
+            if lent := self._lent.get(migration.id):
+                without, before = before, self._look_with(lent)
+                made = _made(without.catalogue, before.catalogue)
+                before, start = _with(before, made), _with(start, made)
             self._move(Direction.APPLY, migration)
             self._move(Direction.APPLY, migration, of=self._twin)
             after = self._look()
@@ -218,6 +233,11 @@ class _Prover:
     def _look(self) -> Look:
         return look(self._trial)
 
+    def _look_with(self, lent: Lent) -> Look:
+        for one in (self._trial, self._twin):
+            self._scratch.lend(one, lent)
+        return self._look()
+
     def _compare(self, migration: str, when: str, wanted: Look, found: Look, *, contents_too: bool = True) -> bool:
         """Write down every difference. Returns whether there is none."""
         twin = self._twin if when == APPLIED_AGAIN else None
@@ -225,6 +245,17 @@ class _Prover:
         name = self._proof.service.name
         self._proof.disproved += [Counterexample(name, migration, when, difference) for difference in different]
         return not different
+
+
+def _made(before: Catalogue, after: Catalogue) -> dict[Key, str]:
+    return {key: text for key, text in after.objects.items() if key not in before.objects}
+
+
+def _with(at: Look, lent: Mapping[Key, str]) -> Look:
+    """The same moment, if what was lent had been there, made by the application. Its indexes may have any shape."""
+    indexes = {key for key in lent if key[0] == "index"}
+    catalogue = replace(at.catalogue, objects={**at.catalogue.objects, **lent}, lent=at.catalogue.lent | indexes)
+    return replace(at, catalogue=catalogue)
 
 
 __all__ = ["Counterexample", "Proof", "Report", "Seeding", "prove"]

@@ -25,7 +25,10 @@ FOLDER = "schema"
 """The name of the folder beside dataops.toml."""
 _FORMAT = 1
 _ABOUT = "Made by dataops schema dump. Do not edit it: drift --from compares databases with it."
-_LEFT_OUT = ("grants on", "default grants on", "version of extension")
+_LEFT_OUT = frozenset({
+    "grants on", "default grants on", "user mapping", "version of extension", "settings of foreign server",
+    "settings of foreign data wrapper",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)

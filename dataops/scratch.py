@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PREFIX = "dataops_scratch_"
+NOTHING: Mapping[str, Lent] = {}
 
 
 class Scratch:
@@ -114,15 +115,43 @@ class Scratch:
 
         Without `live`, nothing is lent but what the server has missed by name, and what the configuration names.
         """
+        return self.lending(service, live, lambda lent: self._made(service, to, live, look, lent))
+
+    def lending(self, service: Service, live: Database | None, build: Callable[[Mapping[str, Lent]], T]) -> T:
+        """What `build` returns, which runs the history with what it is given as lent, by migration.
+
+        It is called again with more for as long as a migration fails for want of something, as `made` says.
+        """
         lent: Mapping[str, Lent] = {}
         while True:
             try:
-                return self._made(service, to, live, look, lent)
+                return build(lent)
             except NotBuilt as error:
                 more = _more(connect(service), live, error, lent)
                 if more == lent:
                     raise _with_a_way_out(error, service, live) from error.__cause__
                 lent = more
+
+    def needs(self, service: Service, to: Migration) -> Mapping[str, Lent]:
+        """What has to be lent to the history up to `to`, by migration. It is run on a scratch database to find out.
+
+        Raises NotBuilt where it cannot be run with anything, Stopped, and ServerUnavailable.
+        """
+        if not service.kind.application_creates:
+            return {}
+
+        def build(lent: Mapping[str, Lent]) -> Mapping[str, Lent]:
+            with self.database(service) as empty:
+                self.migrate(empty, to, lent)
+            return lent
+
+        return self.lending(service, None, build)
+
+    def lend(self, service: Service, lent: Lent) -> None:
+        """Make in a scratch database what is lent."""
+        with opened(service) as database:
+            if isinstance(database, Borrows):
+                database.borrow(None, lent)
 
     def _made(
         self,
@@ -175,14 +204,22 @@ class Scratch:
         """Whether databases of this kind are on a server that is started here, and no one has named."""
         return kind not in self._named
 
-    def migrate(self, service: Service, to: Migration | None) -> dict[Key, str]:
-        """Apply every migration up to `to` (None: none), as `apply` does. Raises MigrationFailed, Stopped.
+    def migrate(self, service: Service, to: Migration | None, lent: Mapping[str, Lent] = NOTHING) -> dict[Key, str]:
+        """Apply every migration up to `to` (None: none), as `apply` does. Raises NotBuilt, Stopped.
+
+        What is `lent` is made just before the migrations that need it.
 
         Returns the collections and indexes of MongoDB that were dropped, each with the migration that has dropped it
         last.
         """
         if to is None:
             return {}
+        dropped: dict[Key, str] = {}
+        for migration in _pending(service, to) if lent else ():
+            if migration.id in lent:
+                at = service.position[migration.id]
+                dropped |= self.migrate(service, service.migrations[at - 1] if at else None)
+                self.lend(service, lent[migration.id])
         drops = _Drops(service)
         with opened(service) as database:
             plan = planner.plan_apply([database.read()], to=to)
@@ -205,7 +242,7 @@ class Scratch:
             raise not_built from error
         if result.left:
             raise Stopped("stopped while a scratch database was built; nothing was changed", service=service.name)
-        return drops.found
+        return dropped | drops.found
 
     def _name(self) -> str:
         return f"{PREFIX}{self._author.run.replace('-', '_').lower()}_{next(self._numbers)}"
@@ -231,6 +268,11 @@ class Scratch:
         from dataops import dev
 
         return self._scope.enter_context(dev.scratch_server(kind, self._majors.get(kind)))
+
+
+def _pending(service: Service, to: Migration) -> tuple[Migration, ...]:
+    with opened(service) as database:
+        return tuple(step.migration for step in planner.plan_apply([database.read()], to=to).steps)
 
 
 def _more(database: Database, live: Database | None, error: NotBuilt, lent: Mapping[str, Lent]) -> Mapping[str, Lent]:
@@ -336,4 +378,4 @@ def _kind(url: str) -> Kind:
     return kind
 
 
-__all__ = ["PREFIX", "Scratch"]
+__all__ = ["NOTHING", "PREFIX", "Scratch"]

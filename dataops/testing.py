@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from dataops.backends import Lent
+    from dataops.model import Service
     from dataops.scratch import Scratch
 
 
@@ -35,9 +37,17 @@ class Migrated:
         self._scope = ExitStack()
         loaded = config.load(path, with_urls=False).services
         scratch.start({service.kind for service in loaded})
-        self.services = [self._scope.enter_context(scratch.database(service)) for service in loaded]
-        for service in self.services:
-            scratch.migrate(service, service.migrations[-1] if service.migrations else None)
+        self.services = [self._migrated(service) for service in loaded]
+
+    def _migrated(self, service: Service) -> Service:
+        def build(lent: Mapping[str, Lent]) -> Service:
+            with ExitStack() as scope:
+                made = scope.enter_context(self._scratch.database(service))
+                self._scratch.migrate(made, service.migrations[-1] if service.migrations else None, lent)
+                self._scope.push(scope.pop_all())
+                return made
+
+        return self._scratch.lending(service, None, build)
 
     def copies(self, scope: ExitStack) -> dict[str, str]:
         """The URL of a copy for each service; all of them are dropped at the end of the scope."""

@@ -58,7 +58,8 @@ def near(wanted: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(close)}?"
-    return f"there are: {', '.join(names[-5:])}" if names else "there are none yet"
+    others = " among others" if len(names) > 5 else ""
+    return f"there are{others}: {', '.join(names[-5:])}" if names else "there are none yet"
 
 
 def visible(text: str) -> str:

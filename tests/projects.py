@@ -116,6 +116,22 @@ class Project:
             down = "\n".join(f"db.{name}.drop()" for name in names)
         return self.file(service, id_, up, down)
 
+    def needs_an_application(self, service: str) -> None:
+        """Three migrations of a MongoDB that expect what its application makes: a collection, and an index to drop."""
+        self.configure(**{service: {"application": ["users"]}})
+        self.file(service, "001", 'db.create_collection("ours")', "db.ours.drop()")
+        self.file(
+            service,
+            "002",
+            """
+            if "users" not in db.list_collection_names():
+                raise RuntimeError("the application has not started yet")
+            db.users.create_index("phone")
+            """,
+            'db.users.drop_index("phone_1")',
+        )
+        self.file(service, "003", 'db.users.drop_index("old")', 'db.users.create_index("mail", name="old")')
+
     def reached(self, name: str, seconds: float = 60) -> None:
         """Wait until a migration comes to `here(name)`."""
         until((self.folder / name).exists, seconds, what=f"a migration reaches {name}")

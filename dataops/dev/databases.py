@@ -118,7 +118,9 @@ def _run(server: str, statement: str) -> None:
             f"--scratch: {message_of(error)}", hint="the user needs the right CREATEDB there"
         ) from error
     except psycopg.Error as error:
-        raise ServerUnavailable(f"--scratch: {message_of(error).strip()}", hint="is the URL right?") from error
+        raise ServerUnavailable(
+            f"--scratch: {' '.join(message_of(error).split())}", hint="is the URL right?"
+        ) from error
 
 
 def _is_postgres(url: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dataops import catalogue, contents, source, statements
-from dataops.backends import WritesSchema, opened
+from dataops.backends import Lent, WritesSchema, opened
 from dataops.catalogue import Catalogue
 from dataops.contents import Contents
 from dataops.errors import DifferencesFound, MigrationFailed, UsageError
@@ -60,16 +60,17 @@ def make(service: Service, to: Migration, scratch: Scratch, *, most_rows: int, r
     """
     chosen = choose(service, to)
     carriers: list[Carrier] = []
+    lent = scratch.needs(service, to)
     with scratch.database(service) as empty:
         for number, migration in enumerate(chosen, 1):
             report(migration, number, len(chosen))
             sent: list[Statement] = []
             with statements.listening(sent.append):
-                scratch.migrate(empty, migration)
+                scratch.migrate(empty, migration, lent)
             if does := carried(migration, sent):
                 carriers.append(Carrier(migration, does))
         before = _look(empty, most_rows)
-    anew = _made_anew(scratch, service, to, before) if before.schema.data else ()
+    anew = _made_anew(scratch, service, to, lent, before) if before.schema.data else ()
     if before.schema.unwritten:
         raise _cannot(service, "cannot be written", list(before.schema.unwritten))
     text = writer.text_of(service, chosen, before.schema, carriers)
@@ -93,10 +94,12 @@ def make(service: Service, to: Migration, scratch: Scratch, *, most_rows: int, r
     return Squashed(to.path, text, chosen, tuple(carriers), before.schema, anew)
 
 
-def _made_anew(scratch: Scratch, service: Service, to: Migration, before: _Made) -> tuple[str, ...]:
+def _made_anew(
+    scratch: Scratch, service: Service, to: Migration, lent: Mapping[str, Lent], before: _Made
+) -> tuple[str, ...]:
     """Where the old files write other values each time, such as random ids and the time of day: they are run again."""
     with scratch.database(service) as empty:
-        scratch.migrate(empty, to)
+        scratch.migrate(empty, to, lent)
         with opened(empty) as database:
             changes = contents.compare(_only(before.contents, before.schema.data), database.contents())
     return tuple(dict.fromkeys(f"{one.name}.{one.field}" if one.field else one.name for one in changes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,12 @@ from psycopg.sql import SQL, Identifier
 from pymongo import MongoClient
 
 from dataops import config, drift
-from dataops.backends import opened
+from dataops.backends import Lent, opened
 from dataops.catalogue import Key
 from dataops.dev import MongoServer, PostgresServer
 from dataops.errors import StalePlan
 from dataops.model import Migration, Service, Timeouts
-from dataops.scratch import Scratch
+from dataops.scratch import NOTHING, Scratch
 from tests.acceptance.test_rights import role
 from tests.projects import Project, until
 from tests.servers import Answer, fresh_mongo
@@ -159,8 +160,8 @@ def test_a_database_that_is_migrated_meanwhile_is_not_judged(
     monkeypatch.chdir(applied.folder)  # where the files of `here` are
 
     class Meanwhile(Scratch):
-        def migrate(self, service: Service, to: Migration | None) -> dict[Key, str]:
-            dropped = super().migrate(service, to)
+        def migrate(self, service: Service, to: Migration | None, lent: Mapping[str, Lent] = NOTHING) -> dict[Key, str]:
+            dropped = super().migrate(service, to, lent)
             assert applied("rollback", "--yes", "--to", f"{service.name}/003", "--service", service.name).code == 0
             return dropped
 
@@ -184,8 +185,8 @@ def test_a_database_that_somebody_changes_by_hand_meanwhile_is_not_judged(
     """It differs when it is first read, and in another way later."""
 
     class Meanwhile(Scratch):
-        def migrate(self, service: Service, to: Migration | None) -> dict[Key, str]:
-            dropped = super().migrate(service, to)
+        def migrate(self, service: Service, to: Migration | None, lent: Mapping[str, Lent] = NOTHING) -> dict[Key, str]:
+            dropped = super().migrate(service, to, lent)
             with MongoClient[dict[str, Any]](mongo_url) as client:
                 client.get_default_database().t_002.create_index("a")
                 client.get_default_database().t_001.drop()

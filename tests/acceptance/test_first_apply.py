@@ -48,6 +48,16 @@ def test_it_is_refused_and_names_what_was_found(filled: Project, service: str, p
     assert set(mongo_db.list_collection_names()) == {"users", "orders", "my_migrations"}
 
 
+def test_a_record_is_known_by_its_documents_whatever_it_is_called(two: Project, mongo_db: Mongo) -> None:
+    mongo_db["what.was.done"].insert_one({"fileName": "001.js", "appliedAt": "2026-01-01"})
+    mongo_db.create_collection("slow", viewOn="users", pipeline=[{"$match": {"$expr": {"$gt": ["$fileName", 1]}}}])
+    refused(two("plan", "--service", "bank"), "what.was.done looks like the record of migrate-mongo")
+    (two.folder / "bank" / "adopt.toml").write_text('[migrate-mongo]\nrecord = "what.was.done"\n')
+    mongo_db.t_001.insert_one({"_id": 1})
+    assert two("adopt", "--service", "bank", "--write").code == 0
+    assert two("apply", "--service", "bank", "--yes").code == 0
+
+
 @BOTH
 def test_somebody_may_say_that_it_is_meant_and_is_asked_once(filled: Project, service: str) -> None:
     assert filled("plan", "--onto-existing", "--service", service).code == 0

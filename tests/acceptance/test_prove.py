@@ -76,6 +76,20 @@ def test_what_leads_there_and_back_is_proved(project: Project, prove: Prove, pos
     assert not [name for name in databases(postgres) if name.startswith("dataops_scratch_")]
 
 
+def test_what_a_history_expects_of_its_application_is_there(project: Project, prove: Prove) -> None:
+    project.needs_an_application("bank")
+    answer = prove("--service", "bank", "--json")
+    assert (answer.code, differences(answer, "bank")) == (0, []), answer
+    assert prove("--service", "bank", "--since", "003").code == 0
+    project.configure(bank={"application": []})
+    refused = prove("--service", "bank", "--json")
+    assert (refused.code, "application = [" in refused.stdout) == (1, True), refused
+    project.configure(bank={"application": ["users"]})
+    project.file("bank", "004", 'db.users.create_index("spare")', NOT_BACK)
+    answer = prove("--service", "bank", "--json")
+    assert {one[0] for one in differences(answer, "bank")} == {"004", None}
+
+
 def test_what_is_not_as_it_was_is_told_by_table_index_and_field(project: Project, prove: Prove) -> None:
     project.file(
         "shop",

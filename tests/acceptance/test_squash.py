@@ -212,6 +212,16 @@ def test_documents_that_a_later_validator_would_refuse_are_in_the_file(project: 
     assert project("apply", "--yes").code == 0
 
 
+def test_what_the_old_files_expect_of_the_application_is_lent_to_them(project: Project, mongo_url: str) -> None:
+    project.add("bank", mongo_url)
+    project.needs_an_application("bank")
+    commit(project)
+    squashed = project("squash", "bank", "--to", "003", "--yes")
+    assert squashed.code == 0, squashed.stderr
+    assert project("apply", "--yes").code == 0
+    assert project("drift").code == 0
+
+
 def test_the_schema_of_the_record_may_have_tables_of_the_project(project: Project, pg_url: str) -> None:
     made = AlembicProject(project, pg_url)
     made.configure("version_table='ver', version_table_schema='app'")

@@ -18,6 +18,7 @@ from pymongo.database import Database
 from dataops import backends, contents
 from dataops.backends import connect
 from dataops.backends.mongo.contents import elements
+from dataops.backends.postgres import catalogue
 from dataops.catalogue import compare
 from dataops.dev import MongoServer, PostgresServer
 from dataops.errors import PermissionDenied
@@ -619,3 +620,26 @@ def test_a_user_who_may_only_read_can_look_at_mongodb(mongo_with_passwords: Mong
         assert database.contents()["users"].count == 1
     finally:
         database.close()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT x FROM generate_series(1, 3) WITH ORDINALITY g(x, y)",
+        "SELECT i, s FROM ( VALUES (1,'w.i'::text), (2,'b'::text)) w(i, s)",
+        "SELECT id FROM t TABLESAMPLE bernoulli (5)",
+        "SELECT t.*::t AS whole, id FROM t",
+        "SELECT json_agg(t.*) AS j FROM t",
+        "SELECT id FROM ( SELECT t.id FROM t) q",
+        "SELECT id FROM ONLY t",
+        "SELECT a AS id FROM t x(a)",
+        "SELECT q.id FROM ( SELECT u.id FROM u) q, t",
+        "SELECT t.id FROM (t JOIN u USING (id))",
+    ],
+)
+def test_the_words_of_a_view_do_not_depend_on_the_version(pg: psycopg.Connection[Any], query: str) -> None:
+    """They are those of PostgreSQL 16 and later, and SQL that makes the same view again."""
+    pg.execute("CREATE TABLE t (id int); CREATE TABLE u (id int)")
+    with pg.transaction(force_rollback=True):
+        pg.execute(f"CREATE VIEW v AS {query}".encode())
+        assert catalogue.read(pg).objects["view", "v"] == query

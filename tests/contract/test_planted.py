@@ -65,13 +65,15 @@ CREATE TABLE app.orders (
     kind app.kind NOT NULL DEFAULT 'a',
     body jsonb,
     words tsvector,
-    note text
+    note text DEFAULT 'a b'
 );
 CREATE INDEX users_lower ON users (lower(name), at DESC) INCLUDE (mood) WHERE tag IS NOT NULL;
 CREATE INDEX users_words ON users USING gin (name gin_trgm_ops);
 CREATE INDEX users_tag ON users (tag COLLATE "POSIX" text_pattern_ops);
 CREATE UNIQUE INDEX users_once ON users (tag, state);
 CREATE INDEX orders_body ON app.orders USING gin (body);
+CREATE INDEX "at USING 100%" ON users (at);
+CREATE FUNCTION atomic() RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT 'a  b'; END;
 CREATE STATISTICS users_stat (dependencies) ON mood, tag FROM users;
 CREATE TABLE logs (at date NOT NULL, line text, n int DEFAULT 1) PARTITION BY RANGE (at);
 CREATE TABLE logs_2026 PARTITION OF logs FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
@@ -121,7 +123,8 @@ CREATE FUNCTION handler() RETURNS language_handler LANGUAGE c AS '$libdir/plpgsq
 CREATE LANGUAGE other HANDLER handler;
 CREATE ACCESS METHOD pile TYPE TABLE HANDLER heap_tableam_handler;
 CREATE MATERIALIZED VIEW later AS SELECT 1 AS one WITH NO DATA;
-CREATE SERVER elsewhere FOREIGN DATA WRAPPER nothing;
+CREATE SERVER elsewhere FOREIGN DATA WRAPPER nothing OPTIONS (host 'here');
+CREATE USER MAPPING FOR CURRENT_USER SERVER elsewhere;
 CREATE FOREIGN TABLE far (id int OPTIONS (name 'x')) SERVER elsewhere OPTIONS (place 'y');
 COMMENT ON COLUMN users.mood IS 'how they feel';
 COMMENT ON FUNCTION plus IS 'adds';
@@ -496,6 +499,22 @@ POSTGRES: list[tuple[str, ...]] = [
     (IN_DATABASE + "SET timezone = 'UTC'$$); " + IN_DATABASE + "RESET timezone$$)", ""),
     (FOR_ROLE + "SET search_path = app$$)", "setting of role planted.search_path"),
     (FOR_ROLE + "SET enable_seqscan = off$$)", "~settings of role planted.enable_seqscan"),
+    ("ALTER SERVER elsewhere OPTIONS (SET host 'there')", "~settings of foreign server elsewhere"),
+    ("ALTER SERVER elsewhere OPTIONS (DROP host)", "~settings of foreign server elsewhere"),
+    ("ALTER SERVER elsewhere OPTIONS (ADD port '1')", "~settings of foreign server elsewhere"),
+    ("ALTER SERVER elsewhere VERSION '2'", "foreign server elsewhere"),
+    ("ALTER FOREIGN DATA WRAPPER nothing OPTIONS (ADD debug 'true')", "~settings of foreign data wrapper nothing"),
+    # spaces in a value
+    (ORDERS + "ALTER note SET DEFAULT 'a  b'", "column app.orders.note"),
+    (ORDERS + "ALTER note SET DEFAULT 'a b '", "column app.orders.note"),
+    (ORDERS + "ALTER note SET DEFAULT E'a\\tb'", "column app.orders.note"),
+    (USERS + "DROP CONSTRAINT users_state, ADD CONSTRAINT users_state CHECK (state IN ('new', 'old ', 'gone'))",
+     "constraint users.users_state"),
+    ("CREATE OR REPLACE VIEW named AS SELECT id, name FROM users WHERE tag = ' a'", "view named"),
+    ("ALTER TYPE mood RENAME VALUE 'ok' TO 'ok '", "column users.mood", "type mood"),
+    ("ALTER POLICY own ON app.orders USING (note <> 'a  b')", "policy app.orders.own"),
+    # names with a dot
+    ('CREATE TABLE "app.orders" (id int)', "column app.orders.id", "table app.orders"),
     ("DROP STATISTICS users_stat", "statistics users_stat"),
     ("DROP STATISTICS users_stat; CREATE STATISTICS users_stat (ndistinct) ON mood, tag FROM users",
      "statistics users_stat"),
@@ -527,7 +546,7 @@ POSTGRES: list[tuple[str, ...]] = [
     (USERS + "ADD note text; ALTER TABLE users DROP note", ""),
     (ORDERS + "ADD x serial; ALTER TABLE app.orders DROP x", ""),
     ("ALTER TYPE pair ADD ATTRIBUTE x int; ALTER TYPE pair DROP ATTRIBUTE x", ""),
-    (ORDERS + "DROP note; ALTER TABLE app.orders ADD note text", ""),
+    (ORDERS + "DROP note; ALTER TABLE app.orders ADD note text DEFAULT 'a b'", ""),
     ("CREATE EXTENSION hstore", ""),
     ("CREATE EXTENSION hstore SCHEMA app", ""),
     ("CREATE EXTENSION btree_gist SCHEMA app", ""),
@@ -588,6 +607,8 @@ GRANTS: list[tuple[str, ...]] = [
     ("REVOKE EXECUTE ON FUNCTION plus FROM public", "grants on plus(integer, integer)"),
     ("REVOKE USAGE ON TYPE mood FROM public", "grants on mood"),
     ("GRANT USAGE ON SCHEMA app TO public", "grants on schema app"),
+    ("CREATE USER MAPPING FOR public SERVER elsewhere", "user mapping public for elsewhere"),
+    ("DROP USER MAPPING FOR CURRENT_USER SERVER elsewhere", "user mapping dataops for elsewhere"),
     ("GRANT USAGE ON FOREIGN SERVER elsewhere TO public", "grants on foreign server elsewhere"),
     ("GRANT USAGE ON FOREIGN DATA WRAPPER nothing TO public", "grants on foreign data wrapper nothing"),
     ("ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO public",
@@ -707,10 +728,15 @@ def modified(what: str = "c", **options: Any) -> Change:
     return lambda db: db.command("collMod", what, **options)
 
 
+def one_of(value: Any) -> dict[str, Any]:
+    return {"$jsonSchema": {"properties": {"b": {"enum": [value]}}}}
+
+
 TEXT, NEAR = [("about", "text"), ("title", "text")], [("place", "2dsphere")]
 SCHEMA = {"$jsonSchema": {"required": ["mail"], "properties": {"mail": {"bsonType": "string"}}}}
 OTHER_SCHEMA = {"$jsonSchema": {"required": ["mail"], "properties": {"mail": {"bsonType": "int"}}}}
 SERIES = {"timeField": "at", "metaField": "of", "granularity": "minutes"}
+PART, TURNED = {"b": {"x": 1, "y": 2}}, {"b": {"y": 2, "x": 1}}
 EXISTS, ADULT = {"a": {"$exists": True}}, {"a": {"$gt": 18}}
 
 MONGO: list[tuple[Change, Change, str]] = [
@@ -737,6 +763,9 @@ MONGO: list[tuple[Change, Change, str]] = [
             ("a", PLAIN, "a", {"partialFilterExpression": EXISTS}),
             ("a", {"partialFilterExpression": EXISTS}, "a", {"partialFilterExpression": ADULT}),
             ("a", {"partialFilterExpression": EXISTS}, "a", PLAIN),
+            ("a", {"partialFilterExpression": PART}, "a", {"partialFilterExpression": TURNED}),
+            ("a", {"partialFilterExpression": {"b": {"$eq": PART["b"]}}}, "a",
+             {"partialFilterExpression": {"b": {"$eq": TURNED["b"]}}}),
             ("a", PLAIN, "a", {"collation": {"locale": "de"}}),
             ("a", {"collation": {"locale": "de"}}, "a", {"collation": {"locale": "en"}}),
             ("a", {"collation": {"locale": "de"}}, "a", {"collation": {"locale": "de", "strength": 2}}),
@@ -795,6 +824,9 @@ MONGO: list[tuple[Change, Change, str]] = [
             ({"validator": SCHEMA}, {"validator": SCHEMA, "validationLevel": "moderate"}),
             ({"validator": SCHEMA}, {"validator": SCHEMA, "validationAction": "warn"}),
             ({"validator": SCHEMA, "validationLevel": "off"}, {"validator": SCHEMA}),
+            ({"validator": {"$and": [PART]}}, {"validator": {"$and": [TURNED]}}),
+            ({"validator": one_of(PART["b"])}, {"validator": one_of(TURNED["b"])}),
+            ({"validator": {"b": {"$in": [PART["b"]]}}}, {"validator": {"b": {"$in": [TURNED["b"]]}}}),
         )
     ),
     (made(validator=SCHEMA), modified(validator=OTHER_SCHEMA), "validator c.validator"),
@@ -829,6 +861,10 @@ MONGO: list[tuple[Change, Change, str]] = [
     (indexed("a", collation={"locale": "de"}), indexed("a", collation={"locale": "de", "strength": 3}), ""),
     (made(validator=SCHEMA), made(validator=SCHEMA, validationLevel="strict", validationAction="error"), ""),
     (made(), modified(validator={}), ""),
+    (made(validator={"a": {"$gt": 1, "$lt": 5}, "b": {"$exists": True}}),
+     made(validator={"b": {"$exists": True}, "a": {"$lt": 5, "$gt": 1}}), ""),
+    (made(validator={"$jsonSchema": {"required": ["a"], "properties": {"a": {"minimum": 1, "bsonType": "int"}}}}),
+     made(validator={"$jsonSchema": {"properties": {"a": {"bsonType": "int", "minimum": 1}}, "required": ["a"]}}), ""),
     (indexed("a"), lambda db: (db.c.insert_one({"x": 1}), db.c.update_one({}, {"$unset": {"x": 1}})), ""),
     (indexed("a"), lambda db: (db.c.create_index("b", name="j"), dropped(db, "j")), ""),
     (indexed("a"), lambda db: (db.c.rename("d"), db.d.rename("c")), ""),

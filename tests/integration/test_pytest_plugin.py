@@ -77,6 +77,13 @@ def test_servers_are_started_where_none_is_named_and_a_broken_history_is_told(tw
     assert 'relation "nowhere" does not exist' in done.stdout
 
 
+def test_a_history_that_expects_a_collection_of_its_application_is_applied(project: Project, mongo_url: str) -> None:
+    project.add("bank", mongo_url).needs_an_application("bank")
+    (project.folder / "test_application.py").write_text("def test_it(dataops_databases):\n    pass\n")
+    done = run(project)
+    assert "1 passed" in done.stdout, done.stdout
+
+
 def test_a_project_without_the_fixture_pays_nothing(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         "import sys\ndef test_it():\n    assert not {'pymongo', 'psycopg', 'dataops.scratch'} & set(sys.modules)\n"

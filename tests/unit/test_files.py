@@ -262,7 +262,7 @@ def test_find_refuses_with_near_names(wanted: str, message: str, hint: str) -> N
     [
         ([], "there are none yet"),
         (["api", "api-keys"], "did you mean api or api-keys?"),
-        (["aaa", "bbb", "ccc", "ddd", "eee", "fff"], "there are: bbb, ccc, ddd, eee, fff"),
+        (["aaa", "bbb", "ccc", "ddd", "eee", "fff"], "there are among others: bbb, ccc, ddd, eee, fff"),
     ],
 )
 def test_near_names(names: list[str], hint: str) -> None:

@@ -32,6 +32,8 @@ _COLLATION = {
     "normalization": False,
     "backwards": False,
 }
+_QUERIES = frozenset({"validator", "partialFilterExpression"})
+_OF_QUERIES = frozenset({"$and", "$or", "$nor", "$not", "$elemMatch"})  # other operators take values
 _NO_CHOICE = {"validationLevel": "strict", "validationAction": "error"}  # what a validator has by default
 
 
@@ -100,16 +102,39 @@ def _is_todays(option: str, value: Any) -> bool:
 
 
 def option_text(value: Mapping[str, Any]) -> str:
-    """Options as JSON, sorted, except where their order has a meaning: in the pipeline of a view."""
+    """Options as JSON, sorted except where the order has a meaning: in pipelines, and in documents that are values."""
     return json_util.dumps(_sorted(_plain(value)), json_options=json_util.RELAXED_JSON_OPTIONS)
 
 
 def _sorted(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: child if key == "pipeline" else _sorted(child) for key, child in sorted(value.items())}
+        return {key: _sorted_option(key, child) for key, child in sorted(value.items())}
     if isinstance(value, list):
         return [_sorted(child) for child in value]
     return value
+
+
+def _sorted_option(key: str, value: Any) -> Any:
+    if key in ("pipeline", "enum") and isinstance(value, list):
+        return value
+    return _sorted_query(value) if key in _QUERIES else _sorted(value)
+
+
+def _sorted_query(value: Any) -> Any:
+    """A query, its conditions sorted, but not the documents in it: only one of the same order is equal to them."""
+    if isinstance(value, list):
+        return [_sorted_query(child) for child in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _sorted_condition(key, child) for key, child in sorted(value.items())}
+
+
+def _sorted_condition(key: str, value: Any) -> Any:
+    if key == "$jsonSchema":
+        return _sorted(value)
+    is_document = isinstance(value, Mapping) and not any(str(name).startswith("$") for name in value)
+    is_value = is_document if not key.startswith("$") else key not in _OF_QUERIES
+    return value if is_value else _sorted_query(value)
 
 
 def _plain(value: Any) -> Any:

@@ -114,7 +114,9 @@ class Server:
         text, hint = error_text(error), None
         if isinstance(error, ServerSelectionTimeoutError):
             kind, text = Unreachable, f"cannot connect to {self.address}: {message_of(error).split(', Timeout:')[0]}"
-            hint = "is the server up and the address right? --wait 60s waits for a server that is starting"
+            hint = (
+                "is the server up and the address right? dataops apply --wait 60s waits for a server that is starting"
+            )
             if _NO_PRIMARY.search(str(error)):
                 text = f"the replica set at {self.address} has no primary: has it lost its majority?"
                 hint = "start its other members; run again when one of them is the primary"

@@ -20,7 +20,9 @@ CHANGELOG = "changelog"
 _CHANGELOG_LOCK = "changelog_lock"
 _SCHEMA_MIGRATIONS = "schema_migrations"
 COLLECTIONS = (CHANGELOG, _CHANGELOG_LOCK, _SCHEMA_MIGRATIONS)
-_UNAUTHORIZED = 13
+_UNAUTHORIZED, _TOOK_TOO_LONG = 13, 50
+_FIELDS = {match.MIGRATE_MONGO: {"fileName", "appliedAt"}, match.GOLANG_MIGRATE: {"version", "dirty"}}
+_LONG_MS = 500
 
 Document = dict[str, Any]
 
@@ -71,20 +73,26 @@ def read(db: Database[Document], collections: Collection[str], said: Said | None
 
 
 def lookalikes(db: Database[Document], collections: Iterable[str], said: Said) -> Iterator[Lookalike]:
-    """The collections that look like the record of a tool, by their names, and are not called as usual."""
+    """The collections that look like the record of a tool, by a document or by their names, and not called as usual."""
     named = {name for aliases in said.values() for name in (aliases.record, aliases.lock)}
     for name in sorted(collections):
-        if name in COLLECTIONS or name in named or not is_called_like_a_record(name) or name.endswith("_lock"):
+        if name in COLLECTIONS or name in named or name.startswith("system.") or name.endswith("_lock"):
             continue
-        try:
-            first = db[name].find_one() or {}
-        except OperationFailure as error:
-            if error.code != _UNAUTHORIZED:
-                raise
-            first = {}
-        tool = match.MIGRATE_MONGO if {"fileName", "appliedAt"} <= first.keys() else ""
-        tool = match.GOLANG_MIGRATE if {"version", "dirty"} <= first.keys() else tool
-        yield Lookalike(redact(name), tool, bool(tool))
+        tool = _tool_of(db[name])
+        if tool or is_called_like_a_record(name):
+            yield Lookalike(redact(name), tool, bool(tool))
+
+
+def _tool_of(collection: MongoCollection[Document]) -> str:
+    """Whose record this is by the fields of its first document, "" where nobody knows."""
+    try:
+        # The time is for a view, of which the first document may be the last that its pipeline makes.
+        first = collection.find_one({}, [name for names in _FIELDS.values() for name in names], max_time_ms=_LONG_MS)
+    except OperationFailure as error:
+        if error.code not in (_UNAUTHORIZED, _TOOK_TOO_LONG):
+            raise
+        return ""
+    return next((tool for tool, names in _FIELDS.items() if names <= (first or {}).keys()), "")
 
 
 def _migrate_mongo(changelog: MongoCollection[Document]) -> Iterable[ToolRow]:

@@ -89,12 +89,25 @@ def _sorted(texts: str) -> str:
     return f"(SELECT string_agg(g::text, ', ' ORDER BY g::text) FROM unnest({texts}) g)"
 
 
+def _digests(options: str) -> str:
+    """SQL for options whose values may be secrets: a digest stands for each value."""
+    return (
+        "(SELECT string_agg(split_part(g, '=', 1) || ' with digest ' || left(md5(substr(g, strpos(g, '=') + 1)), 6),"
+        f" ', ' ORDER BY g) FROM unnest({options}) g)"
+    )
+
+
 def _unusual(acl: str, kind: str, owner: str) -> str:
     """SQL for "has other rights than an object of this kind has when it is made"."""
     usual = f'acldefault(({kind})::"char", {owner})'
     return f"{acl} IS NOT NULL AND {_sorted(acl)} IS DISTINCT FROM {_sorted(usual)}"
 
 
+INDEX_METHOD = """substr(pg_get_indexdef(i.oid),
+    strpos(pg_get_indexdef(i.oid), '.' || quote_ident(c.relname) || ' USING ') + length(quote_ident(c.relname)) + 8)"""
+"""What an index `i` of a table `c` is, from its method on. Its name may have the word USING in it, too."""
+STATISTICS_KINDS = """substr(pg_get_statisticsobjdef(s.oid),
+    strpos(pg_get_statisticsobjdef(s.oid), '.' || quote_ident(s.stxname)) + length(quote_ident(s.stxname)) + 2)"""
 _INDEX_OPTIONS = r"""' WITH \((?:[a-z_.]+=(?:''[^'']*''|\w+)(?:, )?)+\)'"""
 _SEQUENCE = """concat_ws(' ', format_type(s.seqtypid, NULL), 'from', s.seqmin, 'to', s.seqmax, 'by', s.seqincrement,
     CASE WHEN s.seqstart <> CASE WHEN s.seqincrement > 0 THEN s.seqmin ELSE s.seqmax END
@@ -203,8 +216,7 @@ _OBJECTS = {
     "index": f"""
         SELECT {SCHEMA} || c.relname || '.' || i.relname,
                concat_ws(' ', CASE WHEN x.indisunique THEN 'UNIQUE' END,
-                   regexp_replace(substr(pg_get_indexdef(i.oid), strpos(pg_get_indexdef(i.oid), ' USING ') + 7),
-                                  {_INDEX_OPTIONS}, ''),
+                   regexp_replace({INDEX_METHOD}, {_INDEX_OPTIONS}, ''),
                    CASE WHEN NOT x.indisvalid THEN 'INVALID' END)
           FROM pg_index x
           JOIN pg_class i ON i.oid = x.indexrelid
@@ -366,8 +378,7 @@ _OBJECTS = {
          WHERE {TABLES}
     """,
     "statistics": f"""
-        SELECT {SCHEMA} || s.stxname, substr(pg_get_statisticsobjdef(s.oid),
-                                              strpos(pg_get_statisticsobjdef(s.oid), s.stxname) + length(s.stxname) + 1)
+        SELECT {SCHEMA} || s.stxname, {STATISTICS_KINDS}
           FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
          WHERE {SCHEMAS} AND {no_extension("pg_statistic_ext", "s.oid")}
     """,
@@ -500,11 +511,19 @@ _OBJECTS = {
     "settings of database": _given("r.setrole = 0", "s.parameter", tunes=True),
     "setting of role": _given("r.setrole <> 0", _OF_ROLE, tunes=False),
     "settings of role": _given("r.setrole <> 0", _OF_ROLE, tunes=True),
-    # What a server is reached by differs between databases, and so is left out; user mappings have passwords.
     "foreign server": f"""
-        SELECT s.srvname, concat_ws(' ', 'of', w.fdwname, 'type ' || s.srvtype)
+        SELECT s.srvname, concat_ws(' ', 'of', w.fdwname, 'type ' || s.srvtype, 'version ' || s.srvversion)
           FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
          WHERE {no_extension("pg_foreign_server", "s.oid")}
+    """,
+    # What a server is reached by differs between databases, so that this refuses nothing.
+    "settings of foreign server": f"""
+        SELECT s.srvname, {_digests("s.srvoptions")} FROM pg_foreign_server s
+         WHERE s.srvoptions IS NOT NULL AND {no_extension("pg_foreign_server", "s.oid")}
+    """,
+    "settings of foreign data wrapper": f"""
+        SELECT w.fdwname, {_digests("w.fdwoptions")} FROM pg_foreign_data_wrapper w
+         WHERE w.fdwoptions IS NOT NULL AND {no_extension("pg_foreign_data_wrapper", "w.oid")}
     """,
     "settings of table": f"""
         SELECT {SCHEMA} || c.relname, settings.text
@@ -594,8 +613,11 @@ def _comment(catalog: str, row: str) -> str:
 
 
 _DETAILS = {
+    # What is cast, as every literal of a restored dump is, is called by its type.
     "body of function": f"""
-        SELECT {_FUNCTION}, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), l.lanname
+        SELECT {_FUNCTION},
+               coalesce(regexp_replace(pg_get_function_sqlbody(p.oid), '::(\\w+) AS \\1\\M', '::\\1', 'g'), p.prosrc),
+               l.lanname
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
          WHERE p.prokind <> 'a' AND l.lanname NOT IN ('c', 'internal')
            AND {SCHEMAS} AND {no_extension("pg_proc", "p.oid")}
@@ -689,6 +711,12 @@ _DETAILS = {
         SELECT 'foreign data wrapper ' || w.fdwname, {_sorted("w.fdwacl")} FROM pg_foreign_data_wrapper w
          WHERE {_unusual("w.fdwacl", "'F'", "w.fdwowner")} AND {no_extension("pg_foreign_data_wrapper", "w.oid")}
     """,
+    # It names a role. Its options have passwords, and only its owner sees them.
+    "user mapping": f"""
+        SELECT m.usename || ' for ' || m.srvname, ''
+          FROM pg_user_mappings m JOIN pg_foreign_server s ON s.oid = m.srvid
+         WHERE {no_extension("pg_foreign_server", "s.oid")}
+    """,
     # Which rights an object will have that is made later.
     "default grants on": f"""
         SELECT concat_ws(' ', CASE o.defaclobjtype WHEN 'r' THEN 'tables' WHEN 'S' THEN 'sequences'
@@ -734,7 +762,11 @@ def read(connection: psycopg.Connection[Any]) -> Catalogue:
     connection.execute(_ONLY_OURS)
     version = connection.info.server_version
     queries = {**_OBJECTS, "publication": _publications(version), **_DETAILS}
-    objects = dict(_read(connection, queries, words.Members.of(connection), version))
+    found: dict[Key, list[str]] = {}
+    for key, text in _read(connection, queries, words.Members.of(connection), version):
+        found.setdefault(key, []).append(text)
+    # A name may have a dot in it: the table "a.b" is called as the table b of the schema a is.
+    objects = {key: " and ".join(sorted(texts)) for key, texts in found.items()}
     return Catalogue(objects, open=_OPEN, details=frozenset(_DETAILS), server=f"PostgreSQL {version // 10000}")
 
 
@@ -749,18 +781,20 @@ def _read(
                     text = words.body(text, str(language[0]))
                 elif kind == "view":
                     text = words.as_newer_versions(text, version)
-                text = words.without_cast_list(" ".join(text.split()))
+                text = words.without_cast_list(words.on_one_line(text))
                 yield (kind, members.unqualified(str(name))), members.unqualified(text)
 
 
 __all__ = [
     "EQUAL_TEXTS",
     "HAS_RECORD",
+    "INDEX_METHOD",
     "LEFT_OUT",
     "ONLY_RECORDS",
     "SCHEMA",
     "SCHEMAS",
     "SEARCH_PATH",
+    "STATISTICS_KINDS",
     "TABLES",
     "names",
     "no_extension",

@@ -387,7 +387,7 @@ class Server:
                 service=self.service.name,
                 hint="look at the options in the URL, and at the variables of libpq (PGSSLMODE, PGTZ, ...)",
             ) from error
-        hint = "is the server up and the address right? --wait 60s waits for a server that is starting"
+        hint = "is the server up and the address right? dataops apply --wait 60s waits for a server that is starting"
         if "does not exist" in str(error):
             hint = "check the names of the database and the user in the URL"
         return Unreachable(f"cannot connect to {self.address}: {text}", service=self.service.name, hint=hint)

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import sql as compose
 
-from dataops.backends.postgres.catalogue import LEFT_OUT, SCHEMA, SEARCH_PATH, TABLES, no_extension
+from dataops.backends.postgres.catalogue import INDEX_METHOD, LEFT_OUT, SCHEMA, SEARCH_PATH, TABLES, no_extension
 from dataops.backends.postgres.connection import WatchedConnection
 from dataops.errors import LockNotObtained
 from dataops.inspection import FIELD, Inspection, Part, Place
@@ -51,9 +51,10 @@ SELECT 1 AS sort, 'index' AS kind, i.relname AS name, pg_relation_size(i.oid) AS
        ARRAY(SELECT a.attname::text FROM pg_attribute a
               WHERE a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey) AND NOT x.indisprimary) AS keys,
        concat_ws(' ', CASE WHEN x.indisprimary THEN 'PRIMARY KEY' WHEN x.indisunique THEN 'UNIQUE' END,
-           substr(pg_get_indexdef(i.oid), strpos(pg_get_indexdef(i.oid), ' USING ') + 7),
+           {INDEX_METHOD},
            CASE WHEN NOT x.indisvalid THEN 'INVALID' END) AS definition
-  FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = %(oid)s
+  FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class c ON c.oid = x.indrelid
+ WHERE x.indrelid = %(oid)s
 UNION ALL
 SELECT 2, 'constraint', k.conname, NULL, '{{}}', pg_get_constraintdef(k.oid)
   FROM pg_constraint k WHERE k.conrelid = %(oid)s AND k.contype IN ('c', 'f', 'x')
@@ -63,7 +64,8 @@ SELECT 3, 'referenced by', k.conname, NULL, '{{}}', {SCHEMA} || c.relname || ': 
  WHERE k.confrelid = %(oid)s AND k.conparentid = 0
 UNION ALL
 SELECT 4, 'trigger', g.tgname, NULL, '{{}}',
-       concat_ws(', ', regexp_replace(pg_get_triggerdef(g.oid, true), '^CREATE (CONSTRAINT )?TRIGGER \\S+ ', ''),
+       concat_ws(', ', regexp_replace(pg_get_triggerdef(g.oid, true),
+                     '^CREATE (CONSTRAINT )?TRIGGER ("([^"]|"")+"|[^ "]+) ', ''),
                  CASE g.tgenabled WHEN 'D' THEN 'disabled' END)
   FROM pg_trigger g WHERE g.tgrelid = %(oid)s AND NOT g.tgisinternal
 UNION ALL

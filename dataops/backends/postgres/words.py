@@ -11,9 +11,16 @@ from psycopg.rows import tuple_row
 
 _NAME = r'(?:\w+|"(?:[^"]|"")+")'
 _QUOTED = re.compile(r""""(?:[^"]|"")*"|'(?:[^']|'')*'""")
+_SPACES = re.compile(r"\s+")
 _CLAUSE = re.compile(r"\n\s*(?:WHERE|GROUP BY|HAVING|WINDOW|ORDER BY|LIMIT|OFFSET|FETCH|FOR)\b")
 _SET_OPERATION = re.compile(r"(?:UNION|INTERSECT|EXCEPT)\b")
-_ONE_TABLE = re.compile(rf"(?:ONLY )?(?:{_NAME}\.)?({_NAME})(?: ({_NAME}))?(?:\(.*\))?")
+_ONE_SOURCE = re.compile(
+    rf"""(?: (?:ONLY[ ])? (?:{_NAME}\.)? (?P<table>{_NAME}) (?:[ ](?P<alias>{_NAME}))?
+           | (?:(?:{_NAME}\.)?{_NAME}|ROWS[ ]FROM)? \(\) (?:[ ]WITH[ ]ORDINALITY)? [ ](?:AS[ ])?(?P<made>{_NAME}) )
+         (?:\(\))?""",
+    re.VERBOSE,
+)
+"""A table, or else a function, a list of values or a subquery, which have an alias; without what is in parentheses."""
 _CAST_LIST = re.compile(r"\(ARRAY\[((?:'(?:[^']|'')*'::character varying(?:, )?)+)\]\)::text\[\]")
 _ELEMENT = re.compile(r"'(?:[^']|'')*'::character varying")
 _OF_BODY = re.compile(
@@ -84,6 +91,15 @@ class Members:
         return text
 
 
+def on_one_line(text: str) -> str:
+    """A definition on one line, with one space for many, except in names and in values."""
+    parts, at = [], 0
+    for found in _QUOTED.finditer(text):
+        parts += [_SPACES.sub(" ", text[at : found.start()]), found[0].replace("\n", "\\n")]
+        at = found.end()
+    return "".join([*parts, _SPACES.sub(" ", text[at:])]).strip()
+
+
 def without_cast_list(text: str) -> str:
     """A list of texts as a restored dump has it: the server casts each element there, and not the whole array."""
 
@@ -113,7 +129,7 @@ def as_newer_versions(query: str, version: int) -> str:
     name = _only_table("".join(text if is_outer else "?" for text, is_outer in outer))
     if name is None:
         return query
-    column = re.compile(rf'(?<![\w."]){re.escape(name)}\.(?=[\w"*])(?!{_NAME}\()')  # and no function of a schema
+    column = re.compile(rf'(?<![\w."]){re.escape(name)}\.(?=[\w"])(?!{_NAME}\()')  # and no function of a schema
     bare = "".join(column.sub("", text) if is_outer else text for text, is_outer in outer)
     return _QUOTED.sub(lambda one: one[0] if one[0].startswith('"') else literals[int(one[0][1:-1])], bare)
 
@@ -137,12 +153,23 @@ def _outer(query: str) -> Iterator[tuple[str, bool]]:
 
 
 def _only_table(outer: str) -> str | None:
-    """By which name the columns of the only table of a query are called, or None where it has several."""
+    """By which name the columns of what a query reads are called, or None where it reads several tables."""
     sources = re.split(r"(?:^|\n)\s*FROM ", outer)
     if len(sources) != 2 or _SET_OPERATION.search(outer):
         return None
-    table = _ONE_TABLE.fullmatch(_CLAUSE.split(sources[1])[0].strip(" ;\n"))
-    return (table[2] or table[1]) if table else None
+    one = _CLAUSE.split(sources[1])[0].partition(" TABLESAMPLE ")[0]
+    found = _ONE_SOURCE.fullmatch(_without_insides(one.strip(" ;\n")))
+    return (found["alias"] or found["table"] or found["made"]) if found else None
+
+
+def _without_insides(source: str) -> str:
+    """What is outside of parentheses, and these."""
+    made, depth = "", 0
+    for part in re.findall(r'"(?:[^"]|"")*"|[()]|[^"()]+', source):
+        depth -= part == ")"
+        made += part if depth == 0 else ""
+        depth += part == "("
+    return made
 
 
 def body(text: str, language: str) -> str:
@@ -189,4 +216,4 @@ def _end_of_comment(text: str, at: int) -> int:
     return len(text) if depth else at
 
 
-__all__ = ["Members", "as_newer_versions", "body", "without_cast_list"]
+__all__ = ["Members", "as_newer_versions", "body", "on_one_line", "without_cast_list"]

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from dataops.backends.postgres import catalogue
-from dataops.backends.postgres.catalogue import LEFT_OUT, SCHEMAS, TABLES, no_extension
+from dataops.backends.postgres.catalogue import INDEX_METHOD, LEFT_OUT, SCHEMAS, STATISTICS_KINDS, TABLES, no_extension
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 
@@ -168,8 +168,7 @@ _QUERIES = {
     (INDEX, "pg_class", False): f"""
         SELECT {QUALIFIED} || quote_ident(i.relname),
                'CREATE ' || CASE WHEN x.indisunique THEN 'UNIQUE ' ELSE '' END || 'INDEX ' || quote_ident(i.relname)
-               || ' ON ' || {RELATION} || ' '
-               || substr(pg_get_indexdef(i.oid), strpos(pg_get_indexdef(i.oid), ' USING ') + 1), i.oid
+               || ' ON ' || {RELATION} || ' USING ' || {INDEX_METHOD}, i.oid
           FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class c ON c.oid = x.indrelid
           JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x'))
@@ -177,9 +176,7 @@ _QUERIES = {
     """,
     (STATISTICS, "pg_statistic_ext", False): f"""
         SELECT {QUALIFIED} || quote_ident(s.stxname), 'CREATE STATISTICS ' || {QUALIFIED} || quote_ident(s.stxname)
-               || substr(pg_get_statisticsobjdef(s.oid),
-                         strpos(pg_get_statisticsobjdef(s.oid), '.' || quote_ident(s.stxname))
-                         + length(quote_ident(s.stxname)) + 1), s.oid
+               || ' ' || {STATISTICS_KINDS}, s.oid
           FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
          WHERE {SCHEMAS} AND {no_extension("pg_statistic_ext", "s.oid")}
     """,
