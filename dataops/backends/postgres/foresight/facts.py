@@ -26,7 +26,8 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, c
        tree.pages,
        EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
                 AND t.tgtype::int & 3 = 3)
-       OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1') AS rewritten
+       OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1') AS rewritten,
+       EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1') AS ruled
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  CROSS JOIN LATERAL (
        SELECT sum(CASE WHEN greatest(s.n_live_tup, 0) > 0 AND p.reltuples <= 0 THEN s.n_live_tup
@@ -229,7 +230,7 @@ class Table:
     `rows` is an estimate of the server, None where it has none. `heap` and `index_bytes` are in bytes. `hidden` says
     that row security hides rows from this user. `pages` is how many bytes its rows take; `parts` counts partitions and
     children. `whole` is the table of which it is a partition, and `rest` its own default partition. `rewritten` says
-    that triggers or rules may change what a statement writes.
+    that triggers or rules may change what a statement writes, `ruled` that rules may.
     """
 
     oid: int
@@ -253,6 +254,7 @@ class Table:
     rest: int | None = None
     pages: int = 0
     rewritten: bool = False
+    ruled: bool = False
 
     @property
     def title(self) -> str:

@@ -339,6 +339,17 @@ class Scene:
         """Whether the plan takes no row away before, and does nothing that is not known."""
         return table.oid not in self._removed and not self.unsure
 
+    def is_as_now(self, table: Table) -> bool:
+        """Whether the plan changes nothing in the table before: no row, no value and no column.
+
+        Of a view, it changes nothing in any table.
+        """
+        if table.kind == "v":
+            touched = (self._set_columns, self._added, self._removed, self._new_columns, self._gone_columns)
+            return not (any(touched) or self._gone or self.unsure)
+        changed = self._set_columns.get(table.oid) or table.oid in self._added or self.has_other_columns(table)
+        return self.rows_as_now(table) and not changed
+
     def ask(
         self,
         about: str,
