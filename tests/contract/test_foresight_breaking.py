@@ -38,7 +38,8 @@ CREATE TABLE part1 PARTITION OF part FOR VALUES FROM (0) TO (10); INSERT INTO pa
 CREATE DOMAIN positive AS int CHECK (value > 0); CREATE TABLE dom (p positive); INSERT INTO dom VALUES (1);
 CREATE VIEW seen AS SELECT id FROM kept;
 CREATE DOMAIN mail AS text CHECK (value ~ '@');
-CREATE TABLE exact (s varchar(3), n numeric(4, 2), m mail, i int); INSERT INTO exact VALUES ('1', 1.5, 'a@b', 0), ('x', 90, NULL, 1);
+CREATE TABLE exact (s varchar(3), n numeric(4, 2), m mail, i int);
+INSERT INTO exact VALUES ('1', 1.5, 'a@b', 0), ('x', 90, NULL, 1);
 CREATE TRIGGER mend BEFORE INSERT OR UPDATE ON exact FOR EACH ROW WHEN (false) EXECUTE FUNCTION mend();
 CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE TABLE felt (m mood UNIQUE, day date, j jsonb, l text[]);
 INSERT INTO felt VALUES ('good', '2024-01-01', '{}', '{a}');

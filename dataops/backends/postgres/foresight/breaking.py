@@ -117,7 +117,9 @@ class _Written:
             column = self._table.columns[name]
             if column.base in _LENGTHS and column.modifier > 4:  # a cast would cut it, and an assignment does not
                 text = f"a value is too long for {name} of {self._table.title}, {column.written}"
-                length = SQL("char_length(rtrim(CAST({} AS text), ' ')) > {}").format(value, Literal(column.modifier - 4))
+                length = SQL("char_length(rtrim(CAST({} AS text), ' ')) > {}").format(
+                    value, Literal(column.modifier - 4)
+                )
                 yield text, SQL("SELECT FROM new q WHERE {}").format(length)
 
     def questions(self) -> Iterator[tuple[str, Composed]]:
