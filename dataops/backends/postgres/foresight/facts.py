@@ -31,7 +31,8 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, c
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  CROSS JOIN LATERAL (
        SELECT sum(CASE WHEN greatest(s.n_live_tup, 0) > 0 AND p.reltuples <= 0 THEN s.n_live_tup
-                       WHEN p.reltuples < 0 THEN NULL ELSE p.reltuples END)::bigint AS rows,
+                       WHEN p.reltuples < 0 THEN NULL ELSE p.reltuples END)
+                FILTER (WHERE p.relkind <> 'p')::bigint AS rows,
               bool_and(p.reltuples >= 0 OR p.relpages = 0) FILTER (WHERE p.relkind <> 'p') AS analysed,
               sum(CASE WHEN p.relkind IN ('r', 'm') THEN {heap} ELSE 0 END)::bigint AS heap,
               sum(CASE WHEN p.relkind IN ('r', 'm') THEN {indexes} ELSE 0 END)::bigint AS indexes,
