@@ -182,6 +182,20 @@ class Questions:
         except psycopg.Error:
             return False
 
+    def columns_of(self, query: str) -> list[tuple[str, int]] | None:
+        """The names and types of the columns of a query, which computes no row; None where the server does not say."""
+        connection = self._facts.connection
+        began = time.monotonic()
+        try:
+            with connection.transaction():
+                connection.execute(f"SET LOCAL statement_timeout = {_MILLISECONDS}")
+                cursor = connection.execute(sql.SQL("SELECT * FROM ({}) q LIMIT 0").format(sql.SQL(query)))
+                return [(one.name, one.type_code) for one in cursor.description or ()]
+        except psycopg.Error:
+            return None
+        finally:
+            self._left -= time.monotonic() - began
+
     def rows_of(self, query: str) -> tuple[int | None, str]:
         """How many rows a query finds, as the server estimates; None where it does not say.
 

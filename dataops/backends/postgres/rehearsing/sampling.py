@@ -28,8 +28,8 @@ SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'p',
        row_security_active(c.oid), size.pages, size.rows,
        (SELECT json_agg(json_build_array(a.attname, format_type(a.atttypid, a.atttypmod), t.typcategory, a.attnotnull,
                                          format_type(b.oid, NULL),
-                                         EXISTS (SELECT FROM pg_constraint k WHERE k.contypid = t.oid AND k.contype = 'c'))
-                         ORDER BY a.attnum)
+                                         EXISTS (SELECT FROM pg_constraint k
+                                                  WHERE k.contypid = t.oid AND k.contype = 'c')) ORDER BY a.attnum)
           FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
           JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')
