@@ -54,14 +54,15 @@ def carry_out(
     policies.refuse(policy, forbidden, f"dataops {plan.direction.value}", saved.path if saved else None)
     if stop():
         raise Stopped("stopped before the first step; nothing was done")
-    backup = options.backup or _backup_of(policy)
-    if plan.steps and backup is not None:
-        backup.refuse_unless_new()
+    _refuse_without_backup(plan, policy, options)
     completes = planner.to_complete(plan)
     if completes:
         session.console.say(f"The record of the other tool is completed in {', '.join(completes)}.")
     if (plan.steps or completes) and not options.yes:
         _ask(session, plan)
+        if plan.steps:  # a person may take hours to answer
+            policies.refuse_late(policy, datetime.now(UTC))
+            _refuse_without_backup(plan, policy, options)
     if plan.steps or completes:
         with session.running_files():
             result = execute(
@@ -80,6 +81,13 @@ def carry_out(
         code = drift.code_of(verified)
     _say(session, result, renderings, verified, code)
     return code
+
+
+def _refuse_without_backup(plan: Plan, policy: Policy, options: RunOptions) -> None:
+    """Raise Blocked unless the backups are new, that of the policy and that of the option."""
+    for backup in (_backup_of(policy), options.backup):
+        if plan.steps and backup is not None:
+            backup.refuse_unless_new()
 
 
 def _backup_of(policy: Policy) -> Backup | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from dataops import __version__, alembicini, kinds
 from dataops.config.locations import locate, record_of, variables_of
+from dataops.config.policy import Policies
 from dataops.config.settings import FILE_NAME, LintSettings, RehearseSettings, ServiceSettings, Settings, find, read
 from dataops.documents import Looking
 from dataops.errors import ConfigError, UsageError
@@ -99,7 +100,7 @@ def load(
     )
     variables = frozenset(name for one in settings.services.values() for name in variables_of(one))
     policies = settings.policies
-    rules = policies.named(policy) if policy is not None else policies.of(environment)
+    rules = _rules(policies, policy, environment)
     names = tuple(settings.services)
     return Config(
         settings.path,
@@ -113,6 +114,19 @@ def load(
         settings.background,
         settings.rehearse,
     )
+
+
+def _rules(policies: Policies, name: str | None, environment: str | None) -> Policy:
+    """The policy that counts. An environment that has one of its own has no other: nobody chooses a milder one."""
+    if name is None:
+        return policies.of(environment)
+    named = policies.named(name)
+    if environment in policies.environments and environment != name:
+        raise UsageError(
+            f"environment {environment} has a policy of its own, which counts there, and not that of {redact(name)}",
+            hint=f"leave out --policy (or DATAOPS_POLICY), or say --policy {environment}",
+        )
+    return named
 
 
 def _choose(settings: Settings, selected: Collection[str], *, observed: bool) -> list[ServiceSettings]:

@@ -7,6 +7,7 @@ back has to ask again before it is applied once more.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -81,12 +82,12 @@ def _people(sha256: str, entries: Iterable[Entry], since: datetime | None) -> tu
             why = "it was too long ago"
         elif any(one.seq > entry.seq and _goes_back(one, entry) for one in ordered):
             why = "what it was for was taken back since"
-        same = entry.actor.strip().casefold()
+        same = _same(entry.actor)
         if why:
             void[entry.actor] = why
         else:
             people.setdefault(same, entry.actor)
-    return tuple(people.values()), {one: why for one, why in void.items() if one.strip().casefold() not in people}
+    return tuple(people.values()), {one: why for one, why in void.items() if _same(one) not in people}
 
 
 def _goes_back(entry: Entry, approval: Entry) -> bool:
@@ -95,7 +96,12 @@ def _goes_back(entry: Entry, approval: Entry) -> bool:
 
 def is_among(person: str, people: Iterable[str]) -> bool:
     """Whether a person is one of these, however the name is written."""
-    return person.strip().casefold() in {one.strip().casefold() for one in people}
+    return _same(person) in {_same(one) for one in people}
+
+
+def _same(name: str) -> str:
+    """The name without what does not make another person: case, width, accents in two pieces, spaces."""
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).split())
 
 
 __all__ = ["Approvals", "given", "is_among"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dataops.durations import clock
 from dataops.errors import Blocked
-from dataops.model import Plan, Policy, Rendering, Step
+from dataops.model import Effect, Plan, Policy, Rendering, Step
 from dataops.planning import risks
 from dataops.planning.approvals import Approvals
 from dataops.text import size_text
@@ -46,9 +46,7 @@ def violations(
     if not plan.steps:
         return ()
     found = [one for step in plan.steps for one in _of_step(policy, step, renderings.get(step.id), allowed)]
-    if policy.windows and not any(window.is_open(now) for window in policy.windows):
-        times = ", ".join(window.written for window in policy.windows)
-        found.append(Violation("windows", f"this is not the time for it, only {times}"))
+    found += _closed(policy, now)
     if approvals is not None and not approvals.enough:
         found.append(Violation(f"{_APPROVALS} = {approvals.wanted}", approvals.words))
     return tuple(found)
@@ -95,14 +93,32 @@ def _of_step(policy: Policy, step: Step, rendering: Rendering | None, allowed: C
             if policy.bytes is not None and work.bytes is not None and work.bytes > policy.bytes:
                 text = f"{work.verb.value} {work.object}, {size_text(work.bytes)}"
                 yield Violation(f"bytes = {size_text(policy.bytes)}", text, step.id)
-    blocked = sum(
-        effect.span.high
-        for effect in (rendering.effects if rendering else ())
-        if effect.span is not None and any(risk.hazard in _BLOCKING for risk in effect.risks)
-    )
+    blocked = _blocked_seconds(rendering.effects if rendering else ())
     if policy.blocked is not None and blocked > policy.blocked:
         text = f"others may have to wait up to {clock(blocked)}"
         yield Violation(f"blocked = {policy.blocked:g}s", text, step.id)
 
 
-__all__ = ["Violation", "refuse", "violations"]
+def _blocked_seconds(effects: Sequence[Effect]) -> float:
+    """How long others may have to wait: a lock is held to the end of the step, also while other tables are changed."""
+    seconds, holds = 0.0, False
+    for effect in effects:
+        blocks = any(risk.hazard in _BLOCKING for risk in effect.risks)
+        holds = holds or (blocks and bool(effect.held))
+        if effect.span is not None and (blocks or holds):
+            seconds += effect.span.high
+    return seconds
+
+
+def refuse_late(policy: Policy, now: datetime) -> None:
+    """Raise Blocked if the time for a run is over: somebody may have thought about the plan for hours."""
+    refuse(policy, [*_closed(policy, now)], "")
+
+
+def _closed(policy: Policy, now: datetime) -> Iterator[Violation]:
+    if policy.windows and not any(window.is_open(now) for window in policy.windows):
+        times = ", ".join(window.written for window in policy.windows)
+        yield Violation("windows", f"this is not the time for it, only {times}")
+
+
+__all__ = ["Violation", "refuse", "refuse_late", "violations"]

@@ -115,7 +115,9 @@ def approvals_of(approvals: Approvals | None) -> Json | None:
     if approvals is None:
         return None
     by = {name: list(people) for name, people in approvals.by.items()}
-    return {"sha256": approvals.sha256 or None, "wanted": approvals.wanted, "people": list(approvals.people), "by": by}
+    void = {person: why for person, why in approvals.void.items() if person not in approvals.people}
+    people = list(approvals.people)
+    return {"sha256": approvals.sha256 or None, "wanted": approvals.wanted, "people": people, "by": by, "void": void}
 
 
 def lint_of(report: LintReport) -> Json:

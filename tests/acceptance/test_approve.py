@@ -179,13 +179,15 @@ def test_what_was_rolled_back_has_to_be_approved_again(both: Project) -> None:
     refused = both("apply", "a.plan")
     assert refused.code == 7
     assert "no longer by ann: what it was for was taken back since" in refused.stderr
+    void = both("plan", "--json").json["approvals"]["void"]
+    assert void == {"ann": "what it was for was taken back since"}
     assert by(both, "ann", "approve", "a.plan", "--yes").stdout == "a.plan: approved by ann (1 of 1)\n"
     assert both("apply", "a.plan").code == 0
 
 
 def test_one_person_counts_once_however_the_name_is_written(both: Project) -> None:
     assert both("plan", "--out", "a.plan").code == 0
-    for who in ("Ann", "ann", " ANN "):
+    for who in ("Ann", "ann", " ANN ", "\uff21nn"):
         assert by(both, who, "approve", "a.plan", "--yes").stdout == "a.plan: approved by Ann (1 of 2)\n"
     assert [one["event"] for one in both("history", "--json").json["entries"]].count("approved") == 2  # one each
 

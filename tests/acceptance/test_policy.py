@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.projects import Project
+from tests.terminal import Terminal
 
 
 @pytest.fixture
@@ -82,6 +83,49 @@ def test_a_backup_has_to_be_new_where_the_policy_says_so(shop: Project) -> None:
     assert "no backup, nothing was done" in refused.stderr
     (shop.folder / "backup.done").write_text("complete\n")
     assert shop("apply", "--yes").code == 0
+
+
+def test_a_backup_of_an_option_does_not_take_the_place_of_that_of_the_policy(shop: Project) -> None:
+    policy(shop, '[policy]\nbackup = "backup.done"\n')
+    (shop.folder / "mine").write_text("complete\n")
+    refused = shop("apply", "--yes", "--require-backup-marker", "mine")
+    assert refused.code == 7
+    assert "backup.done" in refused.stderr
+
+
+def test_the_backup_is_looked_at_again_when_a_person_has_answered(shop: Project) -> None:
+    policy(shop, '[policy]\nbackup = "backup.done"\n')
+    marker = shop.folder / "backup.done"
+    marker.write_text("complete\n")
+    with Terminal(shop, "apply") as terminal:
+        terminal.read_until("Apply 1 migration?")
+        marker.unlink()
+        terminal.press("y\n")
+        assert terminal.ended() == 7
+    assert shop("status", "--check").code == 2
+
+
+def test_nobody_chooses_a_milder_policy_for_an_environment_that_has_its_own(shop: Project, pg_url: str) -> None:
+    rules = '[policy.environments.live]\nrefuse = ["destroys-data"]\n[policy.environments.mild]\nrows = 1_000_000\n'
+    policy(shop, f'[environments.live]\nshop = "{pg_url}"\n[environments.other]\nshop = "{pg_url}"\n{rules}')
+    refused = shop("apply", "--yes", "--env", "live", "--policy", "mild")
+    assert refused.code == 64
+    assert "environment live has a policy of its own" in refused.stderr
+    assert shop("apply", "--yes", "--env", "live", "--policy", "live").code == 7
+    assert shop("plan", "--env", "other", "--policy", "live").stdout.count("the policy would refuse") == 1
+
+
+def test_a_lock_that_is_held_while_another_table_is_changed_counts_as_blocked(project: Project, pg_url: str) -> None:
+    with psycopg.connect(pg_url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE small (a int); CREATE TABLE big AS SELECT generate_series(1, 300000) AS a; ANALYZE"
+        )
+    project.add("shop", pg_url, onto_existing=True)
+    project.file("shop", "001", "op.execute('ALTER TABLE small ADD b int'); op.execute('UPDATE big SET a = 1')", "pass")
+    policy(project, '[policy]\nblocked = "1s"\n')
+    refused = project("apply", "--yes")
+    assert refused.code == 7
+    assert "others may have to wait" in refused.stderr
 
 
 def test_a_policy_that_makes_no_sense_is_refused_with_its_place(shop: Project) -> None:

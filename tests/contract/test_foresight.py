@@ -204,6 +204,18 @@ def hazards(*found: Foreseen) -> dict[str, str]:
     return texts
 
 
+def test_rows_of_partitions_count_once(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE nested (a int, b int) PARTITION BY RANGE (a);"
+            "CREATE TABLE nested1 PARTITION OF nested FOR VALUES FROM (0) TO (1000) PARTITION BY LIST (b);"
+            "CREATE TABLE nested1d PARTITION OF nested1 DEFAULT; CREATE TABLE nestedd PARTITION OF nested DEFAULT;"
+            "INSERT INTO nested SELECT n, 1 FROM generate_series(1, 3000) n; ANALYZE nested"
+        )
+    [found] = foresee(url, ["UPDATE nested SET b = 2"])
+    assert [work.rows for effect in found.effects for work in effect.work] == [3000]
+
+
 def test_a_plan_asks_what_else_is_locked(url: str) -> None:
     for statement, others in (("ALTER TABLE t DROP CONSTRAINT fkc", {"public.u"}), ("DROP TABLE t", {"public.u"})):
         held = {one.object: one.mode for effect in foresee(url, [statement])[0].effects for one in effect.held}

@@ -36,6 +36,11 @@ CREATE TABLE nobody (id int PRIMARY KEY, n int NOT NULL);
 CREATE TABLE part (k int PRIMARY KEY, v int) PARTITION BY RANGE (k);
 CREATE TABLE part1 PARTITION OF part FOR VALUES FROM (0) TO (10); INSERT INTO part VALUES (1, 1), (2, 2);
 CREATE DOMAIN positive AS int CHECK (value > 0); CREATE TABLE dom (p positive); INSERT INTO dom VALUES (1);
+CREATE VIEW seen AS SELECT id FROM kept;
+CREATE DOMAIN mail AS text CHECK (value ~ '@');
+CREATE TABLE exact (s varchar(3), n numeric(4, 2), m mail, i int);
+INSERT INTO exact VALUES ('1', 1.5, 'a@b', 0), ('x', 90, NULL, 1);
+CREATE TRIGGER mend BEFORE INSERT OR UPDATE ON exact FOR EACH ROW WHEN (false) EXECUTE FUNCTION mend();
 CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE TABLE felt (m mood UNIQUE, day date, j jsonb, l text[]);
 INSERT INTO felt VALUES ('good', '2024-01-01', '{}', '{a}');
 ANALYZE;
@@ -92,6 +97,36 @@ ALTER TABLE small ALTER d SET DEFAULT NULL ;; INSERT INTO small (id) VALUES (4)
 ALTER TABLE nobody ALTER n SET DEFAULT 3 ;; INSERT INTO nobody (id) VALUES (4)
 ALTER TABLE small DISABLE TRIGGER ALL ;; INSERT INTO small (id, r) VALUES (4, 9)
 SET session_replication_role = replica; INSERT INTO small (id, r) VALUES (4, 9)
+DELETE FROM keeps ;; DELETE FROM kept ;; INSERT INTO nobody SELECT id, NULL FROM kept
+UPDATE nobody SET id = 5 ;; INSERT INTO tree SELECT id, 1 FROM kept
+UPDATE tree SET id = 7 WHERE id = 2 ;; INSERT INTO kept SELECT id FROM tree WHERE id <> 1
+DELETE FROM tree WHERE id = 2 ;; DELETE FROM tree ;; INSERT INTO kept SELECT id FROM tree
+INSERT INTO kept VALUES (9) ;; INSERT INTO kept SELECT 9 WHERE NOT EXISTS (SELECT FROM kept WHERE id = 9)
+UPDATE kept SET id = 3 WHERE id = 2 ;; INSERT INTO tree SELECT id, NULL FROM seen WHERE id = 2
+UPDATE ref SET name = 'z' ;; UPDATE small SET d = NULL FROM ref WHERE ref.id = small.r AND ref.name = 'x'
+INSERT INTO exact (s) VALUES ('abcd')
+INSERT INTO exact (s) VALUES ('abc   ')
+INSERT INTO exact (n) VALUES (100)
+INSERT INTO exact (n) VALUES (99.99)
+INSERT INTO exact (m) VALUES ('nobody')
+INSERT INTO exact (m) VALUES (NULL)
+INSERT INTO exact (i) VALUES ('x')
+INSERT INTO exact (i) SELECT 1 / i FROM exact
+INSERT INTO exact (i) SELECT s::int FROM exact
+UPDATE exact SET s = s || 'xxx'
+UPDATE exact SET s = s || 'xx'
+UPDATE exact SET n = n * 2
+UPDATE exact SET n = n * 2 WHERE i = 0
+UPDATE exact SET m = 'nobody'
+UPDATE exact SET i = 1 / i
+UPDATE exact SET i = 1 / i WHERE i <> 0
+UPDATE felt SET m = 'ugly'
+UPDATE felt SET day = '2024-02-31'
+UPDATE felt SET j = '{'
+ALTER TABLE small ADD CHECK (c::int > 0)
+ALTER TABLE small ADD CHECK (1 / (a - 1) >= 0)
+ALTER TABLE small ADD CHECK (a = 1 OR 1 / (a - 1) > 0)
+CREATE VIEW counted AS SELECT id, count(*) FROM small
 INSERT INTO cased VALUES (2, 'X', 3)
 INSERT INTO cased VALUES (2, 'z', 3)
 INSERT INTO cased VALUES (1, 'z', 3)

@@ -102,7 +102,10 @@ class Foresight:
         scene = self._scene
         if self._definitions.follow(action, draft):
             return
-        if action.kind in _OPAQUE:
+        if action.kind == "is wrong in itself":
+            if "IF NOT EXISTS" not in action.words:
+                draft.risk("will-fail", action.name)
+        elif action.kind in _OPAQUE:
             self._opaque(action, draft)
         elif action.kind == "set a parameter":
             if action.name == "search_path":
@@ -123,9 +126,15 @@ class Foresight:
                 self._definitions.follow_part(action, table, draft)
                 if (handler := _HANDLERS.get(action.kind)) is not None:
                     handler(scene, action, table, draft)
+            elif scene.is_made(action.on):
+                objects.follow_made(scene, action, draft)
             elif not scene.is_there(action.on) and "IF EXISTS" not in action.words and not scene.unsure:
                 draft.risk("will-fail", f"{action.on} is not there")
             scene.lock_other(action, draft)
+            if table is None and action.kind in _REFERRING and action.other is not None:
+                target = scene.live(action.other)
+                if target is not None:
+                    altering.refuse_no_key(scene, action, target, draft)
 
     def _is_another_kind(self, action: Action, table: Table, draft: Draft) -> bool:
         """Whether a DROP names what is no such thing."""
@@ -206,6 +215,7 @@ _DROPPED = {
     "drop a view": (("v",), "view"),
     "drop a materialized view": (("m",), "materialized view"),
 }
+_REFERRING = ("create a table that refers to it", "add a foreign key")
 _OF_THE_SERVER = ("pg_temp", "pg_catalog", "information_schema")
 
 Handler = Callable[[Scene, Action, Table, Draft], None]
@@ -234,8 +244,10 @@ _HANDLERS: dict[str, Handler] = {
     "refresh a materialized view": altering.rewrite,
     "refresh a materialized view concurrently": altering.rewrite,
     "attach a partition": partitions.attach,
+    "stop to inherit": altering.stop_to_inherit,
     "rename a table": altering.rename_table,
     "move a table to a schema": altering.rename_table,
+    "alter a view or sequence": altering.rename_other,
     "rename an index": altering.rename_index,
     "rename a constraint": altering.rename_constraint,
     "set or drop a default": altering.touch_column,
@@ -273,6 +285,7 @@ _HANDLERS: dict[str, Handler] = {
     "read": rows.read,
     "read rows to lock them": rows.read,
     "name in a view": rows.read,
+    "replace a view": objects.replace_view,
 }
 
 __all__ = ["Foreseen", "Foresight"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dataops.backends.postgres.foresight import costs, partitions
-from dataops.backends.postgres.foresight.facts import Table
+from dataops.backends.postgres.foresight.facts import Column, Table
 from dataops.backends.postgres.foresight.grammar import Action, Name, columns_in, functions_in
 from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE, ROW_SHARE
 from dataops.backends.postgres.foresight.objects import build_index
@@ -21,6 +21,10 @@ def add_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None
             return
         if not scene.unsure:
             draft.risk("will-fail", f"{table.title} has a column {action.column} already")
+    if not scene.unsure and table.whole and not scene.has_left_parents(table):
+        draft.risk("will-fail", f"{table.title} is a partition: its columns are those of the whole table")
+    elif not scene.unsure and table.kind == "v":
+        draft.risk("will-fail", f"{table.title} is a view")
     scene.add_column(table, action.column)
     called = functions_in(action.expression)
     varies = scene.facts.volatility(called) if called else False
@@ -65,8 +69,11 @@ def drop_column(scene: Scene, action: Action, table: Table, draft: Draft) -> Non
         scene.drop_column(table, action.column)  # that of the plan, if it has made one
         return
     scene.refuse_used(action, table, draft, action.column)
+    partitions.refuse_key_column(scene, action, table, draft)
     _refuse_generated(scene, action, table, draft)
     _lock_referring(scene, action, table, draft, [action.column])
+    if "CASCADE" in action.words:
+        scene.remove_views(table, action.column)
     scene.drop_column(table, action.column)
     draft.risk("breaks-application", f"code that names {table.title}.{action.column} fails")
     scene.destroy(table, draft, f"{action.column} of {rows_text(table)}")
@@ -97,7 +104,11 @@ def _lock_referring(scene: Scene, action: Action, table: Table, draft: Draft, ke
 def touch_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     """What needs the column, and does nothing to its values."""
     if action.column:
-        scene.column(action, table, draft, action.column)
+        found = scene.column(action, table, draft, action.column)
+        if found is not None and not scene.unsure and not scene.has_other_nature(table, action.column):
+            _refuse_nature(action, table, found, draft)
+        if action.kind in _NATURE:
+            scene.change_nature(table, action.column)
     if action.kind == "drop NOT NULL":
         scene.allow_nulls(table, action.column)
     if action.kind == "set or drop a default":
@@ -109,6 +120,34 @@ def touch_column(scene: Scene, action: Action, table: Table, draft: Draft) -> No
         scene.set_default(table, action.column, None)
 
 
+_NATURE = ("change an identity column", "drop the expression of a column", "drop NOT NULL")
+
+
+def _refuse_nature(action: Action, table: Table, column: Column, draft: Draft) -> None:
+    """What is done only to a column that the server fills, or only to one that it does not."""
+    name = f"{column.name} of {table.title}"
+    if action.kind == "change an identity column" and "ADD" in action.words:
+        if column.identity:
+            draft.risk("will-fail", f"{name} is an identity column already")
+        elif column.default is not None:
+            draft.risk("will-fail", f"{name} has a default, which an identity column cannot have")
+        elif not column.not_null:
+            draft.risk("will-fail", f"{name} may be null, which an identity column may not")
+        elif column.base not in ("smallint", "integer", "bigint"):
+            draft.risk("will-fail", f"{name} is {column.written}: an identity column is smallint, integer or bigint")
+    elif action.kind == "change an identity column":
+        if not column.identity and "PART IF EXISTS" not in action.words:
+            draft.risk("will-fail", f"{name} is no identity column")
+    elif action.kind == "drop the expression of a column":
+        if not column.generated and "PART IF EXISTS" not in action.words:
+            draft.risk("will-fail", f"{name} is no generated column")
+    elif action.kind == "set or drop a default":
+        if column.identity or (column.generated and action.expression):
+            draft.risk("will-fail", f"{name} has no default: the server fills it")
+    elif action.kind == "drop NOT NULL" and column.identity:
+        draft.risk("will-fail", f"{name} is an identity column, which may not be null")
+
+
 def rename_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     if scene.has_column(table, action.name) and not scene.unsure:
         draft.risk("will-fail", f"{table.title} has a column {action.name} already")
@@ -116,8 +155,7 @@ def rename_column(scene: Scene, action: Action, table: Table, draft: Draft) -> N
         changed = f"{table.title}.{action.column} is {action.name} then"
         draft.risk("breaks-application", f"{changed}: code that names it fails")
         scene.tell_replication(table, draft, f"its column {action.column}")
-    scene.drop_column(table, action.column)
-    scene.add_column(table, action.name)
+    scene.rename_column(table, action.column, action.name)
     scene.set_columns(table, [action.column, action.name])
 
 
@@ -129,6 +167,7 @@ def alter_type(scene: Scene, action: Action, table: Table, draft: Draft) -> None
     if new.nothing and "COLLATE" not in action.words:
         return
     scene.refuse_used(action, table, draft, action.column)
+    partitions.refuse_key_column(scene, action, table, draft)
     _refuse_generated(scene, action, table, draft)
     _lock_referring(scene, action, table, draft, [action.column])
     for constraint in table.constraints:
@@ -164,6 +203,7 @@ def set_not_null(scene: Scene, action: Action, table: Table, draft: Draft) -> No
             if not table.is_empty:
                 scene.tell_unknown(f"whether {action.column} of {table.title} has nulls: the plan makes this column")
         return
+    scene.change_nature(table, action.column)
     if column.not_null:
         return
     if not table.proves_not_null(action.column):
@@ -202,7 +242,7 @@ def add_key(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     scene.add_key(table)
     partitions.refuse_partial_key(scene, action, table, draft)
     if action.kind == "add a primary key":
-        if any(one.kind == "p" for one in table.constraints) and not scene.unsure:
+        if any(one.kind == "p" and not scene.has_lost(table, one) for one in table.constraints) and not scene.unsure:
             draft.risk("will-fail", f"{table.title} has a primary key already")
         if any(not table.columns[name].not_null for name in action.columns if name in table.columns):
             scene.read(table, draft)
@@ -336,6 +376,15 @@ def rename_constraint(scene: Scene, action: Action, table: Table, draft: Draft) 
     scene.add_constraint(table, action.name)
 
 
+def rename_other(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """A view or a sequence gets another name."""
+    if action.name:
+        _refuse_taken(scene, Name(table.schema, action.name), draft)
+        scene.remove(table.schema, table.name)
+        scene.make(table.schema, action.name)
+        draft.risk("breaks-application", f"{table.title} is {action.name} then: code that names it fails")
+
+
 def rename_index(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     assert action.on is not None
     _refuse_taken(scene, Name(table.schema, action.name), draft)
@@ -346,6 +395,10 @@ def rename_index(scene: Scene, action: Action, table: Table, draft: Draft) -> No
 def _refuse_taken(scene: Scene, name: Name, draft: Draft) -> None:
     if scene.is_there(name) and not scene.unsure:
         draft.risk("will-fail", f"{name} exists")
+
+
+def stop_to_inherit(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    scene.leave_parents(table)
 
 
 def switch_trigger(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
@@ -376,5 +429,7 @@ def rename_table(scene: Scene, action: Action, table: Table, draft: Draft) -> No
     _refuse_taken(scene, Name(schema, name), draft)
     scene.remove(table.schema, table.name)
     scene.make(schema, name)
+    if moves:
+        scene.leave(table)
     what = f"moves to the schema {schema}" if moves else f"is {name} then"
     draft.risk("breaks-application", f"{table.title} {what}: code that names it as it is now fails")

@@ -12,10 +12,11 @@ from psycopg import sql
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from dataops.backends.postgres.foresight.facts import Constraint, Index, Table
-from dataops.backends.postgres.foresight.grammar import Action, columns_in, functions_in_query
+from dataops.backends.postgres.foresight.grammar import Action, columns_in, functions_in_query, tables_in
 from dataops.backends.postgres.foresight.scene import Draft, Scene
 
 _KINDS = ("r", "p")
+_LENGTHS = ("character varying", "character")
 
 
 def refuse_broken(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
@@ -25,28 +26,49 @@ def refuse_broken(scene: Scene, action: Action, table: Table, draft: Draft) -> N
     if action.kind == "insert" and _has_identity(scene, action, table, draft):
         return
     written = _Written(scene, action, table)
-    asked = list(written.questions())
-    if not asked:
-        return
+    fits, asked = list(written.fits()), list(written.questions())
     about = f"whether the rows that are written keep the constraints of {table.title}"
     if action.kind == "delete":
         about = f"whether rows of {', '.join(sorted(written.others))} refer to those that are deleted"
     if table.rewritten and action.kind != "delete":
-        scene.tell_unknown(f"{about}: its triggers or rules may change them")
+        if asked:
+            scene.tell_unknown(f"{about}: its triggers or rules may change them")
+        asked = []  # a value becomes one of the column's type before triggers see it
+        written.others.clear()
+        fits = [] if table.ruled else fits
+    if not fits + asked:
         return
     if scene.facts.volatility(functions_in_query(action.values)) is not False:
         scene.tell_unknown(f"{about}: a function may give other values then")
+        return
+    if changed := _changed_sources(scene, action, table):
+        scene.tell_unknown(f"{about}: earlier statements of the plan change {', '.join(changed)}")
         return
     columns = [*written.needed, *columns_in_query(action)]
     for title in written.changed:
         scene.tell_unknown(f"{about}: earlier statements of the plan change {title}")
     others = [scene.facts.table(oid) for oid in written.others.values()]
-    refused = written.refused if "VALUES" in action.words else ""
     question = scene.questions.broken
+    whole = written.query([*fits, *asked])
+    only_values = written.query(fits) if fits else None
     scene.ask(
-        about, table, columns, draft, lambda: question(table, written.query(asked), others, refused),
+        about, table, columns, draft, lambda: question(table, whole, others, only_values, written.refused),
         *(() if action.kind == "delete" else others),
     )  # fmt: skip
+
+
+def _changed_sources(scene: Scene, action: Action, table: Table) -> list[str]:
+    """The other tables from which the rows come, and which are not as they are now by then.
+
+    The table itself counts where the rows are read from it and not only written into it.
+    """
+    named = {str(name): scene.live(name) for name in tables_in(action.values)}
+    reads_itself = action.kind == "insert"
+    return [
+        title
+        for title, one in named.items()
+        if one is None or ((one.oid != table.oid or reads_itself) and not scene.is_as_now(one))
+    ]
 
 
 def columns_in_query(action: Action) -> list[str]:
@@ -81,14 +103,30 @@ class _Written:
         self._values: Mapping[str, str] = {columns[at]: f"n{at}" for at in action.given if at < len(columns)}
         self._defaults = {name for at, name in enumerate(columns) if action.kind == "update" and at not in action.given}
 
+    def fits(self) -> Iterator[tuple[str, Composed]]:
+        """Whether the values are of the types of their columns: the server fails on one that is not."""
+        values = {name: value for name in self._values if (value := self._value(name)) is not None}
+        if self._action.kind == "delete" or not values:
+            return
+        exact = [
+            SQL("CAST({} AS {})").format(value, SQL(column.written)) if column.base == "numeric" else value
+            for column, value in ((self._table.columns[name], value) for name, value in values.items())
+        ]
+        yield self.refused, SQL("SELECT FROM new q WHERE ROW({})::text = ''").format(SQL(", ").join(exact))
+        for name, value in values.items():
+            column = self._table.columns[name]
+            if column.base in _LENGTHS and column.modifier > 4:  # a cast would cut it, and an assignment does not
+                text = f"a value is too long for {name} of {self._table.title}, {column.written}"
+                length = SQL("char_length(rtrim(CAST({} AS text), ' ')) > {}").format(
+                    value, Literal(column.modifier - 4)
+                )
+                yield text, SQL("SELECT FROM new q WHERE {}").format(length)
+
     def questions(self) -> Iterator[tuple[str, Composed]]:
         """What is asked: a sentence for when it is so, and the condition."""
         if self._action.kind == "delete":
             yield from self._referring("on_delete")
             return
-        if "VALUES" in self._action.words and self._values:
-            row = SQL(", ").join(value for name in self._values if (value := self._value(name)) is not None)
-            yield self.refused, SQL("SELECT FROM new q WHERE ROW({})::text = ''").format(row)
         touched = set(self._values) | self._defaults
         writes_all = self._action.kind == "insert"
         yield from self._nulls(touched, everything=writes_all)

@@ -26,11 +26,13 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, c
        tree.pages,
        EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
                 AND t.tgtype::int & 3 = 3)
-       OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1') AS rewritten
+       OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1') AS rewritten,
+       EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1') AS ruled
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  CROSS JOIN LATERAL (
        SELECT sum(CASE WHEN greatest(s.n_live_tup, 0) > 0 AND p.reltuples <= 0 THEN s.n_live_tup
-                       WHEN p.reltuples < 0 THEN NULL ELSE p.reltuples END)::bigint AS rows,
+                       WHEN p.reltuples < 0 THEN NULL ELSE p.reltuples END)
+                FILTER (WHERE p.relkind <> 'p')::bigint AS rows,
               bool_and(p.reltuples >= 0 OR p.relpages = 0) FILTER (WHERE p.relkind <> 'p') AS analysed,
               sum(CASE WHEN p.relkind IN ('r', 'm') THEN {heap} ELSE 0 END)::bigint AS heap,
               sum(CASE WHEN p.relkind IN ('r', 'm') THEN {indexes} ELSE 0 END)::bigint AS indexes,
@@ -103,6 +105,19 @@ SELECT c.oid FROM unnest(%(schemas)s::text[]) WITH ORDINALITY path (schema, at)
  ORDER BY path.at LIMIT 1
 """
 _INDEXED = "SELECT x.indrelid AS oid FROM pg_index x WHERE x.indexrelid = %(oid)s"
+# An index belongs to its table, and a sequence to that of its column.
+_OWNER = """
+SELECT d.refobjid AS oid, i.relname::text AS name,
+       ARRAY(SELECT a.attname::text FROM pg_depend u JOIN pg_attribute a ON a.attrelid = u.refobjid
+               AND a.attnum = u.refobjsubid WHERE u.classid = d.classid AND u.objid = d.objid
+               AND u.refobjid = d.refobjid AND u.refobjsubid > 0) AS columns
+  FROM pg_class i, (
+       SELECT 'pg_class'::regclass AS classid, x.indexrelid AS objid, x.indrelid AS refobjid FROM pg_index x
+        UNION SELECT classid, objid, refobjid FROM pg_depend
+               WHERE deptype IN ('a', 'i') AND classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass
+                 AND refobjsubid > 0) d
+ WHERE i.oid = %(oid)s AND i.relkind IN ('i', 'I', 'S') AND d.objid = i.oid LIMIT 1
+"""
 _NAMES = """
 SELECT c.oid, n.nspname || '.' || c.relname AS name
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (%(oids)s)
@@ -229,7 +244,7 @@ class Table:
     `rows` is an estimate of the server, None where it has none. `heap` and `index_bytes` are in bytes. `hidden` says
     that row security hides rows from this user. `pages` is how many bytes its rows take; `parts` counts partitions and
     children. `whole` is the table of which it is a partition, and `rest` its own default partition. `rewritten` says
-    that triggers or rules may change what a statement writes.
+    that triggers or rules may change what a statement writes, `ruled` that rules may.
     """
 
     oid: int
@@ -253,6 +268,7 @@ class Table:
     rest: int | None = None
     pages: int = 0
     rewritten: bool = False
+    ruled: bool = False
 
     @property
     def title(self) -> str:
@@ -289,6 +305,7 @@ class Facts:
         self.major = connection.info.server_version // 10000
         self._tables: dict[int, Table] = {}
         self._oids: dict[tuple[tuple[str, ...], str], int | None] = {}
+        self._owners: dict[int, tuple[int, str, frozenset[str]] | None] = {}
         self._relatives: dict[int, list[int]] = {}
 
     def ask(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -334,6 +351,13 @@ class Facts:
         """The table of an index; None for what is no index."""
         rows = self.ask(_INDEXED, oid=oid)
         return int(rows[0]["oid"]) if rows else None
+
+    def owner(self, oid: int) -> tuple[int, str, frozenset[str]] | None:
+        """Of an index or a sequence: the table to which it belongs, its own name, and the columns that it needs."""
+        if oid not in self._owners:
+            rows = self.ask(_OWNER, oid=oid)
+            self._owners[oid] = (rows[0]["oid"], rows[0]["name"], frozenset(rows[0]["columns"])) if rows else None
+        return self._owners[oid]
 
     def is_index(self, name: Name) -> bool:
         """Whether an index has this name."""

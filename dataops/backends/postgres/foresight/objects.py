@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from dataops.backends.postgres.foresight import costs, partitions
 from dataops.backends.postgres.foresight.facts import Table
-from dataops.backends.postgres.foresight.grammar import Action, Name, columns_in
+from dataops.backends.postgres.foresight.grammar import Action, Name, columns_in, tables_in
 from dataops.backends.postgres.foresight.locks import ACCESS_EXCLUSIVE
 from dataops.backends.postgres.foresight.scene import Draft, Scene, rows_text
+from dataops.backends.postgres.sql import quoted
 from dataops.model import Span, Verb, Work
 from dataops.text import listed
 
@@ -23,6 +26,101 @@ def create(scene: Scene, action: Action, draft: Draft) -> None:
         draft.risk("will-fail", f"{action.on} exists")
     if not is_there or temporary:
         scene.make(schema, name, temporary=temporary)
+        if "WHOLE" in action.words:
+            scene.made_columns[schema, name] = set(action.columns)
+
+
+def follow_made(scene: Scene, action: Action, draft: Draft) -> None:
+    """What is done to a table that the plan has made: the columns that it names, and names that are taken."""
+    assert action.on is not None
+    place = scene.placed(action.on)
+    if action.kind.startswith("create an index") and action.name and "IF NOT EXISTS" not in action.words:
+        index = Name(place[0], action.name)
+        if scene.is_there(index) and not scene.unsure:
+            draft.risk("will-fail", f"{index} exists")
+        scene.make(*index)
+        scene.made_indexes[index] = place
+    if action.kind in _RENAMES and action.name:
+        _rename_made(scene, action, place, draft)
+        return
+    if action.kind.startswith("drop a") and action.kind != "drop a constraint":
+        scene.remove(*place)
+        scene.made_columns.pop(place, None)
+        for index in [index for index, table in scene.made_indexes.items() if place in (index, table)]:
+            del scene.made_indexes[index]
+            scene.remove(*index)
+        return
+    columns = scene.made_columns.get(place)
+    if columns is None:
+        return
+    if action.kind == "add column":
+        if action.column in columns and "IF NOT EXISTS" not in action.words and not scene.unsure:
+            draft.risk("will-fail", f"{action.on} has a column {action.column} already")
+        columns.add(action.column)
+        return
+    named = [name for name in (action.column, *action.columns) if name] if action.kind in _NAMING_COLUMNS else []
+    missing = [name for name in named if name not in columns]
+    if missing and not scene.unsure and "PART IF EXISTS" not in action.words:
+        draft.risk("will-fail", f"{action.on} has no column {listed(missing)}")
+    if action.kind == "drop column":
+        columns.discard(action.column)
+    elif action.kind == "rename a column":
+        columns.discard(action.column)
+        columns.add(action.name)
+    elif action.kind == "inherit":
+        del scene.made_columns[place]
+
+
+_RENAMES = ("rename a table", "move a table to a schema", "rename an index", "alter a view or sequence")
+
+
+def _rename_made(scene: Scene, action: Action, place: tuple[str, str], draft: Draft) -> None:
+    moves = action.kind == "move a table to a schema"
+    new = (action.name, place[1]) if moves else (place[0], action.name)
+    if scene.is_there(Name(*new)) and not scene.unsure:
+        draft.risk("will-fail", f"{Name(*new)} exists")
+    scene.remove(*place)
+    scene.make(*new)
+    if place in scene.made_columns:
+        scene.made_columns[new] = scene.made_columns.pop(place)
+    for index, table in list(scene.made_indexes.items()):
+        if table == place and moves:
+            scene.remove(*index)
+            del scene.made_indexes[index]
+        elif table == place:
+            scene.made_indexes[index] = new
+        elif index == place:
+            scene.made_indexes[Name(*new)] = scene.made_indexes.pop(index)
+
+
+_NAMING_COLUMNS = frozenset(
+    {
+        "drop column", "rename a column", "alter the type", "set NOT NULL", "drop NOT NULL", "set or drop a default",
+        "comment", "insert", "update", "create an index", "create an index concurrently", "add a foreign key",
+        "add a primary key", "add a unique constraint",
+    }
+)  # fmt: skip
+
+
+def replace_view(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """CREATE OR REPLACE adds columns at the end, and changes none of those that are there."""
+    if not action.expression or table.kind != "v" or not scene.as_written(tables_in(action.expression)):
+        return
+    before = scene.questions.columns_of(f"SELECT * FROM {quoted(table.schema)}.{quoted(table.name)}")
+    then = scene.questions.columns_of(action.expression)
+    if before is None or then is None or scene.has_other_columns(table):
+        return
+    what = ""
+    for (name, type_), (new, new_type) in zip_longest(before, then[: len(before)], fillvalue=("", 0)):
+        if not new:
+            what = f"loses its column {name}"
+        elif new != name:
+            what = f"has {new} in the place of its column {name}"
+        elif new_type != type_:
+            what = f"has another type of its column {name}"
+        if what:
+            draft.risk("will-fail", f"{table.title} {what} then, which REPLACE cannot do")
+            return
 
 
 def create_schema(scene: Scene, action: Action, draft: Draft) -> None:
@@ -45,6 +143,7 @@ def drop_schema(scene: Scene, action: Action, draft: Draft) -> None:
         for table in left:
             scene.lock(table, ACCESS_EXCLUSIVE, action, draft)
             scene.destroy(table, draft, rows_text(table))
+            scene.leave(table)
 
 
 def create_index(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
@@ -129,7 +228,10 @@ def drop_table(scene: Scene, action: Action, table: Table, draft: Draft) -> None
         if left := [str(name) for name in children if not scene.is_gone(name) and scene.placed(name) not in beside]:
             draft.risk("will-fail", f"{listed(left)} inherits from {table.title}")
     scene.refuse_used(action, table, draft)
+    if "CASCADE" in action.words:
+        scene.remove_views(table)
     scene.remove(table.schema, table.name)
+    scene.leave(table)
     draft.risk("breaks-application", f"code that uses {table.title} fails")
     if action.kind == "drop a table":  # the rows of a foreign table stay where they are
         scene.destroy(table, draft, rows_text(table))

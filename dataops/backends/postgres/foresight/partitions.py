@@ -18,6 +18,9 @@ SELECT d.partstrat::text AS strategy, d.partexprs IS NULL AS plain, pg_get_expr(
                JOIN pg_attribute a ON a.attrelid = d.partrelid AND a.attnum = key.number ORDER BY key.at) AS types
   FROM pg_partitioned_table d WHERE d.partrelid = %(oid)s
 """
+_HANDED_DOWN = """
+SELECT FROM pg_attribute WHERE attrelid = %(oid)s AND attname = %(name)s AND attinhcount > 0 AND NOT attisdropped
+"""
 _OTHERS = """
 SELECT n.nspname || '.' || c.relname AS title, pg_get_expr(c.relpartbound, c.oid) AS bound,
        pg_get_partition_constraintdef(c.oid) AS condition
@@ -40,6 +43,10 @@ def change(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
         draft.risk("will-fail", f"{table.title} has a default partition already")
     if comes and not were_changed and not scene.unsure:
         _refuse_overlap(scene, action, table, draft)
+    if not comes and other is not None:
+        if not other.whole and not were_changed and not scene.unsure:
+            draft.risk("will-fail", f"{other.title} is no partition of {table.title}")
+        scene.leave_parents(other)
     if not comes and other is not None and not other.is_empty:
         draft.risk("breaks-application", f"code that reads {table.title} finds no rows of {other.title} any more")
     if rest is not None and other is not None and other.oid == rest.oid:
@@ -58,6 +65,17 @@ def refuse_partial_key(scene: Scene, action: Action, table: Table, draft: Draft)
     [key] = scene.facts.ask(_KEY, oid=table.oid)
     if missing := [name for name in key["columns"] if name not in action.columns]:
         draft.risk("will-fail", f"a unique key of {table.title} needs {listed(missing)}, by which it is partitioned")
+
+
+def refuse_key_column(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """A column by which a table is partitioned, or that another table hands down, stays as it is."""
+    if scene.unsure or scene.has_left_parents(table):
+        return
+    name = f"{action.column} of {table.title}"
+    if table.kind == "p" and action.column in scene.facts.ask(_KEY, oid=table.oid)[0]["columns"]:
+        draft.risk("will-fail", f"the table is partitioned by {name}")
+    elif scene.facts.ask(_HANDED_DOWN, oid=table.oid, name=action.column):
+        draft.risk("will-fail", f"{name} is that of the table from which it inherits")
 
 
 def _refuse_overlap(scene: Scene, action: Action, table: Table, draft: Draft) -> None:

@@ -25,6 +25,16 @@ _MILLISECONDS = 500
 _SECONDS = 1.5
 """For all questions about one database together."""
 
+_WRONG = (
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.AmbiguousColumn,
+    psycopg.errors.DuplicateColumn,
+    psycopg.errors.GroupingError,
+    psycopg.errors.DatatypeMismatch,
+    psycopg.errors.WindowingError,
+)
+"""What is wrong with a query whatever is in the tables. Their messages have names, and no values."""
+
 
 class Answer(NamedTuple):
     """What was found: `found` is a sentence, "" for nothing. `unknown` says why nobody knows whether there is any."""
@@ -55,8 +65,9 @@ class Questions:
 
     def against(self, table: Table, condition: str, *, only: bool = False) -> Answer:
         """Whether a row breaks a check. `only`: the rows of children do not count."""
-        where = sql.SQL("NOT ({})").format(sql.SQL(condition))
-        return self._violation(table, where, f"rows against {condition}", only=only)
+        where = sql.SQL("({}) IS FALSE").format(sql.SQL(condition))  # NOT would let the planner change the order in it
+        refused = f"rows of which {condition} cannot be computed"
+        return self._violation(table, where, f"rows against {condition}", only=only, refused=refused)
 
     def where(self, table: Table, condition: str, what: str) -> Answer:
         """Whether there is a row of this condition; `what` says which ones these are."""
@@ -134,23 +145,31 @@ class Questions:
         _, problem = self._ask(table, query, refused)
         return Answer(problem) if problem == refused else Answer(unknown=problem)
 
-    def broken(self, table: Table, query: sql.Composed, others: Sequence[Table], refused: str) -> Answer:
+    def broken(
+        self, table: Table, query: sql.Composed, others: Sequence[Table], values: sql.Composed | None, refused: str
+    ) -> Answer:
         """Whether a row that is written breaks a constraint: the first sentence that the query finds.
 
-        `refused` is the sentence for values that are none of their type, "" where that is not certain.
+        `values` is the same query without the constraints, and `refused` the sentence where the server cannot even
+        compute that.
         """
         if table.heap + sum(other.heap for other in others) > MOST_BYTES:
             return Answer(unknown="the tables are too big")
         rows, problem = self._ask(table, query, refused)
-        if refused and problem == refused:
-            return Answer(refused)
+        if problem == refused and values is not None:
+            rows, problem = self._ask(table, values, refused)
+            if problem == refused:
+                return Answer(refused)
+            problem = problem or ("" if rows else "the condition fails")
+        elif problem == refused:
+            problem = "the condition fails"
         return Answer(str(rows[0]["found"]) if rows else "", problem)
 
     def refuses(self, expression: str, type_: str) -> bool:
         """Whether a value cannot be made one of a type."""
         try:
             self._limited(sql.SQL("SELECT CAST(({}) AS {}) AS made").format(sql.SQL(expression), sql.SQL(type_)))
-        except psycopg.errors.DataError:
+        except (psycopg.errors.DataError, psycopg.errors.IntegrityError):
             return True
         except psycopg.Error:
             pass
@@ -163,27 +182,47 @@ class Questions:
         except psycopg.Error:
             return False
 
+    def columns_of(self, query: str) -> list[tuple[str, int]] | None:
+        """The names and types of the columns of a query, which computes no row; None where the server does not say."""
+        connection = self._facts.connection
+        began = time.monotonic()
+        try:
+            with connection.transaction():
+                connection.execute(f"SET LOCAL statement_timeout = {_MILLISECONDS}")
+                cursor = connection.execute(sql.SQL("SELECT * FROM ({}) q LIMIT 0").format(sql.SQL(query)))
+                return [(one.name, one.type_code) for one in cursor.description or ()]
+        except psycopg.Error:
+            return None
+        finally:
+            self._left -= time.monotonic() - began
+
     def rows_of(self, query: str) -> tuple[int | None, str]:
         """How many rows a query finds, as the server estimates; None where it does not say.
 
-        The second value says which column the query names that is not there, "" for none.
+        The second value says why the server refuses the query, "" for nothing that is certain.
         """
         try:
             rows = self._limited(sql.SQL("EXPLAIN (FORMAT JSON) {}").format(sql.SQL(query)))
-        except psycopg.errors.UndefinedColumn as error:
-            return None, str(error.diag.message_primary or "a column is not there")
+        except _WRONG as error:
+            return None, str(error.diag.message_primary or "the server refuses it")
+        except psycopg.errors.DivisionByZero:
+            return None, "it divides by zero"
+        except psycopg.errors.DataError:
+            return None, "a value in it is none of its type"
         except psycopg.Error:
             return None, ""
         return int(rows[0]["QUERY PLAN"][0]["Plan"]["Plan Rows"]), ""
 
     # ---- how it is asked
 
-    def _violation(self, table: Table, where: sql.Composed, what: str, *, only: bool = False) -> Answer:
+    def _violation(
+        self, table: Table, where: sql.Composed, what: str, *, only: bool = False, refused: str = ""
+    ) -> Answer:
         named = self._named(table, only=only and table.kind == "r")
         query = sql.SQL("SELECT FROM {}{} WHERE {} LIMIT 1").format(named, self._sampled(table), where)
-        rows, problem = self._ask(table, query)
-        if rows:
-            return Answer(f"{table.title} has {what}")
+        rows, problem = self._ask(table, query, refused)
+        if rows or (refused and problem == refused):
+            return Answer(f"{table.title} has {what if rows else refused}")
         if not problem and table.heap > MOST_BYTES:
             problem = f"a sample of {table.title} has none"
         return Answer(unknown=problem)
@@ -209,7 +248,7 @@ class Questions:
             return [], "the time for questions is over"
         try:
             return self._limited(query), ""
-        except psycopg.errors.DataError:
+        except (psycopg.errors.DataError, psycopg.errors.IntegrityError):  # the latter of a domain
             return [], refused or "the condition fails"
         except psycopg.errors.QueryCanceled:
             return [], "it takes too long to look"

@@ -24,7 +24,8 @@ def change(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
     refuse_broken(scene, action, table, draft)
     deletes = action.kind == "delete"
     if rows != 0 and not table.is_empty:
-        draft.work.append(Work(Verb.DELETES if deletes else Verb.CHANGES, table.title, rows))
+        size = table.heap if "WHERE" not in action.words else None
+        draft.work.append(Work(Verb.DELETES if deletes else Verb.CHANGES, table.title, rows, size))
         finding = costs.read(table.rows, table.heap) if rows is None or rows > _FEW else costs.read(rows, 0)
         draft.spans.append(Span(finding.low + changing.low, finding.high + changing.high, changing.basis))
         if deletes:

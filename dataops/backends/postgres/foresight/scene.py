@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from dataops.backends.postgres.foresight import costs, running
-from dataops.backends.postgres.foresight.facts import Column, Facts, Table
+from dataops.backends.postgres.foresight.facts import Column, Constraint, Facts, Table
 from dataops.backends.postgres.foresight.grammar import Action, Name
 from dataops.backends.postgres.foresight.locks import MODES, SHARE_UPDATE_EXCLUSIVE, TAKEN, kept_waiting
 from dataops.backends.postgres.foresight.questions import Answer, Questions
@@ -84,6 +84,14 @@ class Scene:
         self._parts_changed: set[int] = set()
         self._without_rest: set[int] = set()
         self.changed_types: set[int] = set()
+        self.made_columns: dict[tuple[str, str], set[str]] = {}
+        """Of tables of the plan, where their statements say which columns they have."""
+        self.made_indexes: dict[Name, tuple[str, str]] = {}
+        """The indexes of tables of the plan, with the place of the table."""
+        self._left: set[int] = set()
+        self._renamed_columns: dict[int, set[str]] = {}
+        self._alone: set[int] = set()
+        self._other_nature: set[tuple[int, str]] = set()
         self._nullable: set[tuple[int, str]] = set()
         self._defaults: dict[tuple[int, str], str | None] = {}
         self._without_triggers: set[int] = set()
@@ -120,6 +128,20 @@ class Scene:
     def has_schema(self, name: str) -> bool:
         return name in self._schemas or name.startswith("pg_temp") or self.facts.has_schema(name)
 
+    def leave(self, table: Table) -> None:
+        """The table goes, or moves to another schema, and takes its indexes and sequences along."""
+        self._left.update(self.facts.relatives(table) if table.kind == "p" and not table.whole else [table.oid])
+
+    def remove_views(self, table: Table, column: str = "") -> None:
+        """CASCADE drops the views that use it, and those that use them."""
+        for title in self.facts.views_on(table, column):
+            name = Name(*title.split(".", 1))
+            view = self.live(name)
+            if view is not None and view.kind in ("v", "m"):
+                self.remove(*name)
+                self.leave(view)
+                self.remove_views(view)
+
     def remove(self, schema: str, name: str) -> None:
         """Nothing of this name is there any more."""
         self._gone.add((schema, name))
@@ -135,6 +157,16 @@ class Scene:
     def add_constraint(self, table: Table, name: str, action: Action | None = None) -> None:
         """`action` is how it was added, for a VALIDATE that comes later."""
         self._new_constraints[table.oid, name] = action
+
+    def rename_column(self, table: Table, column: str, name: str) -> None:
+        self.drop_column(table, column)
+        self.add_column(table, name)
+        self._renamed_columns.setdefault(table.oid, set()).add(column)
+
+    def has_lost(self, table: Table, constraint: Constraint) -> bool:
+        """Whether the plan has removed this constraint, or a column of it."""
+        gone = self._gone_columns.get(table.oid, set()) - self._renamed_columns.get(table.oid, set())
+        return self.is_without(table, constraint.name) or bool(gone & set(constraint.columns))
 
     def drop_constraint(self, table: Table, name: str) -> None:
         self._new_constraints.pop((table.oid, name), None)
@@ -185,6 +217,21 @@ class Scene:
 
     def allow_nulls(self, table: Table, column: str) -> None:
         self._nullable.add((table.oid, column))
+
+    def leave_parents(self, table: Table) -> None:
+        """The table is no partition any more, and inherits nothing."""
+        self._alone.add(table.oid)
+
+    def has_left_parents(self, table: Table) -> bool:
+        return table.oid in self._alone
+
+    def change_nature(self, table: Table, column: str) -> None:
+        """Whether the server fills the column, or it may be null, is no longer as it was."""
+        self._other_nature.add((table.oid, column))
+
+    def has_other_nature(self, table: Table, column: str) -> bool:
+        key = (table.oid, column)
+        return key in self._other_nature or key in self._defaults or key in self._retyped
 
     def is_nullable(self, table: Table, column: str) -> bool:
         """Whether the plan has taken NOT NULL away."""
@@ -264,7 +311,19 @@ class Scene:
 
     def is_there(self, name: Name) -> bool:
         """Whether something has this name when the statement comes, as far as we know."""
-        return self.is_made(name) or (not self.is_gone(name) and self.facts.oid_of(name) is not None)
+        if self.is_made(name) or self.is_gone(name):
+            return self.is_made(name)
+        oid = self.facts.oid_of(name)
+        return oid is not None and not self._went_along(oid)
+
+    def _went_along(self, oid: int) -> bool:
+        """Whether an index or a sequence has gone with its table, its constraint or its column."""
+        owner = self.facts.owner(oid)
+        if owner is None:
+            return False
+        table, name, columns = owner
+        gone = self._gone_columns.get(table, set()) - self._renamed_columns.get(table, set())
+        return table in self._left or (table, name) in self._gone_constraints or bool(columns & gone)
 
     def live(self, name: Name) -> Table | None:
         """The live relation of this name, of an index its table; None if it is not there as it is now."""
@@ -338,6 +397,17 @@ class Scene:
     def rows_as_now(self, table: Table) -> bool:
         """Whether the plan takes no row away before, and does nothing that is not known."""
         return table.oid not in self._removed and not self.unsure
+
+    def is_as_now(self, table: Table) -> bool:
+        """Whether the plan changes nothing in the table before: no row, no value and no column.
+
+        Of a view, it changes nothing in any table.
+        """
+        if table.kind == "v":
+            touched = (self._set_columns, self._added, self._removed, self._new_columns, self._gone_columns)
+            return not (any(touched) or self._gone or self.unsure)
+        changed = self._set_columns.get(table.oid) or table.oid in self._added or self.has_other_columns(table)
+        return self.rows_as_now(table) and not changed
 
     def ask(
         self,

@@ -24,9 +24,12 @@ _CONSTANTS = {"N": "0", "D": "2000-01-01", "B": "false", "T": "0"}
 def mask(table: str, column: Column) -> Composable:
     """SQL for the value instead: a text that is not shorter, a UUID, or NULL; equal values stay equal where they can.
 
-    A column that may not be null gets 0, a day, or false. Raises UsageError for one where none of this is possible.
+    Of a domain that checks its values it is NULL. A column that may not be null gets 0, a day, or false. Raises
+    UsageError for one where none of this is possible.
     """
     place = Identifier(column.name)
+    if column.checked and not column.not_null:  # the domain may refuse every other value
+        return SQL("NULL")
     if column.category == "S":
         limit = re.search(r"\((\d+)\)", column.type)
         least = Literal(min(_HASHED, int(limit[1])) if limit else _HASHED)

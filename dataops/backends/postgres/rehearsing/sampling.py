@@ -27,7 +27,9 @@ SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'p',
        has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'),
        row_security_active(c.oid), size.pages, size.rows,
        (SELECT json_agg(json_build_array(a.attname, format_type(a.atttypid, a.atttypmod), t.typcategory, a.attnotnull,
-                                         format_type(b.oid, NULL)) ORDER BY a.attnum)
+                                         format_type(b.oid, NULL),
+                                         EXISTS (SELECT FROM pg_constraint k
+                                                  WHERE k.contypid = t.oid AND k.contype = 'c')) ORDER BY a.attnum)
           FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
           JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')
@@ -60,13 +62,17 @@ SELECT k.conrelid, k.confrelid, k.conname::text,
 
 @dataclass(frozen=True)
 class Column:
-    """A column that is copied; `base` is its type without domain and modifier, `category` that of the server."""
+    """A column that is copied; `base` is its type without domain and modifier, `category` that of the server.
+
+    `checked` says that its type is a domain that does not take every value.
+    """
 
     name: str
     type: str
     category: str
     not_null: bool
     base: str
+    checked: bool
 
 
 @dataclass(frozen=True)

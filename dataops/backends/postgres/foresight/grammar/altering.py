@@ -86,6 +86,7 @@ def _command(table: Name, command: Any, words: frozenset[str], *, is_index: bool
     which = tree.AlterTableType.Name(command.subtype)
     part = getattr(command, "def")
     words |= spelled(CASCADE=command.behavior == tree.DROP_CASCADE, PART_IF_EXISTS=command.missing_ok)
+    words |= spelled(ADD=which == "AT_AddIdentity")
     if which == "AT_AddColumn":
         more = spelled(IF_NOT_EXISTS=command.missing_ok)
         yield from read_column(table, part.column_def, words - {"PART IF EXISTS"} | more, added=True)

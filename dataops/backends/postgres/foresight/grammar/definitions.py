@@ -13,6 +13,7 @@ from dataops.backends.postgres.foresight.grammar.parts import (
     Name,
     Reader,
     bounds_of,
+    columns_of,
     listed_name,
     name_of,
     spelled,
@@ -27,7 +28,10 @@ from dataops.backends.postgres.foresight.grammar.rows import reads, tables_of
 def _create_table(statement: Any) -> Iterator[Action]:
     table = name_of(statement.relation)
     words = spelled(IF_NOT_EXISTS=statement.if_not_exists, TEMPORARY=statement.relation.relpersistence == "t")
-    yield Action("create a table", table, words=words)
+    whole = _is_whole(statement)
+    columns = tuple(node.column_def.colname for node in statement.table_elts if whole and node.HasField("column_def"))
+    yield Action("create a table", table, columns=columns, words=words | spelled(WHOLE=whole))
+    yield from (Action("is wrong in itself", table, name=text, words=words) for text in _mistakes(statement))
     parents = [name_of(node.range_var) for node in statement.inh_relations]
     if statement.HasField("partbound"):
         yield from (Action("create a partition", parent, table, **bounds_of(statement.partbound)) for parent in parents)
@@ -41,6 +45,36 @@ def _create_table(statement: Any) -> Iterator[Action]:
             yield from read_constraint(table, node.constraint, words, of_new_table=True)
         elif which == "table_like_clause":
             yield Action("read", name_of(node.table_like_clause.relation), expression="LIKE")
+
+
+def _mistakes(statement: Any) -> Iterator[str]:
+    """What no server takes, whatever is in the database: said of the statement alone."""
+    columns = [node.column_def for node in statement.table_elts if node.WhichOneof("node") == "column_def"]
+    names = [column.colname for column in columns]
+    yield from (f"it has two columns {name}" for name in dict.fromkeys(names) if names.count(name) > 1)
+    given = [(column.colname, node.constraint) for column in columns for node in column.constraints]
+    given += [("", node.constraint) for node in statement.table_elts if node.WhichOneof("node") == "constraint"]
+    keys = [one for _, one in given if tree.ConstrType.Name(one.contype) == "CONSTR_PRIMARY"]
+    if len(keys) > 1:
+        yield "it has two primary keys"
+    named = [one.conname for _, one in given if one.conname]
+    yield from (f"it has two constraints {name}" for name in dict.fromkeys(named) if named.count(name) > 1)
+    if not _is_whole(statement):
+        return
+    used = [name for _, one in given for name in (*strings(one.keys), *strings(one.fk_attrs))]
+    used += [name for _, one in given for name in columns_of(one.raw_expr)]
+    used += [node.partition_elem.name for node in statement.partspec.part_params if node.partition_elem.name]
+    known = (*names, *_SYSTEM, statement.relation.relname)  # its name is a whole row
+    yield from (f"it has no column {name}" for name in dict.fromkeys(used) if name not in known)
+
+
+def _is_whole(statement: Any) -> bool:
+    """Whether the statement alone says which columns the table has."""
+    elsewhere = any(node.WhichOneof("node") == "table_like_clause" for node in statement.table_elts)
+    return not (elsewhere or statement.inh_relations or statement.HasField("of_typename"))
+
+
+_SYSTEM = ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax")
 
 
 def _create_table_as(statement: Any) -> Iterator[Action]:
@@ -160,7 +194,8 @@ def _rename(statement: Any) -> Iterator[Action]:
     elif which in ("OBJECT_TYPE", "OBJECT_DOMAIN") and statement.object.WhichOneof("node") == "list":
         yield Action("rename a type", _last_two(strings(statement.object.list.items)), name=statement.newname)
     elif table.name:
-        yield Action("alter a view or sequence", table, name=statement.newname, words=words)
+        name = statement.newname if which in ("OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_SEQUENCE") else ""
+        yield Action("alter a view or sequence", table, name=name, words=words)
     else:
         yield Action("something else", name="rename")
 
@@ -207,10 +242,13 @@ def _policy(statement: Any) -> Iterator[Action]:
 
 def _view(statement: Any) -> Iterator[Action]:
     yield Action("create a view", name_of(statement.view), words=spelled(OR_REPLACE=statement.replace))
-    if statement.replace:
-        yield Action("replace a view", name_of(statement.view), words=spelled(IF_EXISTS=True))
+    query = ""
     if statement.query.WhichOneof("node") == "select_stmt":
         query = statement_text("select_stmt", statement.query.select_stmt)
+    if statement.replace:
+        replaced = "" if statement.aliases else query
+        yield Action("replace a view", name_of(statement.view), expression=replaced, words=spelled(IF_EXISTS=True))
+    if query:
         yield from (Action("name in a view", table, expression=query) for table in tables_of(statement.query))
 
 
@@ -317,6 +355,7 @@ def _new_schema(statement: Any) -> Iterator[Action]:
 def _grant(statement: Any) -> Iterator[Action]:
     tables = [node.range_var for node in statement.objects if node.WhichOneof("node") == "range_var"]
     if statement.is_grant or not tables:
+        yield from (Action("give rights", name_of(table)) for table in tables)
         yield Action("define something")
         return
     roles = [node.role_spec.rolename or "PUBLIC" for node in statement.grantees]

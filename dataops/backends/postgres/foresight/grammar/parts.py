@@ -83,6 +83,12 @@ def bounds_of(node: Any) -> dict[str, Any]:
     return {"words": frozenset({"RANGE"}), "columns": lower, "other_columns": upper}
 
 
+def columns_of(node: Any) -> list[str]:
+    """The columns that a part of a statement names, each once."""
+    found = (strings(one.fields) for one in postgast.find_nodes(node, tree.ColumnRef))
+    return list(dict.fromkeys(names[-1] for names in found if names))
+
+
 def text_of(expression: Any) -> str:
     """An expression as SQL; "" for none."""
     if expression.WhichOneof("node") is None:
