@@ -38,7 +38,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dataops.errors import BackfillRefused, ChangedMeanwhile
@@ -72,7 +72,15 @@ class Backfills(Protocol):
         """See `restore`. Of the change, only `place`, `name` and `set` are said."""
 
 
-_running: ContextVar[Backfills | None] = ContextVar("dataops_backfills", default=None)
+@dataclass(frozen=True)
+class _Scope:
+    """Who serves the calls of one file, and the names that it has used, which nothing else may have."""
+
+    backfills: Backfills
+    used: set[tuple[str, str]] = field(default_factory=set)
+
+
+_running: ContextVar[_Scope | None] = ContextVar("dataops_backfills", default=None)
 
 
 def refuse_loss(change: Change, migration: Migration) -> None:
@@ -87,7 +95,7 @@ def refuse_loss(change: Change, migration: Migration) -> None:
 @contextmanager
 def served_by(backfills: Backfills) -> Iterator[None]:
     """In this scope, calls of `backfill` and `restore` in this thread go to `backfills`."""
-    token = _running.set(backfills)
+    token = _running.set(_Scope(backfills))
     try:
         yield
     finally:
@@ -139,7 +147,7 @@ def backfill(
     )
     if (set is None) is (not statement):
         raise BackfillRefused(f"backfill of {place}: say what to change, by set or by statement")
-    _server().backfill(at, change)
+    _server("backfill", change).backfill(at, change)
 
 
 def restore(at: Any, place: str, *, set: Set | None = None, name: str = "") -> None:  # noqa: A002
@@ -149,21 +157,29 @@ def restore(at: Any, place: str, *, set: Set | None = None, name: str = "") -> N
     the application has written meanwhile stays. With `set`, that is done to each of these rows instead, as in
     `backfill`, and a `keep` is not needed there but `once`, so that it is known which rows these are.
     """
-    _server().restore(at, Change(place=place, set=set, name=name or place))
+    change = Change(place=place, set=set, name=name or place)
+    _server("restore", change).restore(at, change)
 
 
 def _names(said: str | Sequence[str]) -> tuple[str, ...]:
     return (said,) if isinstance(said, str) else tuple(said)
 
 
-def _server() -> Backfills:
-    backfills = _running.get()
-    if backfills is None:
+def _server(function: str, change: Change) -> Backfills:
+    scope = _running.get()
+    if scope is None:
         raise BackfillRefused(
             "a backfill needs dataops, which has the lock and remembers how far it is",
             hint="run it with dataops apply; for a bare alembic: dataops docs backfills",
         )
-    return backfills
+    if (function, change.name) in scope.used:
+        raise BackfillRefused(
+            f"two calls of {function} in one direction of this file have the name {change.name}, so that they would "
+            "take each other's work for their own",
+            hint=f"""give each a name of its own: {function}(..., "{change.place}", name="...")""",
+        )
+    scope.used.add((function, change.name))
+    return scope.backfills
 
 
 __all__ = [

@@ -26,7 +26,7 @@ from dataops.backends.postgres.session import Session, StepTimeouts
 from dataops.backends.postgres.tables import OurTables
 from dataops.backends.postgres.telling import Telling
 from dataops.backends.postgres.transaction import StepTransaction
-from dataops.backfill import served_by
+from dataops.backfill import BackfillRefused, served_by
 from dataops.errors import ConfigError, LockLost, MigrationFailed, PermissionDenied, Unreachable
 from dataops.model import (
     ENDS_HALF_DONE,
@@ -210,7 +210,8 @@ class PostgresLocked:
         def reach_out(what: str) -> None:
             transaction.reach_out(what, self._connect_beside)
 
-        with self._tally.counting(), self._telling.of_step(), served_by(self._backfills(step)):
+        backfills = self._backfills(step)
+        with self._tally.counting(), self._telling.of_step(), served_by(backfills):
             try:
                 with outside.watching(step.migration.path.parent, reach_out):
                     self._runner.run(
@@ -221,10 +222,15 @@ class PostgresLocked:
                         reach_out=reach_out,
                     )
             except BaseException as error:
-                raise self._what_is_left(step, error, invalid) from error
+                left_nothing = backfills.left_nothing or self._is_refused_unread(error)
+                raise self._what_is_left(step, error, invalid, left_nothing=left_nothing) from error
             finally:
                 transaction.close()
         return written[-1]
+
+    def _is_refused_unread(self, error: BaseException) -> bool:
+        """Whether a backfill was refused before the step has sent anything."""
+        return isinstance(error, BackfillRefused) and not self._tally.sent().writes
 
     def _backfills(self, step: Step) -> PostgresBackfills:
         assert self.ours.journal is not None
@@ -450,13 +456,21 @@ class PostgresLocked:
         row = self.ours.execute(cursor, sql.ROWS, {"newest": newest}).fetchone()
         return replace(shapes, rows=(row["heads"], row["entries"]), newest=row["newest"] or 0)
 
-    def _what_is_left(self, step: Step, error: BaseException, invalid: set[str]) -> Exception:
-        """The error to raise for a failed step. It says what the server reports as left of the step."""
+    def _what_is_left(
+        self, step: Step, error: BaseException, invalid: set[str], *, left_nothing: bool = False
+    ) -> Exception:
+        """The error to raise for a failed step. It says what the server reports as left of the step.
+
+        `left_nothing`: the file did nothing but begin a backfill, which was refused.
+        """
         if self._connection.closed or self._connection.broken:
             return self._lost(error)
         if isinstance(error, LockLost):
             self._connection.close()  # without the lock, nothing may be written on it any more
             return error
+        if left_nothing and not step.half and not step.migration.atomic and not self._transaction.outside:
+            self._session.clean(self._timeouts(step))
+            return RolledBack(error, error_text(error))
         committed = self._transaction.may_have_committed()  # ask before we use the connection ourselves
         connection = self.idle_connection()
         if not committed and self._transaction.was_rolled_back():

@@ -42,6 +42,8 @@ class PostgresBackfills:
 
         `schema` is that of our journal, where a pause is written down.
         """
+        self.left_nothing = False
+        """Whether the first thing that the step did was a backfill that was refused before it changed anything."""
         self._step = step
         self._connection = connection
         self._tally = tally
@@ -64,8 +66,14 @@ class PostgresBackfills:
             place = find(connection, change.place, key)
             checkpoints = Checkpoints(connection, self._schema, self._step, change.name, change.place)
             observer = Observer(self._look, connection.info.backend_pid, around.limits, self._schema)
+            batches = kind(connection, self._step, place, change, checkpoints, observer, self._tally)
+            first = not self._tally.sent().writes
             with closing(observer):
-                run(kind(connection, self._step, place, change, checkpoints, observer, self._tally), around)
+                try:
+                    run(batches, around)
+                except BackfillRefused:
+                    self.left_nothing = first and batches.forget()
+                    raise
 
     @contextmanager
     def _between_transactions(self, at: Any) -> Iterator[None]:

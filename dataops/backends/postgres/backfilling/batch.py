@@ -50,6 +50,10 @@ class Batching:
     def note(self, progress: Backfill) -> None:
         self.checkpoints.write(progress)
 
+    def forget(self) -> bool:
+        """Forget that it was tried, if nothing was changed. Returns whether that is so."""
+        return False
+
     @contextmanager
     def transaction(self, size: int) -> Iterator[psycopg.Cursor[Any]]:
         """One batch. Raises InTheWay when it was rolled back because of somebody else, or because it took too long.

@@ -89,8 +89,21 @@ class Checkpoints:
         }
         self._table.execute(self._connection, _WRITE, fields)
 
+    def changed(self) -> int:
+        """How many rows were changed, as it is written down."""
+        if not self._table.is_readable(self._connection):
+            return 0
+        found = self._table.execute(
+            self._connection,
+            "SELECT changed FROM {table} WHERE migration = %(migration)s AND name = %(name)s",
+            self._which,
+        ).fetchone()
+        return 0 if found is None else int(found["changed"])
+
     def drop(self) -> None:
         """Forget it."""
+        if not self._table.is_readable(self._connection):
+            return
         self._table.execute(
             self._connection, "DELETE FROM {table} WHERE migration = %(migration)s AND name = %(name)s", self._which
         )

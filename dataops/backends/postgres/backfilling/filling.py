@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -19,6 +21,7 @@ from dataops.backfill.loop import Batch, InTheWay
 from dataops.model import Backfill, Step
 from dataops.statements import Tally
 
+_DELETES = re.compile(r"\bDELETE\b", re.IGNORECASE)
 _LOOK = 2  # not one row, which may take as long as it takes
 
 
@@ -66,19 +69,33 @@ class Filling(Batching):
         return self.done(batch, before, last)
 
     def none_left(self) -> bool:
-        unless = f" AND NOT {self._remembered.has}" if self._remembered is not None else ""
         try:
             with self.transaction(_LOOK) as cursor:
-                question = f"SELECT FROM {self._place.sql} WHERE ({self._where}\n){unless} LIMIT 1"
-                return cursor.execute(question.encode()).fetchone() is None
+                return self._left(cursor) is None
         except InTheWay:  # a table so big is gone through once more, in batches
             return False
+
+    def _left(self, cursor: psycopg.Cursor[Any], within: str = "true") -> tuple[str, ...] | None:
+        """The key of a row that is still to be changed."""
+        unless = f" AND NOT {self._remembered.has}" if self._remembered is not None else ""
+        question = f"SELECT {self._key_texts()} FROM {self._place.sql} WHERE {within} AND ({self._where}\n){unless}"
+        return key_of(cursor.execute(f"{question} LIMIT 1".encode()).fetchone())
 
     def again(self) -> None:
         self.checkpoints.key = ()
 
     def finish(self) -> None:
+        if not self._change.statement:
+            self._refuse_untouched()
         self.checkpoints.drop()
+
+    def forget(self) -> bool:
+        if self.checkpoints.changed():
+            return False
+        if self._remembered is not None:
+            self._remembered.drop_if_empty()
+        self.checkpoints.drop()
+        return True
 
     # The statements
 
@@ -144,9 +161,10 @@ class Filling(Batching):
             f"put AS (INSERT INTO {remembered.sql} ({columns}) SELECT {kept} FROM todo JOIN changed ON {joined} "
             f"RETURNING 1) "
             f"SELECT (SELECT count(*) FROM put) AS changed, count(*) FILTER (WHERE still) AS still, "
-            f"{self._example()} FROM changed",
+            f"count(*) AS updated, {self._example()} FROM changed",
         )
         assert row is not None
+        self._refuse_moved(row["updated"] - row["changed"])
         self._refuse_still(row["still"], row["changed"], key_of(row))
         return int(row["changed"])
 
@@ -169,6 +187,9 @@ class Filling(Batching):
         changed = cursor.rowcount
         if remembered is not None and remembered.kept:
             self._note_left(cursor, remembered, keys)
+        if remembered is not None and not _DELETES.search(self._change.statement):
+            there = f"SELECT count(*) AS rows FROM {self._place.sql} WHERE {self._among(table, keys)}"
+            self._refuse_moved(len(keys[0]) - (self.send(cursor, there) or {"rows": 0})["rows"])
         row = self.send(
             cursor,
             f"SELECT count(*) AS still, {self._example()} FROM (SELECT {self._key_texts()}, true AS still "
@@ -217,6 +238,31 @@ class Filling(Batching):
         )
 
     # What is refused
+
+    def _refuse_untouched(self) -> None:
+        """Raise BackfillRefused where a row is left that an UPDATE does not change. It is tried, and rolled back."""
+        with suppress(InTheWay), self.transaction(_LOOK) as cursor:
+            key = self._left(cursor)
+            if key is None:
+                return
+            within = f"({self._place.order}) = ({self._place.values(key)})"
+            with self.connection.transaction(force_rollback=True):  # it may have come after the last pass
+                change = self._plainly if self._remembered is None else self._remembering
+                if change(cursor, within) or self._left(cursor, within) is None:
+                    return
+            raise BackfillRefused(
+                f"rows of {self._place.name} are left that UPDATE does not change, for example the one with the key "
+                f"{shown(key)}",
+                hint="look for a trigger that returns NULL, and for row security",
+            )
+
+    def _refuse_moved(self, rows: int) -> None:
+        """Raise BackfillRefused where rows have another key now, so that they would be taken for others."""
+        if rows:
+            raise BackfillRefused(
+                f"{rows:,} rows of {self._place.name} have another key after they were changed",
+                hint="look for a trigger that changes the key; it has to stay as it is",
+            )
 
     def _refuse_still(self, still: int, changed: int, key: tuple[str, ...] | None) -> None:
         if still and not self._change.once:

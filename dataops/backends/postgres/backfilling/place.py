@@ -15,6 +15,7 @@ from dataops.backfill import BackfillRefused
 
 _TABLE = """
 SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind,
+       c.relkind = 'r' AND EXISTS (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhparent = c.oid) AS inherited,
        (SELECT CASE WHEN pg_catalog.min(l.reltuples) >= 0 THEN pg_catalog.sum(l.reltuples)::bigint END
           FROM pg_catalog.pg_partition_tree(c.oid) t JOIN pg_catalog.pg_class l ON l.oid = t.relid
          WHERE t.isleaf) AS parts, c.reltuples::bigint AS rows
@@ -110,6 +111,11 @@ def find(connection: psycopg.Connection[Any], name: str, wanted: Sequence[str]) 
         )
     if table["kind"] not in "rp":
         raise BackfillRefused(f"{name} is no table with rows of its own: name the table behind it")
+    if table["inherited"]:
+        raise BackfillRefused(
+            f"other tables inherit from {name}, and its key says nothing of their rows",
+            hint="backfill each of them for itself",
+        )
     columns = tuple(Column(**row) for row in cursor.execute(_COLUMNS, [table["oid"]]))
     keys = cursor.execute(_KEYS, [table["oid"]]).fetchall()
     rows = table["parts"] if table["kind"] == "p" else table["rows"] if table["rows"] >= 0 else None

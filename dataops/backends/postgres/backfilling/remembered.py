@@ -6,6 +6,7 @@ column of the place as its comment.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,6 +38,9 @@ SELECT c.relname::text AS name
 HAVING bool_and(a.attname ~ '^k[0-9]+$')
 """
 
+_LONGEST = 63
+"""Bytes in a name."""
+
 _IS_EMPTY = """
 SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = pg_catalog.to_regnamespace(%s)) AS empty
 """
@@ -49,7 +53,7 @@ class Remembered:
         self._connection = connection
         self._step = step
         self._schema = quoted(stash.schema(step.migration.id).lower())
-        self.sql = f"{self._schema}.{quoted(name.rpartition('.')[2].strip(chr(34)))}"
+        self.sql = f"{self._schema}.{quoted(_table_name(name))}"
         rows = connection.cursor(row_factory=dict_row).execute(_THERE, [self.sql]).fetchall()
         self.there = bool(rows)
         self.key_names = tuple(row["of"] for row in rows if row["name"].startswith("k"))
@@ -98,6 +102,14 @@ class Remembered:
             self._connection.execute(f"DROP TABLE {self.sql}".encode())
             _drop_if_empty(self._connection, self._schema)
 
+    def drop_if_empty(self) -> None:
+        with self._connection.transaction(), self._connection.cursor(row_factory=dict_row) as cursor:
+            there = cursor.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL AS there", [self.sql]).fetchone()
+            if not there or not there["there"]:
+                return
+            if cursor.execute(f"SELECT FROM {self.sql} LIMIT 1".encode()).fetchone() is None:
+                self.drop()
+
     @property
     def key(self) -> str:
         """The columns of the key."""
@@ -109,6 +121,15 @@ class Remembered:
         table = quoted(self._place.name)
         same = " AND ".join(f"done.k{at} = {table}.{column.sql}" for at, column in enumerate(self._place.key, 1))
         return f"EXISTS (SELECT FROM {self.sql} AS done WHERE {same})"
+
+
+def _table_name(name: str) -> str:
+    """The name of the table for a backfill: the name of that, cut off where the server would do it, but unique."""
+    encoded = name.encode()
+    if len(encoded) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:16]
+    return f"{encoded[: _LONGEST - 17].decode(errors='ignore')}_{digest}"
 
 
 def forget(connection: psycopg.Connection[Any], migration: str) -> None:
