@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 
 from dataops.dev import postgres_server
@@ -30,3 +32,36 @@ def test_a_standby_that_is_stopped(project: Project) -> None:
                 answer = ended(process, timeout=180)
                 assert answer.code == 0, answer
             assert pg.execute("SELECT min(n), max(n) FROM orders").fetchone() == (1, 1)
+
+
+def test_wal_that_is_not_archived(project: Project) -> None:
+    settings = ["archive_mode=on", "archive_command=test -e ../archive"]
+    with postgres_server(POSTGRES_MAJOR, settings=settings) as server:
+        url = server.create_database("shop")
+        shop = project.add("shop", url, onto_existing=True, backfill={"max_unarchived": "20 MB"})
+        with psycopg.connect(url, autocommit=True) as pg:
+            slow_orders(pg, 8_000)
+            once(shop)
+            with shop.running("apply", "--yes") as process:
+                until(lambda: changed(pg))
+                segments(pg)
+                until(lambda: "of WAL are not archived yet" in paused(shop))
+                at_rest = changed(pg)
+                (server.folder / "archive").touch()
+
+                def goes_on() -> bool:
+                    segments(pg)  # a new one wakes the archiver
+                    return changed(pg) > at_rest
+
+                until(goes_on, 180)
+                answer = ended(process, timeout=180)
+                assert answer.code == 0, answer
+            assert pg.execute("SELECT min(n), max(n) FROM orders").fetchone() == (1, 1)
+
+
+def segments(pg: psycopg.Connection[Any]) -> None:
+    """Begin new segments of WAL."""
+    for _ in range(3):
+        pg.execute("CREATE TABLE IF NOT EXISTS nothing ()")
+        pg.execute("DROP TABLE nothing")
+        pg.execute("SELECT pg_switch_wal()")

@@ -66,6 +66,7 @@ class Observer:
         self._connection: WatchedConnection | None = None
         self._positions: deque[tuple[float, int]] = deque(maxlen=_REMEMBERED)
         self._lagging: dict[str, float] = {}
+        self._first_segment: int | None = None
         self._asked = False
 
     @property
@@ -130,8 +131,11 @@ class Observer:
         if not rows or not rows[0]["archives"]:
             return ""
         archived, present = (_segment(rows[0][name], rows[0]["segment"]) for name in ("archived", "present"))
-        if archived is None or present is None:
+        if present is None:
             return ""
+        if archived is None:  # nothing ever was: what comes from now on is counted
+            self._first_segment = present if self._first_segment is None else self._first_segment
+            archived = self._first_segment - 1
         waiting = max(0, present - archived - 1) * int(rows[0]["segment"])
         if waiting <= self._limits.unarchived:
             return ""
