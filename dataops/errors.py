@@ -25,6 +25,7 @@ DataopsError
 ├── NoSandbox             10  no process for looking at migration files can be started
 ├── CannotWrite           10  a local file or stream that cannot be written
 ├── MigrationFailed        1  the migration itself raised
+│   └── NotBuilt              a history that cannot be run in a scratch database
 ├── Bug                    1  dataops has a bug
 └── Stopped               75  a signal stopped it at a safe point
 

@@ -100,6 +100,7 @@ def test_every_error_has_its_exit_code() -> None:
         "RecordMoved": "INVALID",
         "CannotWrite": "UNREACHABLE",
         "MigrationFailed": "FAILED",
+        "NotBuilt": "FAILED",
         "Bug": "FAILED",
         "Stopped": "STOPPED",
         "StashPruned": "BLOCKED",
