@@ -265,6 +265,25 @@ def test_documents_are_rehearsed_too(project: Project, mongo: MongoServer) -> No
         assert not [name for name in client.list_database_names() if name.startswith("dataops_scratch_")]
 
 
+def test_a_validator_that_refuses_what_masks_make_lets_the_steps_run(
+    project: Project, mongo: MongoServer, mongo_url: str
+) -> None:
+    with MongoClient[dict[str, object]](mongo_url) as client:
+        db = client.get_default_database()
+        db.create_collection("users", validator={"mail": {"$regex": "@"}})
+        db.users.insert_many([{"_id": n, "mail": f"u{n}@example.org"} for n in range(20)])
+    project.add("bank", mongo_url, onto_existing=True)
+    project.file(
+        "bank",
+        "a",
+        "db.users.update_many({}, {'$set': {'state': 1}})",
+        "db.users.update_many({}, {'$unset': {'state': 1}})",
+    )
+    answer = project("rehearse", "--scratch", mongo.url(), "--mask", "users.mail")
+    assert answer.code == 0, answer.stdout + answer.stderr
+    assert "the validator of users refuses documents of the sample" in answer.stdout
+
+
 def test_the_copy_has_the_search_path_the_roles_and_the_rights_of_the_live_database(
     project: Project, shop: str
 ) -> None:

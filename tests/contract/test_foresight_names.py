@@ -23,6 +23,8 @@ CREATE TABLE ev20 PARTITION OF ev FOR VALUES FROM ('2020-01-01') TO ('2021-01-01
 INSERT INTO ev VALUES (1, '2020-05-05');
 CREATE TABLE above (x int, y int); CREATE TABLE below (z int) INHERITS (above);
 CREATE TABLE gen (a int, b int GENERATED ALWAYS AS (a * 2) STORED, c int); CREATE SEQUENCE numbers;
+CREATE TYPE mood AS ENUM ('a'); CREATE DOMAIN mail AS text;
+CREATE TABLE typed (i int, d date, l text[], j jsonb, m mood, dm mail, n varchar(9), r int4range, p point);
 CREATE TABLE numbered (id int DEFAULT nextval('numbers')); CREATE SCHEMA other;
 """
 STEPS = """
@@ -82,6 +84,24 @@ CREATE OR REPLACE VIEW seen AS SELECT id::bigint AS id, mail FROM person
 DROP VIEW seen_too; DROP VIEW seen; CREATE OR REPLACE VIEW seen AS SELECT id FROM person
 GRANT SELECT ON nope TO CURRENT_USER
 CREATE TABLE t (id int); GRANT SELECT ON t, person TO CURRENT_USER
+CREATE INDEX ON typed (i, d, l, j, m, dm, n, r)
+CREATE INDEX ON typed (p)
+CREATE INDEX ON typed USING gin (d)
+CREATE INDEX ON typed USING gin (l, j)
+CREATE INDEX ON typed USING gin (j jsonb_path_ops)
+CREATE INDEX ON typed USING gist (d)
+CREATE INDEX ON typed USING gist (r, p)
+CREATE INDEX ON typed USING hash (m)
+CREATE INDEX ON typed USING hash (i, d)
+CREATE INDEX ON typed USING spgist (dm)
+CREATE INDEX ON typed USING brin (n, i)
+CREATE INDEX ON typed USING brin (j)
+CREATE INDEX ON typed USING nothing (i)
+CREATE UNIQUE INDEX ON typed USING gin (l)
+CREATE UNIQUE INDEX ON typed USING hash (i)
+ALTER TABLE typed ALTER d TYPE text; CREATE INDEX ON typed USING spgist (d)
+CREATE EXTENSION btree_gist; CREATE INDEX ON typed USING gist (d)
+CREATE INDEX ON seen (id)
 ALTER TABLE ev20 ADD COLUMN q int
 ALTER TABLE ev DETACH PARTITION ev20; ALTER TABLE ev20 ADD COLUMN q int
 ALTER TABLE ev DETACH PARTITION org

@@ -74,6 +74,8 @@ class _Copy:
                 live = self._source[name].estimated_document_count(maxTimeMS=_MILLISECONDS)
                 tables[name] = Sampled(rows, max(rows, live))
                 self._build_indexes(name)
+                if rows:
+                    self._relax(name, info.get("options", {}))
         return Copied(tables, tuple(self._told), frozenset(self._masked))
 
     def _tell_versions(self) -> None:
@@ -125,6 +127,16 @@ class _Copy:
 
     def _masks(self, name: str) -> list[str]:
         return [one for one in self._wanted.masks if one.startswith(f"{name}.")]
+
+    def _relax(self, name: str, options: Mapping[str, Any]) -> None:
+        """A validator that refuses what masks have made looks only at the other documents, or nothing could change."""
+        validator = options.get("validator")
+        if not validator or not self._masks(name) or options.get("validationLevel", "strict") != "strict":
+            return
+        if self._target[name].find_one({"$nor": [validator]}, {"_id": 1}) is not None:
+            self._target.command({"collMod": name, "validationLevel": "moderate"})
+            what = f"the validator of {redact(name)} refuses documents of the sample, maybe because of masks"
+            self._told.append(f"{what}: there it looks only at others (validationLevel moderate)")
 
     def _sample(self, name: str, session: ClientSession | None) -> Iterator[Document]:
         collection = self._source.get_collection(name, codec_options=_EVERY_DATE)

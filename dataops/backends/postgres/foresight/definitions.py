@@ -255,6 +255,7 @@ class Definitions:
     def define_functions(self, action: Action, draft: Draft) -> None:
         """Functions or types come of which nothing is known."""
         self._more_functions = True
+        self._scene.extended = True
 
     def _refuse_used(self, action: Action, class_: str, oids: Collection[int], draft: Draft) -> None:
         scene = self._scene
@@ -323,6 +324,7 @@ class Definitions:
             self._fail(draft, f"the server has no extension {action.name}")
         self._extensions.add(action.name)
         self._more_functions = True
+        self._scene.extended = True
 
     def refuse_missing_extension(self, action: Action, draft: Draft) -> bool:
         """Whether there is nothing to drop, which is told."""

@@ -118,6 +118,27 @@ SELECT d.refobjid AS oid, i.relname::text AS name,
                  AND refobjsubid > 0) d
  WHERE i.oid = %(oid)s AND i.relkind IN ('i', 'I', 'S') AND d.objid = i.oid LIMIT 1
 """
+_METHOD = """
+SELECT a.oid, pg_indexam_has_property(a.oid, 'can_unique') AS can_unique,
+       pg_indexam_has_property(a.oid, 'can_multi_col') AS can_have_many
+  FROM pg_am a WHERE a.amname = %(name)s AND a.amtype = 'i'
+"""
+# The server takes the operator class of the type itself, of one that is stored alike, or of all arrays, enums and more.
+_TAKES = """
+WITH RECURSIVE based AS (
+     SELECT t.* FROM pg_type t WHERE t.oid = %(type)s
+      UNION ALL SELECT t.* FROM pg_type t JOIN based b ON b.typtype = 'd' AND t.oid = b.typbasetype
+)
+SELECT FROM based b, pg_opclass o JOIN pg_type t ON t.oid = o.opcintype
+ WHERE o.opcmethod = %(method)s AND o.opcdefault
+   AND (o.opcintype = b.oid
+        OR t.typname = CASE WHEN b.typcategory = 'A' THEN 'anyarray' WHEN b.typtype = 'e' THEN 'anyenum'
+                            WHEN b.typtype = 'r' THEN 'anyrange' WHEN b.typtype = 'm' THEN 'anymultirange'
+                            WHEN b.typtype = 'c' THEN 'record' END
+        OR EXISTS (SELECT FROM pg_cast c
+                    WHERE c.castsource = b.oid AND c.casttarget = o.opcintype AND c.castmethod = 'b'))
+ LIMIT 1
+"""
 _NAMES = """
 SELECT c.oid, n.nspname || '.' || c.relname AS name
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (%(oids)s)
@@ -305,12 +326,16 @@ class Facts:
         self.major = connection.info.server_version // 10000
         self._tables: dict[int, Table] = {}
         self._oids: dict[tuple[tuple[str, ...], str], int | None] = {}
+        self._answers: dict[tuple[str, str], list[dict[str, Any]]] = {}
         self._owners: dict[int, tuple[int, str, frozenset[str]] | None] = {}
         self._relatives: dict[int, list[int]] = {}
 
     def ask(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
-        """The rows of the answer."""
-        return self.connection.execute(query.encode(), parameters).fetchall()
+        """The rows of the answer, which is asked for once: a plan may name one table in thousands of steps."""
+        key = (query, repr(parameters))
+        if key not in self._answers:
+            self._answers[key] = self.connection.execute(query.encode(), parameters).fetchall()
+        return self._answers[key]
 
     def oid_of(self, name: Name) -> int | None:
         """The relation that has this name here, None if there is none."""
@@ -358,6 +383,15 @@ class Facts:
             rows = self.ask(_OWNER, oid=oid)
             self._owners[oid] = (rows[0]["oid"], rows[0]["name"], frozenset(rows[0]["columns"])) if rows else None
         return self._owners[oid]
+
+    def index_method(self, name: str) -> dict[str, Any] | None:
+        """Of a method of indexes: its `oid`, and whether it `can_unique` and `can_have_many` columns; None for none."""
+        rows = self.ask(_METHOD, name=name)
+        return rows[0] if rows else None
+
+    def is_indexed_by(self, method: int, type_: int) -> bool:
+        """Whether a column of this type needs no operator class to be named for it."""
+        return bool(self.ask(_TAKES, method=method, type=type_))
 
     def is_index(self, name: Name) -> bool:
         """Whether an index has this name."""

@@ -155,6 +155,7 @@ def create_index(scene: Scene, action: Action, table: Table, draft: Draft) -> No
             draft.risk("will-fail", f"{index} exists")
     if action.name:
         scene.make(*index)
+    _refuse_method(scene, action, table, draft)
     if "UNIQUE" in action.words:
         scene.add_key(table)
         partitions.refuse_partial_key(scene, action, table, draft)
@@ -162,6 +163,30 @@ def create_index(scene: Scene, action: Action, table: Table, draft: Draft) -> No
         draft.risk("will-fail", f"{table.title} is partitioned: its indexes are not built concurrently")
     if not table.is_empty:
         build_index(scene, action, table, draft)
+
+
+def _refuse_method(scene: Scene, action: Action, table: Table, draft: Draft) -> None:
+    """The method of an index that is not there, or not for this key."""
+    if scene.unsure or scene.extended:
+        return
+    name = action.type or "btree"
+    method = scene.facts.index_method(name)
+    if method is None:
+        draft.risk("will-fail", f"there is no index method {name}")
+        return
+    if table.kind == "v":
+        draft.risk("will-fail", f"{table.title} is a view, which has no index")
+    if "UNIQUE" in action.words and not method["can_unique"]:
+        draft.risk("will-fail", f"an index of the method {name} cannot be unique")
+    if len(action.given) > 1 and not method["can_have_many"]:
+        draft.risk("will-fail", f"an index of the method {name} has one column")
+    for column in action.other_columns:
+        found = table.columns.get(column)
+        if found is None or not scene.keeps_column(table, column, of_default=False):
+            continue
+        if not scene.facts.is_indexed_by(method["oid"], found.type):
+            what = f"{column} of {table.title} is {found.written}"
+            draft.risk("will-fail", f"{what}, for which an index of the method {name} needs an operator class")
 
 
 def build_index(scene: Scene, action: Action, table: Table, draft: Draft) -> None:

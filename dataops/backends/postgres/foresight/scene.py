@@ -90,6 +90,8 @@ class Scene:
         """The indexes of tables of the plan, with the place of the table."""
         self._left: set[int] = set()
         self._renamed_columns: dict[int, set[str]] = {}
+        self.extended = False
+        """Whether the plan has made an extension, and with it who knows what."""
         self._alone: set[int] = set()
         self._other_nature: set[tuple[int, str]] = set()
         self._nullable: set[tuple[int, str]] = set()

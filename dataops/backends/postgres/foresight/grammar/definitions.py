@@ -94,6 +94,8 @@ def _index(statement: Any) -> Iterator[Action]:
         "create an index concurrently" if concurrently else "create an index",
         name_of(statement.relation),
         columns=names if all(names) else (),
+        other_columns=tuple(one.name for one in columns if one.name and not one.opclass),
+        given=tuple(range(len(columns))),
         type=statement.access_method,
         expression=keys + (f" WHERE {where}" if (where := text_of(statement.where_clause)) else ""),
         name=statement.idxname,
