@@ -92,6 +92,14 @@ def refuse_loss(change: Change, migration: Migration) -> None:
         )
 
 
+def not_given_back(place: str) -> BackfillRefused:
+    """The error of a way back that has left what was kept of `place`: `restore` was called for something else."""
+    return BackfillRefused(
+        f"what was kept of {place} was not given back",
+        hint=f'call restore(..., "{place}") in downgrade(), with the name that backfill has',
+    )
+
+
 @contextmanager
 def served_by(backfills: Backfills) -> Iterator[None]:
     """In this scope, calls of `backfill` and `restore` in this thread go to `backfills`."""
@@ -188,6 +196,7 @@ __all__ = [
     "Change",
     "ChangedMeanwhile",
     "backfill",
+    "not_given_back",
     "refuse_loss",
     "restore",
     "served_by",

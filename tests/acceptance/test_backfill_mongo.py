@@ -284,6 +284,28 @@ def test_a_file_that_was_refused_may_be_written_better(shop: Project, mongo_db: 
     assert list(mongo_db.orders.find()) == before
 
 
+def test_a_way_back_that_names_another_collection(shop: Project, mongo_db: DB) -> None:
+    fill(mongo_db, 20)
+    up = 'backfill(db, "orders", where={"n": 0}, set={"$set": {"n": 1}}, keep="n")'
+    shop.file("shop", "001", up, 'restore(db, "order")', head=HEAD)
+    assert shop("apply", "--yes").code == 0
+    failed = shop("rollback", "--yes", "--to", "base")
+    assert failed.code == 1, failed
+    assert "what was kept of orders was not given back" in failed.stderr, failed
+    assert left_behind(mongo_db) != []
+
+
+def test_two_backfills_of_one_name(shop: Project, mongo_db: DB) -> None:
+    fill(mongo_db, 20)
+    up = 'for field in ("n", "m"):\n    backfill(db, "orders", set={"$inc": {field: 1}})'
+    shop.file("shop", "001", up, 'restore(db, "orders", set={"$inc": {"n": -1, "m": -1}})', head=HEAD)
+    plan = shop("plan")
+    assert "have the name orders" in " ".join((plan.stdout + plan.stderr).split()), plan
+    failed = shop("apply", "--yes")
+    assert failed.code == 1, failed
+    assert 'name="..."' in failed.stderr, failed
+
+
 REFUSED = {
     "a filter that its own update does not leave": (
         'backfill(db, "orders", where={"n": 0}, set={"$set": {"country": "GB"}})',

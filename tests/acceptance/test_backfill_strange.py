@@ -149,3 +149,15 @@ def test_a_backfill_that_is_refused_leaves_nothing(shop: Project, pg: psycopg.Co
     assert pg.execute("SELECT min(n), max(n) FROM orders").fetchone() == (1, 1)
     left = pg.execute("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'dataops_stash%'").fetchone()
     assert left == (0,)
+
+
+def test_a_way_back_that_names_another_table(shop: Project, pg: psycopg.Connection[Any]) -> None:
+    numbers(pg)
+    call = 'backfill(op, "orders", where="n = 0", set={"n": "n + 1"}, keep="n")'
+    shop.file("shop", "001", call, 'restore(op, "public.orders")', head=HEAD)
+    assert shop("apply", "--yes").code == 0
+    failed = shop("rollback", "--yes", "--steps", "1")
+    assert failed.code == 1, failed
+    assert "what was kept of orders was not given back" in failed.stderr, failed
+    kept = pg.execute("SELECT count(*) FROM dataops_stash_001.orders").fetchone()
+    assert kept == (100,)

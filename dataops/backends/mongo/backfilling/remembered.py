@@ -20,6 +20,7 @@ from dataops.backends.mongo.backfilling import checkpoint
 from dataops.backends.mongo.backfilling.checkpoint import Checkpoints
 from dataops.backends.mongo.backfilling.place import BY_ID, Key, Place, among, exact, identity
 from dataops.backends.mongo.connection import Document
+from dataops.backfill import not_given_back
 from dataops.stash.mongo.notebook import Notebook
 
 _LABEL = "backfill"
@@ -96,12 +97,18 @@ class Remembered:
 
 
 def forget(db: Database[Document], migration: str) -> None:
-    """Forget which documents a migration has changed, where nothing of them was kept: it was rolled back."""
+    """Forget which documents a migration has changed, where nothing of them was kept: it was rolled back.
+
+    Raises BackfillRefused where former values are left.
+    """
     book = Notebook(db, migration)
     for note in book.notes("kept:"):
-        if str(note["_id"]).endswith(f".{_LABEL}") and note["value"].get("fields") == []:
-            db.drop_collection(str(note["_id"]).removeprefix("kept:"))
-            db[book.notebook].delete_one({"_id": note["_id"]})
+        if not str(note["_id"]).endswith(f".{_LABEL}"):
+            continue
+        if note["value"].get("fields"):
+            raise not_given_back(note["value"]["source"])
+        db.drop_collection(str(note["_id"]).removeprefix("kept:"))
+        db[book.notebook].delete_one({"_id": note["_id"]})
     checkpoint.drop_if_nothing_left(db, book.notebook)
 
 

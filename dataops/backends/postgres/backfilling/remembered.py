@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from dataops.backends.postgres.backfilling.place import Column, Place
 from dataops.backends.postgres.sql import quoted
-from dataops.backfill import BackfillRefused
+from dataops.backfill import BackfillRefused, not_given_back
 from dataops.model import Step
 from dataops.stash import postgres as stash
 
@@ -36,6 +36,15 @@ SELECT c.relname::text AS name
  WHERE n.nspname = %s AND c.relkind = 'r'
  GROUP BY c.relname
 HAVING bool_and(a.attname ~ '^k[0-9]+$')
+"""
+
+_WITH_VALUES = """
+SELECT c.relname::text AS name
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE n.nspname = %s AND c.relkind = 'r'
+ GROUP BY c.relname
+HAVING bool_and(a.attname ~ '^[kwl][0-9]+$' AND pg_catalog.col_description(a.attrelid, a.attnum) IS NOT NULL)
 """
 
 _LONGEST = 63
@@ -133,11 +142,16 @@ def _table_name(name: str) -> str:
 
 
 def forget(connection: psycopg.Connection[Any], migration: str) -> None:
-    """Forget which rows a migration has changed, where nothing of them was kept: it was rolled back."""
+    """Forget which rows a migration has changed, where nothing of them was kept: it was rolled back.
+
+    Raises BackfillRefused where former values are left.
+    """
     schema = stash.schema(migration).lower()
     cursor = connection.cursor(row_factory=dict_row)
     for row in cursor.execute(_ONLY_KEYS, [schema]).fetchall():
         cursor.execute(f"DROP TABLE {quoted(schema)}.{quoted(row['name'])}".encode())
+    if left := cursor.execute(_WITH_VALUES, [schema]).fetchone():
+        raise not_given_back(left["name"])
     there = cursor.execute(_IS_THERE, [quoted(schema)]).fetchone()
     if there is not None and there["there"]:
         _drop_if_empty(connection, quoted(schema))
