@@ -128,6 +128,7 @@ A_STEP: dict[str, Any] = {"service": "voucher", "migration": "a", "direction": "
                 **A_STEP,
                 seconds=0.1,
                 error="ValueError: no",
+                stopped=False,
                 place="a.py:3 in upgrade",
                 traceback="Traceback ...",
                 last_sent="DROP TABLE a",

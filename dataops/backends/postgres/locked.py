@@ -297,8 +297,9 @@ class PostgresLocked:
     def prune(self, migration: str, entry: Entry) -> None:
         connection = self.idle_connection()
         with connection.transaction():
-            name = psycopg.sql.Identifier(SCHEMA_PREFIX + migration)
-            connection.execute(psycopg.sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(name))
+            for schema in dict.fromkeys((SCHEMA_PREFIX + migration, (SCHEMA_PREFIX + migration).lower())):
+                name = psycopg.sql.Identifier(schema)
+                connection.execute(psycopg.sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(name))
             self.ours.append(connection, entry)
 
     def abort(self) -> None:
