@@ -33,8 +33,9 @@ class Facts:
     With an `autocommit` block it leaves its transaction openly. `may_commit` says that it looks as if it ends the
     transaction that it is given, or commits on a connection of its own: that is for what has to be said before the file
     runs, and what it did is then asked of the server. `both_ways` says that both functions are made of the stash's
-    scopes, or of `backfills` alone, which promise that one may be run where the other has stopped. `restores`: it gives
-    back what its backfills have put aside. `background`: a deployment need not wait for it.
+    scopes, or of `backfills` alone, which promise that one may be run where the other has stopped. `restored` names
+    what it gives back of what its backfills have put aside; None where only a run can say it. `background`: a
+    deployment need not wait for it.
     """
 
     title: str
@@ -46,7 +47,7 @@ class Facts:
     puts_aside: bool
     both_ways: bool
     backfills: bool = False
-    restores: bool = False
+    restored: tuple[str, ...] | None = ()
     background: bool = False
 
 
@@ -157,7 +158,7 @@ def facts(source: bytes) -> Facts:
         puts_aside=_puts_aside(tree),
         both_ways=nothing_else or {"applying", "undoing"} <= {_name_of(node) for node in ast.walk(tree)},
         backfills=backfills,
-        restores=backfills and any(_is_call_of("restore", node) for node in ast.walk(tree)),
+        restored=_restored(tree) if backfills else (),
         background=known.get("background") is True,
     )
 
@@ -348,6 +349,19 @@ def _is_call_of(name: str, node: ast.AST) -> bool:
 def _backfills(node: ast.AST) -> bool:
     """Whether it is a call of dataops.backfill."""
     return _is_call_of("backfill", node) or _is_call_of("restore", node)
+
+
+def _restored(tree: ast.Module) -> tuple[str, ...] | None:
+    """The names that calls of `restore` give; None where one of them is no literal."""
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _name_of(node.func) == "restore":
+            given = {keyword.arg: keyword.value for keyword in node.keywords}
+            named = given.get("name") or given.get("place") or next(iter(node.args[1:]), None)
+            if not (isinstance(named, ast.Constant) and isinstance(named.value, str)):
+                return None
+            names.append(named.value)
+    return tuple(names)
 
 
 def _only_backfills(tree: ast.Module) -> bool:

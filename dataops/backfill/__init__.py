@@ -85,10 +85,11 @@ _running: ContextVar[_Scope | None] = ContextVar("dataops_backfills", default=No
 
 def refuse_loss(change: Change, migration: Migration) -> None:
     """Raise BackfillRefused where values are put aside and the way back does not give them back."""
-    if change.keep and migration.reversible and not migration.facts.restores:
+    restored = migration.facts.restored
+    if change.keep and migration.reversible and restored is not None and change.name not in restored:
         raise BackfillRefused(
-            f"what is kept of {change.place} would not be given back: downgrade() does not call restore",
-            hint=f'write restore(..., "{change.place}") there, leave keep out, or say reversible = False',
+            f"what is kept of {change.name} would not be given back: downgrade() does not call restore for it",
+            hint=f'write restore(..., "{change.name}") there, leave keep out, or say reversible = False',
         )
 
 

@@ -288,6 +288,11 @@ def test_a_way_back_that_names_another_collection(shop: Project, mongo_db: DB) -
     fill(mongo_db, 20)
     up = 'backfill(db, "orders", where={"n": 0}, set={"$set": {"n": 1}}, keep="n")'
     shop.file("shop", "001", up, 'restore(db, "order")', head=HEAD)
+    refused = shop("apply", "--yes")
+    assert refused.code == 1
+    assert "what is kept of orders would not be given back" in refused.stderr
+    path = shop.path("shop", "001")  # and now in a way that only a run can see
+    path.write_text(path.read_text().replace('"order"', 'str("order")'))
     assert shop("apply", "--yes").code == 0
     failed = shop("rollback", "--yes", "--to", "base")
     assert failed.code == 1, failed

@@ -35,6 +35,23 @@ def test_a_batch_never_has_less_than_one_or_more_than_it_may() -> None:
     assert pacing.size == 1
 
 
+def test_after_a_batch_that_was_given_up_the_next_ones_grow_slowly() -> None:
+    pacing = Pacing(0.5, first=1000, most=100_000)
+    pacing.give_up()
+    for _ in range(5):
+        pacing.took(pacing.size, 0.01)
+    assert 600 < pacing.size < 1000
+    for _ in range(40):
+        pacing.took(pacing.size, 0.01)
+    assert pacing.size == 100_000
+    for _ in range(20):
+        pacing.give_up()
+    assert pacing.size == 1
+    for _ in range(40):
+        pacing.took(pacing.size, 0.01)
+    assert pacing.size > 1000
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 0.0
