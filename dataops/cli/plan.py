@@ -26,6 +26,7 @@ from dataops.show import plans, writers
 from dataops.show.reports import PlanReport
 
 if TYPE_CHECKING:
+    from dataops.backends.sandbox import Sandbox
     from dataops.dumping import Change
 
 
@@ -101,8 +102,9 @@ def plan_command(
             )
         everything = form != "table" or detailed_exitcode or config.policy.looks
         shown = rendered_steps(planned, session, everything=everything)
-        with ThreadPoolExecutor(1, "dataops-lint") as beside:
-            findings = beside.submit(_findings, planned, shown, session, config.lint)
+        # The sandbox is closed before its thread is waited for: a signal ends what runs in it.
+        with ThreadPoolExecutor(1, "dataops-lint") as beside, session.sandbox() as sandbox:
+            findings = beside.submit(_findings, planned, shown, sandbox, config.lint)
             renderings = render(planned, session, everything=everything)
             renderings = _with_findings(planned, renderings, findings.result())
         approvals = None
@@ -132,7 +134,7 @@ def plan_command(
 
 
 def _findings(
-    planned: Plan, shown: Mapping[str, Sequence[Step]], session: Session, settings: LintSettings
+    planned: Plan, shown: Mapping[str, Sequence[Step]], sandbox: Sandbox, settings: LintSettings
 ) -> Mapping[Path, Sequence[Remark]] | str:
     """What lint says of the files of these steps, or why it says nothing."""
     services = [state.service for state in planned.states if shown[state.service.name]]
@@ -143,8 +145,7 @@ def _findings(
     from dataops.lint import squawk
 
     try:
-        with session.sandbox() as sandbox:
-            found = lint.lint(services, sandbox, settings=settings, only=only, ask_squawk=squawk.is_there())
+        found = lint.lint(services, sandbox, settings=settings, only=only, ask_squawk=squawk.is_there())
     except OSError as error:  # no room for squawk's files: the plan is worth more than what lint says
         return f"what lint finds: {error.strerror}"
     remarks: dict[Path, list[Remark]] = {path: [] for path in only}

@@ -251,7 +251,7 @@ class _Execution:
             self._run_step(locked, step)
         except BaseException as error:  # noqa: BLE001  whatever a file raises: signals come to the main thread only
             stopped = error.cause if isinstance(error, backends.StepFailed) else error
-            if isinstance(stopped, Stopped):
+            if isinstance(stopped, Stopped) and self._stop():  # and not one that a file has made
                 half = step.half or (HALF_DONE if isinstance(error, HalfDone) else "")
                 self._note_failure(locked, step, stopwatch, stopped.message, half)
                 sent = Details(sent=locked.sent())

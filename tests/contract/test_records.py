@@ -691,7 +691,11 @@ def test_a_collection_by_another_name_looks_like_a_record_and_is_read_where_adop
     mongo_db.locks.insert_one({"createdAt": AT})
     names = mongo_db.list_collection_names()
     assert mongo_read(mongo_db) == ()
-    alike = [Lookalike("migrations", "migrate-mongo", True), Lookalike("my_migrations")]
+    alike = [
+        Lookalike("migrations", "migrate-mongo", True),
+        Lookalike("my_migrations"),
+        Lookalike("orders", "migrate-mongo", True),  # by its documents
+    ]
     assert list(mongo_records.lookalikes(mongo_db, names, {})) == alike
     said = {"migrate-mongo": ToolAliases("migrate-mongo", record="migrations", lock="locks")}
     (found,) = mongo_records.read(mongo_db, names, said)
