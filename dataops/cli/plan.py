@@ -101,12 +101,7 @@ def plan_command(
                 background=background or config.background,
             )
         everything = form != "table" or detailed_exitcode or config.policy.looks
-        shown = rendered_steps(planned, session, everything=everything)
-        # The sandbox is closed before its thread is waited for: a signal ends what runs in it.
-        with ThreadPoolExecutor(1, "dataops-lint") as beside, session.sandbox() as sandbox:
-            findings = beside.submit(_findings, planned, shown, sandbox, config.lint)
-            renderings = render(planned, session, everything=everything)
-            renderings = _with_findings(planned, renderings, findings.result())
+        renderings = _looked_at(planned, session, config.lint, everything=everything) if planned.steps else {}
         approvals = None
         if config.policy.approvals and planned.steps:  # the same plan has the same bytes, also where they are not saved
             sha256 = planfile.sha256_of(planfile.written(planned, allow))
@@ -131,6 +126,16 @@ def plan_command(
             first = f"let others read it and run: dataops approve {out}; then " if config.policy.approvals else ""
             session.console.say(f"Saved to {out}; {first}apply exactly this with: dataops apply {out}")
     return code
+
+
+def _looked_at(planned: Plan, session: Session, settings: LintSettings, *, everything: bool) -> dict[str, Rendering]:
+    """The renderings, with what lint says of the files, which is found out beside."""
+    shown = rendered_steps(planned, session, everything=everything)
+    # The sandbox is closed before its thread is waited for: a signal ends what runs in it.
+    with ThreadPoolExecutor(1, "dataops-lint") as beside, session.sandbox() as sandbox:
+        findings = beside.submit(_findings, planned, shown, sandbox, settings)
+        renderings = render(planned, session, everything=everything)
+        return _with_findings(planned, renderings, findings.result())
 
 
 def _findings(
