@@ -148,7 +148,7 @@ class Mongo:
             {"$match": {"appName": {"$regex": "^dataops/"}, "transaction": {"$exists": True}}},
         ]
         found = self._client.admin.aggregate(stages)
-        return max((one["transaction"]["timeOpenMicros"] / 1e6 for one in found), default=0.0)
+        return max((one["transaction"].get("timeOpenMicros", 0) / 1e6 for one in found), default=0.0)
 
     def file(self) -> tuple[str, str]:
         return (
