@@ -152,9 +152,9 @@ class Collector:
             say("applied_migrations", len(record.rows) if record else 0)
             return
         say("applied_migrations", len(state.applied) + len(state.unknown))
-        leaves = background.left(state)
-        say("pending_migrations", readiness.to_do(state))
-        say("background_migrations", len(state.pending) - readiness.to_do(state))
+        leaves, number = background.left(state), readiness.to_do(state)
+        say("pending_migrations", number)
+        say("background_migrations", len(state.pending) - number)
         say("interrupted", leaves is None and recovery.half_step(state) is not None)
         for backfill in state.backfills:
             if backfill.total:

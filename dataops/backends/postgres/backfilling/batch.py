@@ -42,7 +42,6 @@ class Batching:
         self.observer = observer
         self.signals = observer.signals
         self._tally = tally
-        self._smallest = False
 
     def others(self) -> int | None:
         return self.observer.others()
