@@ -65,6 +65,8 @@ class Kind:
     `ours` are the names of the tables or collections that hold the record, the journal and the lock. No migration may
     change them. `record` is the one of them that a service may give another name in dataops.toml, "" where it may not.
 
+    `listing_database` is one that every server has, where its databases are listed.
+
     `language` is the language of a code block in Markdown that shows its commands. `module` is the package that has the
     functions `connect` and `driver` (see dataops.backends).
     """
@@ -83,6 +85,7 @@ class Kind:
     not_in_database_names: str = ""
     ours: frozenset[str] = frozenset()
     record: str = ""
+    listing_database: str = ""
 
     @property
     def url_shape(self) -> str:
@@ -103,6 +106,7 @@ POSTGRESQL = Kind(
     language="sql",
     module="dataops.backends.postgres",
     ours=frozenset({"alembic_version", "dataops_journal", "dataops_backfill", "dataops_pause"}),
+    listing_database="postgres",
 )
 MONGODB = Kind(
     name="mongodb",
@@ -118,6 +122,7 @@ MONGODB = Kind(
     not_in_database_names='/\\. "$*<>:|?',
     ours=frozenset({"pymongo_migrate", "dataops_journal", "dataops_lock"}),
     record="pymongo_migrate",
+    listing_database="admin",
 )
 
 _kinds = {kind.name: kind for kind in (MONGODB, POSTGRESQL)}

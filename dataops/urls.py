@@ -131,6 +131,13 @@ def beside(url: str, database: str) -> str:
     return str(replace(_with_auth_source(_Parts.of(url)), database=database))
 
 
+def with_password(url: str, password: str) -> str:
+    """The URL with this password, in any characters, for the user that it names."""
+    parts = _Parts.of(url)
+    user = parts.credentials.partition(":")[0]
+    return str(replace(parts, credentials=f"{user}:{quote_plus(password)}"))
+
+
 def _with_auth_source(parts: _Parts) -> _Parts:
     """The same parts for a URL whose database is about to change.
 
@@ -161,4 +168,4 @@ def from_parts(scheme: str, address: str, user: str, password: str, database: st
     return str(replace(parts, credentials=credentials, database=parts.database or quote_plus(database)))
 
 
-__all__ = ["beside", "check", "from_parts", "names_database", "options_of", "with_database", "without_options"]
+__all__ = ["beside", "check", "from_parts", "names_database", "options_of", "with_database", "with_password", "without_options"]

@@ -405,6 +405,28 @@ def resume(service: Service) -> bool:
     return resumed
 
 
+def names(service: Service, like: str) -> list[str]:
+    """The databases of the server of this service that fit a pattern of SQL's LIKE, in the order of their names."""
+    found: list[str] = _listing(service).names(service, like)
+    return found
+
+
+def sizes(service: Service, databases: Sequence[str]) -> dict[str, int]:
+    """The sizes in bytes of those of these databases, on the server of this service, that the server tells."""
+    found: dict[str, int] = _listing(service).sizes(service, databases)
+    return found
+
+
+def rows(service: Service, query: str) -> list[Mapping[str, Any]]:
+    """What a query answers in the database of this service, which it cannot write to: SQL, or a command as JSON."""
+    found: list[Mapping[str, Any]] = _listing(service).rows(service, query)
+    return found
+
+
+def _listing(service: Service) -> Any:
+    return importlib.import_module(f"{service.kind.module}.listing")
+
+
 @contextmanager
 def opened(service: Service) -> Iterator[Database]:
     """The database of a service, closed at the end of the scope."""
@@ -437,7 +459,10 @@ __all__ = [
     "WritesSchema",
     "connect",
     "driver",
+    "names",
     "opened",
     "pause",
     "resume",
+    "rows",
+    "sizes",
 ]

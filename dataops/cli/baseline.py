@@ -47,7 +47,7 @@ def baseline_command(
     from dataops.scratch import Scratch
 
     accepted = accepted_because(accept=accept, reason=reason)
-    service = session.config(selected=[service_name]).services[0]
+    service = session.service(service_name)
     _, target = find_migration(
         [service], f"{service_name}/{to}", not_base="a database at base needs no baseline", hint="dataops apply"
     )

@@ -65,7 +65,7 @@ def runs(context: click.Context) -> Iterable[CompletionItem]:
     """The short ids of the newest runs, from the journals of the databases that answer within a second."""
     environment = context.params.get("environment")
     loaded = config.load(_path(context), environment=environment, selected=_selected(context), with_files=False)
-    journals = {service.name: _journal(service) for service in loaded.services}
+    journals = {one.name: _journal(one) for one in loaded.services if one.databases is None}
     found = story.stories(journals)
     short = story.short_ids(one.id for one in found)
     now = datetime.now(UTC)

@@ -46,7 +46,7 @@ def inspect_command(session: Session, service_name: str, name: str | None, sampl
       dataops inspect shop users
     """
     form = session.form(form)
-    service = session.config(selected=[service_name]).services[0]
+    service = session.service(service_name)
     with opened(service) as database:
         if not isinstance(database, Inspects):
             raise UsageError(f"{service.kind.title} cannot be inspected", service=service.name, hint="dataops status")

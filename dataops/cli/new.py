@@ -63,7 +63,7 @@ def new_command(
     else:
         only_with(autogenerate, "--autogenerate", "no --template")
     if template is None and scaffold.needs_database(service, autogenerate=autogenerate):
-        service = session.config(selected=[service_name]).services[0]
+        service = session.service(service_name)
     now = datetime.now(UTC)
     if template is not None:
         wanted = templates.Wanted(template, on, to, type_, value)

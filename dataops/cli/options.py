@@ -28,6 +28,14 @@ def duration(context: click.Context, parameter: click.Parameter, value: str | No
         raise click.BadParameter(f"{value!r} is not a duration: write 500ms, 60s, 2m or 1h") from error
 
 
+def labels(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """A Click callback that splits each `NAME=VALUE`."""
+    for value in values:
+        if "=" not in value or value.startswith("="):
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE, such as region=eu")
+    return tuple((name, value) for name, _, value in (one.partition("=") for one in values))
+
+
 def scratch_option(function: click.decorators.FC) -> click.decorators.FC:
     """The option for the servers on which scratch databases are built."""
     return click.option(

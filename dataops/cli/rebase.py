@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dataops.cli.session import Session, command
-from dataops.errors import ConfigError, ExitCode, Unreachable
+from dataops.errors import ConfigError, ExitCode, Unreachable, UsageError
 from dataops.files import chain
 from dataops.files.base import Base
 from dataops.model import Service
@@ -63,8 +63,8 @@ def rebase_command(session: Session, service_name: str, base: str) -> None:
 def _service(session: Session, name: str) -> tuple[Service, str]:
     """The service without its files, and why its database is not asked; "" where there is one to ask."""
     try:
-        return session.config(with_files=False, selected=[name]).services[0], ""
-    except ConfigError as error:
+        return session.service(name, with_files=False), ""
+    except (ConfigError, UsageError) as error:  # no variable, or a fleet, of which there is not one to ask
         if session.environment is not None:
             raise
         return session.config(with_files=False, with_urls=False, selected=[name]).services[0], error.message

@@ -35,7 +35,7 @@ def resolve_command(session: Session, step: str, applied: bool, not_applied: boo
     name, slash, rest = step.partition("/")
     if not slash:
         raise UsageError(f"{step} is not SERVICE/REV", hint="for example shop/20231103084227")
-    service = session.config(selected=[name]).services[0]
+    service = session.service(name)
     with signals(session) as stop, opened(service) as backend:
         id_ = _find(backend, step, rest)
         decision = resolve(

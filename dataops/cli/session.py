@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,16 +18,18 @@ import click
 
 from dataops import __version__, config, outfile
 from dataops.cli import completing, termination
+from dataops.cli.options import labels
 from dataops.cli.streams import diverted
 from dataops.errors import Bug, DataopsError, ExitCode, Stopped, UsageError
 from dataops.events import Broadcast, Emit, Event
-from dataops.model import Policy
+from dataops.fleet import Selection, expand, split
+from dataops.model import Policy, Service
 from dataops.redaction import describe, redact, traceback_of
 from dataops.show import json as answers
 from dataops.show import log, terminal, writers
 from dataops.show.log import JsonLog
 from dataops.show.printed import Printed
-from dataops.text import on_one_line, visible
+from dataops.text import counted, on_one_line, visible
 
 if TYPE_CHECKING:
     from dataops.backends.sandbox import Sandbox
@@ -43,6 +45,8 @@ class Session:
     config_path: Path | None
     environment: str | None
     selected: tuple[str, ...]
+    databases: Selection = field(default_factory=Selection)
+    """Which databases of fleets are meant."""
     policy: str | None = None
     """The environment whose policy counts, where it is not that of `environment`."""
 
@@ -71,10 +75,12 @@ class Session:
         selected: Sequence[str] | None = None,
         observed: bool = False,
     ) -> config.Config:
+        """Read the configuration. With URLs, each fleet is there as its databases that are meant; else as itself."""
+        names, in_fleets = split(self.selected if selected is None else selected)
         loaded = config.load(
             self.config_path,
             environment=self.environment,
-            selected=self.selected if selected is None else selected,
+            selected=names,
             with_urls=with_urls,
             with_files=with_files,
             observed=observed,
@@ -83,7 +89,22 @@ class Session:
         self._variables = loaded.variables
         self.rules = loaded.policy
         self.top = loaded.path.parent
-        return loaded
+        if not with_urls:
+            return loaded
+        chosen = replace(self.databases, services=in_fleets)
+        if not chosen and not in_fleets and not any(one.databases is not None for one in loaded.services):
+            return loaded
+        return replace(loaded, services=expand(loaded.services, chosen))
+
+    def service(self, name: str, *, with_files: bool = True) -> Service:
+        """The one service, or the one database of a fleet, that a person has named. Raises UsageError for a fleet."""
+        services = self.config(selected=[name], with_files=with_files).services
+        if services[0].name != name:
+            raise UsageError(
+                f"{redact(name)} has {counted(len(services), 'database')}: which of them?",
+                hint=f"for example {services[0].name}",
+            )
+        return services[0]
 
     def sandbox(self) -> Sandbox:
         """Where migration files run that are only looked at; databases that the configuration names are hidden."""
@@ -211,7 +232,9 @@ class _Worked(click.Command):
 
 
 _FLAGS = frozenset(("--json", "-v", "--verbose"))
-_WITH_VALUE = frozenset(("--config", "--env", "--log-format", "-s", "--service"))
+_WITH_VALUE = frozenset(
+    ("--config", "--env", "--log-format", "-s", "--service", "--database", "--label", "--sample")
+)
 
 
 def _shared_at_the_beginning(args: Sequence[str]) -> int:
@@ -285,6 +308,9 @@ def command(
                 config_path=options.pop("config_path"),
                 environment=options.pop("environment"),
                 selected=options.pop("selected", ()),
+                databases=Selection(
+                    options.pop("databases", ()), dict(options.pop("labels", ())), options.pop("sample", None)
+                ),
             )
             click.get_current_context().ensure_object(Invocation).session = session
             return int(function(session, **options) or ExitCode.OK)
@@ -304,6 +330,14 @@ def command(
             shared.insert(0, click.option("-s", "--service", "selected", multiple=True, metavar="NAME",
                                           shell_complete=completing.services,
                                           help="Only this service; may be repeated. By default all."))  # fmt: skip
+            shared[1:1] = [
+                click.option("--database", "databases", multiple=True, metavar="NAME",
+                             help="Of a service with many databases, only this one, or those that fit eu-*; !NAME: not."),
+                click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", callback=labels,
+                             help="Of a service with many databases, only those with this label."),
+                click.option("--sample", type=click.IntRange(min=1), metavar="N",
+                             help="Of a service with many databases, only N, always the same."),
+            ]  # fmt: skip
         decorated: Any = run
         for option in reversed(shared):
             decorated = option(decorated)

@@ -12,12 +12,12 @@ import getpass
 import os
 import socket
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from dataops import __version__, alembicini, kinds
-from dataops.config.locations import locate, record_of, variables_of
+from dataops.config.locations import control, locate, record_of, variables_of
 from dataops.config.policy import Policies
 from dataops.config.settings import FILE_NAME, LintSettings, RehearseSettings, ServiceSettings, Settings, find, read
 from dataops.documents import Looking
@@ -89,6 +89,8 @@ def load(
     environ = os.environ if environ is None else environ
     urls = locate(settings, chosen, environment, environ) if with_urls else {}
     by_variable = with_urls and not environment
+    if with_urls:
+        chosen = [_with_control(one, environ) for one in chosen]
     services = tuple(
         _service(
             one,
@@ -113,6 +115,19 @@ def load(
         settings.verify,
         settings.background,
         settings.rehearse,
+    )
+
+
+def _with_control(one: ServiceSettings, environ: Mapping[str, str]) -> ServiceSettings:
+    """The same, with the URLs of the control databases that a fleet asks for its names and its waves."""
+    if one.databases is None:
+        return one
+    names = control(one.databases.control_env, f"{one.where} databases", environ)
+    waves = control(one.rollout.control_env, f"{one.where} rollout", environ)
+    return replace(
+        one,
+        databases=replace(one.databases, control_url=names),
+        rollout=replace(one.rollout, control_url=waves),
     )
 
 
@@ -175,6 +190,8 @@ def _service(settings: ServiceSettings, url: str, record: str, *, with_files: bo
         renamed_record=record,
         top=settings.top,
         limits=settings.limits,
+        databases=settings.databases,
+        rollout=settings.rollout,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dataops import urls
+from dataops import kinds, urls
 from dataops.config.settings import ServiceSettings, Settings, check_record
 from dataops.errors import ConfigError
 from dataops.redaction import redact
@@ -17,11 +17,11 @@ def locate(
     """The URLs of the chosen services, by name. Raises ConfigError, and UsageError for an unknown environment."""
     if environment:
         return _from_file(settings, chosen, environment)
-    kinds = [service.kind for service in chosen]
+    every = [service.kind for service in chosen]
     return {
-        service.name: _in_parts(service, environ, alone=kinds.count(service.kind) == 1)
+        service.name: _in_parts(service, environ, alone=every.count(service.kind) == 1)
         if service.in_parts
-        else _whole(service, environ, alone=kinds.count(service.kind) == 1)
+        else _whole(service, environ, alone=every.count(service.kind) == 1)
         for service in chosen
     }
 
@@ -138,8 +138,8 @@ def _complete(service: ServiceSettings, url: str, source: str, database: str, al
     # A secret that was made with `echo` ends in a new line.
     url = urls.without_driver(service.kind, url.strip())
     urls.check(service.kind, url, source)
-    if not service.kind.url_in_parts or urls.names_database(url):
-        return url  # libpq has its own rules for a database that is not named
+    if not service.kind.url_in_parts or urls.names_database(url) or service.databases is not None:
+        return url  # a fleet names its databases itself; libpq has its own rules for a database that is not named
     if not database:
         raise ConfigError(
             f"{source} names no database",
@@ -147,6 +147,25 @@ def _complete(service: ServiceSettings, url: str, source: str, database: str, al
             hint=f'end the URL with /DATABASE, {also}or write database = "..." under [services.{service.name}]',
         )
     return urls.with_database(url, database)
+
+
+def control(variable: str, where: str, environ: Mapping[str, str]) -> str:
+    """The URL of a control database, of either kind, from its variable; "" where none is said. Raises ConfigError."""
+    if not variable:
+        return ""
+    url = variable_or_file(variable, environ)
+    if not url:
+        raise ConfigError(
+            f"{variable} is not set, and {where} names it for the control database",
+            hint=f"set {variable} to the URL of a PostgreSQL or MongoDB database, or {variable}_FILE to a file with it",
+        )
+    redact.learn(url)
+    kind = kinds.of_url(url.strip())
+    if kind is None:
+        raise ConfigError(f"{variable} is no URL of PostgreSQL or MongoDB", hint="the value itself is not shown")
+    url = urls.without_driver(kind, url.strip())
+    urls.check(kind, url, variable)
+    return url
 
 
 def variables_of(service: ServiceSettings) -> Iterator[str]:
@@ -157,7 +176,9 @@ def variables_of(service: ServiceSettings) -> Iterator[str]:
         names += [f"{service.kind.format.variables}_URI"] if service.kind.format.variables else []
     elif not service.kind.url_in_parts:
         names.append(service.kind.url_variable)
-    for name in dict.fromkeys(names):
+    names += [service.databases.control_env] if service.databases else []
+    names.append(service.rollout.control_env)
+    for name in dict.fromkeys(filter(None, names)):
         yield name
         yield f"{name}_FILE"
 
@@ -184,4 +205,4 @@ def variable_or_file(name: str, environ: Mapping[str, str]) -> str | None:
     return value or None
 
 
-__all__ = ["locate", "record_of", "variable_or_file", "variables_of"]
+__all__ = ["control", "locate", "record_of", "variable_or_file", "variables_of"]

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataops import kinds
-from dataops.config import limits, policy
+from dataops.config import fleet, limits, policy
 from dataops.config.policy import Policies
 from dataops.documents import Breaks, Looking
 from dataops.durations import parse_duration
 from dataops.errors import ConfigError, UsageError
 from dataops.files import toml
 from dataops.kinds import Kind
-from dataops.model import Ahead, Limits, Timeouts
+from dataops.model import Ahead, Databases, Limits, Rollout, Timeouts
 from dataops.othertools import match
 from dataops.redaction import redact
 from dataops.text import near
@@ -39,6 +39,8 @@ SERVICE_KEYS = {
     "record",
     "application",
     "backfill",
+    "databases",
+    "rollout",
     *_URL_KEYS,
 }
 """What the paragraph of a service may say. `beside` is the older spelling of `coexist`."""
@@ -70,7 +72,7 @@ class ServiceSettings:
     `where` names the paragraph in errors, and `top` is the folder of dataops.toml.
     `depends_on` are all the services that come before this one, directly or
     through others. `mirror` are the tools whose record may be meant by `mirror = true`, or the one that is named.
-    `limits` are those of backfills. `record`, `url_env`, `env_prefix` and `database` are empty where the paragraph
+    `limits` are those of backfills. `databases` and `rollout` are those of a fleet. `record`, `url_env`, `env_prefix` and `database` are empty where the paragraph
     does not say them.
     """
 
@@ -95,6 +97,8 @@ class ServiceSettings:
     url_env: str = ""
     env_prefix: str = ""
     database: str = ""
+    databases: Databases | None = None
+    rollout: Rollout = field(default_factory=Rollout)
 
     @property
     def variable_prefix(self) -> str:
@@ -268,6 +272,7 @@ def _settings(
         return _observed(base, name, table)
     table.only(SERVICE_KEYS)
     kind = kinds.named(table.one_of("engine", [kind.name for kind in kinds.known()]))
+    databases = fleet.databases(table, base)
     return ServiceSettings(
         name=name,
         where=table.where,
@@ -285,9 +290,11 @@ def _settings(
         application=_application(table, kind),
         limits=limits.read(general, table.table("backfill", f"{table.where} backfill"), base),
         record=_record(table, kind),
-        url_env=_variable(table, "url_env"),
-        env_prefix=_variable(table, "env_prefix"),
+        url_env=fleet.variable(table, "url_env"),
+        env_prefix=fleet.variable(table, "env_prefix"),
         database=table.optional_text("database"),
+        databases=databases,
+        rollout=fleet.rollout(table, databases),
     )
 
 
@@ -304,8 +311,8 @@ def _observed(base: Path, name: str, table: toml.Table) -> ServiceSettings:
         timeouts=_timeouts(table),
         observe=tool,
         expect=table.text("expect") if "expect" in table else "",
-        url_env=_variable(table, "url_env"),
-        env_prefix=_variable(table, "env_prefix"),
+        url_env=fleet.variable(table, "url_env"),
+        env_prefix=fleet.variable(table, "env_prefix"),
         database=table.optional_text("database"),
     )
 
@@ -350,17 +357,6 @@ def _timeouts(table: toml.Table) -> Timeouts:
     timeouts = table.table("timeouts", f"{table.where} timeouts")
     timeouts.only(_LEAST_SECONDS)
     return Timeouts(**{key: _timeout(key, value, f"{timeouts.where}.{key}") for key, value in timeouts.values.items()})
-
-
-def _variable(table: toml.Table, key: str) -> str:
-    """The name of an environment variable, or its beginning, that every shell can set."""
-    name = table.optional_text(key)
-    if name and not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
-        raise ConfigError(
-            f"{table.where}: {key} = {redact(repr(name))} is not the name of a variable",
-            hint="letters, digits and _, and not a digit first",
-        )
-    return name
 
 
 def _timeout(key: str, value: object, where: str) -> float:

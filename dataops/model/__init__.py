@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataops.model.backfill import Backfill, Limits, Pause
 from dataops.model.effect import Effect, Held, Remark, Risk, Span, Verb, Work
+from dataops.model.fleet import Databases, Member, Rollout, Wave, places_in
 from dataops.model.journal import (
     ENDS_HALF_DONE,
     HALF_DONE,
@@ -36,6 +37,7 @@ __all__ = [
     "AppliedMigration",
     "Author",
     "Backfill",
+    "Databases",
     "Details",
     "Direction",
     "Doing",
@@ -49,6 +51,7 @@ __all__ = [
     "JournalEvent",
     "Limits",
     "Measured",
+    "Member",
     "Migration",
     "Observed",
     "Pause",
@@ -60,6 +63,7 @@ __all__ = [
     "Rendering",
     "Result",
     "Risk",
+    "Rollout",
     "Sampled",
     "Sent",
     "Service",
@@ -70,8 +74,10 @@ __all__ = [
     "StepMeasured",
     "Timeouts",
     "Verb",
+    "Wave",
     "Window",
     "Work",
     "broken",
+    "places_in",
     "recognized",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from dataops.errors import DataopsError
 from dataops.model.effect import Effect, Remark
 from dataops.model.journal import NOT_ONE_TRANSACTION, Spent
 from dataops.model.migration import Direction, Migration
@@ -42,12 +44,16 @@ class Plan:
 
     `states` are what it was made from. A `saved` plan is only carried out when the databases are in exactly these
     states. For any other plan, another run may have done some of the steps meanwhile.
+
+    `troubles` are the databases of fleets for which nothing can be planned, such as one that does not answer, by the
+    name of their service, each with the error. They have no state and no step here. Each of them counts as a failure.
     """
 
     direction: Direction
     steps: tuple[Step, ...]
     states: tuple[State, ...]
     saved: bool = False
+    troubles: Mapping[str, DataopsError] = field(default_factory=dict)
 
     def of(self, service: str) -> tuple[Step, ...]:
         """The steps of one service."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from dataops.alembicini import AlembicIni
 from dataops.kinds import Kind
 from dataops.model.backfill import Limits
+from dataops.model.fleet import Databases, Member, Rollout
 from dataops.model.migration import Migration
 from dataops.toolrecords import ToolAliases
 
@@ -50,6 +51,9 @@ class Service:
     expect to find. `aliases` is what adopt.toml says, by tool. `alembic` is the section of an
     alembic.ini that has this folder as its script location. `renamed_record` is the native record's name where
     dataops.toml gives it another one than usual. `top` is the folder of dataops.toml. `limits` are those of backfills.
+
+    A service with `databases` is a fleet, and its `url` is a template: `dataops.fleet` makes of it one service for each
+    database, which says with `member` whose it is. `rollout` says in which waves they are changed.
     """
 
     name: str
@@ -75,6 +79,21 @@ class Service:
     renamed_record: str = ""
     top: Path = Path()
     limits: Limits = field(default_factory=Limits)
+    databases: Databases | None = None
+    member: Member | None = None
+    rollout: Rollout = field(default_factory=Rollout)
+
+    @property
+    def unit(self) -> str:
+        """The name of its paragraph in dataops.toml, which `depends_on` means: for a database of a fleet, the fleet's."""
+        return self.member.fleet if self.member is not None else self.name
+
+    def at(self, member: Member, url: str) -> Service:
+        """The service of one database of this fleet. It shares what was worked out about the history."""
+        one = replace(self, name=member.name, url=url, databases=None, member=member)
+        for known in ("by_id", "replaced_by", "forked", "position"):
+            one.__dict__[known] = getattr(self, known)
+        return one
 
     @property
     def record(self) -> str:

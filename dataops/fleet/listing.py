@@ -1,0 +1,153 @@
+"""Which databases a fleet has, and with which labels: from dataops.toml, a file, a server, a query or a command."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from dataops import backends, kinds, urls
+from dataops.config.fleet import check_name
+from dataops.errors import ConfigError, DataopsError
+from dataops.model import Databases, Service, places_in
+from dataops.redaction import redact
+from dataops.text import shortened
+
+_COMMAND_SECONDS = 120
+_SHOWN = 200
+Labels = Mapping[str, str]
+
+
+def listed(service: Service) -> dict[str, Labels]:
+    """The databases of a fleet, by name and in the order of their names, each with its labels.
+
+    Raises ConfigError where the list is empty, names one twice or cannot be had, and what a server raises.
+    """
+    fleet = service.databases
+    assert fleet is not None
+    source, named = _named(service, fleet)
+    found: dict[str, Labels] = {}
+    for name, labels in named:
+        check_name(name, f"{service.name}: {source}")
+        if name in found:
+            raise ConfigError(
+                f"{service.name}: {source} names {redact(name)} twice", service=service.name, hint="name it once"
+            )
+        found[name] = labels
+    if not found:
+        raise ConfigError(
+            f"{service.name}: {source} names no database",
+            service=service.name,
+            hint="nothing was done; if there really is none, leave the service out with --service",
+        )
+    return dict(sorted(found.items()))
+
+
+def _named(service: Service, fleet: Databases) -> tuple[str, Iterable[tuple[str, Labels]]]:
+    if fleet.names:
+        return "databases", [(name, {}) for name in fleet.names]
+    if fleet.file is not None:
+        try:
+            text = fleet.file.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise ConfigError(f"{fleet.file}: {reason}", service=service.name, hint="is it mounted?") from error
+        return fleet.file.name, _of_lines(service, text, str(fleet.file))
+    if fleet.like:
+        return f"the pattern {fleet.like}", [(name, {}) for name in backends.names(lister(service), fleet.like)]
+    if fleet.query:
+        return "the query", _of_rows(service, fleet)
+    return fleet.command[0], _of_lines(service, _printed(service, fleet.command), fleet.command[0])
+
+
+def lister(service: Service) -> Service:
+    """The service of the database where the server of a fleet lists its databases."""
+    url = service.url
+    strange = [place for place in places_in(url) if place != "database"]
+    if strange:
+        raise ConfigError(
+            f"{service.name}: the URL has {{{strange[0]}}} in it, so that there is not one server to list",
+            service=service.name,
+            hint="name the databases with a file, a query or a command, which give labels too",
+        )
+    if "database" in places_in(url):
+        url = url.replace("{database}", quote(service.kind.listing_database))
+    elif service.kind.url_in_parts and not urls.names_database(url):
+        url = urls.with_database(url, service.kind.listing_database)
+    return replace(service, url=url, databases=None)
+
+
+def control(service: Service, url: str) -> Service:
+    """The service of a control database, to ask it, or to keep there what processes share."""
+    kind = kinds.of_url(url)
+    assert kind is not None  # the configuration has checked it
+    return Service(f"{service.name} (control)", kind, url, service.folder, timeouts=service.timeouts)
+
+
+def _of_rows(service: Service, fleet: Databases) -> Iterable[tuple[str, Labels]]:
+    for row in backends.rows(control(service, fleet.control_url), fleet.query):
+        values = list(row.items())
+        if not values or not isinstance(values[0][1], str):
+            raise ConfigError(
+                f"{service.name}: the first column of the query is not the name of a database, which is a text",
+                service=service.name,
+                hint="select the name first, and labels behind it",
+            )
+        yield values[0][1], {key: _text(value) for key, value in values[1:] if value is not None}
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _of_lines(service: Service, text: str, source: str) -> Iterable[tuple[str, Labels]]:
+    for at, line in enumerate(text.splitlines(), 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        wrong = next((word for word in words[1:] if not word.partition("=")[0] or "=" not in word), None)
+        if wrong is not None:
+            raise ConfigError(
+                f"{source}:{at}: {redact(repr(wrong))} is no label",
+                service=service.name,
+                hint="a line is NAME LABEL=VALUE ...; what comes after # is a comment",
+            )
+        yield words[0], {key: value for key, _, value in (word.partition("=") for word in words[1:])}
+
+
+def _printed(service: Service, command: tuple[str, ...]) -> str:
+    try:
+        done = subprocess.run(
+            command, cwd=service.top, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        what, said = f"has not ended in {_COMMAND_SECONDS} s", ""
+    except (OSError, UnicodeDecodeError) as error:
+        what, said = "cannot be run", str(error)
+    else:
+        if done.returncode == 0:
+            return done.stdout
+        lines = done.stderr.strip().splitlines() or [""]
+        what, said = f"ended with {done.returncode}", lines[-1]
+    more = f": {redact(shortened(said, _SHOWN))}" if said else ""
+    raise ConfigError(
+        f"{service.name}: {command[0]}, which names the databases, {what}{more}",
+        service=service.name,
+        hint="run it by hand, in the folder of dataops.toml",
+    )
+
+
+def sizes(service: Service, databases: Iterable[str]) -> dict[str, int]:
+    """The sizes of the databases of a fleet, in bytes, as far as the server tells them; none where it cannot be asked.
+
+    They decide which is the smallest, and of which a plan tells how long it takes.
+    """
+    try:
+        return backends.sizes(lister(service), list(databases))
+    except DataopsError:  # such as a URL with labels, or a user who may not ask: an order by name is an order too
+        return {}
+
+
+__all__ = ["control", "listed", "lister", "sizes"]
