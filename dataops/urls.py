@@ -114,6 +114,11 @@ def with_database(url: str, database: str) -> str:
     return url if parts.database else str(replace(_with_auth_source(parts), database=quote_plus(database)))
 
 
+def hosts(url: str) -> str:
+    """The hosts of a URL, as they are written there."""
+    return _Parts.of(url).hosts
+
+
 def options_of(url: str) -> dict[str, str]:
     """The options of a URL, with their names in small letters."""
     return {key.lower(): value for key, value in parse_qsl(_Parts.of(url).options, keep_blank_values=True)}
@@ -168,4 +173,14 @@ def from_parts(scheme: str, address: str, user: str, password: str, database: st
     return str(replace(parts, credentials=credentials, database=parts.database or quote_plus(database)))
 
 
-__all__ = ["beside", "check", "from_parts", "names_database", "options_of", "with_database", "with_password", "without_options"]
+__all__ = [
+    "beside",
+    "check",
+    "from_parts",
+    "hosts",
+    "names_database",
+    "options_of",
+    "with_database",
+    "with_password",
+    "without_options",
+]

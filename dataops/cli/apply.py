@@ -94,7 +94,7 @@ def apply_command(
             ):
                 only_with(given, name, "no PLANFILE: a saved plan says already what to do")
             services = observed.services = services_of(saved, session)
-            plan = planfile.verify(saved, read(services))
+            plan = planfile.verify(saved, read(services).complete())
             if session.rules.approvals and (more := sorted(set(options.allowed) - set(saved.allowed))):
                 raise UsageError(
                     f"{saved.path} does not allow {', '.join(more)}, and what it allows is part of what is approved",

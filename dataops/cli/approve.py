@@ -41,7 +41,7 @@ def approve_command(session: Session, planned: Path, yes: bool) -> None:
       dataops approve today.plan
     """
     saved = planfile.load(planned)
-    plan = planfile.verify(saved, to_look(session)(services_of(saved, session)))
+    plan = planfile.verify(saved, to_look(session)(services_of(saved, session)).complete())
     session.console.messages(_lines(session, saved, plan))
     names = saved.services_with_steps()
     if names and not yes:

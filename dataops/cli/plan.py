@@ -142,7 +142,8 @@ def _findings(
     planned: Plan, shown: Mapping[str, Sequence[Step]], sandbox: Sandbox, settings: LintSettings
 ) -> Mapping[Path, Sequence[Remark]] | str:
     """What lint says of the files of these steps, or why it says nothing."""
-    services = [state.service for state in planned.states if shown[state.service.name]]
+    looked_at = [state.service for state in planned.states if shown.get(state.service.name)]
+    services = list({service.unit: service for service in looked_at}.values())  # one for each history
     only = {step.migration.path for steps in shown.values() for step in steps}
     if planned.direction is Direction.ROLLBACK or not only:
         return {}

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from dataops.backends import opened
 from dataops.cli.options import RunOptions
 from dataops.cli.session import Session
-from dataops.errors import HistoryError, UsageError
+from dataops.errors import DataopsError, HistoryError, UsageError
+from dataops.fleet.measuring import sizes_of
 from dataops.model import Direction, Entry, Migration, Plan, Policy, Rendering, Service, State, Step
-from dataops.planning import approvals, planner, rehearsals, runs
-from dataops.planning.target import find_migration, find_target
-from dataops.run.reading import read_all, side_by_side
+from dataops.planning import approvals, grouping, planner, rehearsals, runs
+from dataops.planning.target import find_migration, find_target, of_history
+from dataops.run.reading import Readings, read_all, side_by_side
 from dataops.run.stop import StopSignal
 from dataops.run.under_lock import read_at_rest
 from dataops.show import plans
 
-Read = Callable[[Sequence[Service]], list[State]]
+Read = Callable[[Sequence[Service]], Readings]
 """Reads services, to look only, or to run something on them."""
 
 
@@ -37,7 +38,7 @@ def to_run(
 ) -> Read:
     """Wait for a step that another run is in the middle of, and for servers that do not answer yet."""
 
-    def read(services: Sequence[Service]) -> list[State]:
+    def read(services: Sequence[Service]) -> Readings:
         return read_at_rest(
             services,
             session.author,
@@ -72,9 +73,15 @@ def plan_apply(
         service, target = find_migration(
             services, to, not_base="nothing is applied up to base", hint="to undo: dataops rollback --to base"
         )
-        services = [service]
-    states = read(services)
-    return planner.plan_apply(states, to=target, steps=steps, background=background)
+        services = of_history(services, service)
+    found = read(services)
+    plan = planner.plan_apply(found.states, to=target, steps=steps, background=background)
+    return _with_fleets(plan, services, found.troubles)
+
+
+def _with_fleets(plan: Plan, services: Sequence[Service], troubles: Mapping[str, DataopsError]) -> Plan:
+    """The plan with what could not be read, and with the sizes of databases of fleets."""
+    return replace(plan, troubles={**troubles, **plan.troubles}, sizes=sizes_of(services))
 
 
 def plan_rollback(
@@ -92,12 +99,13 @@ def plan_rollback(
     target: Migration | None = None
     if to is not None:
         service, target = find_target(services, to)
-        services = [service]
-    states = read(services)
-    of_runs = None if to is not None or steps is not None else _wanted(states, session, run_ids)
-    return planner.plan_rollback(
-        states, of_runs=of_runs, to=target, to_base=to is not None and target is None, steps=steps
+        services = of_history(services, service)
+    found = read(services)
+    of_runs = None if to is not None or steps is not None else _wanted(found.states, session, run_ids)
+    plan = planner.plan_rollback(
+        found.states, of_runs=of_runs, to=target, to_base=to is not None and target is None, steps=steps
     )
+    return _with_fleets(plan, services, found.troubles)
 
 
 def _wanted(states: Sequence[State], session: Session, run_ids: Sequence[str]) -> runs.Wanted:
@@ -122,21 +130,27 @@ def approvals_of(plan: Plan, sha256: str, policy: Policy) -> approvals.Approvals
 
 
 def rendered_steps(plan: Plan, session: Session, *, everything: bool) -> dict[str, Sequence[Step]]:
-    """The steps of each service that `render` looks at."""
+    """The steps of each service that `render` looks at: of databases of a fleet for which the plan is the same, of one.
+
+    With -v, of all of them.
+    """
     everything = everything or session.verbose or session.as_json or plan.direction is Direction.ROLLBACK
     limit = None if everything else plans.SHOWN_STEPS
-    return {state.service.name: plan.of(state.service.name)[:limit] for state in plan.states}
+    if session.verbose:
+        return {state.service.name: plan.of(state.service.name) for state in plan.states}
+    return {group.names[0]: plan.of(group.names[0])[:limit] for group in grouping.groups_of(plan)}
 
 
 def render(plan: Plan, session: Session, *, everything: bool = False, rehearsed: bool = True) -> dict[str, Rendering]:
     """The commands of every step, services side by side.
 
     For people, a very long plan is rendered only as far as it is shown. A rollback is always rendered whole: a step
-    whose stash was pruned refuses here, before anything is undone. With `rehearsed`, times are those of the newest
+    whose stash was pruned refuses here, before anything is undone. Of databases of a fleet for which the plan is the
+    same, the largest is looked at, and what is found is that of all. With `rehearsed`, times are those of the newest
     rehearsal of the same files, where there is one. Raises HistoryError for a step that changes what is ours.
     """
     chosen = rendered_steps(plan, session, everything=everything)
-    states = [state for state in plan.states if chosen[state.service.name]]
+    states = [state for state in plan.states if chosen.get(state.service.name)]
 
     def render(state: State) -> dict[str, Rendering]:
         with opened(state.service) as backend:
@@ -146,9 +160,9 @@ def render(plan: Plan, session: Session, *, everything: bool = False, rehearsed:
         return {}
     with session.sandbox() as sandbox:
         renderings = {id_: rendering for made in side_by_side(render, states) for id_, rendering in made.items()}
-    if not rehearsed or session.top is None:
-        return renderings
-    return rehearsals.measured(plan, renderings, rehearsals.load(session.top), datetime.now(UTC))
+    if rehearsed and session.top is not None:
+        renderings = rehearsals.measured(plan, renderings, rehearsals.load(session.top), datetime.now(UTC))
+    return grouping.spread(plan, renderings)
 
 
 def _unharmful(step: Step, rendering: Rendering) -> Rendering:

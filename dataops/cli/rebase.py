@@ -50,7 +50,7 @@ def rebase_command(session: Session, service_name: str, base: str) -> None:
         return
     if not unasked:
         try:
-            (state,) = read_all([todo.service], emit=session.sink())
+            (state,) = read_all([todo.service], emit=session.sink()).states
             rebasing.refuse_applied(todo, state)
         except Unreachable as error:
             if session.environment is not None:

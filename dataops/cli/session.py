@@ -232,9 +232,7 @@ class _Worked(click.Command):
 
 
 _FLAGS = frozenset(("--json", "-v", "--verbose"))
-_WITH_VALUE = frozenset(
-    ("--config", "--env", "--log-format", "-s", "--service", "--database", "--label", "--sample")
-)
+_WITH_VALUE = frozenset(("--config", "--env", "--log-format", "-s", "--service", "--database", "--label", "--sample"))
 
 
 def _shared_at_the_beginning(args: Sequence[str]) -> int:

@@ -19,7 +19,7 @@ from dataops.errors import DataopsError, ExitCode, UsageError
 from dataops.model import Service, State
 from dataops.planning import readiness
 from dataops.run.reading import doings, look, side_by_side
-from dataops.show import tables
+from dataops.show import grouped, tables
 from dataops.show.reports import Look, StatusReport
 
 _PAUSE = 2.0
@@ -68,9 +68,11 @@ def status_command(
     code = _status_code(looks, check=check)
     if session.deliver(form, "status", StatusReport(looks, checkout(config.path.parent), check, code), report_path):
         return code
-    session.console.table(tables.status(looks, datetime.now(UTC)), form)
+    now = datetime.now(UTC)
+    shown = looks if session.verbose or form != "table" else grouped.looks(looks, now)
+    session.console.table(tables.status(shown, now), form)
     session.console.messages([(line, "") for line in tables.imports_lines(looks)] if session.verbose else [])
-    session.console.errors(one.wrong for one in looks if one.wrong is not None)
+    session.console.errors(grouped.wrong(shown))
     return code
 
 
@@ -99,7 +101,7 @@ def _watch(session: Session) -> ExitCode:
                 states = look(services, emit=lambda event: None)
                 now = datetime.now(UTC)
                 draw(
-                    tables.status(looks_at(states, services), now),
+                    tables.status(grouped.looks(looks_at(states, services), now), now),
                     f"{now:%Y-%m-%d %H:%M:%S} UTC, every {_PAUSE:.0f} s; Ctrl-C ends it",
                 )
                 time.sleep(_PAUSE)

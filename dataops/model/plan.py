@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from dataops.errors import DataopsError
 from dataops.model.effect import Effect, Remark
@@ -47,6 +48,7 @@ class Plan:
 
     `troubles` are the databases of fleets for which nothing can be planned, such as one that does not answer, by the
     name of their service, each with the error. They have no state and no step here. Each of them counts as a failure.
+    `sizes` are those of databases of fleets in bytes, as far as they are known.
     """
 
     direction: Direction
@@ -54,14 +56,26 @@ class Plan:
     states: tuple[State, ...]
     saved: bool = False
     troubles: Mapping[str, DataopsError] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, service: str) -> tuple[Step, ...]:
         """The steps of one service."""
-        return tuple(step for step in self.steps if step.service == service)
+        return self._steps_of.get(service, ())
 
     def state(self, service: str) -> State:
         """The state of one service from which the plan was made."""
-        return next(state for state in self.states if state.service.name == service)
+        return self._state_of[service]
+
+    @cached_property
+    def _steps_of(self) -> dict[str, tuple[Step, ...]]:
+        found: dict[str, list[Step]] = {}
+        for step in self.steps:
+            found.setdefault(step.service, []).append(step)
+        return {name: tuple(steps) for name, steps in found.items()}
+
+    @cached_property
+    def _state_of(self) -> dict[str, State]:
+        return {state.service.name: state for state in self.states}
 
 
 @dataclass(frozen=True)

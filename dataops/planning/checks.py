@@ -179,10 +179,12 @@ def checksum_of(service: Service, migration: Migration) -> str:
 
 def refuse_same_database(states: Sequence[State]) -> None:
     """Refuse two services in one database, because they would share one record. Raises ConfigError."""
-    for at, state in enumerate(states):
-        for other in states[:at]:
-            one, two = state.identity, other.identity
-            if (one.server, one.database) == (two.server, two.database) or one.marks & two.marks:
+    seen: dict[object, State] = {}
+    for state in states:
+        one = state.identity
+        for mark in ((one.server, one.database), *one.marks):
+            other = seen.setdefault(mark, state)
+            if other is not state:
                 raise ConfigError(
                     f"{other.service.name} and {state.service.name} are the same database ({one.address})",
                     hint="two histories cannot share one record: correct one of the two URLs",

@@ -6,10 +6,10 @@ looks at the same plan again. What cannot be done is refused, with the migration
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from dataops.errors import Blocked, DatabaseAhead, StalePlan
+from dataops.errors import Blocked, DatabaseAhead, DataopsError, StalePlan
 from dataops.model import (
     ENDS_HALF_DONE,
     HALF_DONE,
@@ -40,31 +40,52 @@ def plan_apply(
     """Plan to apply everything that is pending, in the order of dependencies.
 
     Without `background`, what is for the background is left, with all that comes after it, unless `to` names it.
-    `to` is the last migration to apply, and then there is only one service. `steps` is the largest number in all. A
+    `to` is the last migration to apply, and then there is only one history. `steps` is the largest number in all. A
     target that is applied already makes an empty plan, because an apply never goes backwards. Raises HistoryError,
-    DatabaseAhead and InterruptedStep.
+    DatabaseAhead and InterruptedStep; what is so of a database of a fleet is one of the plan's `troubles`.
     """
     states = _ordered(states)
     refuse_same_database(states)
+    planned, fit, troubles = _each(states, lambda state: _to_apply(state, to, background=background))
+    return Plan(Direction.APPLY, tuple(planned[:steps]), tuple(fit), troubles=troubles)
+
+
+def _each(
+    states: Sequence[State], plan: Callable[[State], Sequence[Step]]
+) -> tuple[list[Step], list[State], dict[str, DataopsError]]:
+    """The steps of each database; those that could be planned; and why others could not, where those are of fleets."""
     planned: list[Step] = []
+    fit: list[State] = []
+    troubles: dict[str, DataopsError] = {}
     for state in states:
-        check(state)
-        half = first_step(state, Direction.APPLY)
-        wanted: Iterable[Migration] = state.pending
-        leaves = None if background or to is not None else left(state)
-        if leaves is not None:
-            half = None if half is not None and half.migration == leaves.first else half
-            wanted = state.pending[: state.pending.index(leaves.first)]
-        if to is not None:
-            limit = state.service.position[to.id]
-            wanted = [m for m in state.pending if state.service.position[m.id] <= limit]
-            if half is not None and state.service.position[half.migration.id] > limit:
-                refuse_half_done(state)
-        if state.service.mirror:
-            wanted = list(wanted)
-            mirror.refuse_unknown_rows(state, wanted)
-        planned += _with_half_done(half, [Step(state.service.name, one, Direction.APPLY) for one in wanted])
-    return Plan(Direction.APPLY, tuple(planned[:steps]), tuple(states))
+        try:
+            planned += plan(state)
+        except DataopsError as error:
+            if state.service.member is None:
+                raise
+            troubles[state.service.name] = error
+        else:
+            fit.append(state)
+    return planned, fit, troubles
+
+
+def _to_apply(state: State, to: Migration | None, *, background: bool) -> list[Step]:
+    check(state)
+    half = first_step(state, Direction.APPLY)
+    wanted: Iterable[Migration] = state.pending
+    leaves = None if background or to is not None else left(state)
+    if leaves is not None:
+        half = None if half is not None and half.migration == leaves.first else half
+        wanted = state.pending[: state.pending.index(leaves.first)]
+    if to is not None:
+        limit = state.service.position[to.id]
+        wanted = [m for m in state.pending if state.service.position[m.id] <= limit]
+        if half is not None and state.service.position[half.migration.id] > limit:
+            refuse_half_done(state)
+    if state.service.mirror:
+        wanted = list(wanted)
+        mirror.refuse_unknown_rows(state, wanted)
+    return _with_half_done(half, [Step(state.service.name, one, Direction.APPLY) for one in wanted])
 
 
 def _with_half_done(half: Step | None, steps: Sequence[Step]) -> list[Step]:
@@ -90,20 +111,21 @@ def plan_rollback(
     """Plan to undo migrations, newest first. Every file is unedited and every step is reversible, or it is refused.
 
     One argument says how far: `of_runs` means the steps of runs on all services; `to` is the migration that stays as
-    the newest one, and `to_base` undoes all (for both, there is only one service); `steps` is a number of migrations,
+    the newest one, and `to_base` undoes all (for both, there is only one history); `steps` is a number of migrations,
     the newest over all services. Raises HistoryError, DatabaseAhead, InterruptedStep, Blocked and UsageError.
     """
-    states = _ordered(states)
-    refuse_same_database(states)
-    for state in states:
-        try:
-            check(replace(state, service=replace(state.service, ahead=Ahead.REFUSE)), Direction.ROLLBACK)
-        except DatabaseAhead as error:
-            error.hint = "roll back with the newer code: only that knows how to undo what is newest here"
-            raise
-    half = {state.service.name: first_step(state, Direction.ROLLBACK) for state in states}
+    every = _ordered(states)
+    refuse_same_database(every)
+    half: dict[str, Step | None] = {}
+
+    def begin(state: State) -> list[Step]:
+        _check_to_undo(state)
+        half[state.service.name] = first_step(state, Direction.ROLLBACK)
+        return []
+
+    _, states, troubles = _each(every, begin)
     if to is not None or to_base:
-        limit = states[0].service.position[to.id] if to is not None else -1
+        limit = every[0].service.position[to.id] if to is not None else -1
         for state in states:
             step = half[state.service.name]
             if step is not None and state.service.position[step.migration.id] <= limit:
@@ -134,7 +156,15 @@ def plan_rollback(
             migration=stuck[0].migration.id,
             hint="nothing was rolled back; stop before it with --to, or restore a backup",
         )
-    return Plan(Direction.ROLLBACK, tuple(planned), tuple(states))
+    return Plan(Direction.ROLLBACK, tuple(planned), tuple(states), troubles=troubles)
+
+
+def _check_to_undo(state: State) -> None:
+    try:
+        check(replace(state, service=replace(state.service, ahead=Ahead.REFUSE)), Direction.ROLLBACK)
+    except DatabaseAhead as error:
+        error.hint = "roll back with the newer code: only that knows how to undo what is newest here"
+        raise
 
 
 def confirm(plan: Plan, state: State) -> tuple[Step, ...]:
@@ -173,11 +203,20 @@ def confirm(plan: Plan, state: State) -> tuple[Step, ...]:
 def summary(plan: Plan) -> str:
     """The last line of a plan, for a person."""
     if not plan.steps:
-        return f"Plan: nothing to {_verb(plan)}"
+        return f"Plan: nothing to {_verb(plan)}{_told_troubles(plan)}"
     irreversible = sum(not step.migration.reversible for step in plan.steps)
     note = f" ({irreversible} irreversible)" if irreversible else ""
-    services = counted(len({step.service for step in plan.steps}), "service")
-    return f"Plan: {len(plan.steps)} to {_verb(plan)} in {services}{note}"
+    names = {step.service for step in plan.steps}
+    of_fleets = sum(plan.state(name).service.member is not None for name in names)
+    units = counted(len({plan.state(name).service.unit for name in names}), "service")
+    where = f"{counted(of_fleets, 'database')} of {units}" if of_fleets == len(names) else units
+    where += f" with {len(names)} databases" if 0 < of_fleets < len(names) else ""
+    return f"Plan: {len(plan.steps)} to {_verb(plan)} in {where}{note}{_told_troubles(plan)}"
+
+
+def _told_troubles(plan: Plan) -> str:
+    number = len(plan.troubles)
+    return f"; {counted(number, 'database')} cannot be planned" if number else ""
 
 
 def flags(step: Step) -> list[str]:
@@ -202,19 +241,21 @@ def order(services: Sequence[Service]) -> list[Service]:
 
     The configuration has refused cycles.
     """
-    names = {service.name: service for service in services}
-    done: list[Service] = []
-
-    def visit(service: Service) -> None:
-        if service not in done:
-            for other in service.depends_on:
-                if other in names:
-                    visit(names[other])
-            done.append(service)
-
+    units: dict[str, list[Service]] = {}
     for service in services:
-        visit(service)
-    return done
+        units.setdefault(service.unit, []).append(service)
+    done: dict[str, list[Service]] = {}
+
+    def visit(unit: str) -> None:
+        if unit not in done:
+            for other in units[unit][0].depends_on:
+                if other in units:
+                    visit(other)
+            done[unit] = units[unit]
+
+    for unit in units:
+        visit(unit)
+    return [service for unit in done.values() for service in unit]
 
 
 def _verb(plan: Plan) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from dataops.durations import clock
 from dataops.errors import Blocked
 from dataops.model import Effect, Plan, Policy, Rendering, Step
-from dataops.planning import risks
+from dataops.planning import grouping, risks
 from dataops.planning.approvals import Approvals
 from dataops.text import size_text
 
@@ -45,6 +45,7 @@ def violations(
     """
     if not plan.steps:
         return ()
+    plan, renderings = grouping.told(plan, renderings)
     found = [one for step in plan.steps for one in _of_step(policy, step, renderings.get(step.id), allowed)]
     found += _closed(policy, now)
     if approvals is not None and not approvals.enough:

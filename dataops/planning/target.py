@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dataops.errors import Blocked, UsageError
 from dataops.model import Migration, Service, State
@@ -12,13 +13,23 @@ from dataops.text import near
 BASE = "base"
 
 
+def of_history(services: Sequence[Service], meant: Service) -> list[Service]:
+    """Those of the services that `find_target` means: for a database that stands for its fleet, all that are chosen."""
+    return [one for one in services if one.unit == meant.name] or [meant]
+
+
 def find_target(services: Sequence[Service], wanted: str) -> tuple[Service, Migration | None]:
     """The service and the migration that are meant; without a migration for `base`, which comes before the first one.
 
-    A whole id counts more than the beginning of another one. Raises UsageError, with the names that look alike, and
-    Blocked for one that is squashed.
+    Databases of a fleet have one history, for which the first of them stands, under the name of the fleet; where a
+    person has named a database, that one is found. A whole id counts more than the beginning of another one. Raises
+    UsageError, with the names that look alike, and Blocked for one that is squashed.
     """
     name, slash, rest = wanted.partition("/")
+    named = next((service for service in services if service.name == name), None) if slash else None
+    if named is not None:
+        return _find([named], rest, named=True)
+    services = _histories(services)
     if not slash:
         return _find(services, wanted)
     service = next((service for service in services if service.name == name), None)
@@ -27,6 +38,15 @@ def find_target(services: Sequence[Service], wanted: str) -> tuple[Service, Migr
             f"there is no service {redact(name)} among the chosen ones", hint=near(name, [one.name for one in services])
         )
     return _find([service], rest, named=True)
+
+
+def _histories(services: Sequence[Service]) -> list[Service]:
+    """One service for each history: that of a fleet is one of its databases, with the fleet's name."""
+    found: dict[str, Service] = {}
+    for service in services:
+        if service.unit not in found:
+            found[service.unit] = service if service.member is None else replace(service, name=service.unit)
+    return list(found.values())
 
 
 def _find(services: Sequence[Service], wanted: str, *, named: bool = False) -> tuple[Service, Migration | None]:
@@ -87,4 +107,4 @@ def find_migration(
     return service, migration
 
 
-__all__ = ["BASE", "find_migration", "find_recorded", "find_target"]
+__all__ = ["BASE", "find_migration", "find_recorded", "find_target", "of_history"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from dataops.backends import Watches, opened
@@ -21,24 +22,45 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+@dataclass(frozen=True)
+class Readings:
+    """The states that were read, and why some databases of fleets could not be read, by the names of their services."""
+
+    states: tuple[State, ...]
+    troubles: Mapping[str, DataopsError] = field(default_factory=dict)
+
+    def complete(self) -> tuple[State, ...]:
+        """All states. Raises the first of the troubles."""
+        for error in self.troubles.values():
+            raise error
+        return self.states
+
+
 def read_all(
     services: Sequence[Service], *, emit: Emit, wait_seconds: float = 0.0, stop: StopSignal | None = None
-) -> list[State]:
-    """Read every service, side by side. Raises the first error, in the order of `services`.
+) -> Readings:
+    """Read every service, side by side. Raises the first error of a service that is no database of a fleet.
 
     A server that cannot be reached is tried again for `wait_seconds`.
     """
-    outcomes = look(services, emit=emit, wait_seconds=wait_seconds, stop=stop)
-    for outcome in outcomes:
+    return sorted_out(services, look(services, emit=emit, wait_seconds=wait_seconds, stop=stop))
+
+
+def sorted_out(services: Sequence[Service], outcomes: Sequence[State | DataopsError]) -> Readings:
+    """The outcomes as readings. Raises the first error of a service that is no database of a fleet."""
+    troubles: dict[str, DataopsError] = {}
+    for service, outcome in zip(services, outcomes, strict=True):
         if isinstance(outcome, DataopsError):
-            raise outcome
-    return [outcome for outcome in outcomes if isinstance(outcome, State)]
+            if service.member is None:
+                raise outcome
+            troubles[service.name] = outcome
+    return Readings(tuple(outcome for outcome in outcomes if isinstance(outcome, State)), troubles)
 
 
 def look(
     services: Sequence[Service], *, emit: Emit, wait_seconds: float = 0.0, stop: StopSignal | None = None
 ) -> list[State | DataopsError]:
-    """Like `read_all`, but an error is returned in the place of its service, and not raised."""
+    """Like `read_all`, but each error is returned in the place of its service, and none is raised."""
     deadline = time.monotonic() + wait_seconds
 
     def one(service: Service) -> State | DataopsError:

@@ -9,11 +9,12 @@ from datetime import datetime
 
 from dataops.backends import Database, Locked, opened
 from dataops.backends.locking import begin_under_lock
+from dataops.errors import DataopsError, Stopped
 from dataops.events import Emit, LockAwaited, Warned
 from dataops.model import Author, Direction, Entry, JournalEvent, Plan, Service, State
 from dataops.planning import approvals, background, planner, recovery
 from dataops.planning.decisions import Decision, decide
-from dataops.run.reading import read_all, side_by_side
+from dataops.run.reading import Readings, read_all, side_by_side, sorted_out
 from dataops.run.stop import StopSignal
 from dataops.text import visible
 
@@ -53,7 +54,7 @@ def read_at_rest(
     timeout: float | None = None,
     wait_seconds: float = 0.0,
     leaving_background: bool = False,
-) -> list[State]:
+) -> Readings:
     """Read every service like `read_all`, for a run: where a step is running, wait for its end and read again.
 
     With `leaving_background`, a step that runs in the background is not waited for.
@@ -63,7 +64,15 @@ def read_at_rest(
     errors are raised.
     """
 
-    def at_rest(state: State) -> State:
+    def at_rest(state: State) -> State | DataopsError:
+        try:
+            return rested(state)
+        except DataopsError as error:
+            if isinstance(error, Stopped):
+                raise
+            return error
+
+    def rested(state: State) -> State:
         while recovery.running_step(state) is not None:
             if leaving_background and background.left(state) is not None:
                 break
@@ -73,9 +82,10 @@ def read_at_rest(
                 state = database.read()
         return state
 
-    states = read_all(services, emit=emit, wait_seconds=wait_seconds, stop=stop)
+    found = read_all(services, emit=emit, wait_seconds=wait_seconds, stop=stop)
     try:
-        return side_by_side(at_rest, states)
+        rest = sorted_out([state.service for state in found.states], side_by_side(at_rest, found.states))
+        return replace(rest, troubles={**found.troubles, **rest.troubles})
     finally:
         stop.end_work()
 

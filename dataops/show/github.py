@@ -40,6 +40,7 @@ def plan(report: PlanReport) -> str:
 
     What the policy would refuse is an error too.
     """
+    report = report.told
     refused = [Annotation("error", f"the policy would refuse it now: {one}") for one in report.forbidden]
     steps = [
         Annotation(

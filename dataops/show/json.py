@@ -30,12 +30,13 @@ from dataops.model import (
     Result,
     Risk,
     Sampled,
+    Service,
     Span,
     State,
     Step,
 )
 from dataops.othertools import drift, examine, mirror, watch
-from dataops.planning import background, native, planner, recovery, risks
+from dataops.planning import background, grouping, native, planner, recovery, risks
 from dataops.planning.evidence import Link, Verdict
 from dataops.planning.native import Moved
 from dataops.planning.rehearsals import carried, effects_of
@@ -148,7 +149,11 @@ def error(problem: DataopsError) -> Json:
 
 
 def plan_of(planned: Plan, renderings: Mapping[str, Rendering]) -> Json:
-    """A plan, with the commands of each step by the step's id, as far as they are known."""
+    """A plan, with the commands of each step by the step's id, as far as they are known.
+
+    Of databases of a fleet for which the plan is the same, the commands are told once.
+    """
+    stands = {name: group.names[0] for group in grouping.groups_of(planned) for name in group.names}
     return {
         "direction": planned.direction.value,
         "services": [
@@ -157,11 +162,16 @@ def plan_of(planned: Plan, renderings: Mapping[str, Rendering]) -> Json:
                 "applied": [_applied(state, at) for at in range(len(state.applied))],
                 "pending": len(state.pending),
                 "unknown": list(state.unknown),
-                "steps": [_step(step, renderings.get(step.id)) for step in planned.of(state.service.name)],
+                "same_as": other if (other := stands[state.service.name]) != state.service.name else None,
+                "steps": [
+                    _step(step, renderings.get(step.id) if stands[step.service] == step.service else None)
+                    for step in planned.of(state.service.name)
+                ],
                 "deploy_first": _to_deploy(planned, state) or None,
             }
             for state in planned.states
         ],
+        "troubles": [{"service": name, **error(one)["error"]} for name, one in planned.troubles.items()],
         "order": [step.id for step in planned.steps],
         "irreversible": sum(not step.migration.reversible for step in planned.steps),
         "summary": planner.summary(planned),
@@ -606,6 +616,17 @@ def _database(state: State) -> Json:
         "engine": state.service.kind.name,
         "server": state.server,
         "address": state.identity.address,
+        **_member(state.service),
+    }
+
+
+def _member(service: Service) -> Json:
+    """Which database of which fleet it is; null where it is none."""
+    member = service.member
+    return {
+        "fleet": member.fleet if member else None,
+        "database": member.database if member else None,
+        "labels": dict(member.labels) if member else None,
     }
 
 

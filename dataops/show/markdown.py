@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from dataops.model import Direction, Rendering, State, Step, StepMeasured
 from dataops.model.effect import together
 from dataops.othertools import mirror, watch
 from dataops.planning import planner, rehearsals, risks
+from dataops.show import grouped
 from dataops.show.rehearsing import STRONG
 from dataops.show.reports import (
     DriftReport,
@@ -37,16 +39,18 @@ _CLOSING = 400  # characters for what says how much was left out, and for the la
 
 def status(report: StatusReport) -> str:
     """A table of the services, and a list of what is pending, as far as they fit."""
+    looks = grouped.looks(report.looks, datetime.now(UTC))
     page = _Page("### Migrations\n")
     headers = ["service", "revision", "applied", "pending", "state"]
-    page.table(headers, [_status_row(look) for look in report.looks], "services", LONGEST * 3 // 4)
-    details = [f"{line}\n" for look in report.looks for line in _status_details(look)]
+    page.table(headers, [_status_row(look) for look in looks], "services", LONGEST * 3 // 4)
+    details = [f"{line}\n" for look in looks for line in _status_details(look)]
     page.add("\n" if details else "", details, "lines: `dataops status` shows them")
     return page.text
 
 
 def plan(report: PlanReport) -> str:
     """Tables of the databases and of the steps, and the commands of each step, folded, as far as they fit."""
+    report = report.told
     planned = report.plan
     verb = "to apply" if planned.direction is Direction.APPLY else "to roll back"
     databases = [
@@ -58,7 +62,7 @@ def plan(report: PlanReport) -> str:
         ]
         for s in planned.states
     ]
-    page = _Page(f"### {planner.summary(planned)}\n")
+    page = _Page(f"### {report.summary}\n")
     page.table(["service", "database", "applied", verb], databases, "services", LONGEST // 3)
     if not planned.steps:
         return page.text

@@ -9,7 +9,7 @@ from dataops.hazards import HAZARDS
 from dataops.model import AppliedMigration, Direction, Effect, Held, Plan, Remark, Rendering, Risk, State, Step
 from dataops.model.effect import together
 from dataops.othertools import mirror
-from dataops.planning import background, planner, recovery, risks
+from dataops.planning import background, grouping, planner, recovery, risks
 from dataops.planning.approvals import Approvals
 from dataops.planning.policies import Violation
 from dataops.show.paragraphs import fitted
@@ -34,9 +34,13 @@ def plan_lines(
 ) -> list[Line]:
     """The plan, as a person reads it: what to decide, where, what, in which order, how to undo, and a summary.
 
-    `width` is that of the terminal, None for a pipe.
+    `width` is that of the terminal, None for a pipe. Databases of a fleet for which the plan is the same are told as
+    one, unless all is to be shown.
     """
-    lines = _decisions(plan, renderings)
+    whole = plan
+    if not verbose:
+        plan, renderings = grouping.told(plan, renderings)
+    lines = _decisions(plan, renderings) + _trouble_lines(plan, verbose=verbose)
     common = _common(plan.states, verbose=verbose)
     lines += [(f"{listed(names)}: {text}", "yellow") for text, names in common.items()]
     lines += [("", "")] if common else []
@@ -63,7 +67,7 @@ def plan_lines(
     if approvals is not None and approvals.enough:
         lines.append((approvals.words, "green"))
     lines += [(f"the policy would refuse it now: {one}", "bold red") for one in forbidden]
-    lines.append((planner.summary(plan), "bold"))
+    lines.append((planner.summary(whole), "bold"))
     return fitted(lines, width, whole=verbose)
 
 
@@ -83,6 +87,22 @@ def _decisions(plan: Plan, renderings: Mapping[str, Rendering]) -> list[Line]:
     return [*lines, ("  what they mean: dataops explain HAZARD", "dim"), ("", "")]
 
 
+def _trouble_lines(plan: Plan, *, verbose: bool) -> list[Line]:
+    """The databases of fleets that have no plan, and why: the same reason once."""
+    if not plan.troubles:
+        return []
+    by_reason: dict[str, list[str]] = {}
+    for name, error in plan.troubles.items():
+        by_reason.setdefault(error.message if verbose else error.message.replace(name, "it"), []).append(name)
+    verb = "has" if len(plan.troubles) == 1 else "have"
+    lines: list[Line] = [(f"{counted(len(plan.troubles), 'database')} {verb} no plan:", "bold red")]
+    shown = list(by_reason.items())[: None if verbose else _SHOWN_DECISIONS]
+    lines += [(f"  ✗ {listed(names)}: {reason}", "red") for reason, names in shown]
+    if more := len(by_reason) - len(shown):
+        lines.append((f"  … and {more} more (-v shows all)", "red"))
+    return [*lines, ("", "")]
+
+
 def _remarks(state: State, *, verbose: bool) -> list[str]:
     notes = [f"note: {note}" for note in state.notes] if verbose else []
     return [*(f"warning: {warning}" for warning in state.warnings), *notes]
@@ -100,11 +120,12 @@ def _common(states: Iterable[State], *, verbose: bool) -> dict[str, list[str]]:
 def _waiting(plan: Plan, order: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Which services of the plan come after which others: after those they depend on, and before them to roll back."""
     needs = {state.service.name: state.service.depends_on for state in plan.states}
+    unit = {state.service.name: state.service.unit for state in plan.states}
     for name in order:
         if plan.direction is Direction.APPLY:
-            others = [other for other in needs[name] if other in order]
+            others = [other for other in order if unit[other] in needs[name]]
         else:
-            others = [other for other in order if name in needs[other]]
+            others = [other for other in order if unit[name] in needs[other]]
         if others:
             yield name, others
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataops.errors import DataopsError, ExitCode
 from dataops.model import Doing, Plan, Rendering, Service, State, Step
-from dataops.planning import planner, risks
+from dataops.planning import grouping, planner, risks
 
 if TYPE_CHECKING:
     from dataops import lint
@@ -58,7 +58,8 @@ class PlanReport:
     """What would be done, and the commands of each step by the step's id. `saved` is the plan file, if there is one.
 
     `forbidden` is what the policy of the environment would refuse now. `changes` are how the schemas change by it,
-    where schema files say so. `approvals` are those of the plan, None where the policy wants none.
+    where schema files say so. `approvals` are those of the plan, None where the policy wants none. `whole` is the plan
+    where `plan` is what is told of it.
     """
 
     plan: Plan
@@ -69,6 +70,18 @@ class PlanReport:
     forbidden: Sequence[Violation] = ()
     changes: Sequence[Change] = ()
     approvals: Approvals | None = None
+    whole: Plan | None = None
+
+    @property
+    def told(self) -> PlanReport:
+        """The report for a person, of one database for each group (see dataops.planning.grouping)."""
+        plan, renderings = grouping.told(self.plan, self.renderings)
+        return replace(self, plan=plan, renderings=renderings, whole=self.plan)
+
+    @property
+    def summary(self) -> str:
+        """The last line of the plan."""
+        return planner.summary(self.whole or self.plan)
 
     @property
     def steps(self) -> Iterator[tuple[Step, Rendering | None]]:

@@ -13,7 +13,7 @@ from dataops.model import Direction, Plan, Rendering, State, Step
 from dataops.othertools import watch
 from dataops.planning import planner, risks
 from dataops.planning.story import Story, short_ids
-from dataops.show import tables
+from dataops.show import grouped, tables
 from dataops.show.html import drawing
 from dataops.show.html.elements import Content, Element, document, el, folded, table
 from dataops.show.reports import Look, PlanReport, StatusReport, rendering_remarks
@@ -25,13 +25,16 @@ _SHOWN = 400  # steps of a plan with their commands; a page of thousands cannot 
 
 def status(report: StatusReport) -> str:
     """Where every service stands."""
-    return _page("Migrations", [("services", "Services", el("div", _services(report.looks)))])
+    return _page(
+        "Migrations", [("services", "Services", el("div", _services(grouped.looks(report.looks, datetime.now(UTC)))))]
+    )
 
 
 def plan(report: PlanReport) -> str:
     """What would be done, step by step, with the commands folded."""
+    report = report.told
     return _page(
-        planner.summary(report.plan),
+        report.summary,
         [
             *_decisions(report),
             ("databases", "Databases", _databases(report.plan)),
@@ -72,6 +75,7 @@ def report(
 
     `older` is how many runs are not among `stories`.
     """
+    looks = grouped.looks(looks, now)
     sections = [
         ("services", "Services", el("div", _services(looks))),
         ("migrations", "Migrations", _histories(looks)),
