@@ -65,7 +65,7 @@ def _changes(plan: Plan, folder: Path) -> Iterator[Change]:
         try:
             file = schemafile.load(folder, service)
             if file.head != to:
-                problem = f"the schema files are of {file.head}: run dataops schema dump {service.name}"
+                problem = f"the schema files are of {file.head}: run dataops schema dump {service.unit}"
                 yield Change(service.name, problem=problem)
                 continue
             with opened(service) as database:

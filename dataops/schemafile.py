@@ -121,32 +121,32 @@ def made(service: Service, head: str | None, catalogue: Catalogue, schema: Schem
     if schema is not None:
         place = f"its history up to {head}" if head else "an empty history"
         parts = [
-            f"-- The schema of {service.name}, made by dataops schema dump from {place}. Do not edit it.",
+            f"-- The schema of {service.unit}, made by dataops schema dump from {place}. Do not edit it.",
             *(f"{statement};" for statement in schema.statements),
             *(f"-- not written: {' '.join(name.split())}" for name in schema.unwritten),
         ]
         sql = "\n\n".join(parts) + "\n"
     gone = {key: by for key, by in catalogue.gone.items() if key not in objects}
-    return SchemaFile(service.name, service.kind, head, objects, sql, gone, catalogue.lent)
+    return SchemaFile(service.unit, service.kind, head, objects, sql, gone, catalogue.lent)
 
 
 def load(folder: Path, service: Service) -> SchemaFile:
     """The files of a service, as they were made. Raises ConfigError where they are missing, of another service, of
     another format, or were changed since they were made.
     """
-    path = folder / f"{service.name}.json"
+    path = folder / f"{service.unit}.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        sql = (folder / f"{service.name}.sql").read_text(encoding="utf-8") if service.kind.language == "sql" else ""
+        sql = (folder / f"{service.unit}.sql").read_text(encoding="utf-8") if service.kind.language == "sql" else ""
         if content["format"] != _FORMAT:
             raise _unusable(service, folder, f"{path} is of another version of dataops")
         named = content["service"], content["engine"]
-        if named != (service.name, service.kind.name):
+        if named != (service.unit, service.kind.name):
             raise _unusable(service, folder, f"{path} is of the {named[1]} service {named[0]}")
         objects = {(kind, name): text for kind, name, text in content["objects"]}
         gone = {(kind, name): by for kind, name, by in content.get("gone", ())}
         lent = frozenset((kind, name) for kind, name in content.get("lent", ()))
-        found = SchemaFile(service.name, service.kind, content["head"], objects, sql, gone, lent)
+        found = SchemaFile(service.unit, service.kind, content["head"], objects, sql, gone, lent)
         if content["checksum"] != found.checksum:
             raise _unusable(
                 service, folder, f"{path} was edited by hand, or the SQL beside it: its checksum is of another text"
@@ -167,9 +167,9 @@ def load_for(folder: Path, service: Service, head: str | None) -> SchemaFile:
     found = load(folder, service)
     if found.head != head:
         raise HistoryError(
-            f"{folder / service.name}.json is of {found.head or 'an empty history'}, but the record of the database "
+            f"{folder / service.unit}.json is of {found.head or 'an empty history'}, but the record of the database "
             f"is at {head or 'nothing'}",
-            service=service.name,
+            service=service.unit,
             hint="apply what is pending, take the file of that commit, or compare without a file: dataops drift",
         )
     return found
@@ -177,7 +177,7 @@ def load_for(folder: Path, service: Service, head: str | None) -> SchemaFile:
 
 def is_there(folder: Path, service: Service) -> bool:
     """Whether somebody has made schema files of this service."""
-    return (folder / f"{service.name}.json").exists()
+    return (folder / f"{service.unit}.json").exists()
 
 
 def write(folder: Path, file: SchemaFile) -> list[Path]:
@@ -227,8 +227,8 @@ def _now(path: Path) -> str | None:
 
 def _unusable(service: Service, folder: Path, what: str) -> ConfigError:
     is_usual = folder.resolve() == (service.top / FOLDER).resolve()
-    command = f"dataops schema dump {service.name}" + ("" if is_usual else f" --folder {folder}")
-    return ConfigError(what, service=service.name, hint=f"make it from the history: {command}")
+    command = f"dataops schema dump {service.unit}" + ("" if is_usual else f" --folder {folder}")
+    return ConfigError(what, service=service.unit, hint=f"make it from the history: {command}")
 
 
 __all__ = ["FOLDER", "SchemaFile", "difference", "is_there", "load", "load_for", "made", "unified", "write"]

@@ -14,9 +14,11 @@ run's id begins with the time (UTC) and is in the log of that process. It may be
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from copy import copy
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -73,6 +75,8 @@ class Scratch:
         self._named = {_kind(url): url for url in servers}
         self._stop = stop or StopSignal()
         self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._of_fleets: dict[tuple[str, str | None], Future[Catalogue]] = {}
         self._scope = ExitStack()
         self._pool = ThreadPoolExecutor(max_workers=len(kinds.known()))
         self._servers: dict[Kind, Future[PostgresServer | MongoServer]] = {}
@@ -103,10 +107,38 @@ class Scratch:
         difference. Raises MigrationFailed, Stopped, and ServerUnavailable when there is no server for a scratch
         database.
         """
-        expected, _ = self.made(service, to, live, lambda _: None)
+        expected = self._shared(service, to, live) if service.member else self._expected(service, to, live)
         if service.kind.application_creates:
             expected = replace(expected, open=expected.open | OF_APPLICATIONS)
         return expected.with_bodies() if self._bodies else expected
+
+    def _expected(self, service: Service, to: Migration | None, live: Database) -> Catalogue:
+        return self.made(service, to, live, lambda _: None)[0]
+
+    def _shared(self, service: Service, to: Migration | None, live: Database) -> Catalogue:
+        """What the history of a fleet makes, built once for all its databases that stand at the same place.
+
+        A history that needs something that is lent is built for each of them, because it may be lent what one has.
+        """
+        key = (service.unit, to.id if to else None)
+        with self._lock:
+            mine = key not in self._of_fleets
+            shared = self._of_fleets.setdefault(key, Future())
+        if mine:
+            try:
+                shared.set_result(self._expected(service, to, live))
+            except BaseException as error:
+                shared.set_exception(error)
+                raise
+        try:
+            found = shared.result()
+        except DataopsError as error:
+            if service.kind.application_creates:  # this one may have what the other lacked
+                return self._expected(service, to, live)
+            again = copy(error)
+            again.service = service.name
+            raise again from error
+        return found if mine or not found.lent else self._expected(service, to, live)
 
     def made(
         self, service: Service, to: Migration | None, live: Database | None, look: Callable[[Database], T]
@@ -186,7 +218,14 @@ class Scratch:
             url = self._create(service, named, name)
             redact.learn(url)
             yield replace(
-                service, url=url, mirror="", coexist=(), depends_on=(), session_pooler=False, onto_existing=True
+                service,
+                url=url,
+                mirror="",
+                coexist=(),
+                depends_on=(),
+                session_pooler=False,
+                onto_existing=True,
+                member=None,
             )
 
     @contextmanager
@@ -294,7 +333,7 @@ def _with_a_way_out(error: NotBuilt, service: Service, live: Database | None) ->
         found = "is not in your database" if live is not None else "is made by your application"
         error.hint = (
             f"{error.hint}; where {error.migration} expects a collection that {found}, name it: "
-            f'application = ["..."] under [services.{service.name}] in dataops.toml; then run this again'
+            f'application = ["..."] under [services.{service.unit}] in dataops.toml; then run this again'
         )
     return error
 

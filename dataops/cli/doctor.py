@@ -17,7 +17,7 @@ from dataops.errors import DataopsError, ExitCode, ServerUnavailable
 from dataops.kinds import MONGODB, POSTGRESQL, Kind
 from dataops.model import Service
 from dataops.run.reading import side_by_side
-from dataops.show import json, tables
+from dataops.show import grouped, json, tables
 
 _LIBRARIES = ("alembic", "sqlalchemy", "psycopg", "pymongo", "pymongo-migrate", "click")
 _LITTLE_DISK = 2 * 1024**3
@@ -39,8 +39,11 @@ def doctor_command(session: Session, form: str) -> ExitCode:
     form = session.form(form)
     services = session.config().services
     found = [(HERE, check) for check in _machine(services)]
-    for service, checks in zip(services, side_by_side(_database, services), strict=True):
-        found += [(service.name, check) for check in checks]
+    looked_at = list(zip(services, side_by_side(_database, services), strict=True))
+    if session.as_json or session.verbose:
+        found += [(service.name, check) for service, checks in looked_at for check in checks]
+    else:
+        found += grouped.checks(looked_at)
     code = ExitCode.UNREACHABLE if any(check.level is Level.FAILED for _, check in found) else ExitCode.OK
     if session.as_json:
         session.answer({"checks": [json.check_of(where, check) for where, check in found]}, code)

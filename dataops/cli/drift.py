@@ -16,7 +16,7 @@ from dataops.cli.signals import signals
 from dataops.cli.telemetry import telemetry
 from dataops.errors import ExitCode
 from dataops.run.reading import side_by_side
-from dataops.show import tables
+from dataops.show import grouped, tables
 from dataops.show.reports import DriftReport
 from dataops.text import counted
 
@@ -84,9 +84,10 @@ def drift_command(
     code = code_of(found)
     if session.deliver(form, "drifted", DriftReport(found, checkout(config.path.parent), code), report_path):
         return code
-    if any(one.differences for one in found):
-        session.console.table(tables.drifted(found), form)
-    tell(session, found, listed=False)
+    shown = found if session.verbose or form != "table" else grouped.drifts(found)
+    if any(one.differences for one in shown):
+        session.console.table(tables.drifted(shown), form)
+    tell(session, shown, listed=False)
     return code
 
 

@@ -16,7 +16,7 @@ from dataops.text import on_one_line
 _FORMATS = ["text", *writers("lint")]
 
 
-@command("lint")
+@command("lint", databases=False)
 @click.option(
     "--base",
     metavar="REV",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dataops.proof import Proof, Report
 
 
-@command("prove")
+@command("prove", databases=False)
 @click.option("--since", metavar="REV", help="Begin with this migration: an id, its beginning, or SERVICE/ID.")
 @click.option(
     "--seed",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dataops.rehearsal import Rehearsal, Report
 
 
-@command("rehearse")
+@command("rehearse", databases=False)
 @click.option(
     "--to",
     metavar="REV",

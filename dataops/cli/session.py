@@ -292,9 +292,12 @@ class _MainGroup(_Group):
 
 
 def command(
-    name: str, *, services: bool = True, group: click.Group | None = None
+    name: str, *, services: bool = True, databases: bool = True, group: click.Group | None = None
 ) -> Callable[[Callable[..., ExitCode | None]], click.Command]:
-    """A command with the options that all commands share; the function gets a Session first and returns a code."""
+    """A command with the options that all commands share; the function gets a Session first and returns a code.
+
+    Where it has `services`, they can be chosen, and with `databases` also some databases of a fleet.
+    """
 
     def decorate(function: Callable[..., ExitCode | None]) -> click.Command:
         @functools.wraps(function)
@@ -328,9 +331,10 @@ def command(
             shared.insert(0, click.option("-s", "--service", "selected", multiple=True, metavar="NAME",
                                           shell_complete=completing.services,
                                           help="Only this service; may be repeated. By default all."))  # fmt: skip
+        if services and databases:
             shared[1:1] = [
                 click.option("--database", "databases", multiple=True, metavar="NAME",
-                             help="Of a service with many databases, only this one, or those that fit eu-*; !NAME: not."),
+                             help="Of a service with many databases, only this one (or eu-*; !NAME: not that)."),
                 click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", callback=labels,
                              help="Of a service with many databases, only those with this label."),
                 click.option("--sample", type=click.IntRange(min=1), metavar="N",

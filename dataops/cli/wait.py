@@ -13,7 +13,7 @@ from dataops.cli.signals import signals
 from dataops.errors import ExitCode, Stopped
 from dataops.planning.readiness import waiting_for
 from dataops.run.reading import look
-from dataops.show import json
+from dataops.show import grouped, json
 
 _PAUSE = 1.0  # seconds between two looks
 
@@ -41,13 +41,13 @@ def wait_command(session: Session, timeout: float, allow_ahead: bool) -> ExitCod
         while True:
             states = look(services, emit=lambda event: None)
             problems = [waiting_for(state, allow_ahead=allow_ahead) for state in states]
-            for service, problem in zip(services, problems, strict=True):
-                text = str(problem) if problem else f"{service.name}: ready"
-                if told.get(service.name) != text:
-                    told[service.name] = text
+            for name, problem in grouped.waits(list(zip(services, problems, strict=True))):
+                text = str(problem) if problem else f"{name}: ready"
+                if told.get(name) != text:
+                    told[name] = text
                     session.console.say(text if problem is None else f"waiting: {text}")
                     if session.logs_lines:
-                        session.log.line("info", "waiting" if problem else "ready", service.name, text, {})
+                        session.log.line("info", "waiting" if problem else "ready", name, text, {})
             waiting = [problem for problem in problems if problem is not None]
             if not waiting:
                 break

@@ -1,4 +1,4 @@
-"""The paragraphs `[services.NAME.databases]` and `[services.NAME.rollout]` of dataops.toml: one service, many databases."""
+"""The paragraphs `[services.NAME.databases]` and `[services.NAME.rollout]` of dataops.toml, for many databases."""
 
 from __future__ import annotations
 

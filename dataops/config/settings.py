@@ -72,8 +72,8 @@ class ServiceSettings:
     `where` names the paragraph in errors, and `top` is the folder of dataops.toml.
     `depends_on` are all the services that come before this one, directly or
     through others. `mirror` are the tools whose record may be meant by `mirror = true`, or the one that is named.
-    `limits` are those of backfills. `databases` and `rollout` are those of a fleet. `record`, `url_env`, `env_prefix` and `database` are empty where the paragraph
-    does not say them.
+    `limits` are those of backfills. `databases` and `rollout` are those of a fleet. `record`, `url_env`,
+    `env_prefix` and `database` are empty where the paragraph does not say them.
     """
 
     name: str

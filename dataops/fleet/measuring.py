@@ -1,4 +1,4 @@
-"""How big the databases of fleets are: it decides which is the smallest, and for which a plan says how long it takes."""
+"""How big the databases of fleets are: which is the smallest, and for which a plan says how long it takes."""
 
 from __future__ import annotations
 

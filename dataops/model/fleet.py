@@ -17,9 +17,9 @@ class Databases:
 
     Exactly one of `names`, `file`, `like`, `query` and `command` is said. `file` has a name in each line, with labels
     behind it (`acme region=eu`), and `command` prints such lines. `like` is a pattern of SQL's LIKE over the databases
-    of the server. `query` is asked in the control database, whose URL is in the variable `control_env`, and then here in
-    `control_url`: the first column is the name, and the others are labels. `password_file` and `url_file` are paths in which `{database}` or
-    `{LABEL}` stands for that of each database.
+    of the server. `query` is asked in the control database, whose URL is in the variable `control_env`, and then here
+    in `control_url`: the first column is the name, and the others are labels. `password_file` and `url_file` are paths
+    in which `{database}` or `{LABEL}` stands for that of each database.
     """
 
     names: tuple[str, ...] = ()

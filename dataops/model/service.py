@@ -85,7 +85,7 @@ class Service:
 
     @property
     def unit(self) -> str:
-        """The name of its paragraph in dataops.toml, which `depends_on` means: for a database of a fleet, the fleet's."""
+        """The name of its paragraph in dataops.toml, which `depends_on` means: for one of a fleet, the fleet's."""
         return self.member.fleet if self.member is not None else self.name
 
     def at(self, member: Member, url: str) -> Service:

@@ -148,7 +148,7 @@ def refuse_unmirrored_rollback(state: State, migrations: Iterable[Migration]) ->
                     service=state.service.name,
                     migration=migration.id,
                     hint=(
-                        f"set mirror = true under [services.{state.service.name}], so that its record follows"
+                        f"set mirror = true under [services.{state.service.unit}], so that its record follows"
                         if record.tool in MIRRORED
                         else f"let {record.tool} take it back, then follow it: "
                         f"dataops adopt --service {state.service.name} --write"

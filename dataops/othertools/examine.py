@@ -148,7 +148,7 @@ def choose(state: State, wanted: str | None) -> ToolRecord:
             f"{len(records)} records are in this database: {told}",
             service=service.name,
             hint=f"say which: --from {records[0].tool}; for one that is about something else: "
-            f'coexist = ["{records[1].tool}"] under [services.{service.name}]',
+            f'coexist = ["{records[1].tool}"] under [services.{service.unit}]',
         )
     return records[0]
 
@@ -286,7 +286,7 @@ def _refuse_none_of(adoption: Adoption) -> None:
             f'adopt.toml says {key} = "{wanted}", and {record.place} has only migrations of {", ".join(there)}',
             service=service.name,
             hint=f"correct {key} under [{record.tool}] in {service.folder / 'adopt.toml'}; if {record.tool} has "
-            f'migrated nothing of ours: coexist = ["{record.tool}"] under [services.{service.name}]',
+            f'migrated nothing of ours: coexist = ["{record.tool}"] under [services.{service.unit}]',
         )
 
 

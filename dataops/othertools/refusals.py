@@ -63,12 +63,12 @@ def unfinished(service: Service, record: ToolRecord, migration: str, outcome: Ou
 
 def not_ours(service: Service, record: ToolRecord, others: Iterable[Service] = ()) -> HistoryError:
     """The error for a record that has no migration of ours. `others` are services that it may belong to."""
-    fits = [other.name for other in others if other.name != service.name and by_migration(other, record)[0]]
+    fits = [other.name for other in others if other.name != service.unit and by_migration(other, record)[0]]
     hint = (
         f"it is the record of {' or '.join(fits)}: are two URLs swapped?"
         if fits
         else f'is the URL right? If that record is about something else: coexist = ["{record.tool}"] '
-        f"under [services.{service.name}]"
+        f"under [services.{service.unit}]"
     )
     return HistoryError(
         f"this database has a record of {record.tool} ({record.place}) with {len(record.rows)} migrations, "
@@ -90,11 +90,11 @@ def not_named(service: Service, found: Sequence[Lookalike]) -> HistoryError:
         hint = (
             f'if it is that of this history, say version_table="{first.place.rpartition(".")[2]}" in '
             f"context.configure() of {service.folder / 'env.py'}; if it is that of another application, name it in "
-            f"`ignore` under [services.{service.name}]"
+            f"`ignore` under [services.{service.unit}]"
         )
     else:
         hint = (
-            f"dataops cannot read it: name {first.place} in `ignore` under [services.{service.name}], and find the "
+            f"dataops cannot read it: name {first.place} in `ignore` under [services.{service.unit}], and find the "
             f"migration of ours that its newest one is; then: dataops baseline {service.name} --to REV"
         )
     told = "; ".join(str(one) for one in found)

@@ -60,7 +60,7 @@ def _refuse_not_empty(state: State) -> None:
         service=name,
         hint=f"if another tool has migrated it: dataops adopt --service {name}; if it is as our history makes it: "
         f"dataops baseline {name} --to REV; if our history is meant to run onto it: apply with --onto-existing, or set "
-        f"onto_existing = true under [services.{name}]; more: dataops docs operations the-first-apply",
+        f"onto_existing = true under [services.{state.service.unit}]; more: dataops docs operations the-first-apply",
     )
 
 

@@ -1,4 +1,4 @@
-"""Where a fleet stands, for people: what is the same for many databases once, what is wrong first and by name."""
+"""What was found of fleets, for people: what is the same for many databases once, what is wrong first and by name."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from collections.abc import Hashable, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
+from dataops.checkup import Check
 from dataops.errors import DataopsError
-from dataops.model import JournalEvent, State
+from dataops.model import JournalEvent, Service, State
 from dataops.planning.grouping import Group, groups
 from dataops.show.reports import Look
 from dataops.show.tables import condition
+
+if TYPE_CHECKING:
+    from dataops.drift import Drift
 
 
 def looks(found: Sequence[Look], now: datetime) -> list[Look]:
@@ -41,6 +46,53 @@ def _key(look: Look, now: datetime) -> Hashable:
     return revision, len(state.applied), len(state.pending), _anybodys(look, words), style, _anybodys(look, drift)
 
 
+def drifts(found: Sequence[Drift]) -> list[Drift]:
+    """One for each service, and for each group of databases of a fleet that differ in the same way."""
+    by_name = {one.service.name: one for one in found}
+    keys = {}
+    for name, one in by_name.items():
+        error = (type(one.error), _without(one.service, one.error.message)) if one.error is not None else None
+        same: Hashable = (one.head, one.differences, error, one.other_server) if one.service.member else name
+        keys[name] = (one.service.unit, same)
+    made = []
+    for group in groups(keys, {}):
+        first = by_name[group.names[0]]
+        if len(group.names) > 1:
+            first = replace(first, service=replace(first.service, name=group.label), error=_of(group, first.error))
+        made.append(first)
+    return sorted(made, key=lambda one: one.problem is None)
+
+
+def checks(found: Sequence[tuple[Service, Sequence[Check]]]) -> list[tuple[str, Check]]:
+    """What `dataops doctor` has found, each with its service, or with the group of databases that are all alike."""
+    by_name = {service.name: one for service, one in found}
+    keys: dict[str, tuple[str, Hashable]] = {}
+    for service, one in found:
+        same = tuple((of.subject, _without(service, of.found), of.level, _without(service, of.remedy)) for of in one)
+        keys[service.name] = (service.unit, same if service.member else service.name)
+    made = groups(keys, {})
+    return [(group.label, check) for group in made for check in by_name[group.names[0]]]
+
+
+def waits(found: Sequence[tuple[Service, DataopsError | None]]) -> list[tuple[str, DataopsError | None]]:
+    """What keeps each service from being ready, None where nothing does; once for databases with the same reason."""
+    by_name = {service.name: problem for service, problem in found}
+    keys: dict[str, tuple[str, Hashable]] = {}
+    for service, problem in found:
+        same = _without(service, problem.message) if problem is not None else None
+        keys[service.name] = (service.unit, same if service.member else service.name)
+    return [(group.label, _of(group, by_name[group.names[0]])) for group in groups(keys, {})]
+
+
+def _of(group: Group, error: DataopsError | None) -> DataopsError | None:
+    """The error under the label of its group."""
+    if error is None:
+        return None
+    again = copy(error)
+    again.service = group.label
+    return again
+
+
 def wrong(found: Sequence[Look]) -> list[DataopsError]:
     """What is wrong with these, each under the label of its group."""
     errors = []
@@ -53,8 +105,12 @@ def wrong(found: Sequence[Look]) -> list[DataopsError]:
 
 
 def _anybodys(look: Look, text: str) -> str:
+    return _without(look.service, text)
+
+
+def _without(service: Service, text: str) -> str:
     """The text without what is in it of this database alone."""
-    member = look.service.member
+    member = service.member
     return text.replace(member.name, "…").replace(member.database, "…") if member else text
 
 
@@ -71,4 +127,4 @@ def _as_one(group: Group, members: Sequence[Look]) -> Look:
     return replace(first, service=replace(first.service, name=group.label), state=state)
 
 
-__all__ = ["looks", "wrong"]
+__all__ = ["checks", "drifts", "looks", "waits", "wrong"]

@@ -50,6 +50,7 @@ METRICS = tuple(
         ("backfill_waits", "gauge", True, "Whether the backfill gives way to something, or was paused"),
         ("interrupted", "gauge", True, "Whether a step is half done, and has to be brought to an end first"),
         ("ahead", "gauge", True, "Whether the database has migrations that this code does not know"),
+        ("fleet_databases", "gauge", False, "Databases of a fleet, by how they stood when they were last looked at"),
         ("locked", "gauge", True, "Whether somebody held the migration lock"),
         ("differences", "gauge", False, "Objects that differ from the history, when they were last compared"),
         ("compared_timestamp_seconds", "gauge", False, "When the database was last compared with its history"),
@@ -142,6 +143,8 @@ class Collector:
             if isinstance(outcome, State):
                 self._say(outcome, labels)
                 self.values[series("checked_timestamp_seconds", **labels)] = time.time()
+        for (unit, how), number in _standing(services, outcomes).items():
+            self.values[series("fleet_databases", service=unit, state=how)] = number
 
     def _say(self, state: State, labels: Mapping[str, str]) -> None:
         def say(name: str, value: float) -> None:
@@ -187,6 +190,30 @@ class Collector:
             for service in services:
                 labels = {"service": service.name, "engine": service.kind.name}
                 self.values[series("last_success_timestamp_seconds", **labels)] = now
+
+
+def _standing(services: Sequence[Service], outcomes: Sequence[State | DataopsError]) -> dict[tuple[str, str], int]:
+    """How many databases of each fleet stand how. Each way is there, with 0 where none stands so."""
+    found: dict[tuple[str, str], int] = {}
+    for service, outcome in zip(services, outcomes, strict=True):
+        if service.member is not None:
+            for how in _WAYS:
+                found.setdefault((service.unit, how), 0)
+            found[service.unit, _way(outcome)] += 1
+    return found
+
+
+_WAYS = ("up_to_date", "pending", "interrupted", "ahead", "unknown")
+
+
+def _way(outcome: State | DataopsError) -> str:
+    if isinstance(outcome, DataopsError):
+        return "unknown"
+    if background.left(outcome) is None and recovery.half_step(outcome) is not None:
+        return "interrupted"
+    if outcome.ahead:
+        return "ahead"
+    return "pending" if readiness.to_do(outcome) else "up_to_date"
 
 
 # The file

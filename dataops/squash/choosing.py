@@ -29,7 +29,7 @@ def choose(service: Service, to: Migration) -> tuple[Migration, ...]:
         raise UsageError(
             f"{service.mirror} has a file for each of these migrations, and its record is to have all of them",
             service=service.name,
-            hint=f"stop mirroring first: remove mirror under [services.{service.name}]; more: dataops docs adopting",
+            hint=f"stop mirroring first: remove mirror under [services.{service.unit}]; more: dataops docs adopting",
         )
     return chosen
 

@@ -1,0 +1,372 @@
+"""One service with many databases: which they are, which are meant, and what is told of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from pymongo import MongoClient
+
+from dataops.dev import MongoServer, PostgresServer
+from tests.fleets import Fleet, fleet_of, mongo_fleet, postgres_fleet
+from tests.projects import Project
+
+
+@pytest.fixture
+def tenants(postgres: PostgresServer) -> Iterator[Fleet]:
+    with postgres_fleet(postgres, 5) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def docs(mongo: MongoServer) -> Iterator[Fleet]:
+    with mongo_fleet(mongo, 5) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def shop(project: Project, tenants: Fleet) -> Project:
+    """Five databases of PostgreSQL that the server names, with two migrations."""
+    fleet_of(project, "tenants", tenants, {"like": tenants.prefix.replace("_", r"\_") + "%"})
+    project.table("tenants", "001")
+    project.table("tenants", "002")
+    return project
+
+
+def of(project: Project, *args: str) -> dict[str, int]:
+    """How many migrations are applied in each database, by its name."""
+    found = project("status", "--json", *args)
+    assert found.code == 0, found.stderr
+    return {one["database"]: one["applied"] for one in found.json["services"]}
+
+
+# Which databases there are
+
+
+def test_names_in_the_configuration(project: Project, tenants: Fleet) -> None:
+    fleet_of(project, "tenants", tenants, list(tenants.names[:2]))
+    project.table("tenants", "001")
+    assert of(project) == dict.fromkeys(tenants.names[:2], 0)
+    assert project("apply", "--yes").code == 0
+    assert of(project) == dict.fromkeys(tenants.names[:2], 1)
+    assert tenants.ask(tenants.names[2], "SELECT to_regclass('t_001') IS NULL") == [(True,)]
+
+
+def test_a_file_with_labels(project: Project, tenants: Fleet) -> None:
+    lines = ["# who", *(f"{name} region={'eu' if at % 2 else 'us'}" for at, name in enumerate(tenants.names)), ""]
+    (project.folder / "tenants.txt").write_text("\n".join(lines))
+    fleet_of(project, "tenants", tenants, {"file": "tenants.txt"})
+    project.table("tenants", "001")
+    assert project("apply", "--yes", "--label", "region=eu").code == 0
+    assert [name for name, applied in of(project).items() if applied] == [tenants.names[1], tenants.names[3]]
+    assert {one["labels"]["region"] for one in project("status", "--json").json["services"]} == {"eu", "us"}
+
+
+def test_a_pattern_over_the_server(shop: Project, tenants: Fleet) -> None:
+    assert of(shop) == dict.fromkeys(tenants.names, 0)
+
+
+def test_a_pattern_over_a_mongodb(project: Project, docs: Fleet) -> None:
+    fleet_of(project, "docs", docs, {"like": docs.prefix.replace("_", r"\_") + "_"}, onto_existing=True)
+    project.table("docs", "001")
+    assert of(project) == dict.fromkeys(docs.names, 0)
+    assert project("apply", "--yes").code == 0
+    assert of(project) == dict.fromkeys(docs.names, 1)
+    undone = project("rollback", "--steps", "5", "--yes")
+    assert undone.code == 0, undone.stderr
+    assert of(project) == dict.fromkeys(docs.names, 0)
+
+
+def test_a_query_on_a_control_database(project: Project, tenants: Fleet, pg: psycopg.Connection, pg_url: str) -> None:
+    pg.execute("CREATE TABLE tenants (name text, region text, active bool)")
+    for at, name in enumerate(tenants.names):
+        pg.execute("INSERT INTO tenants VALUES (%s, %s, %s)", [name, "eu", at < 3])
+    query = "SELECT name, region, active FROM tenants WHERE active"
+    fleet_of(project, "tenants", tenants, {"query": query, "control_env": "CONTROL_URL"})
+    project.table("tenants", "001")
+    project.env["CONTROL_URL"] = pg_url
+    services = project("status", "--json").json["services"]
+    assert [one["database"] for one in services] == list(tenants.names[:3])
+    assert services[0]["labels"] == {"region": "eu", "active": "true"}
+    assert project("status", env={"CONTROL_URL": ""}).code == 4
+
+
+def test_a_query_on_a_control_database_of_the_other_kind(project: Project, tenants: Fleet, mongo_url: str) -> None:
+    with MongoClient(mongo_url) as client:
+        client.get_default_database().tenants.insert_many([{"_id": name, "tier": "gold"} for name in tenants.names])
+    command = json.dumps({"find": "tenants", "sort": {"_id": 1}, "limit": 4})
+    fleet_of(project, "tenants", tenants, {"query": command, "control_env": "CONTROL_URL"})
+    project.table("tenants", "001")
+    project.env["CONTROL_URL"] = mongo_url
+    assert list(of(project, "--label", "tier=gold")) == list(tenants.names[:4])
+    project.configure(tenants={"databases": {"query": '{"drop": "tenants"}', "control_env": "CONTROL_URL"}})
+    refused = project("status")
+    assert refused.code == 4
+    assert "find, aggregate" in refused.stderr
+
+
+def test_a_command_that_prints_names(project: Project, tenants: Fleet) -> None:
+    program = project.folder / "tenants.sh"
+    program.write_text(f"#!/bin/sh\necho {tenants.names[1]} tier=gold\necho {tenants.names[0]}\n")
+    program.chmod(0o755)
+    fleet_of(project, "tenants", tenants, {"command": ["./tenants.sh"]})
+    project.table("tenants", "001")
+    assert list(of(project)) == list(tenants.names[:2])
+    program.write_text("#!/bin/sh\necho no such host >&2\nexit 3\n")
+    failed = project("apply", "--yes")
+    assert failed.code == 4
+    assert "ended with 3: no such host" in failed.stderr
+    program.write_text("#!/bin/sh\n")
+    empty = project("apply", "--yes")
+    assert empty.code == 4
+    assert "names no database" in empty.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("acme\nacme\n", "twice"),
+        ("acme eu\n", "is no label"),
+        ("a/b\n", "cannot be the name"),
+        ("", "names no database"),
+    ],
+)
+def test_a_file_that_is_wrong(project: Project, tenants: Fleet, text: str, words: str) -> None:
+    (project.folder / "tenants.txt").write_text(text)
+    fleet_of(project, "tenants", tenants, {"file": "tenants.txt"})
+    project.table("tenants", "001")
+    refused = project("plan")
+    assert refused.code == 4
+    assert words in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("databases", "words"),
+    [
+        ({}, "says nothing of where its names come from"),
+        ({"like": "x%", "file": "x"}, "more than one way"),
+        ({"query": "SELECT 1"}, "control database"),
+        ({"names": []}, "names no database"),
+        ({"like": ""}, "is empty"),
+        ({"like": "x%", "urls": "y"}, "unknown key"),
+        (["a b"], "cannot be the name"),
+        ({"names": ["a"], "url_file": "x", "password_file": "y"}, "exclude each other"),
+    ],
+)
+def test_a_configuration_that_is_wrong(project: Project, tenants: Fleet, databases: object, words: str) -> None:
+    fleet_of(project, "tenants", tenants, databases)
+    refused = project("plan")
+    assert refused.code == 4
+    assert words in refused.stderr
+
+
+def test_secrets_of_their_own(project: Project, tenants: Fleet) -> None:
+    password = psycopg.conninfo.conninfo_to_dict(tenants.url_of(tenants.names[0]))["password"]
+    for name in tenants.names[:2]:
+        (project.folder / f"{name}.password").write_text(f"{password}\n")
+    fleet_of(
+        project,
+        "tenants",
+        tenants,
+        {"names": list(tenants.names[:2]), "password_file": "{database}.password"},
+    )
+    project.table("tenants", "001")
+    project.env["TENANTS_URL"] = tenants.url.replace(f":{password}@", "@")
+    assert of(project) == dict.fromkeys(tenants.names[:2], 0)
+    (project.folder / f"{tenants.names[1]}.password").unlink()
+    refused = project("status")
+    assert refused.code == 4
+    assert f"{tenants.names[1]}.password: No such file" in refused.stderr
+    for name in tenants.names[:2]:
+        (project.folder / f"{name}.url").write_text(tenants.url_of(name))
+    project.configure(tenants={"databases": {"names": list(tenants.names[:2]), "url_file": "{database}.url"}})
+    assert of(project) == dict.fromkeys(tenants.names[:2], 0)
+
+
+def test_two_names_for_one_database(project: Project, tenants: Fleet) -> None:
+    for name in tenants.names[:2]:
+        (project.folder / f"{name}.url").write_text(tenants.url_of(tenants.names[0]))
+    fleet_of(project, "tenants", tenants, {"names": list(tenants.names[:2]), "url_file": "{database}.url"})
+    project.table("tenants", "001")
+    refused = project("apply", "--yes")
+    assert refused.code == 4
+    assert "are the same database" in refused.stderr
+    assert tenants.ask(tenants.names[0], "SELECT to_regclass('t_001') IS NULL") == [(True,)]
+
+
+def test_a_template_with_a_label_that_one_does_not_have(project: Project, tenants: Fleet) -> None:
+    (project.folder / "tenants.txt").write_text("acme region=eu\nglobex\n")
+    fleet_of(project, "tenants", tenants, {"file": "tenants.txt"})
+    project.table("tenants", "001")
+    project.env["TENANTS_URL"] = "postgresql://app@{region}.db.invalid/{database}"
+    refused = project("plan", "--database", "globex")
+    assert refused.code == 4
+    assert "tenants@globex has no such label" in refused.stderr
+
+
+# Which are meant
+
+
+def test_a_selection(shop: Project, tenants: Fleet) -> None:
+    a, b, c, d, e = tenants.names
+    assert list(of(shop, "--database", b, "--database", "*_d")) == [b, d]
+    assert list(of(shop, "--database", f"!{b}", "--database", "!*_d")) == [a, c, e]
+    assert list(of(shop, "--service", f"tenants@{c}")) == [c]
+    assert list(of(shop, "--sample", "2")) == list(of(shop, "--sample", "2"))
+    assert len(of(shop, "--sample", "2")) == 2
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [["--database", "nobody"], ["--label", "region=eu"], ["--service", "tenants@nobody"], ["--database", "!*"]],
+)
+def test_a_selection_that_fits_nothing(shop: Project, tenants: Fleet, selection: list[str]) -> None:
+    refused = shop("apply", "--yes", *selection)
+    assert refused.code == 64, refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert of(shop) == dict.fromkeys(tenants.names, 0)
+
+
+def test_a_selection_where_there_is_no_fleet(project: Project, pg_url: str) -> None:
+    project.add("shop", pg_url)
+    project.table("shop", "001")
+    refused = project("plan", "--database", "acme")
+    assert refused.code == 64
+    assert "has many databases" in refused.stderr
+
+
+def test_a_selection_leaves_other_services_alone(shop: Project, tenants: Fleet, pg_url: str) -> None:
+    shop.add("billing", pg_url)
+    shop.table("billing", "001")
+    assert shop("apply", "--yes", "--database", tenants.names[0]).code == 0
+    found = {one["service"]: one["applied"] for one in shop("status", "--json").json["services"]}
+    assert found["billing"] == 0
+    assert sum(found.values()) == 2
+    assert shop("apply", "--yes", "--service", f"tenants@{tenants.names[1]}", "--service", "billing").code == 0
+    found = {one["service"]: one["applied"] for one in shop("status", "--json").json["services"]}
+    assert found["billing"] == 1
+    assert sum(found.values()) == 5
+
+
+def test_a_target_of_all_and_of_one(shop: Project, tenants: Fleet) -> None:
+    assert shop("apply", "--yes", "--to", "tenants/001").code == 0
+    assert of(shop) == dict.fromkeys(tenants.names, 1)
+    assert shop("apply", "--yes", "--to", f"tenants@{tenants.names[2]}/002").code == 0
+    assert of(shop) == {name: 2 if name == tenants.names[2] else 1 for name in tenants.names}
+    assert shop("apply", "--yes", "--to", "002").code == 0
+    assert of(shop) == dict.fromkeys(tenants.names, 2)
+    assert shop("rollback", "--yes", "--to", "tenants/base").code == 0
+    assert of(shop) == dict.fromkeys(tenants.names, 0)
+
+
+def test_a_command_for_one_service_wants_one_database(shop: Project, tenants: Fleet) -> None:
+    refused = shop("inspect", "tenants")
+    assert refused.code == 64
+    assert f"tenants@{tenants.names[0]}" in refused.stderr
+    assert shop("inspect", f"tenants@{tenants.names[0]}").code == 0
+
+
+# What is told
+
+
+def test_a_plan_tells_groups(shop: Project, tenants: Fleet) -> None:
+    shop("apply", "--yes", "--to", "001", "--service", f"tenants@{tenants.names[1]}")
+    planned = shop("plan")
+    assert planned.code == 0, planned.stderr
+    assert "tenants (4 databases): PostgreSQL" in planned.stdout
+    assert f"tenants@{tenants.names[1]}: PostgreSQL" in planned.stdout
+    assert planned.stdout.count("+ 002") == 2
+    assert "Plan: 9 to apply in 5 databases of 1 service" in planned.stdout
+    assert shop("plan", "-v").stdout.count("+ 002") == 5
+    found = shop("plan", "--json").json
+    assert len(found["services"]) == 5
+    told = [one for one in found["services"] if one["same_as"] is None]
+    assert len(told) == 2
+    assert all(step["commands"] for one in told for step in one["steps"])
+
+
+def test_what_cannot_be_planned_is_named(shop: Project, tenants: Fleet) -> None:
+    shop("apply", "--yes", "--steps", "1", "--service", f"tenants@{tenants.names[3]}")
+    tenants.ask(tenants.names[3], "UPDATE alembic_version SET version_num = 'newer'")
+    planned = shop("plan")
+    assert planned.code == 0, planned.stderr
+    assert "1 database has no plan" in planned.stdout
+    assert f"✗ tenants@{tenants.names[3]}" in planned.stdout
+    assert "8 to apply in 4 databases of 1 service; 1 database cannot be planned" in planned.stdout
+    (trouble,) = shop("plan", "--json").json["troubles"]
+    assert trouble["service"] == f"tenants@{tenants.names[3]}"
+    status = shop("status")
+    first = status.stdout.splitlines()[1]
+    assert first.startswith(f"tenants@{tenants.names[3]}")
+    assert "tenants (4 databases)" in status.stdout
+    assert shop("status", "--check").code == 9
+
+
+def test_status_in_groups_and_in_full(shop: Project, tenants: Fleet) -> None:
+    shop("apply", "--yes", "--service", f"tenants@{tenants.names[4]}")
+    shown = shop("status").stdout.splitlines()
+    assert len(shown) == 3
+    assert "tenants (4 databases)" in shown[1]
+    assert shop("status", "--check").code == 2
+    assert len(shop("status", "-v").stdout.splitlines()) == 6
+    assert shop("status", "--format", "name").stdout.split() == [f"tenants@{name}" for name in tenants.names]
+    page = shop("status", "--format", "html").stdout
+    assert "tenants (4 databases)" in page
+    assert shop("status", "--format", "markdown").stdout.count("tenants") == 2
+    metrics = shop.folder / "metrics.prom"
+    shop("status", "--metrics-file", str(metrics))
+    assert 'dataops_fleet_databases{service="tenants",state="pending"} 4' in metrics.read_text()
+
+
+def test_wait_doctor_and_drift_group(shop: Project, tenants: Fleet) -> None:
+    shop("apply", "--yes")
+    ready = shop("wait", "--timeout", "1s")
+    assert ready.code == 0
+    assert "tenants (5 databases): ready" in ready.stderr
+    assert "tenants (5 databases)" in shop("doctor").stdout
+    tenants.ask(tenants.names[0], "DROP TABLE t_002")
+    found = shop("drift")
+    assert found.code == 8, found.stderr
+    assert f"tenants@{tenants.names[0]}: 1 difference" in found.stderr
+    assert "tenants (4 databases): as its history up to 002" in found.stderr
+
+
+def test_a_saved_plan_is_for_its_databases(shop: Project, tenants: Fleet) -> None:
+    path = shop.folder / "today.plan"
+    assert shop("plan", "--database", "*_a", "--database", "*_b", "--out", str(path)).code == 0
+    assert shop("apply", str(path)).code == 0
+    assert of(shop) == {name: 2 if name[-1] in "ab" else 0 for name in tenants.names}
+    assert shop("apply", str(path)).code == 5
+
+
+def test_a_database_that_is_gone_when_a_saved_plan_is_applied(
+    shop: Project, tenants: Fleet, postgres: PostgresServer
+) -> None:
+    path = shop.folder / "today.plan"
+    assert shop("plan", "--out", str(path)).code == 0
+    postgres.drop_database(tenants.names[2])
+    refused = shop("apply", str(path))
+    assert refused.code != 0
+    assert "has no database" in refused.stderr
+    left = [name for name in tenants.names if name != tenants.names[2]]
+    assert of(shop) == dict.fromkeys(left, 0)
+
+
+def test_what_depends_on_a_fleet_comes_after_it(shop: Project, pg_url: str) -> None:
+    shop.add("billing", pg_url, depends_on=["tenants"])
+    shop.table("billing", "001")
+    planned = shop("plan").stdout
+    assert "billing after tenants (5 databases)" in planned
+
+
+def test_adopting_goes_through_all(shop: Project, tenants: Fleet) -> None:
+    for name in tenants.names:
+        tenants.ask(name, "CREATE TABLE t_001 (id int)")
+        tenants.ask(name, "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+        tenants.ask(name, "INSERT INTO alembic_version VALUES ('001')")
+    found = shop("adopt", "--write")
+    assert found.code == 0, found.stderr
+    assert of(shop) == dict.fromkeys(tenants.names, 1)
+    assert shop("apply", "--yes").code == 0
