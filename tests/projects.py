@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -228,4 +229,4 @@ def _toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml(one) for one in value) + "]"
-    return str(value) if isinstance(value, int | float) else '"' + str(value) + '"'
+    return str(value) if isinstance(value, int | float) else json.dumps(str(value), ensure_ascii=False)

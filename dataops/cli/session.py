@@ -309,9 +309,9 @@ def command(
                 config_path=options.pop("config_path"),
                 environment=options.pop("environment"),
                 selected=options.pop("selected", ()),
-                databases=Selection(
-                    options.pop("databases", ()), dict(options.pop("labels", ())), options.pop("sample", None)
-                ),
+                databases=Selection(options.pop("databases"), dict(options.pop("labels")), options.pop("sample"))
+                if services and databases
+                else Selection(),
             )
             click.get_current_context().ensure_object(Invocation).session = session
             return int(function(session, **options) or ExitCode.OK)
