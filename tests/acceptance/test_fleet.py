@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -94,7 +95,7 @@ def test_a_query_on_a_control_database(project: Project, tenants: Fleet, pg: psy
 
 
 def test_a_query_on_a_control_database_of_the_other_kind(project: Project, tenants: Fleet, mongo_url: str) -> None:
-    with MongoClient(mongo_url) as client:
+    with MongoClient[dict[str, Any]](mongo_url) as client:
         client.get_default_database().tenants.insert_many([{"_id": name, "tier": "gold"} for name in tenants.names])
     command = json.dumps({"find": "tenants", "sort": {"_id": 1}, "limit": 4})
     fleet_of(project, "tenants", tenants, {"query": command, "control_env": "CONTROL_URL"})
