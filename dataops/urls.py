@@ -103,6 +103,11 @@ def without_driver(kind: Kind, url: str) -> str:
     return f"{base}://{rest}" if separator and scheme not in kind.schemes and base in kind.schemes else url
 
 
+def database(url: str) -> str:
+    """The database that the URL names, as it is written there."""
+    return _Parts.of(url).database
+
+
 def names_database(url: str) -> bool:
     """Whether the URL says which database of the server is meant."""
     return bool(_Parts.of(url).database)
@@ -176,6 +181,7 @@ def from_parts(scheme: str, address: str, user: str, password: str, database: st
 __all__ = [
     "beside",
     "check",
+    "database",
     "from_parts",
     "hosts",
     "names_database",

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pymongo import MongoClient
 from pymongo.database import Database as MongoDB
 
 from dataops.backends import Copied, Database, Lent, Sampling, Waiting
 from dataops.backends.journal import settled
-from dataops.backends.mongo import lease, pausing, state
+from dataops.backends.mongo import lease, pausing, shared, state
 from dataops.backends.mongo.connection import Document, Server, database_of, error_text
 from dataops.contents import EACH
 from dataops.errors import NotBuilt, UsageError
@@ -47,13 +46,17 @@ class MongoDatabase:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.server = Server(service)
-        self._clients: list[MongoClient[Document]] = []
+        self._asking: MongoDB[Document] | None = None
+        self._scope = ExitStack()
 
     def asking(self) -> MongoDB[Document]:
         """The database, over the client that all questions share. The client is made when it is first needed."""
-        if not self._clients:
-            self._clients.append(self.server.client_to_ask())
-        return database_of(self._clients[0])
+        if self._asking is None and self.service.member is not None:
+            self._asking, give_back = shared.take(self.server)
+            self._scope.callback(give_back)
+        elif self._asking is None:
+            self._asking = database_of(self._scope.enter_context(self.server.client_to_ask()))
+        return self._asking
 
     def read(self) -> State:
         return settled(self._look)
@@ -194,8 +197,8 @@ class MongoDatabase:
         return error_text(error)
 
     def close(self) -> None:
-        while self._clients:
-            self._clients.pop().close()
+        self._asking = None
+        self._scope.close()
 
 
 def connect(service: Service) -> Database:
