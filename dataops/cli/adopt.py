@@ -70,6 +70,7 @@ def adopt_command(
     services = session.config().services
     everyone = session.config(with_urls=False, selected=()).services
     outcomes = [_Outcome(service) for service in services]
+    told: list[tuple[str, Sequence[examine.Line]]] = []
     with signals(session) as stop, Scratch(session.author, servers=server, stop=stop, bodies=bodies) as scratch:
         for outcome, state in zip(outcomes, look(services, emit=session.sink()), strict=True):
             try:
@@ -84,8 +85,11 @@ def adopt_command(
                     outcome.place = state.elsewhere or state.service.record or f"the record of {moved.tool}"
                     _catch_up(session, outcome, state, scratch, write=write, accepted=accepted, stop=stop)
                 elif outcome.found is not None:
-                    if not session.as_json:
+                    same = (outcome.service.unit, outcome.found.lines)
+                    if not session.as_json and same not in told:
                         session.console.data(paragraphs.adoption_lines(outcome.found))
+                    if outcome.service.member is not None:
+                        told.append(same)  # for the databases of a fleet it is said once
                     examine.refuse_unfit(outcome.found, everyone)
                     _adopt(session, outcome, scratch, write=write, accepted=accepted, stop=stop)
             except DataopsError as error:

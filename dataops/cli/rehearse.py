@@ -17,7 +17,7 @@ from dataops.cli.signals import signals
 from dataops.errors import CannotWrite, ExitCode, InterruptedStep, UsageError
 from dataops.kinds import Kind
 from dataops.model import Plan, Rehearsed, State
-from dataops.planning import rehearsals
+from dataops.planning import grouping, rehearsals
 from dataops.planning.recovery import running_step
 from dataops.redaction import redact
 from dataops.run.reading import side_by_side
@@ -84,6 +84,7 @@ def rehearse_command(
     planned = plan_apply(
         config.services, read=to_look(session), to=to, steps=None, onto_existing=onto_existing, background=True
     )
+    planned = grouping.representatives(planned)  # of a fleet, the largest of those that stand at the same place
     states = [state for state in planned.states if planned.of(state.service.name)]
     _refuse_half_done(planned, states)
     renderings = render(planned, session, everything=True, rehearsed=False)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
+
+from dataops.text import counted
 
 _PLACE = re.compile(r"\{(\w+)\}")
 
@@ -59,6 +61,21 @@ class Member:
         return _PLACE.sub(value, template)
 
 
+def told(names: Iterable[str]) -> str:
+    """How a person reads these services: the name of one, else their number, and how many databases of each fleet."""
+    names = list(dict.fromkeys(names))
+    if len(names) == 1:
+        return names[0]
+    fleets: dict[str, int] = {}
+    for name in names:
+        fleet, at, _ = name.partition("@")
+        if at:
+            fleets[fleet] = fleets.get(fleet, 0) + 1
+    alone = len(names) - sum(fleets.values())
+    parts = [f"{counted(number, 'database')} of {fleet}" for fleet, number in fleets.items()]
+    return " and ".join([*parts, *([counted(alone, "service")] if alone or not fleets else [])])
+
+
 def places_in(template: str) -> tuple[str, ...]:
     """The names in braces of a template: `database`, or those of labels."""
     return tuple(_PLACE.findall(template))
@@ -104,4 +121,4 @@ class Rollout:
     control_url: str = field(default="", repr=False)
 
 
-__all__ = ["Databases", "Member", "Rollout", "Wave", "places_in"]
+__all__ = ["Databases", "Member", "Rollout", "Wave", "places_in", "told"]

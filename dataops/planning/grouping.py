@@ -66,6 +66,13 @@ def _key(plan: Plan, state: State) -> tuple[str, Hashable]:
     return service.unit, (steps, applied, state.warnings, state.elsewhere, state.server)
 
 
+def representatives(plan: Plan) -> Plan:
+    """The plan for the first database of each group alone."""
+    names = [group.names[0] for group in groups_of(plan)]
+    steps = tuple(step for name in names for step in plan.of(name))
+    return replace(plan, steps=steps, states=tuple(plan.state(name) for name in names))
+
+
 def spread(plan: Plan, renderings: Mapping[str, Rendering]) -> dict[str, Rendering]:
     """The renderings of all steps, where those of one database of each group are known."""
     found = dict(renderings)
@@ -100,4 +107,4 @@ def told(plan: Plan, renderings: Mapping[str, Rendering]) -> tuple[Plan, dict[st
     return replace(plan, steps=tuple(steps), states=tuple(states)), known
 
 
-__all__ = ["Group", "groups", "groups_of", "spread", "told"]
+__all__ = ["Group", "groups", "groups_of", "representatives", "spread", "told"]

@@ -21,6 +21,7 @@ from dataops.model import (
     Service,
     State,
     Step,
+    fleet,
 )
 from dataops.othertools import mirror
 from dataops.planning import runs
@@ -206,11 +207,8 @@ def summary(plan: Plan) -> str:
         return f"Plan: nothing to {_verb(plan)}{_told_troubles(plan)}"
     irreversible = sum(not step.migration.reversible for step in plan.steps)
     note = f" ({irreversible} irreversible)" if irreversible else ""
-    names = {step.service for step in plan.steps}
-    of_fleets = sum(plan.state(name).service.member is not None for name in names)
-    units = counted(len({plan.state(name).service.unit for name in names}), "service")
-    where = f"{counted(of_fleets, 'database')} of {units}" if of_fleets == len(names) else units
-    where += f" with {len(names)} databases" if 0 < of_fleets < len(names) else ""
+    where = fleet.told(step.service for step in plan.steps)
+    where = where if " " in where else "1 service"
     return f"Plan: {len(plan.steps)} to {_verb(plan)} in {where}{note}{_told_troubles(plan)}"
 
 

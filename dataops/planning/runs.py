@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dataops.errors import Blocked, OutOfOrder, UsageError
-from dataops.model import AppliedMigration, Direction, Entry, JournalEvent, Plan, State
+from dataops.model import AppliedMigration, Direction, Entry, JournalEvent, Plan, State, fleet
 from dataops.planning.story import meant
 from dataops.text import ago, counted
 
@@ -27,9 +27,14 @@ class Run:
     steps: int
     services: tuple[str, ...]
 
+    @property
+    def _where(self) -> str:
+        many = any("@" in name for name in self.services)
+        return fleet.told(self.services) if many else ", ".join(self.services)
+
     def told(self, now: datetime) -> str:
         """The run for a person: its id, its author, its age, and what it has applied."""
-        what = f"{counted(self.steps, 'migration')} of {', '.join(self.services)}"
+        what = f"{counted(self.steps, 'migration')} of {self._where}"
         return f"{self.id} ({self.author}, {ago((now - self.at).total_seconds())}, {what})"
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dataops.errors import UsageError
-from dataops.model import Direction, Entry, JournalEvent
+from dataops.model import Direction, Entry, JournalEvent, fleet
 from dataops.redaction import redact
-from dataops.text import counted, near
+from dataops.text import near
 
 _ENDED = (JournalEvent.SUCCEEDED, JournalEvent.RESOLVED, JournalEvent.ADOPTED)
 _DONE = {
@@ -84,8 +84,7 @@ class Story:
         done = ", ".join(f"{number} {verb}" for verb, number in self.done.items())
         if set(self.done) == {"approved"}:
             done = "plan approved"
-        where = self.services[0] if len(self.services) == 1 else counted(len(self.services), "service")
-        return f"{done or 'nothing done'} in {where}"
+        return f"{done or 'nothing done'} in {fleet.told(self.services)}"
 
     @property
     def outcome(self) -> str:

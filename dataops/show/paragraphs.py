@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataops.errors import DataopsError
-from dataops.model import Direction, Result
+from dataops.model import Direction, Result, fleet
 from dataops.othertools import examine
 from dataops.planning.native import Moved
 from dataops.show import grid
@@ -69,8 +69,9 @@ def result_lines(result: Result, *, verbose: bool = False) -> list[Line]:
         lines.append((f"  {failure.service}: {failure.applied_before} {verb} before it, {len(mine)} not run", "red"))
         if isinstance(error, DataopsError) and error.hint:
             lines += paragraph(f"hint: {error.hint}", "yellow")
-    services = counted(len({step.service for step in result.done}), "service")
-    text = f"{len(result.done)} {verb} in {services}" if result.done else f"nothing {verb}"
+    where = fleet.told(step.service for step in result.done)
+    where = where if " " in where else "1 service"
+    text = f"{len(result.done)} {verb} in {where}" if result.done else f"nothing {verb}"
     if result.failures or result.left:
         text += f", {len(result.failures)} failed, {len(result.left)} left"
     style = "bold red" if result.failures else ("yellow" if result.left else "bold green")

@@ -23,6 +23,9 @@ Line = tuple[str, str]
 Say = Callable[[Sequence[Line]], None]
 
 _SILENT = (events.LockTaken, events.StepProgressed, events.ServerBusy, events.RunFinished)
+_OF_EACH = (events.StepStarted, events.StepFinished, events.NothingLeft)
+"""What is not told of each database of a fleet."""
+_EVERY_SECONDS = 10.0
 _WORTH_SECONDS = 2.0
 _BAR_WIDTH = 16
 _STYLES: dict[type[events.Event], str] = {
@@ -45,12 +48,25 @@ def event_line(event: events.Event) -> Line | None:
 
 
 class PlainProgress:
-    """A sink for events that says one line for each, for a pipe or a log collector."""
+    """A sink for events that says one line for each, for a pipe or a log collector.
+
+    Of the databases of a fleet it says what went wrong, and now and then how many steps are done.
+    """
 
     def __init__(self, say: Say) -> None:
         self._say = say
+        self._steps = self._ended = 0
+        self._said = Stopwatch()
 
     def __call__(self, event: events.Event) -> None:
+        if isinstance(event, events.RunStarted):
+            self._steps, self._ended = event.steps, 0
+        self._ended += isinstance(event, events.StepFinished)
+        if isinstance(event, _OF_EACH) and "@" in event.service:
+            if self._said.seconds >= _EVERY_SECONDS:
+                self._said = Stopwatch()
+                self._say([(f"{self._ended} of {self._steps} steps done", "dim")])
+            return
         line = event_line(event)
         if line is not None:
             self._say([line])

@@ -279,7 +279,7 @@ def test_a_plan_tells_groups(shop: Project, tenants: Fleet) -> None:
     assert "tenants (4 databases): PostgreSQL" in planned.stdout
     assert f"tenants@{tenants.names[1]}: PostgreSQL" in planned.stdout
     assert planned.stdout.count("+ 002") == 2
-    assert "Plan: 9 to apply in 5 databases of 1 service" in planned.stdout
+    assert "Plan: 9 to apply in 5 databases of tenants" in planned.stdout
     assert shop("plan", "-v").stdout.count("+ 002") == 5
     found = shop("plan", "--json").json
     assert len(found["services"]) == 5
@@ -295,7 +295,7 @@ def test_what_cannot_be_planned_is_named(shop: Project, tenants: Fleet) -> None:
     assert planned.code == 0, planned.stderr
     assert "1 database has no plan" in planned.stdout
     assert f"✗ tenants@{tenants.names[3]}" in planned.stdout
-    assert "8 to apply in 4 databases of 1 service; 1 database cannot be planned" in planned.stdout
+    assert "8 to apply in 4 databases of tenants; 1 database cannot be planned" in planned.stdout
     (trouble,) = shop("plan", "--json").json["troubles"]
     assert trouble["service"] == f"tenants@{tenants.names[3]}"
     status = shop("status")
