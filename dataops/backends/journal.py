@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from dataops import __version__
@@ -25,6 +26,7 @@ from dataops.model import (
     Entry,
     Holder,
     Identity,
+    Imports,
     JournalEvent,
     Service,
     Spent,
@@ -89,10 +91,12 @@ def from_fields(stored: Mapping[str, Any]) -> Entry:
     try:
         # The run that wrote these texts may not have known the secrets that we know.
         redacted = {key: visible(redact(stored[key])) for key in ("error", "reason")}
-        known = {key: value for key, value in stored.items() if key in _FIELDS}
+        # The same texts are in the journals of many databases, and in many entries of each.
+        known: dict[str, Any] = {
+            key: sys.intern(value) if type(value) is str else value for key, value in stored.items() if key in _FIELDS
+        }
         direction, event = Direction(stored["direction"]), JournalEvent(stored["event"])
-        lines = str(stored.get("imports") or "").splitlines()  # a journal of an earlier version has none
-        imports = tuple((name, digest) for digest, _, name in (line.partition("  ") for line in lines))
+        imports = _imports_of(str(stored.get("imports") or ""))  # a journal of an earlier version has none
         read: dict[str, Any] = {"imports": imports, "statements": _statements_of(str(stored.get("statements") or ""))}
         at = known.get("at")  # PostgreSQL gives it in the time zone of the session, which a database may set
         read["at"] = at.astimezone(UTC) if at and at.tzinfo else at
@@ -103,6 +107,11 @@ def from_fields(stored: Mapping[str, Any]) -> Entry:
             f"and this is {__version__}, which cannot read it: {describe(error)}",
             hint="use the newer version of dataops",
         ) from error
+
+
+@lru_cache(maxsize=4096)
+def _imports_of(text: str) -> Imports:
+    return tuple((name, digest) for digest, _, name in (line.partition("  ") for line in text.splitlines()))
 
 
 def seal(stored: Mapping[str, Any], previous: str) -> dict[str, str]:
@@ -183,7 +192,7 @@ class Journal:
             return AppliedMigration(id_, at)
         tool = adopted_from(entry.reason) if entry.event is JournalEvent.ADOPTED else ""
         checksums = (entry.checksum or None, entry.raw_checksum or None)
-        author = f"{entry.actor}@{entry.host}"
+        author = sys.intern(f"{entry.actor}@{entry.host}")
         step, mirror = self._last_mirrored
         mirrored = mirror if entry.seq <= step else ""
         return AppliedMigration(id_, entry.at, *checksums, entry.run, tool, author, entry.imports, mirrored)

@@ -93,6 +93,7 @@ def drift_command(
 
 def tell(session: Session, found: Sequence[Drift], *, listed: bool = True) -> None:
     """Say on stderr how each service was found; with `listed`, also each of its differences."""
+    found = found if session.verbose else grouped.drifts(found)
     session.console.errors(one.error for one in found if one.error is not None)
     for one in found:
         if one.error is None:

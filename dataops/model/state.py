@@ -55,7 +55,7 @@ class Doing:
         return ", ".join(part for part in (self.what, amount) if part)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AppliedMigration:
     """A migration that the native record has, with what the journal knows about it; None where it knows nothing.
 
