@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from dataops.text import shortened
 
 _COMMAND_SECONDS = 120
 _SHOWN = 200
+_ASKED = 3
 Labels = Mapping[str, str]
 
 
@@ -150,4 +151,14 @@ def sizes(service: Service, databases: Iterable[str]) -> dict[str, int]:
         return {}
 
 
-__all__ = ["control", "listed", "lister", "sizes"]
+def sizes_of(services: Sequence[Service]) -> dict[str, int]:
+    """The sizes of these databases of one fleet, by the names of their services, as far as one server tells them."""
+    names = {one.member.database: one.name for one in services if one.member is not None}
+    for one in services[:_ASKED]:  # the first may be down, or gone
+        found = sizes(one, names)
+        if found:
+            return {names[database]: size for database, size in found.items()}
+    return {}
+
+
+__all__ = ["control", "listed", "lister", "sizes", "sizes_of"]

@@ -1,0 +1,133 @@
+"""A fleet is changed wave after wave, halted by failures, and rolled back wave by wave."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from dataops.backends.postgres.sql import LOCK_KEY
+from dataops.dev import MongoServer, PostgresServer
+from dataops.errors import ExitCode
+from tests.fleets import FAILS, Fleet, fleet
+from tests.projects import Project, await_line, ended
+
+
+@pytest.fixture
+def tenants(project: Project, postgres: PostgresServer) -> Iterator[Fleet]:
+    """Six databases of PostgreSQL, and a history of one migration."""
+    with fleet(project, postgres, 6) as found:
+        found.configure()
+        found.file("001")
+        yield found
+
+
+@pytest.fixture(params=["postgresql", "mongodb"])
+def either(
+    request: pytest.FixtureRequest, project: Project, postgres: PostgresServer, mongo: MongoServer
+) -> Iterator[Fleet]:
+    """Five databases of either kind."""
+    with fleet(project, postgres if request.param == "postgresql" else mongo, 5) as found:
+        found.configure()
+        found.file("001")
+        yield found
+
+
+def begun(stderr: str) -> list[tuple[str, str]]:
+    """The waves that have begun, each with its number of databases."""
+    return re.findall(r"^tenants: wave (\d+ of \d+): (\d+) database", stderr, re.MULTILINE)
+
+
+def test_the_smallest_comes_first_then_a_tenth_then_the_rest_in_one_run(either: Fleet) -> None:
+    done = either.project("apply", "--yes")
+    assert done.code == ExitCode.OK, done.stderr
+    assert begun(done.stderr) == [("1 of 3", "1"), ("2 of 3", "1"), ("3 of 3", "3")]
+    assert either.applied() == dict.fromkeys(either.names, ["001"])
+    assert len(either.runs()) == 1
+
+
+def test_a_wave_begins_when_the_one_before_has_ended(tenants: Fleet) -> None:
+    waves = [{"databases": tenants.names[4:5]}, {"share": "34%"}, {}]
+    tenants.configure(waves=waves)
+    tenants.file("002", "import time; time.sleep(0.2)")
+    assert tenants.project("apply", "--yes").code == ExitCode.OK
+    names = [tenants.names[4:5], tenants.names[:3], (tenants.names[3], tenants.names[5])]
+    times = [tenants.times(wave) for wave in names]
+    assert times[0][-1] < times[1][0] and times[1][-1] < times[2][0]
+
+
+def test_a_rollback_undoes_exactly_the_run_wave_by_wave_backwards(either: Fleet) -> None:
+    project, first = either.project, either.names[2]
+    either.configure(waves=[{"databases": [first]}])
+    assert project("apply", "--yes").code == ExitCode.OK
+    either.file("002")
+    done = project("apply", "--yes", "--json").json
+    undone = project("rollback", "--yes", "--run", done["run"])
+    assert undone.code == ExitCode.OK, undone.stderr
+    assert begun(undone.stderr) == [("1 of 2", "4"), ("2 of 2", "1")]
+    assert undone.stderr.rindex(f"tenants@{first}: rollback 002 done") > undone.stderr.index("wave 2 of 2")
+    assert either.applied() == dict.fromkeys(either.names, ["001"])
+
+
+def test_a_failure_lets_no_further_wave_begin_and_the_same_command_goes_on(tenants: Fleet) -> None:
+    bad, project = tenants.names[1], tenants.project
+    tenants.configure(waves=[{"databases": list(tenants.names[:2])}])
+    tenants.file("002", FAILS)
+    tenants.trouble(bad)
+    failed = project("apply", "--yes")
+    assert failed.code == ExitCode.FAILED
+    assert begun(failed.stderr) == [("1 of 2", "2")]
+    assert f"tenants@{bad}" in failed.stderr
+    assert {name for name, ids in tenants.applied().items() if ids} == set(tenants.names[:2])
+    tenants.trouble(bad, ends=True)
+    again = project("apply", "--yes")
+    assert again.code == ExitCode.OK, again.stderr
+    assert begun(again.stderr) == [("1 of 2", "1"), ("2 of 2", "4")]
+    assert tenants.applied() == dict.fromkeys(tenants.names, ["001", "002"])
+
+
+def test_with_halt_after_the_others_go_on_until_so_many_have_failed(tenants: Fleet) -> None:
+    bad = list(tenants.names[:2])
+    tenants.file("002", FAILS)
+    tenants.trouble(*bad)
+    done = tenants.project("apply", "--yes", "--halt-after", "3")
+    assert done.code == ExitCode.FAILED
+    assert "2 failed" in done.stdout
+    assert tenants.applied() == {name: ["001"] if name in bad else ["001", "002"] for name in tenants.names}
+    halted = tenants.project("apply", "--yes", "--halt-after", "1", "--jobs", "1")
+    assert halted.code == ExitCode.FAILED
+    assert halted.stderr.count("FAILED") == 1
+
+
+def test_a_database_that_is_locked_is_a_failure_of_that_database_only(tenants: Fleet) -> None:
+    busy = tenants.names[3]
+    assert tenants.project("apply", "--yes").code == ExitCode.OK
+    tenants.file("002")
+    with psycopg.connect(tenants.server.url(busy), autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
+        done = tenants.project("apply", "--yes", "--halt-after", "2", "--lock-timeout", "1s")
+    assert done.code == ExitCode.LOCKED, done.stderr
+    assert tenants.applied() == {name: ["001"] if name == busy else ["001", "002"] for name in tenants.names}
+
+
+def test_a_signal_lets_the_running_steps_end_and_the_same_command_goes_on(tenants: Fleet) -> None:
+    tenants.file(
+        "002",
+        f"here('at') if op.get_bind().exec_driver_sql('SELECT current_database()').scalar() == {tenants.names[0]!r} else None",
+    )
+    tenants.configure(waves=[{"databases": list(tenants.names[:1])}])
+    with tenants.project.running("apply", "--yes") as process:
+        tenants.project.reached("at")
+        process.send_signal(signal.SIGTERM)
+        await_line(process, "SIGTERM")
+        tenants.project.go("at")
+        stopped = ended(process)
+    assert stopped.code == ExitCode.STOPPED
+    assert [name for name, ids in tenants.applied().items() if "002" in ids] == [tenants.names[0]]
+    again = tenants.project("apply", "--yes")
+    assert again.code == ExitCode.OK, again.stderr
+    assert begun(again.stderr) == [("2 of 2", "5")]
+    assert tenants.applied() == dict.fromkeys(tenants.names, ["001", "002"])
