@@ -26,7 +26,7 @@ db.ran.update_one({{"_id": "{id}"}}, [{{"$set": {{"at": "$$NOW", "times": {{"$ad
 """
 
 FAILS = """
-if op.get_bind().exec_driver_sql("SELECT to_regclass('trouble')").scalar():
+if op.get_bind().exec_driver_sql("SELECT current_setting('test.trouble', true)").scalar():
     raise RuntimeError("there is trouble")
 """
 """A piece of a migration that fails in a database where `Fleet.trouble` has been."""
@@ -65,10 +65,27 @@ class Fleet:
         else:
             self.project.file("tenants", id_, RAN.format(id=id_, more=more), UNRAN.format(id=id_), **how)
 
+    def drop(self, name: str) -> None:
+        """Drop one database."""
+        if isinstance(self.server, MongoServer):
+            with MongoClient[dict[str, Any]](self.server.url()) as client:
+                client.drop_database(name)
+        else:
+            self.server.drop_database(name)
+
+    def there(self) -> set[str]:
+        """Those of the databases that are there."""
+        if self.is_mongo:
+            with MongoClient[dict[str, Any]](self.server.url()) as client:
+                return set(client.list_database_names()) & set(self.names)
+        with psycopg.connect(self.control) as connection:
+            return {name for (name,) in connection.execute("SELECT datname FROM pg_database")} & set(self.names)
+
     def trouble(self, *names: str, ends: bool = False) -> None:
         """Make what FAILS finds in these databases, or take it away again."""
         for name in names:
-            self.server.execute("DROP TABLE trouble" if ends else "CREATE TABLE trouble ()", database=name)
+            assert isinstance(self.server, PostgresServer)
+            self.server.execute(f"ALTER DATABASE {{}} {'RESET test.trouble' if ends else 'SET test.trouble = 1'}", name)
 
     def ran(self, name: str) -> list[tuple[str, Any]]:
         """What has run in a database and was not undone, and when."""
@@ -115,10 +132,5 @@ def fleet(project: Project, server: PostgresServer | MongoServer, number: int) -
             server.create_database(name)
         yield Fleet(project, server, names, server.url(control))
     finally:
-        if isinstance(server, MongoServer):
-            with MongoClient[dict[str, Any]](server.url()) as client:
-                for name in (*names, control):
-                    client.drop_database(name)
-        else:
-            for name in (*names, control):
-                server.drop_database(name)
+        for name in (*names, control):
+            Fleet(project, server, names, "").drop(name)

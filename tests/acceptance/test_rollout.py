@@ -131,3 +131,101 @@ def test_a_signal_lets_the_running_steps_end_and_the_same_command_goes_on(tenant
     assert again.code == ExitCode.OK, again.stderr
     assert begun(again.stderr) == [("2 of 2", "5")]
     assert tenants.applied() == dict.fromkeys(tenants.names, ["001", "002"])
+
+
+# --- between waves
+
+
+def test_a_check_between_waves_lets_the_run_go_on_or_ends_it(tenants: Fleet) -> None:
+    check = tenants.project.folder / "check"
+    check.write_text("#!/bin/sh\necho $DATAOPS_WAVE $DATAOPS_DATABASES > said\necho it is red >&2\ntest -e green\n")
+    check.chmod(0o755)
+    first = tenants.names[2]
+    tenants.configure(waves=[{"databases": [first]}, {"check": ["./check"]}])
+    blocked = tenants.project("apply", "--yes")
+    assert blocked.code == ExitCode.BLOCKED
+    assert "wave 2 does not begin: the check ./check ended with 1: it is red" in blocked.stderr
+    assert (tenants.project.folder / "said").read_text().split() == ["2", first]
+    assert {name for name, ids in tenants.applied().items() if ids} == {first}
+    (tenants.project.folder / "green").touch()
+    assert tenants.project("apply", "--yes").code == ExitCode.OK
+    assert tenants.applied() == dict.fromkeys(tenants.names, ["001"])
+
+
+def test_a_query_in_the_control_database_lets_the_run_go_on_or_ends_it(tenants: Fleet) -> None:
+    with psycopg.connect(tenants.control, autocommit=True) as control:
+        control.execute("CREATE TABLE health AS SELECT false AS good")
+        waves = [{"smallest": 2}, {"query": "SELECT good FROM health"}]
+        tenants.configure(waves=waves, control_env="CONTROL_URL")
+        blocked = tenants.project("apply", "--yes")
+        assert blocked.code == ExitCode.BLOCKED
+        assert "wave 2 does not begin: its query answers False, and not true" in blocked.stderr
+        control.execute("UPDATE health SET good = true")
+    assert tenants.project("apply", "--yes").code == ExitCode.OK
+    assert tenants.applied() == dict.fromkeys(tenants.names, ["001"])
+
+
+def test_a_pause_between_waves_passes_and_a_signal_ends_it(tenants: Fleet) -> None:
+    tenants.configure(waves=[{"smallest": 1}, {"pause": "1h"}])
+    with tenants.project.running("apply", "--yes") as process:
+        await_line(process, "tenants: wave 2 waits: a pause of 1:00:00")
+        process.send_signal(signal.SIGTERM)
+        stopped = ended(process)
+    assert stopped.code == ExitCode.STOPPED
+    assert sum(bool(ids) for ids in tenants.applied().values()) == 1
+    tenants.configure(waves=[{"smallest": 1}, {"pause": "500ms"}])
+    tenants.file("002")
+    assert tenants.project("apply", "--yes").code == ExitCode.OK
+    times = sorted(at for name in tenants.names for id_, at in tenants.ran(name) if id_ == "002")
+    assert (times[1] - times[0]).total_seconds() >= 0.5
+
+
+# --- bad input
+
+
+def test_a_database_that_is_gone_after_the_plan_is_a_failure_of_that_database_only(either: Fleet) -> None:
+    gone, first = either.names[0], either.names[1]
+    either.configure(waves=[{"databases": [first]}])
+    assert either.project("apply", "--yes").code == ExitCode.OK
+    here = "here('at')" if not either.is_mongo else "here('at', db)"
+    mine = "op.get_bind().engine.url.database" if not either.is_mongo else "db.name"
+    either.file("002", f"if {mine} == {first!r}: {here}")
+    with either.project.running("apply", "--yes", "--halt-after", "2") as process:
+        either.project.reached("at")
+        either.drop(gone)
+        either.project.go("at")
+        done = ended(process)
+    assert done.code == (ExitCode.STALE if either.is_mongo else ExitCode.UNREACHABLE), done.stderr
+    assert f"tenants@{gone}" in done.stderr
+    assert {name: either.ran(name) and [i for i, _ in either.ran(name)] for name in either.names[1:]} == dict.fromkeys(
+        either.names[1:], ["001", "002"]
+    )
+    assert gone not in either.there()
+
+
+def test_a_wave_that_selects_nothing_is_refused_before_anything_is_done(tenants: Fleet) -> None:
+    tenants.configure(waves=[{"databases": ["canary-*"]}])
+    refused = tenants.project("apply", "--yes")
+    assert refused.code == ExitCode.USAGE
+    assert "error: tenants: wave 1 selects nothing: no database fits databases = canary-*" in refused.stderr
+    assert tenants.applied() == dict.fromkeys(tenants.names, [])
+    tenants.configure(waves=[{"databases": [tenants.names[0]]}])
+    assert tenants.project("apply", "--yes", "--database", tenants.names[1]).code == ExitCode.OK
+    assert {name for name, ids in tenants.applied().items() if ids} == {tenants.names[1]}
+
+
+def test_a_service_comes_after_the_last_wave_of_the_fleet_that_it_depends_on(
+    tenants: Fleet, postgres: PostgresServer
+) -> None:
+    url = postgres.create_database("catalogue_of_fleet")
+    try:
+        tenants.project.add("catalogue", url, depends_on=["tenants"])
+        tenants.project.table("catalogue", "001")
+        done = tenants.project("apply", "--yes")
+        assert done.code == ExitCode.OK, done.stderr
+        assert done.stderr.index("catalogue: apply 001 …") > done.stderr.index("wave 3 of 3 ended")
+        undone = tenants.project("rollback", "--yes", "--run", *tenants.runs())
+        assert undone.code == ExitCode.OK, undone.stderr
+        assert undone.stderr.index("catalogue: rollback 001 done") < undone.stderr.index("tenants: wave 1 of 3")
+    finally:
+        postgres.drop_database("catalogue_of_fleet")
