@@ -64,7 +64,7 @@ def test_a_process_waits_for_the_wave_of_the_others_and_a_signal_ends_that(pair:
         assert ended(process).code == ExitCode.STOPPED
     late = pair.project("apply", "--yes", "--shard", "1/2", "--wave-timeout", "1s")
     assert late.code == ExitCode.LOCKED
-    assert "wave 2 could not begin within 0:01: not ended before it: shard 0/2" in late.stderr
+    assert "wave 2 could not begin within 1.0 s: not ended before it: shard 0/2" in late.stderr
     assert pair.applied() == dict.fromkeys(pair.names, [])
 
 
