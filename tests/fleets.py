@@ -1,4 +1,4 @@
-"""A fleet of a test's own: many small databases on one server, and a project whose service `tenants` has all of them."""
+"""A fleet of a test's own: many small databases on one server, and a project whose service `tenants` has them all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ op.execute("INSERT INTO ran (id) VALUES ('{id}')")
 """
 UNRAN = """op.execute("DELETE FROM ran WHERE id = '{id}'")"""
 RAN_MONGO = """
-db.ran.update_one({{"_id": "{id}"}}, [{{"$set": {{"at": "$$NOW", "times": {{"$add": [{{"$ifNull": ["$times", 0]}}, 1]}}}}}}], upsert=True)
+times = {{"$add": [{{"$ifNull": ["$times", 0]}}, 1]}}
+db.ran.update_one({{"_id": "{id}"}}, [{{"$set": {{"at": "$$NOW", "times": times}}}}], upsert=True)
 {more}
 """
 

@@ -26,6 +26,12 @@ class Played:
     said: dict[int, str] = field(default_factory=dict)
 
 
+def waves_of(names: tuple[str, ...]) -> tuple[list[dict[str, object]], list[tuple[str, ...]]]:
+    """Three waves: one database, about a third, the rest; as configured, and the names of each."""
+    third = 1 + len(names) // 3
+    return [{"databases": [names[0]]}, {"databases": list(names[1:third])}], [names[:1], names[1:third], names[third:]]
+
+
 def play(
     fleet: Fleet,
     command: Sequence[str],

@@ -114,10 +114,8 @@ def test_a_database_that_is_locked_is_a_failure_of_that_database_only(tenants: F
 
 
 def test_a_signal_lets_the_running_steps_end_and_the_same_command_goes_on(tenants: Fleet) -> None:
-    tenants.file(
-        "002",
-        f"here('at') if op.get_bind().exec_driver_sql('SELECT current_database()').scalar() == {tenants.names[0]!r} else None",
-    )
+    name = "op.get_bind().exec_driver_sql('SELECT current_database()').scalar()"
+    tenants.file("002", f"if {name} == {tenants.names[0]!r}: here('at')")
     tenants.configure(waves=[{"databases": list(tenants.names[:1])}])
     with tenants.project.running("apply", "--yes") as process:
         tenants.project.reached("at")

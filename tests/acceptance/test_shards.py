@@ -13,15 +13,9 @@ from dataops.dev import MongoServer, PostgresServer
 from dataops.errors import ExitCode
 from tests.fleets import FAILS, Fleet, fleet
 from tests.projects import Project, await_line, ended
-from tests.shards import play, wrong_with
+from tests.shards import play, waves_of, wrong_with
 
 DATABASES = int(os.environ.get("DATAOPS_TEST_FLEET", "24"))
-
-
-def waves_of(names: tuple[str, ...]) -> tuple[list[dict[str, object]], list[tuple[str, ...]]]:
-    """Three waves: one database, about a third, the rest; as configured, and the names of each."""
-    third = 1 + len(names) // 3
-    return [{"databases": [names[0]]}, {"databases": list(names[1:third])}], [names[:1], names[1:third], names[third:]]
 
 
 @pytest.fixture
@@ -39,7 +33,7 @@ def test_eight_processes_killed_and_replaced_do_everything_once(
 ) -> None:
     with fleet(project, postgres if kind == "postgresql" else mongo, DATABASES) as found:
         waves, names = waves_of(found.names)
-        found.configure(waves=waves, control_env="CONTROL_URL", **({} if kind == "postgresql" else {}))
+        found.configure(waves=waves, control_env="CONTROL_URL")
         found.file("001", "time.sleep(0.2)")
         found.file("002")
         played = play(found, ["apply", "--yes"], 8, seed=1, kills=8)
