@@ -52,7 +52,9 @@ def play(
 
     def begin(index: int) -> None:
         said = tempfile.TemporaryFile("w+")
-        process = fleet.project.start(*command, "--shard", f"{index}/{shards}", stdout=said, stderr=said)
+        process = fleet.project.start(
+            *command, "--shard", f"{index}/{shards}", stdin=subprocess.DEVNULL, stdout=said, stderr=said
+        )
         running[index] = process, said
 
     order = list(range(shards))

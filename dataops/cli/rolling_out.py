@@ -14,6 +14,7 @@ from dataops.errors import DataopsError, Stopped, UsageError
 from dataops.fleet import control, listing, waves
 from dataops.model import Direction, Plan, Service
 from dataops.run.stop import StopSignal
+from dataops.text import listed
 
 _POLL_SECONDS = 0.3
 
@@ -101,6 +102,11 @@ def roll_out(
     )
     session.take_run(shared.run)
     session.console.say(f"Shard {shard} of run {shared.run}.")
+    agreed = {name for waves in shared.waves.values() for wave in waves for name in wave}
+    new = [service.name for service in services if service.name not in agreed]
+    if new:
+        few = f"{listed(new)}: not there when this rollout began, and left out; run all shards again when it has ended"
+        session.console.say(few, "yellow")
     return Rolling({unit: shared.part(course) for unit, course in courses.items() if unit in shared.waves}, shared)
 
 

@@ -84,7 +84,7 @@ def control(service: Service, url: str) -> Service:
     """The service of a control database, to ask it, or to keep there what processes share."""
     kind = kinds.of_url(url)
     assert kind is not None  # the configuration has checked it
-    return Service(f"{service.name} (control)", kind, url, service.folder, timeouts=service.timeouts)
+    return Service(f"{service.unit} (control)", kind, url, service.folder, timeouts=service.timeouts)
 
 
 def _of_rows(service: Service, fleet: Databases) -> Iterable[tuple[str, Labels]]:
@@ -145,6 +145,8 @@ def sizes(service: Service, databases: Iterable[str]) -> dict[str, int]:
 
     They decide which is the smallest, and of which a plan tells how long it takes.
     """
+    if not service.kind.listing_database:  # a kind that lists nothing
+        return {}
     try:
         return backends.sizes(lister(service), list(databases))
     except DataopsError:  # such as a URL with labels, or a user who may not ask: an order by name is an order too
