@@ -166,7 +166,7 @@ class _Execution:
                 Waves(self._work, self._courses[unit], mine, pool, self._ask, self._shared).run()
             if self._shared is not None and unit in self._courses and self._courses[unit].service.member is None:
                 self._tell(self._shared, unit)
-        except Stopped:  # it has waited for other processes
+        except Stopped:  # between two waves, where other processes may go on although nothing is left here
             self._waited_in_vain = True
         except DataopsError as error:  # the control database, or the others, for too long
             self._work.failures.add(Failure(unit, None, error))

@@ -40,7 +40,10 @@ class Waves:
     shared: Shared | None = None
 
     def run(self) -> None:
-        """Run the waves. What comes of it is in `work`: an error of one database is a failure of that one only."""
+        """Run the waves. What comes of it is in `work`: an error of one database is a failure of that one only.
+
+        Raises Stopped where a signal comes between two waves, and what the control database raises.
+        """
         last: float | None = None
         for at, (wave, rule) in enumerate(zip(self.course.waves, self.course.rules, strict=True)):
             mine = [name for name in wave if name in self.services]
@@ -75,8 +78,10 @@ class Waves:
             else:
                 opens(since)
         except Stopped as error:
-            if not self.work.stop():  # a person has said no
-                self.work.failures.add(Failure(unit, None, error))
+            if self.work.stop():
+                raise
+            self.work.failures.add(Failure(unit, None, error))  # a person has said no
+            self.work.failures.stop_all()
             return False
         except DataopsError as error:
             self.work.failures.add(Failure(unit, None, error))
