@@ -14,6 +14,7 @@ from dataops.dev import MongoServer, PostgresServer
 from dataops.errors import ExitCode
 from tests.fleets import FAILS, Fleet, fleet
 from tests.projects import Project, await_line, ended
+from tests.terminal import Terminal
 
 
 @pytest.fixture
@@ -226,3 +227,37 @@ def test_a_service_comes_after_the_last_wave_of_the_fleet_that_it_depends_on(
         assert undone.stderr.index("catalogue: rollback 001 done") < undone.stderr.index("tenants: wave 1 of 3")
     finally:
         postgres.drop_database("catalogue_of_fleet")
+
+
+def test_a_question_between_waves_is_asked_on_a_terminal_and_no_ends_the_run(tenants: Fleet) -> None:
+    tenants.configure(waves=[{"smallest": 1}, {"ask": True}])
+    for answer, code, number in (("n", ExitCode.STOPPED, 1), ("y", ExitCode.OK, 6)):
+        with Terminal(tenants.project, "apply") as terminal:
+            terminal.read_until("migrations?" if answer == "n" else "5 migrations?")
+            terminal.press("y\n")
+            terminal.read_until("begin wave 2, after 1 database? [y/N]")
+            terminal.press(f"{answer}\n")
+            assert terminal.ended() == code, terminal.text
+        assert sum(bool(ids) for ids in tenants.applied().values()) == number
+    tenants.file("002")
+    alone = tenants.project("apply")
+    assert (alone.code, "there is no terminal to ask" in alone.stderr) == (ExitCode.USAGE, True)
+    assert tenants.project("apply", "--yes").code == ExitCode.OK
+
+
+def test_a_saved_plan_of_which_one_database_is_gone_is_stale_and_touches_none(tenants: Fleet) -> None:
+    assert tenants.project("plan", "--out", "today.plan").code == ExitCode.PENDING
+    tenants.drop(tenants.names[5])
+    refused = tenants.project("apply", "today.plan")
+    assert refused.code in (ExitCode.STALE, ExitCode.UNREACHABLE), refused.stderr
+    assert f"tenants@{tenants.names[5]}" in refused.stderr
+    tenants.names = tenants.names[:5]
+    assert tenants.applied() == dict.fromkeys(tenants.names, [])
+
+
+def test_a_saved_plan_is_carried_out_in_waves(tenants: Fleet) -> None:
+    assert tenants.project("plan", "--out", "today.plan").code == ExitCode.PENDING
+    done = tenants.project("apply", "today.plan")
+    assert done.code == ExitCode.OK, done.stderr
+    assert begun(done.stderr) == [("1 of 3", "1"), ("2 of 3", "1"), ("3 of 3", "4")]
+    assert tenants.applied() == dict.fromkeys(tenants.names, ["001"])
