@@ -46,7 +46,8 @@ class Waves:
         """
         last: float | None = None
         for at, (wave, rule) in enumerate(zip(self.course.waves, self.course.rules, strict=True)):
-            mine = [name for name in wave if name in self.services]
+            failed = self.work.failures.of(self.course.unit)  # also in a process whose place this one takes
+            mine = [name for name in wave if name in self.services and name not in failed]
             if self.shared is None and not mine:
                 continue
             if self.work.ends():
