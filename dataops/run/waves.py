@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from dataops.backends import opened
@@ -93,12 +93,15 @@ class Waves:
     def _run_wave(self, at: int, names: Sequence[str]) -> None:
         number, of, stopwatch = at + 1, len(self.course.waves), Stopwatch()
         self.work.emit(WaveStarted(self.course.unit, number, of, len(names)))
-        running: set[Future[None]] = {self.pool.submit(self._run_one, self.services[name]) for name in names}
+        begun = [self.pool.submit(self._run_one, self.services[name]) for name in names]
         told: set[str] = set()
-        while running:
-            running = wait(running, timeout=_WAKE_SECONDS, return_when=FIRST_COMPLETED).not_done
+        while wait(begun, timeout=_WAKE_SECONDS).not_done:
             if self.shared is not None:
                 told |= self._tell(self.shared, self.work.failures.of(self.course.unit) - told)
+        for future in begun:
+            future.result()
+        if self.shared is not None:
+            self._tell(self.shared, self.work.failures.of(self.course.unit) - told)
         failed = self.work.failures.of(self.course.unit) & set(names)
         done = sum(all(step.id in self.work.done for step in self.work.confirmed[n]) for n in names if self._ran(n))
         self.work.emit(WaveFinished(self.course.unit, number, of, done, len(failed), stopwatch.seconds))
