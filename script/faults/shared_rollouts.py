@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 from dataops.dev import MongoServer, PostgresServer, mongodb_server, postgres_server  # noqa: E402
 from tests.fleets import fleet  # noqa: E402
 from tests.projects import Project  # noqa: E402
-from tests.shards import play, waves_of, wrong_with  # noqa: E402
+from tests.shards import AGAIN, play, waves_of, wrong_with  # noqa: E402
 
 
 def round_of(server: PostgresServer | MongoServer, options: argparse.Namespace, seed: int) -> list[str]:
@@ -48,7 +48,7 @@ def round_of(server: PostgresServer | MongoServer, options: argparse.Namespace, 
                 f"ended with {sorted(played.codes)}",
                 flush=True,
             )
-            bad = [code for code in played.codes if code not in (0, -9)]
+            bad = [code for code in played.codes if code != 0 and code not in AGAIN]
             wrong += (
                 [f"{direction}: a process ended with {bad}: {list(played.said.values())[-1][-600:]}"] if bad else []
             )
