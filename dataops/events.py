@@ -136,6 +136,34 @@ class StepFailed(Event):
 
 
 @dataclass(frozen=True)
+class WaveAwaited(Event):
+    """A wave of a fleet, `service`, does not begin yet, for this reason."""
+
+    wave: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class WaveStarted(Event):
+    """Wave number `wave` of `waves` begins in a fleet, `service`, with so many databases that have something to do."""
+
+    wave: int = 0
+    waves: int = 0
+    databases: int = 0
+
+
+@dataclass(frozen=True)
+class WaveFinished(Event):
+    """A wave has ended: so many databases are done, and so many failed. The others were not begun or not ended."""
+
+    wave: int = 0
+    waves: int = 0
+    done: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Warned(Event):
     message: str = ""
 
@@ -224,6 +252,12 @@ _SENTENCES: dict[type[Event], Callable[[Any], str]] = {
     StepRetried: lambda e: f"{_what(e)} rolled back, again in {e.seconds:.1f} s (attempt {e.attempt}): {e.reason}",
     StepFinished: lambda e: f"{_what(e)} done ({e.seconds:.2f} s)",
     StepFailed: lambda e: f"{_what(e)} {'stopped' if e.stopped else 'FAILED'} ({e.seconds:.2f} s)",
+    WaveAwaited: lambda e: f"{e.service}: wave {e.wave} waits: {e.reason}",
+    WaveStarted: lambda e: f"{e.service}: wave {e.wave} of {e.waves}: {counted(e.databases, 'database')}",
+    WaveFinished: lambda e: (
+        f"{e.service}: wave {e.wave} of {e.waves} ended: {e.done} done"
+        f"{f', {e.failed} failed' if e.failed else ''} ({e.seconds:.1f} s)"
+    ),
     Warned: lambda e: f"warning: {e.message}",
     StopRequested: lambda e: (
         f"{e.signal}: stopping now" if e.now else f"{e.signal}: stopping after the running steps; again to stop now"

@@ -61,6 +61,7 @@ def manifests() -> dict[Path, str]:
         services = sorted(chart.values["services"])
     written = {
         "base/job.yaml": render({"jobs": {"name": "migrate"}}, "jobs.yaml"),
+        "shared/job.yaml": render({"jobs": {"name": "migrate", "shards": 8}}, "jobs.yaml"),
         "per-service/jobs.yaml": render({"jobs": {"perService": True}}, "jobs.yaml"),
         "check/cronjob.yaml": render({"check": {"enabled": True}}, "check.yaml"),
     }

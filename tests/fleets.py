@@ -1,64 +1,137 @@
-"""Fleets of real databases for tests: some of PostgreSQL and some of MongoDB, with names that nobody else uses."""
+"""A fleet of a test's own: many small databases on one server, and a project whose service `tenants` has them all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from pymongo import MongoClient
 
-from dataops import urls
 from dataops.dev import MongoServer, PostgresServer
 from tests.projects import Project
 from tests.servers import fresh_name
 
+RAN = """
+op.execute("CREATE TABLE IF NOT EXISTS ran (id text, at timestamptz DEFAULT clock_timestamp())")
+op.execute("INSERT INTO ran (id) VALUES ('{id}')")
+{more}
+"""
+UNRAN = """op.execute("DELETE FROM ran WHERE id = '{id}'")"""
+RAN_MONGO = """
+times = {{"$add": [{{"$ifNull": ["$times", 0]}}, 1]}}
+db.ran.update_one({{"_id": "{id}"}}, [{{"$set": {{"at": "$$NOW", "times": times}}}}], upsert=True)
+{more}
+"""
 
+FAILS = """
+if op.get_bind().exec_driver_sql("SELECT current_setting('test.trouble', true)").scalar():
+    raise RuntimeError("there is trouble")
+"""
+"""A piece of a migration that fails in a database where `Fleet.trouble` has been."""
+
+
+@dataclass
 class Fleet:
-    """The databases of one fleet: `prefix` begins the name of each, and `url` is their template."""
+    """`names` are the databases, in the order of their names; `control` is the URL of a control database."""
 
-    def __init__(self, prefix: str, url: str, names: tuple[str, ...]) -> None:
-        self.prefix = prefix
-        self.url = url
-        self.names = names
+    project: Project
+    server: PostgresServer | MongoServer
+    names: tuple[str, ...]
+    control: str
 
-    def url_of(self, name: str) -> str:
-        return self.url.replace("{database}", name)
+    @property
+    def is_mongo(self) -> bool:
+        return isinstance(self.server, MongoServer)
 
-    def ask(self, name: str, sql: str) -> list[Any]:
-        """What PostgreSQL answers in one of the databases, or that it did what it was told."""
-        with psycopg.connect(self.url_of(name), autocommit=True) as connection:
-            cursor = connection.execute(sql.encode())
-            return cursor.fetchall() if cursor.description else []
+    def configure(self, **rollout: Any) -> Fleet:
+        """Write dataops.toml; `rollout` is how the databases are changed."""
+        self.project.env["CONTROL_URL"] = self.control
+        self.project.add(
+            "tenants",
+            self.server.url("{database}"),
+            databases=list(self.names),
+            **({"rollout": rollout} if rollout else {}),
+        )
+        return self
 
+    def file(self, id_: str, more: str = "", **how: Any) -> None:
+        """The next migration, which notes that it ran, and when by the server's clock."""
+        if self.is_mongo:
+            self.project.file(
+                "tenants", id_, RAN_MONGO.format(id=id_, more=more), "db.ran.delete_one({'_id': %r})" % id_, **how
+            )
+        else:
+            self.project.file("tenants", id_, RAN.format(id=id_, more=more), UNRAN.format(id=id_), **how)
 
-@contextmanager
-def postgres_fleet(server: PostgresServer, count: int) -> Iterator[Fleet]:
-    prefix = fresh_name("fleet") + "_"
-    names = tuple(f"{prefix}{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"[:count])
-    try:
-        made = [server.create_database(name) for name in names]
-        yield Fleet(prefix, made[0].replace(names[0], "{database}"), names)
-    finally:
-        for name in names:
-            server.drop_database(name)
-
-
-@contextmanager
-def mongo_fleet(server: MongoServer, count: int) -> Iterator[Fleet]:
-    prefix = fresh_name("fleet") + "_"
-    names = tuple(f"{prefix}{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"[:count])
-    with MongoClient[dict[str, Any]](server.url()) as client:
-        try:
-            for name in names:
-                client[name].create_collection("of_the_application")
-            yield Fleet(prefix, urls.beside(server.url("x"), "{database}"), names)
-        finally:
-            for name in names:
+    def drop(self, name: str) -> None:
+        """Drop one database."""
+        if isinstance(self.server, MongoServer):
+            with MongoClient[dict[str, Any]](self.server.url()) as client:
                 client.drop_database(name)
+        else:
+            self.server.drop_database(name)
+
+    def there(self) -> set[str]:
+        """Those of the databases that are there."""
+        if self.is_mongo:
+            with MongoClient[dict[str, Any]](self.server.url()) as client:
+                return set(client.list_database_names()) & set(self.names)
+        with psycopg.connect(self.control) as connection:
+            return {name for (name,) in connection.execute("SELECT datname FROM pg_database")} & set(self.names)
+
+    def trouble(self, *names: str, ends: bool = False) -> None:
+        """Make what FAILS finds in these databases, or take it away again."""
+        for name in names:
+            assert isinstance(self.server, PostgresServer)
+            self.server.execute(f"ALTER DATABASE {{}} {'RESET test.trouble' if ends else 'SET test.trouble = 1'}", name)
+
+    def ran(self, name: str) -> list[tuple[str, Any]]:
+        """What has run in a database and was not undone, and when."""
+        if self.is_mongo:
+            with MongoClient[dict[str, Any]](self.server.url(name), tz_aware=True) as client:
+                found = list(client.get_default_database().ran.find().sort("at"))
+            return [(one["_id"], one["at"]) for one in found for _ in range(one["times"])]
+        with psycopg.connect(self.server.url(name)) as connection:
+            if connection.execute("SELECT to_regclass('ran')").fetchone() == (None,):
+                return []
+            return connection.execute("SELECT id, at FROM ran ORDER BY at").fetchall()
+
+    def applied(self) -> dict[str, list[str]]:
+        """What has run in each database."""
+        return {name: [id_ for id_, _ in self.ran(name)] for name in self.names}
+
+    def times(self, names: Sequence[str]) -> list[Any]:
+        """When anything has run in these databases, in order."""
+        return sorted(at for name in names for _, at in self.ran(name))
+
+    def runs(self) -> set[str]:
+        """The ids of all runs that the journals know."""
+        found: set[str] = set()
+        for name in self.names:
+            if self.is_mongo:
+                with MongoClient[dict[str, Any]](self.server.url(name)) as client:
+                    found |= set(client.get_default_database().dataops_journal.distinct("run"))
+            else:
+                with psycopg.connect(self.server.url(name)) as connection:
+                    found |= {
+                        run for (run,) in connection.execute("SELECT DISTINCT run FROM dataops_history.dataops_journal")
+                    }
+        return found
 
 
-def fleet_of(project: Project, service: str, fleet: Fleet, databases: Any, **settings: Any) -> None:
-    """Add a fleet to a project; `databases` is what its paragraph says, a list or a table."""
-    project.add(service, fleet.url, databases=databases, **settings)
+@contextmanager
+def fleet(project: Project, server: PostgresServer | MongoServer, number: int) -> Iterator[Fleet]:
+    """So many new databases, and one to control them, which are dropped after the block."""
+    prefix = fresh_name("fleet")
+    names = tuple(f"{prefix}_{at:03}" for at in range(number))
+    control = f"{prefix}_control"
+    try:
+        for name in (*names, control):
+            server.create_database(name)
+        yield Fleet(project, server, names, server.url(control))
+    finally:
+        for name in (*names, control):
+            Fleet(project, server, names, "").drop(name)

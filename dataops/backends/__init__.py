@@ -16,7 +16,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from dataops.contents import EACH
 from dataops.errors import NotBuilt
@@ -26,6 +26,7 @@ from dataops.model import (
     Doing,
     Entry,
     Holder,
+    Mark,
     Migration,
     Observed,
     Rendering,
@@ -427,6 +428,34 @@ def _listing(service: Service) -> Any:
     return importlib.import_module(f"{service.kind.module}.listing")
 
 
+class Rollouts(Protocol):
+    """Where processes that share a rollout write down, in a control database, how far they are: dataops.fleet.control.
+
+    A rollout may be attempted again. What is written down stays, and is written once: the second one changes nothing.
+    """
+
+    def prepare(self, service: Service) -> None:
+        """Make sure that it can be used, and make what is missing."""
+
+    def newest(self, service: Service, rollout: str) -> tuple[int, str] | None:
+        """The newest attempt of a rollout, and what was written down of it when it began; None where there is none."""
+
+    def begin(self, service: Service, rollout: str, attempt: int, content: str) -> None:
+        """Begin an attempt, unless another process has begun it."""
+
+    def mark(self, service: Service, rollout: str, attempt: int, made: Mark) -> None:
+        """Write down a mark."""
+
+    def marks(self, service: Service, rollout: str, attempt: int) -> list[Mark]:
+        """All marks of an attempt, oldest first, with their age by the clock of the server."""
+
+
+def rollouts(service: Service) -> Rollouts:
+    """Where processes keep their rollouts, for the kind of this control database."""
+    module: Any = importlib.import_module(f"{service.kind.module}.rollouts")
+    return cast(Rollouts, module)
+
+
 @contextmanager
 def opened(service: Service) -> Iterator[Database]:
     """The database of a service, closed at the end of the scope."""
@@ -450,6 +479,7 @@ __all__ = [
     "Locked",
     "Mirrors",
     "Rehearses",
+    "Rollouts",
     "RolledBack",
     "Sampling",
     "StepFailed",
@@ -463,6 +493,7 @@ __all__ = [
     "opened",
     "pause",
     "resume",
+    "rollouts",
     "rows",
     "sizes",
 ]

@@ -23,11 +23,12 @@ from dataops.cli.options import (
     scratch_option,
 )
 from dataops.cli.plan_from_options import plan_apply, to_run
+from dataops.cli.rolling_out import refuse_with_shards, roll_out
 from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
 from dataops.cli.telemetry import telemetry
 from dataops.errors import ExitCode, StalePlan, UsageError
-from dataops.model import Service
+from dataops.model import Direction, Plan, Service
 from dataops.planning import planfile
 from dataops.run.reading import side_by_side
 from dataops.run.stop import StopSignal
@@ -93,8 +94,10 @@ def apply_command(
                 (background and not configured.background, "--background"),
             ):
                 only_with(given, name, "no PLANFILE: a saved plan says already what to do")
+            refuse_with_shards(options, planned, "PLANFILE", "it is for the databases as they were, all of them")
             services = observed.services = services_of(saved, session)
             plan = planfile.verify(saved, read(services).complete())
+            rolling = roll_out(session, services, plan.direction, options, stop, chosen=True)
             if session.rules.approvals and (more := sorted(set(options.allowed) - set(saved.allowed))):
                 raise UsageError(
                     f"{saved.path} does not allow {', '.join(more)}, and what it allows is part of what is approved",
@@ -102,13 +105,19 @@ def apply_command(
                 )
             options = replace(options, yes=True, allowed=(*options.allowed, *saved.allowed))
         else:
-            services = observed.services = session.config().services
-            plan = plan_apply(
-                services, read=read, to=to, steps=steps, onto_existing=onto_existing, background=background
+            refuse_with_shards(options, steps, "--steps", "it counts the steps of all")
+            services = session.config().services
+            wants = [f"to {to}", f"background {background}"]
+            rolling = roll_out(session, services, Direction.APPLY, options, stop, wants=wants)
+            services = observed.services = rolling.mine(services)
+            plan = (
+                plan_apply(services, read=read, to=to, steps=steps, onto_existing=onto_existing, background=background)
+                if services
+                else Plan(Direction.APPLY, (), ())
             )
         wanted = configured.verify if verify is None else verify
         compared = partial(_verify, session, services, server, stop) if wanted else None
-        return carry_out(session, plan, stop, options, compared, saved=saved)
+        return carry_out(session, plan, stop, options, compared, saved=saved, rolling=rolling)
 
 
 def _verify(

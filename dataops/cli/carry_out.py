@@ -10,6 +10,7 @@ from dataops.cli import drift, termination
 from dataops.cli.backup import MAX_AGE, Backup
 from dataops.cli.options import RunOptions
 from dataops.cli.plan_from_options import approvals_of, render
+from dataops.cli.rolling_out import Rolling, asking
 from dataops.cli.session import Session, consent
 from dataops.errors import DataopsError, ExitCode, Stopped
 from dataops.model import ENDS_HALF_DONE, Direction, Plan, Policy, Rendering, Result
@@ -34,10 +35,13 @@ def carry_out(
     verify: Verify | None = None,
     *,
     saved: planfile.SavedPlan | None = None,
+    rolling: Rolling,
 ) -> ExitCode:
     """Show the plan, ask whether to run it, run it and show the result. Returns the exit code, also if a step failed.
 
     `saved` is the file that the plan comes from. A rollback that is in no file needs no approval: it cannot wait.
+    `rolling` says in which waves fleets are changed. Raises the error of a database that cannot be planned, if no more
+    of them may fail.
     Raises Stopped if the user does not agree, and Blocked if the policy forbids it, or if a backup is required and none
     is new.
     """
@@ -52,6 +56,7 @@ def carry_out(
         plans.plan_lines(plan, renderings, approvals=approvals, verbose=session.verbose, width=width)
     )
     policies.refuse(policy, forbidden, f"dataops {plan.direction.value}", saved.path if saved else None)
+    rolling.refuse_troubles(plan)
     if stop():
         raise Stopped("stopped before the first step; nothing was done")
     _refuse_without_backup(plan, policy, options)
@@ -63,7 +68,7 @@ def carry_out(
         if plan.steps:  # a person may take hours to answer
             policies.refuse_late(policy, datetime.now(UTC))
             _refuse_without_backup(plan, policy, options)
-    if plan.steps or completes:
+    if plan.steps or completes or plan.troubles or rolling.shared is not None:
         with session.running_files():
             result = execute(
                 plan,
@@ -72,6 +77,9 @@ def carry_out(
                 stop=stop,
                 lock_timeout=options.lock_timeout,
                 jobs=options.jobs,
+                courses=rolling.courses,
+                ask=None if options.yes else asking(session, stop),
+                shared=rolling.shared,
             )
     else:
         result = Result(run=session.author.run, plan=plan)
@@ -80,6 +88,8 @@ def carry_out(
     if verified is not None:
         code = drift.code_of(verified)
     _say(session, result, renderings, verified, code)
+    if rolling.shared is not None and not result.stopped:
+        rolling.shared.leave()
     return code
 
 
@@ -125,7 +135,7 @@ def _say(
     if session.as_json:
         found = None if verified is None else [{"service": one.service.name, **json.drift_of(one)} for one in verified]
         session.answer({**json.result(result, renderings), "verified": found}, code)
-    elif result.plan.steps:
+    elif result.plan.steps or result.failures:
         lines = paragraphs.result_lines(result, verbose=session.verbose)
         session.console.messages(lines[:-1])
         session.console.data(lines[-1:])

@@ -154,6 +154,9 @@ class RunOptions:
     lock_timeout: float | None = None  # seconds
     backup: Backup | None = None
     allowed: tuple[str, ...] = ()
+    halt_after: int | None = None
+    shard: str = ""
+    wave_timeout: float = 3600.0  # seconds
 
 
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -169,10 +172,14 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
         backup_marker: Path | None,
         backup_max_age: float | None,
         allow: tuple[str, ...],
+        halt_after: int | None,
+        shard: str,
+        wave_timeout: float,
         **others: Any,
     ) -> Any:
         backup = _backup_of(backup_marker, backup_max_age)
-        return function(session, options=RunOptions(yes, jobs, lock_timeout, backup, allow), **others)
+        options = RunOptions(yes, jobs, lock_timeout, backup, allow, halt_after, shard, wave_timeout)
+        return function(session, options=options, **others)
 
     decorated: Callable[..., Any] = run
     for option in (
@@ -187,7 +194,27 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Path(path_type=Path),
             help="Refuse to change anything unless this file, which a backup writes, is new.",
         ),
-        click.option("--jobs", type=click.IntRange(min=1), help="How many services at once; by default all."),
+        click.option(
+            "--wave-timeout",
+            callback=duration,
+            default="1h",
+            metavar="1h",
+            help="With --shard, how long to wait for the others between two waves.",
+        ),
+        click.option(
+            "--shard",
+            metavar="I/N",
+            default="",
+            help="Share the run with others: this is process I of N, from 0/N on. By default JOB_COMPLETION_INDEX and "
+            "DATAOPS_SHARDS say I and N, as in an indexed Job of Kubernetes.",
+        ),
+        click.option(
+            "--halt-after",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Of a service with many databases, begin no more when N have failed; by default as configured, or 1.",
+        ),
+        click.option("--jobs", type=click.IntRange(min=1), help="How many databases at once; by default 16."),
         click.option(
             "--lock-timeout", callback=duration, metavar="2m", help="How long to wait for another run's lock."
         ),

@@ -12,11 +12,12 @@ from dataops.cli import completing
 from dataops.cli.carry_out import carry_out
 from dataops.cli.options import RunOptions, run_options
 from dataops.cli.plan_from_options import plan_rollback, to_run
+from dataops.cli.rolling_out import refuse_with_shards, roll_out
 from dataops.cli.session import Session, command, has_terminal
 from dataops.cli.signals import signals
 from dataops.cli.telemetry import telemetry
 from dataops.errors import ExitCode, UsageError
-from dataops.model import Plan
+from dataops.model import Direction, Plan
 from dataops.planning import runs
 
 
@@ -57,12 +58,19 @@ def rollback_command(
       dataops rollback --service shop --to 20240520210910
     """
     with signals(session) as stop, telemetry(session, "rollback", metrics_file) as observed:
-        services = observed.services = session.config().services
+        refuse_with_shards(options, steps, "--steps", "it counts the steps of all")
+        newest = not run_ids and to is None
+        refuse_with_shards(options, newest, "the newest run", "say which, with --run ID, or how far, with --to REV")
+        services = session.config().services
+        wants = [f"to {to}", *(f"run {id_}" for id_ in run_ids)]
+        rolling = roll_out(session, services, Direction.ROLLBACK, options, stop, wants=wants)
+        observed.services = rolling.mine(services)
         read = to_run(session, stop, options)
-        plan = plan_rollback(services, session, read=read, run_ids=run_ids, to=to, steps=steps)
+        # All databases are read, also by a process that shares the work: a run may have changed none of its own.
+        plan = rolling.part_of(plan_rollback(services, session, read=read, run_ids=run_ids, to=to, steps=steps))
         if not run_ids and to is None and steps is None and not has_terminal():
             _refuse_to_guess(plan)
-        return carry_out(session, plan, stop, options)
+        return carry_out(session, plan, stop, options, rolling=rolling)
 
 
 def _refuse_to_guess(plan: Plan) -> NoReturn:

@@ -62,6 +62,11 @@ class Session:
         self.top: Path | None = None
         """The folder of the configuration, once that is read."""
 
+    def take_run(self, run: str) -> None:
+        """Go on under the id of a run that other processes have begun."""
+        self.author = replace(self.author, run=run)
+        self.log.run = run
+
     @property
     def logs_lines(self) -> bool:
         """Whether JSON lines take the place of messages on stderr."""

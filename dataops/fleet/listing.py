@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from dataops.text import shortened
 
 _COMMAND_SECONDS = 120
 _SHOWN = 200
+_ASKED = 3
 Labels = Mapping[str, str]
 
 
@@ -83,7 +84,7 @@ def control(service: Service, url: str) -> Service:
     """The service of a control database, to ask it, or to keep there what processes share."""
     kind = kinds.of_url(url)
     assert kind is not None  # the configuration has checked it
-    return Service(f"{service.name} (control)", kind, url, service.folder, timeouts=service.timeouts)
+    return Service(f"{service.unit} (control)", kind, url, service.folder, timeouts=service.timeouts)
 
 
 def _of_rows(service: Service, fleet: Databases) -> Iterable[tuple[str, Labels]]:
@@ -144,10 +145,22 @@ def sizes(service: Service, databases: Iterable[str]) -> dict[str, int]:
 
     They decide which is the smallest, and of which a plan tells how long it takes.
     """
+    if not service.kind.listing_database:  # a kind that lists nothing
+        return {}
     try:
         return backends.sizes(lister(service), list(databases))
     except DataopsError:  # such as a URL with labels, or a user who may not ask: an order by name is an order too
         return {}
 
 
-__all__ = ["control", "listed", "lister", "sizes"]
+def sizes_of(services: Sequence[Service]) -> dict[str, int]:
+    """The sizes of these databases of one fleet, by the names of their services, as far as one server tells them."""
+    names = {one.member.database: one.name for one in services if one.member is not None}
+    for one in services[:_ASKED]:  # the first may be down, or gone
+        found = sizes(one, names)
+        if found:
+            return {names[database]: size for database, size in found.items()}
+    return {}
+
+
+__all__ = ["control", "listed", "lister", "sizes", "sizes_of"]

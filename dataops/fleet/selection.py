@@ -44,8 +44,8 @@ class Selection:
         found = [
             one
             for one in chosen or members
-            if (not wanted or any(_fits(one, pattern) for pattern in wanted))
-            and not any(_fits(one, pattern) for pattern in without)
+            if (not wanted or any(fits(one, pattern) for pattern in wanted))
+            and not any(fits(one, pattern) for pattern in without)
             and all(one.labels.get(key) == value for key, value in self.labels.items())
         ]
         if self.sample is None or self.sample >= len(found):
@@ -70,7 +70,7 @@ class Selection:
             raise UsageError("no database fits the selection; nothing was done", hint="see dataops status")
         names = [one.member.database for one in chosen if one.member is not None]
         for pattern in self.databases:
-            if pattern.startswith("!") or any(_fits(one.member, pattern) for one in chosen if one.member is not None):
+            if pattern.startswith("!") or any(fits(one.member, pattern) for one in chosen if one.member is not None):
                 continue
             raise UsageError(f"there is no database {redact(pattern)} among the chosen ones", hint=near(pattern, names))
 
@@ -82,7 +82,8 @@ def split(selected: Sequence[str]) -> tuple[tuple[str, ...], frozenset[str]]:
     )
 
 
-def _fits(member: Member, pattern: str) -> bool:
+def fits(member: Member, pattern: str) -> bool:
+    """Whether a name or pattern means this database, by its own name or as FLEET@DATABASE."""
     return fnmatchcase(member.database, pattern) or fnmatchcase(member.name, pattern)
 
 
@@ -91,4 +92,4 @@ def _lot(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-__all__ = ["Selection", "split"]
+__all__ = ["Selection", "fits", "split"]

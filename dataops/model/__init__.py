@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataops.model.backfill import Backfill, Limits, Pause
 from dataops.model.effect import Effect, Held, Remark, Risk, Span, Verb, Work
-from dataops.model.fleet import Databases, Member, Rollout, Wave, places_in
+from dataops.model.fleet import Databases, Mark, Member, Rollout, Wave, places_in
 from dataops.model.journal import (
     ENDS_HALF_DONE,
     HALF_DONE,
@@ -51,6 +51,7 @@ __all__ = [
     "JournalEvent",
     "Limits",
     "Measured",
+    "Mark",
     "Member",
     "Migration",
     "Observed",

@@ -106,6 +106,24 @@ class Wave:
         """Whether it takes all that is left."""
         return not (self.databases or self.labels or self.smallest or self.share)
 
+    @property
+    def holds(self) -> bool:
+        """Whether something has to be true before it begins."""
+        return bool(self.pause or self.ask or self.check or self.query)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a process that shares a rollout has written down for the others, so many `seconds` ago.
+
+    `shard` is its number, and `name` says what: see dataops.fleet.control. `done` is how many databases it has changed.
+    """
+
+    shard: int
+    name: str
+    done: int = 0
+    seconds: float = 0.0
+
 
 @dataclass(frozen=True)
 class Rollout:
@@ -121,4 +139,4 @@ class Rollout:
     control_url: str = field(default="", repr=False)
 
 
-__all__ = ["Databases", "Member", "Rollout", "Wave", "places_in", "told"]
+__all__ = ["Databases", "Mark", "Member", "Rollout", "Wave", "places_in", "told"]

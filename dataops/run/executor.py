@@ -1,84 +1,36 @@
 """Runs a plan: it takes the locks, confirms the plan under them, and runs the steps.
 
-First every service of the plan is locked, in the order of their names, and its steps are confirmed. No step starts as
-long as a service might still refuse. Then services run side by side, each after the services that it depends on, and
-each with its own steps in order. One failure stops the whole run at the next step. Steps that succeeded stay applied,
-and the result lists them.
+First every service of the plan that is no fleet is locked, in the order of their names, and its steps are confirmed.
+No step starts as long as one of them might still refuse. Then units run side by side, each after those that it depends
+on: a service with its own steps in order, a fleet wave after wave (see `waves`). One failure stops the whole run at the
+next step, unless it is in a fleet, which may allow more of them. Steps that succeeded stay applied, and the result
+lists them.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from typing import TypeVar
 
-from dataops import backends
-from dataops.backends import Database, HalfDone, Locked, Mirrors, RolledBack, Tells, connect
-from dataops.backends.loading import load_module, place_of, traceback_from
-from dataops.backends.locking import begin_under_lock
-from dataops.backfill.around import Around, surrounded
+from dataops.backends import Locked
 from dataops.durations import Stopwatch
-from dataops.errors import (
-    DataopsError,
-    InterruptedStep,
-    LockLost,
-    LockNotObtained,
-    MigrationFailed,
-    PermissionDenied,
-    Stopped,
-    Unreachable,
-)
-from dataops.events import (
-    BackfillPaused,
-    BackfillResumed,
-    Emit,
-    LockTaken,
-    NothingLeft,
-    RunFinished,
-    RunStarted,
-    StepFailed,
-    StepFinished,
-    StepProgressed,
-    StepRetried,
-    StepStarted,
-    Warned,
-)
-from dataops.files import imports
-from dataops.model import (
-    HALF_DONE,
-    MIRRORED_TO,
-    Author,
-    Backfill,
-    Details,
-    Direction,
-    Entry,
-    Failure,
-    JournalEvent,
-    Plan,
-    Result,
-    Service,
-    State,
-    Step,
-)
-from dataops.othertools.mirror import rows_missing
-from dataops.othertools.refusals import refuse_running
+from dataops.errors import DataopsError, MigrationFailed, Stopped
+from dataops.events import Emit, RunFinished, RunStarted
+from dataops.fleet.control import Shared
+from dataops.fleet.waves import Course
+from dataops.model import Author, Direction, Failure, Plan, Result, Service, Step
 from dataops.planning import planner
-from dataops.planning.recovery import decisions
-from dataops.progress import reporting
-from dataops.redaction import redact
-from dataops.run import retry
-from dataops.run.reading import side_by_side
+from dataops.run.confirming import confirm, taken
+from dataops.run.gates import Ask
+from dataops.run.reading import AT_ONCE, side_by_side
+from dataops.run.steps import run_steps
 from dataops.run.stop import StopSignal
-from dataops.run.under_lock import hold_lock
-from dataops.run.watching import Running, Watcher
+from dataops.run.watching import Watcher
+from dataops.run.waves import Waves
+from dataops.run.work import Failures, Work
 
 _WAKE_SECONDS = 0.5
-_POLL_SECONDS = 0.3
-
-T = TypeVar("T")
 
 
 def execute(
@@ -89,376 +41,163 @@ def execute(
     stop: StopSignal,
     lock_timeout: float | None = None,
     jobs: int | None = None,
+    courses: Mapping[str, Course] | None = None,
+    ask: Ask | None = None,
+    shared: Shared | None = None,
 ) -> Result:
     """Run the steps of a plan. Raises an error when it refuses before the first step; a failed step is in the result.
 
-    `lock_timeout` (seconds) replaces the timeout of every service. `jobs` is how many services run at once, by default
-    all of them.
+    `lock_timeout` (seconds) replaces the timeout of every service. `jobs` is how many databases are changed at once, by
+    default 16. `courses` are the waves of fleets by their names, of which `shared` says what this process does; a
+    database of a fleet that is not in them is a service like any other. `ask` asks a person between waves.
     """
-    return _Execution(plan, author, emit, stop, lock_timeout, jobs).run()
+    limits = {unit: course.halt_after for unit, course in (courses or {}).items()}
+    work = Work(plan, author, emit, stop, lock_timeout, Failures(limits))
+    return _Execution(work, courses or {}, jobs or AT_ONCE, ask, shared).run()
 
 
 class _Execution:
     """One run of one plan."""
 
     def __init__(
-        self,
-        plan: Plan,
-        author: Author,
-        emit: Emit,
-        stop: StopSignal,
-        lock_timeout: float | None,
-        jobs: int | None,
+        self, work: Work, courses: Mapping[str, Course], jobs: int, ask: Ask | None, shared: Shared | None
     ) -> None:
-        self._plan = plan
-        self._author = author
-        self._emit = emit
-        self._stop = stop
-        self._lock_timeout = lock_timeout
+        self._work = work
+        self._courses = courses
         self._jobs = jobs
-        self._failed = threading.Event()
+        self._ask = ask
+        self._shared = shared
+        plan = work.plan
         names = {*(step.service for step in plan.steps), *planner.to_complete(plan)}
-        self._services = [state.service for state in plan.states if state.service.name in names]
-        self._scopes = {service.name: ExitStack() for service in self._services}
-        self._done: list[Step] = []
-        self._failures: list[Failure] = []
-        self._running: dict[str, Running] = {}
+        self._services = {state.service.name: state.service for state in plan.states if state.service.name in names}
+        self._alone = {name: one for name, one in sorted(self._services.items()) if not self._is_in_waves(one)}
+        self._scopes = {name: ExitStack() for name in self._alone}
+        self._waited_in_vain = False
 
     def run(self) -> Result:
-        stopwatch = Stopwatch()
-        self._emit(RunStarted(run=self._author.run, steps=len(self._plan.steps), plan=self._plan))
-        self._stop.begin_work()
+        work, stopwatch = self._work, Stopwatch()
+        work.emit(RunStarted(run=work.author.run, steps=len(work.plan.steps), plan=work.plan))
+        work.stop.begin_work()
+        for name, error in work.plan.troubles.items():
+            work.failures.add(Failure(name, None, error))
+        if self._shared is not None:
+            self._remember(self._shared)
         with ExitStack() as everything:
             for scope in self._scopes.values():
                 everything.enter_context(scope)
             # The order is always that of the names, so that two runs never wait for each other.
-            by_name = sorted(self._services, key=lambda service: service.name)
-            locked = [self._lock(service) for service in by_name]
-            steps = side_by_side(self._confirm, locked)
-            left = {service.name: mine for service, mine in zip(by_name, steps, strict=True)}
-            self._run_services({one.database.service.name: one for one in locked}, left)
-        remaining = tuple(step for mine in left.values() for step in mine if step not in self._done)
-        failed = {failure.step for failure in self._failures}
+            locked = {name: self._scopes[name].enter_context(taken(work, one)) for name, one in self._alone.items()}
+            side_by_side(lambda one: confirm(work, one), list(locked.values()))
+            self._run_units(locked)
+        failures = work.failures.found
+        remaining = [step for step in self._wanted() if step.id not in work.done]
+        failed = {failure.step for failure in failures}
         result = Result(
-            run=self._author.run,
-            plan=self._plan,
-            done=tuple(self._done),
-            failures=tuple(self._failures),
+            run=work.author.run,
+            plan=work.plan,
+            done=tuple(work.done.values()),
+            failures=failures,
             left=tuple(step for step in remaining if step not in failed),
             seconds=stopwatch.seconds,
-            stopped=self._stop() and bool(remaining) and (self._stop.aborted or not self._failures),
+            stopped=work.stop() and (bool(remaining) or self._waited_in_vain) and (work.stop.aborted or not failures),
         )
-        self._emit(RunFinished(result=result))
+        work.emit(RunFinished(result=result))
         return result
 
-    def _lock(self, service: Service) -> Locked:
-        if self._stop():
-            raise Stopped("stopped before the first step", service=service.name)
-        scope, database = self._scopes[service.name], connect(service)
-        scope.callback(database.close)
-        locked = scope.enter_context(
-            hold_lock(database, self._author, emit=self._emit, stop=self._stop, timeout=self._lock_timeout)
-        )
-        self._emit(LockTaken(service.name))
-        return locked
+    def _wanted(self) -> Iterator[Step]:
+        """The steps to do: those that were left under the lock, or of the plan where it did not come to that."""
+        planned: dict[str, list[Step]] = {name: [] for name in (*self._alone, *self._services)}
+        for step in self._work.plan.steps:
+            planned[step.service].append(step)
+        for name, steps in planned.items():
+            yield from self._work.confirmed.get(name, steps)
 
-    def _confirm(self, locked: Locked) -> tuple[Step, ...]:
-        """The steps of the plan that are left to do in this service, now that nobody else can change it."""
-        service = locked.database.service
+    def _is_in_waves(self, service: Service) -> bool:
+        return service.member is not None and service.unit in self._courses
 
-        def examine(state: State) -> tuple[State, tuple[Step, ...]]:
-            refuse_running(state)
-            left = planner.confirm(self._plan, state)
-            for step in left:
-                load_module(service, step.migration)  # a file that cannot be imported stops the run before it begins
-            return state, left
+    def _remember(self, shared: Shared) -> None:
+        """What has failed in a process whose place this one takes has failed in this one too."""
+        for name in shared.failed_here:
+            lost = MigrationFailed(
+                "it has failed in an earlier process of this shard",
+                service=name,
+                hint="it is tried again when all shards run again, after this rollout has ended",
+            )
+            self._work.failures.add(Failure(name, None, lost))
 
-        state, left = self._until_others_rest(service, lambda: begin_under_lock(locked, examine, goes_on=True))
-        if service.mirror:
-            assert isinstance(locked, Mirrors)  # the configuration allows `mirror` only where there is such a tool
-            locked.complete_mirror(rows_missing(state))
-        if not left and self._plan.of(service.name):
-            self._emit(NothingLeft(service.name))
-        return left
-
-    def _until_others_rest(self, service: Service, begin: Callable[[], T]) -> T:
-        """Call `begin` until no other tool is migrating the database, for as long as we wait for our own lock.
-
-        Raises LockNotObtained, Stopped, and what `begin` raises.
-        """
-        seconds = service.timeouts.lock if self._lock_timeout is None else self._lock_timeout
-        deadline = time.monotonic() + seconds
-        told = False
-        while True:
-            try:
-                return begin()
-            except LockNotObtained as error:
-                if time.monotonic() >= deadline:
-                    raise
-                if not told:
-                    self._emit(Warned(service.name, message=f"{service.name}: waiting: {error.message}"))
-                told = True
-            self._stop.pause(_POLL_SECONDS)
-            if self._stop():
-                raise Stopped("stopped while another tool was migrating", service=service.name)
-
-    def _run_services(self, locked: Mapping[str, Locked], left: Mapping[str, tuple[Step, ...]]) -> None:
-        waiting = {name: self._after(name) & set(left) for name in left}
-        finished: set[str] = set()
-        services = {service.name: service for service in self._services}
+    def _run_units(self, locked: Mapping[str, Locked]) -> None:
+        units = dict.fromkeys(self._courses) if self._shared is not None else {}
+        units |= dict.fromkeys(one.unit if self._is_in_waves(one) else name for name, one in self._services.items())
+        waiting = {unit: self._after(unit) & set(units) for unit in units}
+        ended: set[str] = set()
         with (
-            Watcher(self._running, services, self._emit),
-            ThreadPoolExecutor(max_workers=max(1, self._jobs or len(left))) as pool,
+            Watcher(self._work.running, self._services, self._work.emit),
+            ThreadPoolExecutor(max_workers=self._jobs) as pool,
+            ThreadPoolExecutor(max_workers=max(1, len(units))) as overseers,
         ):
             running: dict[Future[None], str] = {}
             while waiting or running:
-                for name in [name for name, others in waiting.items() if others <= finished]:
-                    del waiting[name]
-                    running[pool.submit(self._run_service, locked[name], left[name])] = name
+                for unit in [unit for unit, others in waiting.items() if others <= ended]:
+                    del waiting[unit]
+                    running[overseers.submit(self._run_unit, unit, locked, pool)] = unit
                 # Wake up now and then, to handle signals and to report what is still running.
                 for future in wait(running, timeout=_WAKE_SECONDS, return_when=FIRST_COMPLETED).done:
-                    finished.add(running.pop(future))
+                    ended.add(running.pop(future))
                     future.result()
-                for step in list(self._running.values()):
-                    step.report(self._emit)
+                for step in list(self._work.running.values()):
+                    step.report(self._work.emit)
 
-    def _after(self, name: str) -> set[str]:
-        """The services that have to finish first: those that this one depends on, or, in a rollback, the dependents."""
-        by_name = {service.name: service for service in self._services}
-        if self._plan.direction is Direction.APPLY:
-            return set(by_name[name].depends_on)
-        return {other.name for other in self._services if name in other.depends_on}
+    def _after(self, unit: str) -> set[str]:
+        """The units that have to end first: those that this one depends on, or, in a rollback, the dependents."""
+        if unit in self._courses:
+            return set(self._courses[unit].after)
+        if self._work.plan.direction is Direction.APPLY:
+            return set(self._services[unit].depends_on)
+        return {other.name for other in self._services.values() if unit in other.depends_on}
 
-    def _run_service(self, locked: Locked, steps: tuple[Step, ...]) -> None:
+    def _run_unit(self, unit: str, locked: Mapping[str, Locked], pool: ThreadPoolExecutor) -> None:
+        try:
+            if not self._may_begin(unit):
+                return
+            if unit in locked:
+                pool.submit(self._run_service, locked[unit]).result()
+            elif unit in self._courses and self._courses[unit].service.member is not None:
+                mine = {name: one for name, one in self._services.items() if one.unit == unit}
+                Waves(self._work, self._courses[unit], mine, pool, self._ask, self._shared).run()
+            if self._shared is not None and unit in self._courses and self._courses[unit].service.member is None:
+                self._tell(self._shared, unit)
+        except Stopped:  # between two waves, where other processes may go on although nothing is left here
+            self._waited_in_vain = True
+        except DataopsError as error:  # the control database, or the others, for too long
+            self._work.failures.add(Failure(unit, None, error))
+            self._work.failures.stop_all()
+        except BaseException:
+            self._work.failures.stop_all()  # a bug: whatever still runs ends its step
+            raise
+
+    def _may_begin(self, unit: str) -> bool:
+        """Whether all is done on which this unit depends, also by the processes that share the run."""
+        after = self._after(unit)
+        if self._shared is None:
+            return not any(self._work.failures.of(other) for other in after)
+        for other in after & set(self._courses):
+            self._shared.await_unit(other)
+        if any(self._shared.failed_in(other) for other in after):
+            self._shared.skip(unit)
+            return False
+        return True
+
+    def _tell(self, shared: Shared, unit: str) -> None:
+        """Let the other processes know how a service ended that is no fleet, and that only one of them has."""
+        for name in self._work.failures.of(unit):
+            shared.failed(name)
+        if not self._work.ends():
+            shared.end(unit, 0, int(unit in self._work.confirmed))
+
+    def _run_service(self, locked: Locked) -> None:
         name = locked.database.service.name
         with self._scopes[name]:  # releases the lock when this service is done, not when the slowest one is
-            before = len(self._plan.of(name)) - len(steps)
-            if self._plan.direction is Direction.APPLY:
-                before += len(self._plan.state(name).applied)
-            for at, step in enumerate(steps):
-                if self._stop() or self._failed.is_set():
-                    return
-                if not self._attempt(locked, step, before + at):
-                    return
-            if steps:
-                self._verify(locked, steps)
-
-    def _attempt(self, locked: Locked, step: Step, applied_before: int) -> bool:
-        """Run one step. If it does not succeed, write that into the journal and the result, and return False."""
-        stopwatch = Stopwatch()
-        try:
-            locked.check()
-            self._run_step(locked, step)
-        except BaseException as error:  # noqa: BLE001  whatever a file raises: signals come to the main thread only
-            stopped = error.cause if isinstance(error, backends.StepFailed) else error
-            if isinstance(stopped, Stopped) and self._stop():  # and not one that a file has made
-                half = step.half or (HALF_DONE if isinstance(error, HalfDone) else "")
-                self._note_failure(locked, step, stopwatch, stopped.message, half)
-                sent = Details(sent=locked.sent())
-                self._emit(StepFailed(step.service, step, stopwatch.seconds, stopped.message, sent, stopped=True))
-                return False
-            self._failed.set()
-            text = _text_of(error, locked.database)
-            details = _details(locked, step, error)
-            half = step.half or (HALF_DONE if isinstance(error, HalfDone) else "")
-            noted = self._note_failure(locked, step, stopwatch, text, half)
-            explained = _explained(step, error, text, details) if noted else _journal_out_of_reach(step, error, text)
-            self._failures.append(Failure(step.service, step, explained, applied_before, details))
-            self._emit(StepFailed(step.service, step, stopwatch.seconds, text, details))
-            return False
-        return True
-
-    def _run_step(self, locked: Locked, step: Step) -> None:
-        locked.write(self._author.entry(step.migration, step.direction, JournalEvent.STARTED, reason=step.start_reason))
-        self._emit(StepStarted(step.service, step))
-        running = self._running[step.service] = Running(step, tell=locked.tell if isinstance(locked, Tells) else None)
-        mirror = locked.database.service.mirror
-        imported = imports.recorded(locked.database.service, step)  # before the file can take as long as it takes
-
-        def report(count: int, total: int | None, unit: str) -> None:
-            running.progressed(count, total, unit)
-            self._emit(StepProgressed(step.service, step, count, total, unit))
-
-        def end() -> Entry:
-            return self._author.entry(
-                step.migration,
-                step.direction,
-                JournalEvent.SUCCEEDED,
-                seconds=running.stopwatch.seconds,
-                reason=f"{MIRRORED_TO}{mirror}" if mirror else "",
-                imports=imported,
-                statements=locked.sent().slowest,
-            )
-
-        try:
-            with reporting(report), surrounded(self._around(locked, step, running)):
-                entry = self._until_done(locked, step, end)
-        finally:
-            del self._running[step.service]
-        self._done.append(step)
-        self._emit(StepFinished(step.service, step, entry.seconds or 0.0))
-
-    def _around(self, locked: Locked, step: Step, running: Running) -> Around:
-        """What the backfills of a step need of this run."""
-
-        def tell(progress: Backfill) -> None:
-            running.backfills(progress)
-            done = StepProgressed(step.service, step, progress.looked, progress.total, progress.unit, progress.changed)
-            self._emit(done)
-
-        def paused(why: str) -> None:
-            self._emit(BackfillPaused(step.service, step, why))
-            note(self._author.entry(step.migration, step.direction, JournalEvent.PAUSED, reason=why))
-
-        def resumed(why: str, seconds: float) -> None:
-            self._emit(BackfillResumed(step.service, step, why, seconds))
-            ended = JournalEvent.RESUMED
-            note(self._author.entry(step.migration, step.direction, ended, seconds=seconds, reason=why))
-
-        def note(entry: Entry) -> None:
-            try:
-                locked.write(entry)
-            except PermissionDenied as error:  # an old journal that this user may not change: it is told all the same
-                self._emit(Warned(step.service, message=f"{step.service}: {error.message}"))
-
-        return Around(locked.database.service.limits, self._stop, self._stop.pause, locked.check, tell, paused, resumed)
-
-    def _until_done(self, locked: Locked, step: Step, end: Callable[[], Entry]) -> Entry:
-        """Run the step, and run it again as long as dataops.run.retry allows it. Returns the last journal entry."""
-        attempt = 1
-        while True:
-            try:
-                return locked.run(step, end)
-            except RolledBack as error:
-                rolled_back = error
-            if not retry.may_try_again(rolled_back, attempt):
-                raise rolled_back
-            self._await_retry(step, attempt, rolled_back.text)
-            attempt += 1
-
-    def _await_retry(self, step: Step, attempt: int, why: str) -> None:
-        pause = retry.pause_after(attempt)
-        self._emit(StepRetried(step.service, step, attempt, pause, why))
-        self._stop.pause(pause)
-        if self._stop():
-            raise Stopped("stopped before it was tried again", service=step.service)
-
-    def _note_failure(self, locked: Locked, step: Step, stopwatch: Stopwatch, text: str, half: str) -> bool:
-        """Write the failure into the journal. Returns False when that is not possible."""
-        failed = self._author.entry(
-            step.migration,
-            step.direction,
-            JournalEvent.FAILED,
-            seconds=stopwatch.seconds,
-            error=text,
-            reason=half,
-            statements=locked.sent().slowest,
-        )
-        try:
-            locked.write(failed)
-        except (LockLost, Unreachable):
-            return False
-        return True
-
-    def _verify(self, locked: Locked, steps: Sequence[Step]) -> None:
-        """Read the record again when all is committed: a step may only count as done if the record really shows it.
-
-        A trigger on the record may have discarded the row, or a backup that was restored meanwhile may lack it.
-        """
-        name = locked.database.service.name
-        try:
-            applied = locked.read().applied_ids
-        except DataopsError as error:
-            self._failed.set()
-            self._failures.append(Failure(name, None, error, len(steps)))
-            return
-        wrong = [
-            s for s in steps if s in self._done and (s.migration.id in applied) is not (s.direction is Direction.APPLY)
-        ]
-        if wrong:
-            self._failed.set()
-            lost = MigrationFailed(
-                f"{wrong[0].migration.id} was run, but the record does not show it",
-                service=name,
-                migration=wrong[0].migration.id,
-                hint="was the record changed by another tool meanwhile? see dataops history",
-            )
-            self._failures.append(Failure(name, wrong[0], lost))
-            self._done = [step for step in self._done if step not in wrong]
-
-
-def _text_of(error: BaseException, database: Database) -> str:
-    """The error in one line, for people and for the journal, without secrets."""
-    cause = _redacted(error.cause if isinstance(error, backends.StepFailed) else error)
-    if isinstance(cause, DataopsError):
-        return cause.message
-    return error.text if isinstance(error, backends.StepFailed) else database.error_text(error)
-
-
-def _redacted(cause: BaseException) -> BaseException:
-    """The same error. A file may raise one of our classes too, with a text of its own, which is redacted here."""
-    if isinstance(cause, DataopsError):
-        cause.message, cause.hint = redact(cause.message), redact(cause.hint)
-    return cause
-
-
-def _details(locked: Locked, step: Step, error: BaseException) -> Details:
-    cause = error.cause if isinstance(error, backends.StepFailed) else error
-    return Details(place_of(cause, step), traceback_from(cause, step.migration), locked.sent())
-
-
-def _explained(step: Step, error: BaseException, text: str, details: Details) -> DataopsError:
-    """Our error for a failed step. It says what is left of the step in the database."""
-    cause = error.cause if isinstance(error, backends.StepFailed) else error
-    left, decision = _what_is_left(step, error)
-    if isinstance(cause, DataopsError):
-        cause.service = cause.service or step.service
-        if isinstance(error, HalfDone | RolledBack):
-            cause.message += f"\n  {left}"
-            cause.hint += f"; then: {decision}" if decision else ""
-        return cause
-    lines = [f"{step.direction.value} {step.migration.id} failed", text, f"at {details.place}", str(details.sent), left]
-    cut_off = isinstance(error, HalfDone) and error.cut_off and not step.migration.repeatable
-    failed = (InterruptedStep if cut_off else MigrationFailed)(
-        "\n  ".join(lines),
-        service=step.service,
-        migration=step.migration.id,
-        hint=decision or "mend the cause and run again",
-    )
-    failed.__cause__ = cause
-    return failed
-
-
-def _what_is_left(step: Step, error: BaseException) -> tuple[str, str]:
-    """What is left of a failed step in the database, and what a person has to decide; "" when it is nothing."""
-    id_ = step.migration.id
-    if step.half or isinstance(error, HalfDone):
-        done = "is committed" if step.migration.kind.transactional else "is done"
-        left = f"Part of it {done} and stays; {id_} is half done, and has to be brought to an end before all else."
-        if step.migration.repeatable:
-            return left, ""
-        return (
-            left,
-            f"look at the database, then say which: {decisions(step.id)}; "
-            "more: dataops docs operations an-interrupted-step",
-        )
-    if isinstance(error, RolledBack):
-        return f"The change was rolled back. {id_} is as it was before.", ""
-    return f"It had changed nothing; {id_} is as it was before.", ""
-
-
-def _journal_out_of_reach(step: Step, error: BaseException, text: str) -> DataopsError:
-    """Our error for a failed step whose end cannot be written, so that the journal goes on saying *started*."""
-    if isinstance(error, LockLost | Unreachable):
-        error.service = error.service or step.service
-        return error
-    lost = LockLost(
-        f"{step.direction.value} {step.migration.id} failed, and the journal cannot be written\n  {text}",
-        service=step.service,
-        migration=step.migration.id,
-    )
-    lost.__cause__ = error
-    return lost
+            run_steps(self._work, locked, self._work.confirmed[name])
 
 
 __all__ = ["execute"]

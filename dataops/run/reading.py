@@ -16,7 +16,7 @@ from dataops.run.stop import StopSignal
 
 _READ_PAUSE = 0.5
 _WAKE_SECONDS = 0.5
-_AT_ONCE = 16
+AT_ONCE = 16
 """So many databases are asked at once, unless a caller says how many."""
 T = TypeVar("T")
 R = TypeVar("R")
@@ -105,7 +105,7 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T], jobs: int | None = 
     """Call `work` with each item, in at most `jobs` threads (None: 16). Results are ordered like `items`."""
     if len(items) < 2 or jobs == 1:
         return [work(item) for item in items]
-    pool = ThreadPoolExecutor(max_workers=min(jobs or _AT_ONCE, len(items)))
+    pool = ThreadPoolExecutor(max_workers=min(jobs or AT_ONCE, len(items)))
     try:
         made = [pool.submit(work, item) for item in items]
         # Wake up now and then: Python handles a signal that comes just before a wait begins only when the wait is over.

@@ -50,7 +50,7 @@ class JsonLog:
         trace: Mapping[str, str] | None = None,
     ) -> None:
         self._stream = stream
-        self._run = run
+        self.run = run
         self._now = now
         self._words = words
         self.trace = trace or {}
@@ -102,7 +102,7 @@ class JsonLog:
             "msg": text,
             "fields": {"message": text},
             "event": event,
-            "run": self._run,
+            "run": self.run,
             **self.trace,
             "service": service or None,
             **fields,

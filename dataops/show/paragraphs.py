@@ -65,7 +65,7 @@ def result_lines(result: Result, *, verbose: bool = False) -> list[Line]:
         lines += paragraph(f"error: {error}", "bold red")
         if verbose:
             lines += traceback_lines(failure.details.traceback)
-        mine = [step for step in result.left if step.service == failure.service]
+        mine = [step for step in result.left if failure.service in (step.service, step.service.partition("@")[0])]
         lines.append((f"  {failure.service}: {failure.applied_before} {verb} before it, {len(mine)} not run", "red"))
         if isinstance(error, DataopsError) and error.hint:
             lines += paragraph(f"hint: {error.hint}", "yellow")

@@ -11,7 +11,7 @@ import pytest
 from pymongo import MongoClient
 
 from dataops.dev import MongoServer, PostgresServer
-from tests.fleets import Fleet, fleet_of, mongo_fleet, postgres_fleet
+from tests.members import Fleet, fleet_of, mongo_fleet, postgres_fleet
 from tests.projects import Project
 
 

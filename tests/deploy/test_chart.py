@@ -109,6 +109,12 @@ MATRIX: dict[str, dict[str, Any]] = {
     "both": {"drift": {"enabled": True}, "check": {"enabled": True}},
     "background": {"background": {"enabled": True}, "backup": BACKUP, **CLAIM},
     "background-as-files": {"background": {"enabled": True}, "secretsAs": "files"},
+    "shared": {"jobs": {"shards": 8}},
+    "shared-each": {
+        "jobs": {"perService": True, "mode": "hook"},
+        "services": {"api": {"shards": 4}},
+        "background": {"enabled": True},
+    },
     "no-job": {"jobs": {"enabled": False}},
     "everything": EVERYTHING,
     "everything-as-files": {**EVERYTHING, "secretsAs": "files"},
@@ -379,6 +385,29 @@ def test_what_is_set_arrives_in_the_job_and_its_pod() -> None:
     assert job["spec"]["template"]["metadata"]["labels"]["e"] == "f"
 
 
+def test_pods_that_share_the_databases_are_an_indexed_job_whose_pods_all_run_at_once() -> None:
+    job = render({"jobs": {"shards": 8}}).one("Job")
+    assert {key: job["spec"][key] for key in ("completionMode", "completions", "parallelism")} == {
+        "completionMode": "Indexed",
+        "completions": 8,
+        "parallelism": 8,
+    }
+    env = variables(container(job))
+    assert env["DATAOPS_SHARDS"]["value"] == "8"
+    path = "metadata.labels['batch.kubernetes.io/controller-uid']"  # of the Job, and so the same for all its pods
+    assert env["DATAOPS_ROLLOUT"]["valueFrom"]["fieldRef"]["fieldPath"] == path
+    alone = render().one("Job")
+    assert "completionMode" not in alone["spec"] and "DATAOPS_SHARDS" not in variables(container(alone))
+
+
+def test_with_a_job_each_only_the_service_that_says_so_is_shared() -> None:
+    shared = {"jobs": {"perService": True}, "services": {"api": {"shards": 4}}, "background": {"enabled": True}}
+    jobs = {job["metadata"]["name"]: job for job in render(shared).all("Job")}
+    found = {name: job["spec"]["completions"] for name, job in jobs.items() if "completions" in job["spec"]}
+    assert found == {"blink-api-migrate-7": 4, "blink-api-background-7": 4}
+    assert all(("DATAOPS_SHARDS" in variables(container(job))) == (name in found) for name, job in jobs.items())
+
+
 def test_what_each_exit_code_does_to_the_job() -> None:
     rules = render().one("Job")["spec"]["podFailurePolicy"]["rules"]
     assert [(rule["action"], rule.get("onExitCodes", {}).get("values")) for rule in rules] == [
@@ -520,6 +549,7 @@ def test_each_service_may_have_a_backup_of_its_own() -> None:
         ({"jobs": {"waitForDatabase": "5 minutes"}}, "/jobs/waitForDatabase"),
         ({"jobs": {"activeDeadlineSeconds": None}}, "missing property 'activeDeadlineSeconds'"),
         ({"jobs": {"nameSuffix": "-x"}}, "/jobs/nameSuffix"),
+        ({"jobs": {"shards": 0}}, "/jobs/shards"),
         ({"jobs": {"onFailedMigration": "Ignore"}}, "/jobs/onFailedMigration"),
         ({"image": {"repository": ""}}, "/image/repository"),
         ({"image": {"digest": "sha256:1"}}, "/image/digest"),

@@ -85,6 +85,7 @@ def test_nothing_lies_about_that_no_kustomization_names() -> None:
     [
         ("base", {"jobs": {"name": "migrate", "nameSuffix": "x"}}),
         ("per-service", {"jobs": {"perService": True, "nameSuffix": "x"}}),
+        ("shared", {"jobs": {"name": "migrate", "nameSuffix": "x", "shards": 8}}),
         ("check", {"check": {"enabled": True}, "jobs": {"enabled": False}}),
     ],
 )

@@ -390,6 +390,10 @@ STEP = step(VOUCHER, "b")
         ),
         (events.StepFinished("voucher", STEP, 0.5), "voucher: apply b done (0.50 s)"),
         (events.StepFailed("voucher", STEP, 0.5, "no"), "voucher: apply b FAILED (0.50 s)"),
+        (events.WaveAwaited("tenants", 2, "a pause of 40 s"), "tenants: wave 2 waits: a pause of 40 s"),
+        (events.WaveStarted("tenants", 2, 3, 20), "tenants: wave 2 of 3: 20 databases"),
+        (events.WaveFinished("tenants", 2, 3, 19, 1, 4.0), "tenants: wave 2 of 3 ended: 19 done, 1 failed (4.0 s)"),
+        (events.WaveFinished("tenants", 1, 3, 1, 0, 0.5), "tenants: wave 1 of 3 ended: 1 done (0.5 s)"),
         (events.Warned("api", message="careful"), "warning: careful"),
         (
             events.StopRequested(signal="SIGTERM"),

@@ -137,6 +137,25 @@ A_STEP: dict[str, Any] = {"service": "voucher", "migration": "a", "direction": "
                 unit="rows",
             ),
         ),
+        (
+            events.WaveStarted("tenants", 2, 3, 20),
+            line(
+                "wave_started", "tenants: wave 2 of 3: 20 databases", service="tenants", wave=2, waves=3, databases=20
+            ),
+        ),
+        (
+            events.WaveFinished("tenants", 2, 3, 19, 1, 4.0),
+            line(
+                "wave_finished",
+                "tenants: wave 2 of 3 ended: 19 done, 1 failed (4.0 s)",
+                service="tenants",
+                wave=2,
+                waves=3,
+                done=19,
+                failed=1,
+                seconds=4.0,
+            ),
+        ),
         (events.Warned("api", message="careful"), line("warned", "careful", 40, service="api")),
         (
             events.StopRequested(signal="SIGTERM"),

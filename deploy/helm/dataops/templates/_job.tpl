@@ -13,6 +13,7 @@ against backoffLimit. Only the container of dataops is asked: a backup's exit co
 {{- $background := eq (.component | default "") "background" -}}
 {{- $waiting := dict "context" $root "service" (first .services) -}}
 {{- $failing := list 1 2 4 5 6 7 8 9 64 -}}
+{{- $shards := include "dataops.shards" . | int -}}
 {{- if eq $jobs.onFailedMigration "Count" -}}{{- $failing = rest $failing -}}{{- end -}}
 apiVersion: batch/v1
 kind: Job
@@ -37,6 +38,12 @@ metadata:
     {{- end }}
   {{- end }}
 spec:
+  {{- if gt $shards 1 }}
+  # All at once: each waits for all others between two waves.
+  completionMode: Indexed
+  completions: {{ $shards }}
+  parallelism: {{ $shards }}
+  {{- end }}
   backoffLimit: {{ $jobs.backoffLimit }}
   activeDeadlineSeconds: {{ $jobs.activeDeadlineSeconds }}
   {{- if not (kindIs "invalid" $jobs.ttlSecondsAfterFinished) }}
@@ -110,6 +117,15 @@ spec:
           env:
             - name: DATAOPS_ACTOR
               value: {{ $root.Values.actor | default (printf "helm:%s" $root.Release.Name) | quote }}
+            {{- if gt $shards 1 }}
+            # Kubernetes says which of them this is: JOB_COMPLETION_INDEX. All pods of one Job share one rollout.
+            - name: DATAOPS_SHARDS
+              value: {{ $shards | quote }}
+            - name: DATAOPS_ROLLOUT
+              valueFrom:
+                fieldRef:
+                  fieldPath: metadata.labels['batch.kubernetes.io/controller-uid']
+            {{- end }}
             {{- with include "dataops.env" $arguments | trim }}
             {{- . | nindent 12 }}
             {{- end }}
@@ -162,6 +178,15 @@ spec:
         {{- with $root.Values.extraVolumes }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
+{{- end }}
+
+{{/* How many pods share the databases of this Job. Called like dataops.job. */}}
+{{- define "dataops.shards" -}}
+{{- if or .context.Values.jobs.perService (eq (.component | default "") "background") -}}
+{{- (index .context.Values.services (first .services)).shards | default 1 -}}
+{{- else -}}
+{{- .context.Values.jobs.shards -}}
+{{- end -}}
 {{- end }}
 
 {{/* What the Jobs of a release have in common, and how to find the one of a service. */}}

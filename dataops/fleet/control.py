@@ -1,0 +1,355 @@
+"""A run that processes share: which databases each of them does, and when the next wave may begin for all.
+
+Each process (a pod of an indexed Job, for example) is a shard with a number. The first one writes the id of the run and
+its waves into a control database, and the others take them from there. Each marks there what it has ended, and nobody
+begins a wave before all have ended the one before. So a process that died is replaced by one with the same number,
+which finds in the databases what is left, and in the marks how far the others are.
+
+A rollout is attempted again when it is over and a process comes back that had left it: then everything that was marked
+counts no more. It is over when every process has ended every wave, or when too much has failed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dataops import backends
+from dataops.durations import clock
+from dataops.errors import Blocked, ConfigError, Stopped, Unreachable, UsageError, WaitTimedOut
+from dataops.events import Emit, WaveAwaited
+from dataops.fleet import listing
+from dataops.fleet.waves import Course
+from dataops.model import Direction, Mark, Service, Wave
+from dataops.text import listed
+
+_FIRST_POLL, _LONGEST_POLL = 0.1, 2.0
+_FAILED, _HALTED, _BEGUN, _LEFT = "failed ", "halted ", "begun ", "left"
+"""What marks say, beside the name of a wave (UNIT/NUMBER), which means that the wave has ended."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of `of` processes that share a run: number `index`, from 0."""
+
+    index: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.of}"
+
+
+def parse(text: str) -> Shard:
+    """The shard that `I/N` means. Raises UsageError."""
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip(), re.ASCII)
+    if found is None or not int(found[1]) < int(found[2]):
+        why = (
+            "is not I/N"
+            if found is None
+            else f"is not one of {int(found[2])} shards, which are 0 to {int(found[2]) - 1}"
+        )
+        raise UsageError(f"--shard {text!r} {why}", hint="the first of 8 processes is --shard 0/8, the last one 7/8")
+    return Shard(int(found[1]), int(found[2]))
+
+
+def control_of(services: Sequence[Service]) -> Service:
+    """The control database of the fleets among these services. Raises ConfigError where there is not one."""
+    fleets = {service.unit: service for service in services if service.member is not None}
+    if not fleets:
+        raise UsageError(
+            "--shard shares the databases of a fleet, and none of these services has many",
+            hint="leave out --shard, or see dataops docs fleets",
+        )
+    found = {one.rollout.control_url: one for one in fleets.values() if one.rollout.control_url}
+    if not found:
+        name = next(iter(fleets))
+        raise ConfigError(
+            f"{name}: --shard needs a control database, where the processes keep the waves that they share",
+            hint=f'write control_env = "CONTROL_URL" under [services.{name}.rollout], and set that variable to its URL',
+        )
+    if len(found) > 1:
+        raise ConfigError(
+            f"{listed(list(fleets))} have different control databases, and one run can have only one",
+            hint="name the same one for all, or run them one after the other with --service",
+        )
+    (url, service), *_ = found.items()
+    return listing.control(service, url)
+
+
+def name_of(courses: Mapping[str, Course], direction: Direction, more: Sequence[str]) -> str:
+    """The name of a rollout to which nobody has given one: the same for all who want the same.
+
+    `more` is what else the command line says of what is to be done.
+    """
+    heads = [
+        [unit, *(migration.id for migration in course.service.migrations[-1:])]
+        for unit, course in sorted(courses.items())
+    ]
+    wanted = json.dumps([direction.value, heads, list(more)])
+    return hashlib.sha256(wanted.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How a process waits for the others: at most `timeout` seconds, in pauses that end when it is asked to stop."""
+
+    emit: Emit
+    stop: Callable[[], bool]
+    pause: Callable[[float], None]
+    timeout: float
+
+
+class Shared:
+    """A rollout in its present attempt, for one of the processes that share it.
+
+    `run` is the id of the run and `waves` are the waves of each unit, for all. They share it by `of`.
+    """
+
+    def __init__(
+        self, control: Service, name: str, shard: Shard, patience: Patience, attempt: int, content: Mapping[str, Any]
+    ) -> None:
+        self._control = control
+        self._name = name
+        self._shard = shard
+        self._patience = patience
+        self._attempt = attempt
+        self.run: str = content["run"]
+        self.of: int = content["shards"]
+        self.waves = {unit: tuple(map(tuple, waves)) for unit, waves in content["waves"].items()}
+        self._rules: Mapping[str, Sequence[int]] = content["rules"]
+        self._limits: Mapping[str, int] = content["limits"]
+        self._marks: list[Mark] = []
+        self._asked = 0.0
+
+    def read(self) -> None:
+        """See what all processes have marked by now. Raises DataopsError."""
+        self._marks = backends.rollouts(self._control).marks(self._control, self._name, self._attempt)
+        self._asked = time.monotonic()
+
+    def part(self, course: Course) -> Course:
+        """What this process does of the waves that all have agreed on."""
+        said = course.service.rollout.waves
+        rules = tuple(said[at] if 0 <= at < len(said) else Wave() for at in self._rules[course.unit])
+        agreed = replace(course, waves=self.waves[course.unit], rules=rules)
+        return agreed.part(self._shard.index, self.of)
+
+    def has_ended(self, unit: str, at: int) -> bool:
+        """Whether this process, or the one that it replaces, has ended its part of a wave."""
+        return self._has(self._shard.index, _wave(unit, at))
+
+    def end(self, unit: str, at: int, done: int) -> None:
+        """This process has ended its part of a wave, in which it has changed so many databases."""
+        if not self.has_ended(unit, at):
+            self._write(Mark(self._shard.index, _wave(unit, at), done))
+
+    def skip(self, unit: str) -> None:
+        """Nothing is done in a unit, because something on which it depends has failed."""
+        for at in range(len(self.waves.get(unit, ()))):
+            self.end(unit, at, 0)
+
+    def failed(self, service: str) -> None:
+        """Something has failed in a database."""
+        self._write(Mark(self._shard.index, _FAILED + service))
+
+    def leave(self) -> None:
+        """This process ends. Where the rollout is over, the next one of this number begins another attempt."""
+        self.read()
+        if self.over:
+            self._write(Mark(self._shard.index, _LEFT))
+
+    @property
+    def failed_here(self) -> tuple[str, ...]:
+        """The services in which something has failed in a process of this number, also in one that has died since."""
+        mine = [mark.name for mark in self._marks if mark.shard == self._shard.index]
+        return tuple(name.removeprefix(_FAILED) for name in mine if name.startswith(_FAILED))
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody has anything more to do in this attempt."""
+        every = [_wave(unit, at) for unit, waves in self.waves.items() for at in range(len(waves))]
+        return self._halted() is not None or all(self._all_have(mark) for mark in every)
+
+    @property
+    def has_left(self) -> bool:
+        """Whether a process of this number has ended when the rollout was over."""
+        return self._has(self._shard.index, _LEFT)
+
+    def halted(self) -> Blocked | None:
+        """Why nothing more may begin, as far as is known; asks again now and then."""
+        if time.monotonic() - self._asked > _LONGEST_POLL:
+            try:
+                self.read()
+            except Unreachable:  # what was known goes on to count; the next mark has to be written
+                self._asked = time.monotonic()
+        return self._halted()
+
+    def failed_in(self, unit: str) -> bool:
+        """Whether anything has failed in a unit, in any process."""
+        return bool(self._failures(unit))
+
+    def await_unit(self, unit: str) -> None:
+        """Come back when all processes have ended the last wave of a unit. Raises like `await_wave`."""
+        waves = self.waves.get(unit, ())
+        if waves:
+            self._await(lambda: self._all_have(_wave(unit, len(waves) - 1)), unit, len(waves), "the end of it")
+
+    def await_wave(self, unit: str, at: int, opens: Callable[[float | None], None] | None) -> None:
+        """Come back when all processes have ended the wave before, and this one may begin.
+
+        `opens` comes back when what it asks for is true; the first process calls it for all, with the seconds
+        since anything was changed. Raises Blocked when nothing more may begin, WaitTimedOut, Stopped, and what `opens`
+        raises.
+        """
+        begun = _BEGUN + _wave(unit, at)
+        if opens is None or self._shard.index == 0:
+            if at:
+                before = _wave(unit, at - 1)
+                self._await(lambda: self._all_have(before), unit, at + 1, "")
+            if opens is not None and not self._has(0, begun):
+                try:
+                    opens(self._since(unit, at))
+                except Blocked as error:
+                    self._write(Mark(0, _HALTED + error.message))
+                    raise
+                self._write(Mark(0, begun))
+        else:
+            self._await(lambda: self._has(0, begun), unit, at + 1, "what has to be true before it")
+
+    def _since(self, unit: str, at: int) -> float | None:
+        """How many seconds ago a process has ended its part of a wave before, if anything was changed in one."""
+        before = [mark for mark in self._marks if mark.name in {_wave(unit, other) for other in range(at)}]
+        return min(mark.seconds for mark in before) if any(mark.done for mark in before) else None
+
+    def _await(self, true: Callable[[], bool], unit: str, wave: int, what: str) -> None:
+        deadline = time.monotonic() + self._patience.timeout
+        told, pause = False, _FIRST_POLL
+        lost: Unreachable | None = None
+        while True:
+            try:
+                self.read()
+                lost = None
+            except Unreachable as error:
+                lost = error
+            halted = self._halted()
+            if halted is not None:
+                raise halted
+            if lost is None and true():
+                return
+            if self._patience.stop():
+                raise Stopped(f"stopped while waiting for wave {wave}", service=unit)
+            if time.monotonic() >= deadline:
+                if lost is not None:
+                    raise lost
+                raise WaitTimedOut(
+                    f"wave {wave} could not begin within {clock(self._patience.timeout)}: {self._slow(unit, wave)}",
+                    service=unit,
+                    hint="do all shards run? Run this one again to wait again, or longer with --wave-timeout",
+                )
+            if not told:
+                why = lost.message if lost is not None else what or self._slow(unit, wave)
+                self._patience.emit(WaveAwaited(unit, wave, why))
+                told = True
+            self._patience.pause(pause)
+            pause = min(pause * 1.5, _LONGEST_POLL)
+
+    def _slow(self, unit: str, wave: int) -> str:
+        mark = _wave(unit, max(0, wave - 2))
+        slow = [str(Shard(index, self.of)) for index in range(self.of) if not self._has(index, mark)]
+        return f"not ended before it: shard {listed(slow)}" if slow else "the first shard has not begun it"
+
+    def _write(self, mark: Mark) -> None:
+        """Write down a mark, however long the control database takes to come back. Raises Stopped, Unreachable."""
+        deadline, pause = time.monotonic() + self._patience.timeout, _FIRST_POLL
+        while True:
+            try:
+                return backends.rollouts(self._control).mark(self._control, self._name, self._attempt, mark)
+            except Unreachable:
+                if time.monotonic() >= deadline or self._patience.stop():
+                    raise
+            self._patience.pause(pause)
+            pause = min(pause * 1.5, _LONGEST_POLL)
+
+    def _has(self, index: int, name: str) -> bool:
+        return any(mark.shard == index and mark.name == name for mark in self._marks)
+
+    def _all_have(self, name: str) -> bool:
+        return {mark.shard for mark in self._marks if mark.name == name} >= set(range(self.of))
+
+    def _failures(self, unit: str) -> list[Mark]:
+        found = {mark.name: mark for mark in self._marks if mark.name.startswith(_FAILED)}
+        return [mark for name, mark in found.items() if name.removeprefix(_FAILED).partition("@")[0] == unit]
+
+    def _halted(self) -> Blocked | None:
+        for unit, limit in self._limits.items():
+            failed = self._failures(unit)
+            if len(failed) >= limit:
+                names = listed([f"{mark.name.removeprefix(_FAILED)} (shard {mark.shard})" for mark in failed])
+                return Blocked(
+                    f"the rollout is halted: {names} failed",
+                    service=unit,
+                    hint="nothing more is begun; mend the cause and run all shards again, to go on with what is left",
+                )
+        said = next((mark.name.removeprefix(_HALTED) for mark in self._marks if mark.name.startswith(_HALTED)), None)
+        if said is None:
+            return None
+        hint = "nothing more is begun; run all shards again to go on with what is left"
+        return Blocked(f"the rollout is halted: {said}", hint=hint)
+
+
+def join(
+    control: Service, name: str, shard: Shard, courses: Mapping[str, Course], *, run: str, patience: Patience
+) -> Shared:
+    """Take part in a rollout: in the attempt that is under way, or, where that is over for this process, in a new one.
+
+    `run` and `courses` become those of all, if nobody has begun yet. Raises Unreachable, UsageError where the others
+    share it by another number, and Blocked where it is halted.
+    """
+    kept = backends.rollouts(control)
+    kept.prepare(control)
+    content = json.dumps(
+        {
+            "run": run,
+            "shards": shard.of,
+            "waves": {unit: course.waves for unit, course in courses.items()},
+            "rules": {unit: [_number(rule, course) for rule in course.rules] for unit, course in courses.items()},
+            "limits": {unit: course.halt_after for unit, course in courses.items()},
+        }
+    )
+    begins = 1
+    while True:
+        found = kept.newest(control, name)
+        if found is None or found[0] < begins:
+            kept.begin(control, name, begins, content)
+            continue
+        shared = Shared(control, name, shard, patience, found[0], json.loads(found[1]))
+        shared.read()
+        if shared.over and (shared.has_left or shared.of != shard.of):
+            begins = found[0] + 1
+            continue
+        if shared.of != shard.of:
+            raise UsageError(
+                f"this rollout is shared by {shared.of} processes, and not by {shard.of}",
+                hint=f"--shard {shard.index}/{shared.of}; or begin another one: DATAOPS_ROLLOUT=NAME, for all of them",
+            )
+        halted = shared.halted()
+        if halted is not None:
+            shared.leave()
+            raise halted
+        return shared
+
+
+def _number(rule: Wave, course: Course) -> int:
+    """The position of a rule in the configuration; -1 for one that asks for nothing, as in a rollback."""
+    return course.service.rollout.waves.index(rule) if rule.holds else -1
+
+
+def _wave(unit: str, at: int) -> str:
+    return f"{unit}/{at + 1}"
+
+
+__all__ = ["Patience", "Shard", "Shared", "control_of", "join", "name_of", "parse"]

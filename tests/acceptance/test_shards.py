@@ -1,0 +1,139 @@
+"""Processes share a run: each does its part of every wave, and nobody begins a wave before all have ended the last."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from dataops.dev import MongoServer, PostgresServer
+from dataops.errors import ExitCode
+from tests.fleets import FAILS, Fleet, fleet
+from tests.projects import Project, await_line, ended
+from tests.shards import play, waves_of, wrong_with
+
+DATABASES = int(os.environ.get("DATAOPS_TEST_FLEET", "24"))
+
+
+@pytest.fixture
+def pair(project: Project, postgres: PostgresServer) -> Iterator[Fleet]:
+    """Four databases in two waves, of 1 and 3."""
+    with fleet(project, postgres, 4) as found:
+        found.configure(waves=[{"databases": [found.names[0]]}], control_env="CONTROL_URL")
+        found.file("001")
+        yield found
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mongodb"])
+def test_eight_processes_killed_and_replaced_do_everything_once(
+    kind: str, project: Project, postgres: PostgresServer, mongo: MongoServer
+) -> None:
+    with fleet(project, postgres if kind == "postgresql" else mongo, DATABASES) as found:
+        waves, names = waves_of(found.names)
+        found.configure(waves=waves, control_env="CONTROL_URL")
+        found.file("001", "time.sleep(0.2)")
+        found.file("002")
+        played = play(found, ["apply", "--yes"], 8, seed=1, kills=8)
+        assert set(played.codes) <= {0, -9}, played.said
+        assert played.kills == 8
+        assert wrong_with(found, ["001", "002"], names) == []
+
+
+def test_a_shared_run_is_rolled_back_by_shares_and_one_run_undoes_it(pair: Fleet) -> None:
+    assert set(play(pair, ["apply", "--yes"], 2, seed=1, kills=0).codes) == {0}
+    (run,) = pair.runs()
+    played = play(pair, ["rollback", "--yes", "--run", run], 2, seed=2, kills=0)
+    assert set(played.codes) == {0}, played.said
+    assert pair.applied() == dict.fromkeys(pair.names, [])
+    assert len(pair.runs()) == 2
+
+
+def test_a_process_waits_for_the_wave_of_the_others_and_a_signal_ends_that(pair: Fleet) -> None:
+    with pair.project.running("apply", "--yes", "--shard", "1/2") as process:
+        await_line(process, "tenants: wave 2 waits: not ended before it: shard 0/2")
+        process.send_signal(signal.SIGTERM)
+        assert ended(process).code == ExitCode.STOPPED
+    late = pair.project("apply", "--yes", "--shard", "1/2", "--wave-timeout", "1s")
+    assert late.code == ExitCode.LOCKED
+    assert "wave 2 could not begin within 1.0 s: not ended before it: shard 0/2" in late.stderr
+    assert pair.applied() == dict.fromkeys(pair.names, [])
+
+
+def test_the_environment_of_an_indexed_job_says_which_shard_it_is(pair: Fleet) -> None:
+    pod = {"JOB_COMPLETION_INDEX": "0", "DATAOPS_SHARDS": "2", "DATAOPS_ROLLOUT": "shop-7"}
+    with pair.project.running("apply", "--yes", env=pod) as process:
+        await_line(process, "tenants: wave 2 waits")
+        other = pair.project("apply", "--yes", env={**pod, "JOB_COMPLETION_INDEX": "1"})
+        assert (other.code, ended(process).code) == (0, 0)
+    assert pair.applied() == dict.fromkeys(pair.names, ["001"])
+    assert len(pair.runs()) == 1
+    lost = pair.project("apply", "--yes", env={"DATAOPS_SHARDS": "2"})
+    assert lost.code == ExitCode.USAGE
+    assert "nothing says which shard this is" in lost.stderr
+
+
+def test_a_failure_halts_all_and_the_same_command_goes_on_after_a_fix(pair: Fleet) -> None:
+    bad = pair.names[0]
+    pair.file("002", FAILS)
+    pair.trouble(bad)
+    with pair.project.running("apply", "--yes", "--shard", "1/2") as other:
+        await_line(other, "wave 2 waits")
+        failed = pair.project("apply", "--yes", "--shard", "0/2")
+        halted = ended(other)
+    assert failed.code == ExitCode.FAILED
+    assert halted.code == ExitCode.BLOCKED
+    assert f"the rollout is halted: tenants@{bad} (shard 0) failed" in halted.stderr
+    assert pair.applied() == {name: ["001"] if name == bad else [] for name in pair.names}
+    pair.trouble(bad, ends=True)
+    played = play(pair, ["apply", "--yes"], 2, seed=3, kills=0)
+    assert set(played.codes) == {0}, played.said
+    assert pair.applied() == dict.fromkeys(pair.names, ["001", "002"])
+
+
+def test_two_processes_of_the_same_number_are_harmless(pair: Fleet) -> None:
+    pair.file("002", "time.sleep(0.2)")
+    with (
+        pair.project.running("apply", "--yes", "--shard", "0/2") as one,
+        pair.project.running("apply", "--yes", "--shard", "0/2") as other,
+    ):
+        last = pair.project("apply", "--yes", "--shard", "1/2")
+        assert (last.code, ended(one).code, ended(other).code) == (0, 0, 0)
+    assert wrong_with(pair, ["001", "002"], [pair.names[:1], pair.names[1:]]) == []
+
+
+@pytest.mark.parametrize(
+    ("shard", "said"),
+    [
+        ("9/8", "--shard '9/8' is not one of 8 shards, which are 0 to 7"),
+        ("8/8", "--shard '8/8' is not one of 8 shards, which are 0 to 7"),
+        ("x", "--shard 'x' is not I/N"),
+        ("0/0", "--shard '0/0' is not one of 0 shards"),
+    ],
+)
+def test_a_shard_that_cannot_be_is_refused(pair: Fleet, shard: str, said: str) -> None:
+    refused = pair.project("apply", "--yes", "--shard", shard)
+    assert refused.code == ExitCode.USAGE
+    assert said in refused.stderr
+
+
+def test_shares_need_a_control_database_that_answers(pair: Fleet) -> None:
+    pair.project.env["CONTROL_URL"] = "postgresql://nobody:x@127.0.0.1:1/control"
+    down = pair.project("apply", "--yes", "--shard", "0/2")
+    assert down.code == ExitCode.UNREACHABLE
+    assert "tenants (control): cannot connect to 127.0.0.1:1/control" in down.stderr
+    pair.configure(waves=[{"databases": [pair.names[0]]}])
+    unnamed = pair.project("apply", "--yes", "--shard", "0/2")
+    assert unnamed.code == ExitCode.INVALID
+    assert 'write control_env = "CONTROL_URL" under [services.tenants.rollout]' in unnamed.stderr
+    assert pair.applied() == dict.fromkeys(pair.names, [])
+
+
+def test_what_cannot_be_shared_is_refused(pair: Fleet) -> None:
+    for command in (["apply", "--steps", "1"], ["rollback"], ["rollback", "--steps", "1"]):
+        refused = pair.project(*command, "--yes", "--shard", "0/2")
+        assert (refused.code, "exclude each other" in refused.stderr) == (ExitCode.USAGE, True), refused.stderr
+    with psycopg.connect(pair.control) as control:
+        assert control.execute("SELECT to_regclass('dataops_rollouts')").fetchone() == (None,)
