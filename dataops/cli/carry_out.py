@@ -53,7 +53,9 @@ def carry_out(
     forbidden = policies.violations(policy, plan, renderings, options.allowed, datetime.now(UTC), approvals)
     width = session.console.width_of_messages
     session.console.messages(
-        plans.plan_lines(plan, renderings, approvals=approvals, verbose=session.verbose, width=width)
+        plans.plan_lines(
+            plan, renderings, approvals=approvals, courses=rolling.courses, verbose=session.verbose, width=width
+        )
     )
     policies.refuse(policy, forbidden, f"dataops {plan.direction.value}", saved.path if saved else None)
     rolling.refuse_troubles(plan)

@@ -19,6 +19,7 @@ from dataops.cli.plan_from_options import approvals_of, plan_apply, plan_rollbac
 from dataops.cli.session import Session, checkout, command
 from dataops.config import LintSettings
 from dataops.errors import DataopsError, ExitCode
+from dataops.fleet import waves
 from dataops.model import Direction, Plan, Remark, Rendering, Step
 from dataops.planning import planfile, policies, risks
 from dataops.planning.recovery import running_step
@@ -121,7 +122,15 @@ def plan_command(
     report = PlanReport(planned, renderings, checkout(config.path.parent), out, code, forbidden, changes, approvals)
     if not session.deliver(form, "plan", report, report_path):
         verbose, width = session.verbose, session.console.width
-        session.console.data(plans.plan_lines(planned, renderings, forbidden, approvals, verbose=verbose, width=width))
+        courses = waves.courses(
+            [state.service for state in planned.states],
+            planned.direction,
+            sizes=lambda _: planned.sizes,
+            chosen=session.chooses or bool(planned.troubles),
+        )
+        session.console.data(
+            plans.plan_lines(planned, renderings, forbidden, approvals, courses=courses, verbose=verbose, width=width)
+        )
         if out is not None:
             first = f"let others read it and run: dataops approve {out}; then " if config.policy.approvals else ""
             session.console.say(f"Saved to {out}; {first}apply exactly this with: dataops apply {out}")

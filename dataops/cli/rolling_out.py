@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from dataops.cli.options import RunOptions
 from dataops.cli.session import Session
 from dataops.errors import DataopsError, Stopped, UsageError
-from dataops.fleet import control, listing, waves
+from dataops.fleet import control, measuring, waves
 from dataops.model import Direction, Plan, Service
 from dataops.run.stop import StopSignal
 from dataops.text import listed
@@ -80,8 +80,8 @@ def roll_out(
     courses = waves.courses(
         services,
         direction,
-        sizes=listing.sizes_of,
-        chosen=chosen or bool(session.databases) or any("@" in name for name in session.selected),
+        sizes=measuring.sizes_of,
+        chosen=chosen or session.chooses,
         halt_after=options.halt_after,
     )
     shard = _shard(options)

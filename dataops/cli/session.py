@@ -101,6 +101,11 @@ class Session:
             return loaded
         return replace(loaded, services=expand(loaded.services, chosen))
 
+    @property
+    def chooses(self) -> bool:
+        """Whether the options choose some of the databases of fleets."""
+        return bool(self.databases) or any("@" in name for name in self.selected)
+
     def service(self, name: str, *, with_files: bool = True) -> Service:
         """The one service, or the one database of a fleet, that a person has named. Raises UsageError for a fleet."""
         services = self.config(selected=[name], with_files=with_files).services

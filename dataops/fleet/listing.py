@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from dataops import backends, kinds, urls
 from dataops.config.fleet import check_name
-from dataops.errors import ConfigError, DataopsError
+from dataops.errors import ConfigError
 from dataops.model import Databases, Service, places_in
 from dataops.redaction import redact
 from dataops.text import shortened
 
 _COMMAND_SECONDS = 120
 _SHOWN = 200
-_ASKED = 3
 Labels = Mapping[str, str]
 
 
@@ -140,27 +139,4 @@ def _printed(service: Service, command: tuple[str, ...]) -> str:
     )
 
 
-def sizes(service: Service, databases: Iterable[str]) -> dict[str, int]:
-    """The sizes of the databases of a fleet, in bytes, as far as the server tells them; none where it cannot be asked.
-
-    They decide which is the smallest, and of which a plan tells how long it takes.
-    """
-    if not service.kind.listing_database:  # a kind that lists nothing
-        return {}
-    try:
-        return backends.sizes(lister(service), list(databases))
-    except DataopsError:  # such as a URL with labels, or a user who may not ask: an order by name is an order too
-        return {}
-
-
-def sizes_of(services: Sequence[Service]) -> dict[str, int]:
-    """The sizes of these databases of one fleet, by the names of their services, as far as one server tells them."""
-    names = {one.member.database: one.name for one in services if one.member is not None}
-    for one in services[:_ASKED]:  # the first may be down, or gone
-        found = sizes(one, names)
-        if found:
-            return {names[database]: size for database, size in found.items()}
-    return {}
-
-
-__all__ = ["control", "listed", "lister", "sizes", "sizes_of"]
+__all__ = ["control", "listed", "lister"]

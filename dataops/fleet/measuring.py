@@ -16,7 +16,7 @@ def sizes_of(services: Sequence[Service]) -> dict[str, int]:
     """
     servers: dict[tuple[str, str], list[Service]] = {}
     for service in services:
-        if service.member is not None:
+        if service.member is not None and service.kind.listing_database:
             servers.setdefault((service.kind.name, urls.hosts(service.url)), []).append(service)
     found: dict[str, int] = {}
     for there in servers.values():

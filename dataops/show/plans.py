@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
+from dataops.durations import clock
+from dataops.fleet.waves import Course
 from dataops.hazards import HAZARDS
 from dataops.model import AppliedMigration, Direction, Effect, Held, Plan, Remark, Rendering, Risk, State, Step
 from dataops.model.effect import together
@@ -20,6 +22,7 @@ SHOWN_STEPS = 100
 """Of a very long plan so many steps of each service are shown, unless a person wants to see all."""
 _SHOWN_COMMANDS = 2
 _SHOWN_DECISIONS = 12
+_SHOWN_MEMBERS = 3
 _HEADS = {Direction.APPLY: "+", Direction.ROLLBACK: "-"}
 
 
@@ -29,13 +32,14 @@ def plan_lines(
     forbidden: Sequence[Violation] = (),
     approvals: Approvals | None = None,
     *,
+    courses: Mapping[str, Course] | None = None,
     verbose: bool,
     width: int | None = None,
 ) -> list[Line]:
     """The plan, as a person reads it: what to decide, where, what, in which order, how to undo, and a summary.
 
     `width` is that of the terminal, None for a pipe. Databases of a fleet for which the plan is the same are told as
-    one, unless all is to be shown.
+    one, unless all is to be shown. `courses` are the waves of fleets.
     """
     whole = plan
     if not verbose:
@@ -60,6 +64,7 @@ def plan_lines(
     if len(order) > 1:
         after = "; ".join(f"{name} after {', '.join(others)}" for name, others in _waiting(plan, order))
         lines.append((f"Order: {', '.join(order)}, side by side" + (f", but {after}" if after else ""), ""))
+    lines += _wave_lines(whole, courses or {})
     if plan.steps and plan.direction is Direction.APPLY:
         stuck = next((step for step in reversed(plan.steps) if not step.migration.reversible), None)
         undo = "Undo: dataops rollback" if stuck is None else f"Undo: only back to {stuck.id}, which is irreversible"
@@ -85,6 +90,25 @@ def _decisions(plan: Plan, renderings: Mapping[str, Rendering]) -> list[Line]:
     if more := len(found) - _SHOWN_DECISIONS:
         lines += [(f"  … and {more} more, below", "yellow")] if more > 0 else []
     return [*lines, ("  what they mean: dataops explain HAZARD", "dim"), ("", "")]
+
+
+def _wave_lines(plan: Plan, courses: Mapping[str, Course]) -> Iterator[Line]:
+    """In which waves the databases of each fleet are changed that have something to do."""
+    for course in courses.values():
+        if course.service.member is None or not any(plan.of(name) for wave in course.waves for name in wave):
+            continue
+        parts = []
+        for rule, wave in zip(course.rules, course.waves, strict=True):
+            first = [f"after {clock(rule.pause)}"] if rule.pause else []
+            first += ["a check"] if rule.check or rule.query else []
+            first += ["a question"] if rule.ask else []
+            names = [name.partition("@")[2] for name in wave]
+            which = ", ".join(names) if len(names) <= _SHOWN_MEMBERS else counted(len(names), "database")
+            told = f"({', '.join(first)}) " if first else ""
+            parts.append(told + which)
+        at_once = "all at once" if len(parts) == 1 else "; then ".join(parts)
+        halts = counted(course.halt_after, "failure")
+        yield f"Waves of {course.unit}: {at_once}; halts after {halts}", ""
 
 
 def _trouble_lines(plan: Plan, *, verbose: bool) -> list[Line]:
