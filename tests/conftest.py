@@ -14,7 +14,7 @@ from pymongo.database import Database
 
 from dataops.dev import MongoServer, PostgresServer, mongodb_server, postgres_server
 from tests.projects import Project
-from tests.servers import POSTGRES_MAJOR, Cli, fresh_mongo, fresh_postgres, fresh_urls
+from tests.servers import POSTGRES_MAJOR, Cli, fresh_mongo, fresh_postgres, fresh_urls, in_memory
 
 collect_ignore = [] if os.environ.get("DATAOPS_TEST_NODE") else ["node"]  # script/test --with-node
 
@@ -30,28 +30,28 @@ def _nobodys_variables() -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """PostgreSQL, of the major version in DATAOPS_TEST_POSTGRES if that is set, with the real uuid-ossp."""
-    with postgres_server(POSTGRES_MAJOR) as server:
+    with in_memory(postgres_server(POSTGRES_MAJOR)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def mongo() -> Iterator[MongoServer]:
     """A replica set of one, which has transactions, as in production."""
-    with mongodb_server(replica_set=True) as server:
+    with in_memory(mongodb_server(replica_set=True)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def mongo_standalone() -> Iterator[MongoServer]:
     """A standalone, which has no transactions, as in development."""
-    with mongodb_server() as server:
+    with in_memory(mongodb_server()) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def mongo_with_passwords() -> Iterator[MongoServer]:
     """A replica set that asks for a password: for users without rights."""
-    with mongodb_server(replica_set=True, auth=True) as server:
+    with in_memory(mongodb_server(replica_set=True, auth=True)) as server:
         yield server
 
 

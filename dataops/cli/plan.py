@@ -142,8 +142,8 @@ def _looked_at(planned: Plan, session: Session, settings: LintSettings, *, every
     shown = rendered_steps(planned, session, everything=everything)
     # The sandbox is closed before its thread is waited for: a signal ends what runs in it.
     with ThreadPoolExecutor(1, "dataops-lint") as beside, session.sandbox() as sandbox:
-        findings = beside.submit(_findings, planned, shown, sandbox, settings)
-        renderings = render(planned, session, everything=everything)
+        findings = beside.submit(_findings, planned, shown, sandbox.with_its_own_purse(), settings)
+        renderings = render(planned, session, everything=everything, sandbox=sandbox)
         return _with_findings(planned, renderings, findings.result())
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from dataops.backends import opened
 from dataops.cli.options import RunOptions
@@ -18,6 +20,9 @@ from dataops.run.reading import Readings, read_all, side_by_side
 from dataops.run.stop import StopSignal
 from dataops.run.under_lock import read_at_rest
 from dataops.show import plans
+
+if TYPE_CHECKING:
+    from dataops.backends.sandbox import Sandbox
 
 Read = Callable[[Sequence[Service]], Readings]
 """Reads services, to look only, or to run something on them."""
@@ -141,24 +146,32 @@ def rendered_steps(plan: Plan, session: Session, *, everything: bool) -> dict[st
     return {group.names[0]: plan.of(group.names[0])[:limit] for group in grouping.groups_of(plan)}
 
 
-def render(plan: Plan, session: Session, *, everything: bool = False, rehearsed: bool = True) -> dict[str, Rendering]:
+def render(
+    plan: Plan,
+    session: Session,
+    *,
+    everything: bool = False,
+    rehearsed: bool = True,
+    sandbox: Sandbox | None = None,
+) -> dict[str, Rendering]:
     """The commands of every step, services side by side.
 
     For people, a very long plan is rendered only as far as it is shown. A rollback is always rendered whole: a step
     whose stash was pruned refuses here, before anything is undone. Of databases of a fleet for which the plan is the
     same, the largest is looked at, and what is found is that of all. With `rehearsed`, times are those of the newest
-    rehearsal of the same files, where there is one. Raises HistoryError for a step that changes what is ours.
+    rehearsal of the same files, where there is one. Without `sandbox` it makes one. Raises HistoryError for a step that
+    changes what is ours.
     """
     chosen = rendered_steps(plan, session, everything=everything)
     states = [state for state in plan.states if chosen.get(state.service.name)]
 
     def render(state: State) -> dict[str, Rendering]:
         with opened(state.service) as backend:
-            return {step.id: _unharmful(step, backend.render(step, sandbox)) for step in chosen[state.service.name]}
+            return {step.id: _unharmful(step, backend.render(step, looking)) for step in chosen[state.service.name]}
 
     if not states:
         return {}
-    with session.sandbox() as sandbox:
+    with nullcontext(sandbox) if sandbox else session.sandbox() as looking:
         renderings = {id_: rendering for made in side_by_side(render, states) for id_, rendering in made.items()}
     if rehearsed and session.top is not None:
         renderings = rehearsals.measured(plan, renderings, rehearsals.load(session.top), datetime.now(UTC))

@@ -403,6 +403,35 @@ def test_one_kinds_files_do_not_wait_for_the_other_kinds(two: Project) -> None:
     assert shop.result()[0].opaque == "the look was stopped"
 
 
+def _starts(project: Project, *args: str) -> int:
+    """How many processes the command starts to look at files."""
+    site, log = project.folder / "site", project.folder / "started"
+    site.mkdir(exist_ok=True)
+    counts = f"import sys\nif sys.argv[0] == '-c':\n    open({str(log)!r}, 'a').write('x')\n"
+    (site / "sitecustomize.py").write_text(counts)
+    log.write_text("")
+    answer = project(*args, env={"PYTHONPATH": str(site)})
+    assert answer.code == 0, answer.stderr
+    return len(log.read_text())
+
+
+def test_a_plan_and_lint_beside_it_look_in_the_same_processes(two: Project) -> None:
+    """Each costs half a second of a processor; one for each kind of database is enough."""
+    assert (_starts(two, "plan"), _starts(two, "plan", "--service", "shop"), _starts(two, "lint")) == (2, 1, 2)
+
+
+def test_a_file_that_is_slow_for_the_plan_does_not_make_lint_wait(two: Project) -> None:
+    """The second process, which is worth its start then; what the first is busy with does not end here."""
+    two.file("shop", "003", "time.sleep(600)")
+    before = _children()
+    with ThreadPoolExecutor() as pool, Sandbox(step_seconds=60) as sandbox:
+        slow = pool.submit(rendered, two, "shop", sandbox, "003")
+        until(lambda: _children() > before)
+        (quick,) = rendered(two, "shop", sandbox.with_its_own_purse(), "001")
+        assert not slow.done()
+    assert (len(quick.commands), quick.opaque) == (1, "")
+
+
 def _children() -> set[str]:
     """The processes that this one has started and that have not ended."""
     return {child for thread in Path("/proc/self/task").glob("*/children") for child in thread.read_text().split()}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dataops.backends.sandbox.pipe import EndOfPipe, TooLate
-from dataops.backends.sandbox.process import Process
+from dataops.backends.sandbox.process import Pool
 from dataops.backends.sandbox.verdict import Asked, Nature, is_certain
 from dataops.errors import BrokenFile, DataopsError
 from dataops.model import Rendering, Service, Step
@@ -91,7 +91,7 @@ class Sandbox:
     """Where migration files are looked at. A context manager; threads may share it.
 
     Each part has a process of its own, so that the libraries of two kinds are imported side by side. In each, one file
-    is run at a time.
+    is run at a time. A part gets a second process only while one file keeps the first busy for seconds.
     """
 
     def __init__(
@@ -102,22 +102,22 @@ class Sandbox:
         purse_seconds: float = PURSE_SECONDS,
     ) -> None:
         """`variables` are the names in which the configuration looks for databases; they are hidden from the files."""
-        self._variables = variables
+        self._pool = Pool(variables)
         self._step_seconds = step_seconds
-        self._purse = purse_seconds
+        self._purse = self._whole_purse = purse_seconds
         self._mutex = threading.Lock()
-        self._processes: dict[str, Process] = {}
-        self._closed = False
 
     def __enter__(self) -> Sandbox:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._mutex:
-            self._closed = True
-            processes = list(self._processes.values())
-        for process in processes:
-            process.close()
+        self._pool.close()
+
+    def with_its_own_purse(self) -> Sandbox:
+        """The same processes, for somebody who looks at the files for another purpose. They end with ours."""
+        other = Sandbox(step_seconds=self._step_seconds, purse_seconds=self._whole_purse)
+        other._pool = self._pool
+        return other
 
     def run(self, part: str, service: Service, step: Step, arguments: dict[str, Any], heard: Heard) -> Outcome:
         """Load the file of the step and let `part` perform it. `heard` gets what `part` tells meanwhile, in order.
@@ -136,15 +136,13 @@ class Sandbox:
             "sys_path": [str(path) for path in service.sys_path],
             "arguments": arguments,
         }
-        with self._mutex:
-            process = self._processes.setdefault(part, Process(self._variables, closed=self._closed))
-        with process.mutex:
+        with self._pool.process(part) as process:
             seconds = min(self._step_seconds, FREE_SECONDS + self._purse)
             began = time.monotonic()
             try:
                 if problem := process.begin({**request, "seconds": seconds}):
                     raise _error(problem)
-                began = time.monotonic()
+                process.looking_since = began = time.monotonic()
                 while "end" not in (message := process.receive(began + seconds)):
                     heard(message)
             except TooLate:

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from dataops.backends.sandbox.pipe import EndOfPipe, TooLate, receive, send
@@ -18,6 +18,9 @@ from dataops.errors import NoSandbox
 
 _END_SECONDS = 1.0
 _START_SECONDS = 60.0  # importing the libraries, also on a machine that is busy
+_PATIENCE_SECONDS = 2.0  # a file that takes longer makes others wait, so that a second process is worth its start
+_POLL_SECONDS = 0.2
+_MOST = 2
 _WHAT = "the process in which migration files are looked at"
 
 _BOOT = (
@@ -29,13 +32,15 @@ _BOOT = (
 class Process:
     """A process that is started when it is first needed, and again after it has ended.
 
-    Whoever uses it holds `mutex`. Only `close` may be called by any thread.
+    Whoever uses it holds `mutex`. Only `close` may be called by any thread. `looking_since` is the moment of
+    time.monotonic() when it began to look at the present file, or None.
     """
 
     def __init__(self, variables: Collection[str], *, closed: bool) -> None:
         """See Sandbox for `variables`. A `closed` one is never started."""
         self.mutex = threading.Lock()
         self.closed = closed
+        self.looking_since: float | None = None
         self._variables = variables
         self._running: subprocess.Popen[bytes] | None = None
 
@@ -122,4 +127,46 @@ class Process:
         return self._running
 
 
-__all__ = ["Process"]
+class Pool:
+    """The processes for each part: one, and a second where the first is busy for long. Threads may share it."""
+
+    def __init__(self, variables: Collection[str]) -> None:
+        """See Sandbox for `variables`."""
+        self._variables = variables
+        self._changed = threading.Condition()
+        self._processes: dict[str, list[Process]] = {}
+        self._closed = False
+
+    @contextmanager
+    def process(self, part: str) -> Iterator[Process]:
+        """A process that nobody else uses in this scope."""
+        with self._changed:
+            processes = self._processes.setdefault(part, [])
+            while (free := next((one for one in processes if one.mutex.acquire(blocking=False)), None)) is None:
+                if len(processes) < _MOST and all(_is_slow(one) for one in processes):
+                    processes.append(Process(self._variables, closed=self._closed))
+                else:
+                    self._changed.wait(_POLL_SECONDS)
+        try:
+            yield free
+        finally:
+            free.looking_since = None
+            free.mutex.release()
+            with self._changed:
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """End all processes for good."""
+        with self._changed:
+            self._closed = True
+            processes = [process for each in self._processes.values() for process in each]
+        for process in processes:
+            process.close()
+
+
+def _is_slow(process: Process) -> bool:
+    since = process.looking_since
+    return since is not None and time.monotonic() - since > _PATIENCE_SECONDS
+
+
+__all__ = ["Pool", "Process"]
