@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import subprocess
 import tempfile
@@ -12,7 +13,6 @@ from typing import Any
 
 from dataops.errors import ExitCode
 from tests.fleets import Fleet
-import itertools
 
 AGAIN = (-9, ExitCode.LOCKED, ExitCode.UNREACHABLE, ExitCode.STOPPED)
 """How a process ends in whose place another one comes, as `podFailurePolicy` in the chart says."""
