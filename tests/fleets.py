@@ -61,7 +61,7 @@ class Fleet:
         """The next migration, which notes that it ran, and when by the server's clock."""
         if self.is_mongo:
             self.project.file(
-                "tenants", id_, RAN_MONGO.format(id=id_, more=more), "db.ran.delete_one({'_id': %r})" % id_, **how
+                "tenants", id_, RAN_MONGO.format(id=id_, more=more), f"db.ran.delete_one({{'_id': {id_!r}}})", **how
             )
         else:
             self.project.file("tenants", id_, RAN.format(id=id_, more=more), UNRAN.format(id=id_), **how)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import subprocess
 import tempfile
@@ -51,7 +52,7 @@ def play(
     running: dict[int, tuple[subprocess.Popen[str], Any]] = {}
 
     def begin(index: int) -> None:
-        said = tempfile.TemporaryFile("w+")
+        said = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed when the process has ended
         process = fleet.project.start(
             *command, "--shard", f"{index}/{shards}", stdin=subprocess.DEVNULL, stdout=said, stderr=said
         )
@@ -95,7 +96,7 @@ def wrong_with(fleet: Fleet, ids: Sequence[str], waves: Sequence[Sequence[str]])
     """What is not as it has to be: each migration once in each database, no wave before the last has ended, one run."""
     found = [f"{name}: {done}" for name, done in fleet.applied().items() if done != list(ids)]
     times = [fleet.times(wave) for wave in waves]
-    for number, (one, other) in enumerate(zip(times, times[1:], strict=False), 1):
+    for number, (one, other) in enumerate(itertools.pairwise(times), 1):
         if one and other and one[-1] >= other[0]:
             found.append(f"wave {number + 1} began at {other[0]}, and wave {number} ended at {one[-1]}")
     runs = fleet.runs()

@@ -1,12 +1,13 @@
 """How fast a fleet is changed and looked at, and how much memory that takes.
 
-    .venv/bin/python script/bench/fleet.py apply [--databases 200] [--jobs 16]      PostgreSQL: apply, and a bare loop
+    .venv/bin/python script/bench/fleet.py apply [--databases 200] [--jobs 16] [--seconds 0]   apply, and a bare loop
     .venv/bin/python script/bench/fleet.py status [--databases 500]                 so many of each kind
     .venv/bin/python script/bench/fleet.py memory [--databases 2000]                in memory: plan and apply, VmHWM
 
-`apply` brings a second migration, one CREATE TABLE and one index, to databases that have the first one. The bare loop
-does the same statements in a transaction each, with as many threads, over connections that are open already. The rate
-of the executor is that of `dataops.run.executor` alone, without the start of the program, the questions and the plan.
+`apply` brings a second migration to databases of PostgreSQL that have the first one: one CREATE TABLE, one index, and
+`--seconds` of work for the server. The bare loop does the same statements in a transaction each, with as many threads,
+over connections that are open already. The rate of the executor is that of `dataops.run.executor` alone, without the
+start of the program, the questions and the plan.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,12 +44,13 @@ def made(server: PostgresServer | MongoServer, number: int) -> Iterator[Fleet]:
         yield found
 
 
-def apply(number: int, jobs: int) -> None:
+def apply(number: int, jobs: int, seconds: float) -> None:
+    statements = (*SQL, f"SELECT pg_sleep({seconds})") if seconds else SQL
     with postgres_server() as server, made(server, number) as found:
         first = found.project("apply", "--yes", "--jobs", str(jobs), timeout=3600)
         assert first.code == 0, first.stderr
-        bare = _bare(found, jobs)
-        found.project.file("tenants", "002", "\n".join(f'op.execute("{one}")' for one in SQL), "pass")
+        bare = _bare(found, jobs, statements)
+        found.project.file("tenants", "002", "\n".join(f'op.execute("{one}")' for one in statements), "pass")
         began = time.monotonic()
         done = found.project("apply", "--yes", "--jobs", str(jobs), timeout=3600)
         whole = time.monotonic() - began
@@ -66,11 +68,11 @@ def apply(number: int, jobs: int) -> None:
         row("dataops apply, all of it", whole)
 
 
-def _bare(found: Fleet, jobs: int) -> float:
+def _bare(found: Fleet, jobs: int, statements: Sequence[str]) -> float:
     connections = [psycopg.connect(found.server.url(name)) for name in found.names]
 
     def one(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-        for statement in SQL:
+        for statement in statements:
             connection.execute(statement.encode())
         connection.commit()
 
@@ -158,9 +160,10 @@ def main() -> None:
     parser.add_argument("what", choices=["apply", "status", "memory"])
     parser.add_argument("--databases", type=int)
     parser.add_argument("--jobs", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=0.0)
     options = parser.parse_args()
     if options.what == "apply":
-        apply(options.databases or 200, options.jobs)
+        apply(options.databases or 200, options.jobs, options.seconds)
     elif options.what == "status":
         status(options.databases or 500)
     else:

@@ -46,7 +46,7 @@ def test_the_smallest_comes_first_then_a_tenth_then_the_rest_in_one_run(either: 
     done = either.project("apply", "--yes")
     assert done.code == ExitCode.OK, done.stderr
     assert begun(done.stderr) == [("1 of 3", "1"), ("2 of 3", "1"), ("3 of 3", "3")]
-    assert either.applied() == dict.fromkeys(either.names, ["001"])
+    assert either.applied() == {key: ["001"] for key in either.names}
     assert len(either.runs()) == 1
 
 
@@ -70,7 +70,7 @@ def test_a_rollback_undoes_exactly_the_run_wave_by_wave_backwards(either: Fleet)
     assert undone.code == ExitCode.OK, undone.stderr
     assert begun(undone.stderr) == [("1 of 2", "4"), ("2 of 2", "1")]
     assert undone.stderr.rindex(f"tenants@{first}: rollback 002 done") > undone.stderr.index("wave 2 of 2")
-    assert either.applied() == dict.fromkeys(either.names, ["001"])
+    assert either.applied() == {key: ["001"] for key in either.names}
 
 
 def test_a_failure_lets_no_further_wave_begin_and_the_same_command_goes_on(tenants: Fleet) -> None:
@@ -87,7 +87,7 @@ def test_a_failure_lets_no_further_wave_begin_and_the_same_command_goes_on(tenan
     again = project("apply", "--yes")
     assert again.code == ExitCode.OK, again.stderr
     assert begun(again.stderr) == [("1 of 2", "1"), ("2 of 2", "4")]
-    assert tenants.applied() == dict.fromkeys(tenants.names, ["001", "002"])
+    assert tenants.applied() == {key: ["001", "002"] for key in tenants.names}
 
 
 def test_with_halt_after_the_others_go_on_until_so_many_have_failed(tenants: Fleet) -> None:
@@ -129,7 +129,7 @@ def test_a_signal_lets_the_running_steps_end_and_the_same_command_goes_on(tenant
     again = tenants.project("apply", "--yes")
     assert again.code == ExitCode.OK, again.stderr
     assert begun(again.stderr) == [("2 of 2", "5")]
-    assert tenants.applied() == dict.fromkeys(tenants.names, ["001", "002"])
+    assert tenants.applied() == {key: ["001", "002"] for key in tenants.names}
 
 
 # --- between waves
@@ -148,7 +148,7 @@ def test_a_check_between_waves_lets_the_run_go_on_or_ends_it(tenants: Fleet) -> 
     assert {name for name, ids in tenants.applied().items() if ids} == {first}
     (tenants.project.folder / "green").touch()
     assert tenants.project("apply", "--yes").code == ExitCode.OK
-    assert tenants.applied() == dict.fromkeys(tenants.names, ["001"])
+    assert tenants.applied() == {key: ["001"] for key in tenants.names}
 
 
 def test_a_query_in_the_control_database_lets_the_run_go_on_or_ends_it(tenants: Fleet) -> None:
@@ -161,7 +161,7 @@ def test_a_query_in_the_control_database_lets_the_run_go_on_or_ends_it(tenants: 
         assert "wave 2 does not begin: its query answers False, and not true" in blocked.stderr
         control.execute("UPDATE health SET good = true")
     assert tenants.project("apply", "--yes").code == ExitCode.OK
-    assert tenants.applied() == dict.fromkeys(tenants.names, ["001"])
+    assert tenants.applied() == {key: ["001"] for key in tenants.names}
 
 
 def test_a_pause_between_waves_passes_and_a_signal_ends_it(tenants: Fleet) -> None:
@@ -197,7 +197,7 @@ def test_a_database_that_is_gone_after_the_plan_is_a_failure_of_that_database_on
     assert done.code == (ExitCode.STALE if either.is_mongo else ExitCode.UNREACHABLE), done.stderr
     assert f"tenants@{gone}" in done.stderr
     rest = either.names[1:]
-    assert {name: [id_ for id_, _ in either.ran(name)] for name in rest} == dict.fromkeys(rest, ["001", "002"])
+    assert {name: [id_ for id_, _ in either.ran(name)] for name in rest} == {key: ["001", "002"] for key in rest}
     assert gone not in either.there()
 
 
@@ -206,7 +206,7 @@ def test_a_wave_that_selects_nothing_is_refused_before_anything_is_done(tenants:
     refused = tenants.project("apply", "--yes")
     assert refused.code == ExitCode.USAGE
     assert "error: tenants: wave 1 selects nothing: no database fits databases = canary-*" in refused.stderr
-    assert tenants.applied() == dict.fromkeys(tenants.names, [])
+    assert tenants.applied() == {key: [] for key in tenants.names}
     tenants.configure(waves=[{"databases": [tenants.names[0]]}])
     assert tenants.project("apply", "--yes", "--database", tenants.names[1]).code == ExitCode.OK
     assert {name for name, ids in tenants.applied().items() if ids} == {tenants.names[1]}
@@ -252,7 +252,7 @@ def test_a_saved_plan_of_which_one_database_is_gone_is_stale_and_touches_none(te
     assert refused.code in (ExitCode.STALE, ExitCode.UNREACHABLE), refused.stderr
     assert f"tenants@{tenants.names[5]}" in refused.stderr
     tenants.names = tenants.names[:5]
-    assert tenants.applied() == dict.fromkeys(tenants.names, [])
+    assert tenants.applied() == {key: [] for key in tenants.names}
 
 
 def test_a_saved_plan_is_carried_out_in_waves(tenants: Fleet) -> None:
@@ -260,4 +260,4 @@ def test_a_saved_plan_is_carried_out_in_waves(tenants: Fleet) -> None:
     done = tenants.project("apply", "today.plan")
     assert done.code == ExitCode.OK, done.stderr
     assert begun(done.stderr) == [("1 of 3", "1"), ("2 of 3", "1"), ("3 of 3", "4")]
-    assert tenants.applied() == dict.fromkeys(tenants.names, ["001"])
+    assert tenants.applied() == {key: ["001"] for key in tenants.names}

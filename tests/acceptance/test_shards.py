@@ -47,7 +47,7 @@ def test_a_shared_run_is_rolled_back_by_shares_and_one_run_undoes_it(pair: Fleet
     (run,) = pair.runs()
     played = play(pair, ["rollback", "--yes", "--run", run], 2, seed=2, kills=0)
     assert set(played.codes) == {0}, played.said
-    assert pair.applied() == dict.fromkeys(pair.names, [])
+    assert pair.applied() == {key: [] for key in pair.names}
     assert len(pair.runs()) == 2
 
 
@@ -59,7 +59,7 @@ def test_a_process_waits_for_the_wave_of_the_others_and_a_signal_ends_that(pair:
     late = pair.project("apply", "--yes", "--shard", "1/2", "--wave-timeout", "1s")
     assert late.code == ExitCode.LOCKED
     assert "wave 2 could not begin within 1.0 s: not ended before it: shard 0/2" in late.stderr
-    assert pair.applied() == dict.fromkeys(pair.names, [])
+    assert pair.applied() == {key: [] for key in pair.names}
 
 
 def test_the_environment_of_an_indexed_job_says_which_shard_it_is(pair: Fleet) -> None:
@@ -68,7 +68,7 @@ def test_the_environment_of_an_indexed_job_says_which_shard_it_is(pair: Fleet) -
         await_line(process, "tenants: wave 2 waits")
         other = pair.project("apply", "--yes", env={**pod, "JOB_COMPLETION_INDEX": "1"})
         assert (other.code, ended(process).code) == (0, 0)
-    assert pair.applied() == dict.fromkeys(pair.names, ["001"])
+    assert pair.applied() == {key: ["001"] for key in pair.names}
     assert len(pair.runs()) == 1
     lost = pair.project("apply", "--yes", env={"DATAOPS_SHARDS": "2"})
     assert lost.code == ExitCode.USAGE
@@ -90,7 +90,7 @@ def test_a_failure_halts_all_and_the_same_command_goes_on_after_a_fix(pair: Flee
     pair.trouble(bad, ends=True)
     played = play(pair, ["apply", "--yes"], 2, seed=3, kills=0)
     assert set(played.codes) == {0}, played.said
-    assert pair.applied() == dict.fromkeys(pair.names, ["001", "002"])
+    assert pair.applied() == {key: ["001", "002"] for key in pair.names}
 
 
 def test_two_processes_of_the_same_number_are_harmless(pair: Fleet) -> None:
@@ -128,7 +128,7 @@ def test_shares_need_a_control_database_that_answers(pair: Fleet) -> None:
     unnamed = pair.project("apply", "--yes", "--shard", "0/2")
     assert unnamed.code == ExitCode.INVALID
     assert 'write control_env = "CONTROL_URL" under [services.tenants.rollout]' in unnamed.stderr
-    assert pair.applied() == dict.fromkeys(pair.names, [])
+    assert pair.applied() == {key: [] for key in pair.names}
 
 
 def test_what_cannot_be_shared_is_refused(pair: Fleet) -> None:
@@ -137,3 +137,45 @@ def test_what_cannot_be_shared_is_refused(pair: Fleet) -> None:
         assert (refused.code, "exclude each other" in refused.stderr) == (ExitCode.USAGE, True), refused.stderr
     with psycopg.connect(pair.control) as control:
         assert control.execute("SELECT to_regclass('dataops_rollouts')").fetchone() == (None,)
+
+
+def test_the_first_process_does_what_is_no_fleet_after_all_have_ended_the_fleet(
+    pair: Fleet, postgres: PostgresServer
+) -> None:
+    url = postgres.create_database("catalogue_of_shards")
+    try:
+        pair.project.add("catalogue", url, depends_on=["tenants"])
+        pair.project.table("catalogue", "001")
+        with pair.project.running("apply", "--yes", "--shard", "0/2") as first:
+            await_line(first, "tenants: wave 2 waits")
+            other = pair.project("apply", "--yes", "--shard", "1/2")
+            done = ended(first)
+        assert (other.code, done.code) == (0, 0), other.stderr + done.stderr
+        assert "catalogue" not in other.stderr
+        assert done.stderr.index("tenants: wave 2 of 2 ended") < done.stderr.index("catalogue: apply 001 …")
+    finally:
+        postgres.drop_database("catalogue_of_shards")
+
+
+def test_a_failure_in_a_fleet_keeps_what_depends_on_it_from_beginning_in_every_process(
+    pair: Fleet, postgres: PostgresServer
+) -> None:
+    url = postgres.create_database("catalogue_of_shards")
+    bad = pair.names[2]  # of the second process
+    try:
+        pair.project.add("catalogue", url, depends_on=["tenants"])
+        pair.project.table("catalogue", "001")
+        pair.file("002", FAILS)
+        pair.trouble(bad)
+        with pair.project.running("apply", "--yes", "--halt-after", "2", "--shard", "0/2") as first:
+            await_line(first, "tenants: wave 2 waits")
+            other = pair.project("apply", "--yes", "--halt-after", "2", "--shard", "1/2")
+            done = ended(first)
+        assert other.code == ExitCode.FAILED
+        assert "catalogue: apply" not in done.stderr
+        pair.trouble(bad, ends=True)
+        played = play(pair, ["apply", "--yes"], 2, seed=4, kills=0)
+        assert set(played.codes) == {0}, played.said
+        assert pair.applied() == {key: ["001", "002"] for key in pair.names}
+    finally:
+        postgres.drop_database("catalogue_of_shards")
