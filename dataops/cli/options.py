@@ -48,6 +48,13 @@ def scratch_option(function: click.decorators.FC) -> click.decorators.FC:
     )(function)
 
 
+def jobs_option(function: click.decorators.FC) -> click.decorators.FC:
+    """The option that limits how many databases are connected to at once."""
+    return click.option("--jobs", type=click.IntRange(min=1), help="How many databases at once; by default 16.")(
+        function
+    )
+
+
 TABLES = ("table", "wide", "csv", "name")
 """The formats of a table: for a terminal, in full, for a program, and only the names of its rows."""
 
@@ -214,7 +221,7 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="N",
             help="Of a service with many databases, begin no more when N have failed; by default as configured, or 1.",
         ),
-        click.option("--jobs", type=click.IntRange(min=1), help="How many databases at once; by default 16."),
+        jobs_option,
         click.option(
             "--lock-timeout", callback=duration, metavar="2m", help="How long to wait for another run's lock."
         ),

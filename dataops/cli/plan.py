@@ -14,7 +14,14 @@ import click
 from dataops import config as configuration
 from dataops import schemafile
 from dataops.cli import completing
-from dataops.cli.options import background_option, only_with, onto_existing_option, policy_options, reported
+from dataops.cli.options import (
+    background_option,
+    jobs_option,
+    only_with,
+    onto_existing_option,
+    policy_options,
+    reported,
+)
 from dataops.cli.plan_from_options import approvals_of, plan_apply, plan_rollback, render, rendered_steps, to_look
 from dataops.cli.session import Session, checkout, command
 from dataops.config import LintSettings
@@ -56,6 +63,7 @@ if TYPE_CHECKING:
 )
 @onto_existing_option
 @background_option
+@jobs_option
 @policy_options
 @reported("plan")
 def plan_command(
@@ -68,6 +76,7 @@ def plan_command(
     detailed_exitcode: bool,
     onto_existing: bool,
     background: bool,
+    jobs: int | None,
     allow: tuple[str, ...],
     form: str,
     report_path: Path | None,
@@ -90,12 +99,12 @@ def plan_command(
     try:
         if direction == Direction.ROLLBACK.value:
             only_with(onto_existing, "--onto-existing", "--direction apply")
-            planned = plan_rollback(services, session, read=to_look(session), run_ids=run_ids, to=to, steps=steps)
+            planned = plan_rollback(services, session, read=to_look(session, jobs), run_ids=run_ids, to=to, steps=steps)
         else:
             only_with(run_ids, "--run", "--direction rollback")
             planned = plan_apply(
                 services,
-                read=to_look(session),
+                read=to_look(session, jobs),
                 to=to,
                 steps=steps,
                 onto_existing=onto_existing,

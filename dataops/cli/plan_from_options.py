@@ -28,9 +28,9 @@ Read = Callable[[Sequence[Service]], Readings]
 """Reads services, to look only, or to run something on them."""
 
 
-def to_look(session: Session) -> Read:
+def to_look(session: Session, jobs: int | None = None) -> Read:
     """Read them as they are."""
-    return lambda services: read_all(services, emit=session.sink())
+    return lambda services: read_all(services, emit=session.sink(), jobs=jobs)
 
 
 def to_run(
@@ -52,6 +52,7 @@ def to_run(
             timeout=options.lock_timeout,
             wait_seconds=wait_seconds,
             leaving_background=leaving_background,
+            jobs=options.jobs,
         )
 
     return read

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from dataops.cli.errors import worst
-from dataops.cli.options import metrics_option, reported, scratch_option
+from dataops.cli.options import jobs_option, metrics_option, reported, scratch_option
 from dataops.cli.session import Session, checkout, command
 from dataops.cli.signals import signals
 from dataops.cli.telemetry import telemetry
@@ -30,6 +30,7 @@ _PAUSE = 2.0
 @click.option("--watch", is_flag=True, help="On a terminal: look again every 2 seconds, until Ctrl-C.")
 @click.option("--drift", "compared", is_flag=True, help="Compare with the history too, as `dataops drift` does.")
 @scratch_option
+@jobs_option
 @metrics_option
 @reported("status")
 def status_command(
@@ -38,6 +39,7 @@ def status_command(
     watch: bool,
     compared: bool,
     server: tuple[str, ...],
+    jobs: int | None,
     metrics_file: Path | None,
     form: str,
     report_path: Path | None,
@@ -55,12 +57,12 @@ def status_command(
     form = session.form(form)
     if watch:
         _refuse_to_watch(session, form, check=check or compared, into_files=bool(metrics_file or report_path))
-        return _watch(session)
+        return _watch(session, jobs)
     config = session.config(observed=True)
     services = config.services
     with telemetry(session, "status", metrics_file, run=False) as observed:
         observed.services = services
-        states = observed.outcomes = look(services, emit=session.sink())
+        states = observed.outcomes = look(services, emit=session.sink(), jobs=jobs)
         looks = looks_at(states, services)
         if compared:
             looks = _compared(session, looks, server)
@@ -92,13 +94,13 @@ def _refuse_to_watch(session: Session, form: str, *, check: bool, into_files: bo
         raise UsageError("--watch needs a terminal", hint="without one: dataops status, or dataops wait")
 
 
-def _watch(session: Session) -> ExitCode:
+def _watch(session: Session, jobs: int | None) -> ExitCode:
     """Draw where every service stands, again and again, until Ctrl-C."""
     services = session.config(observed=True).services
     try:
         with session.console.redrawing() as draw:
             while True:
-                states = look(services, emit=lambda event: None)
+                states = look(services, emit=lambda event: None, jobs=jobs)
                 now = datetime.now(UTC)
                 draw(
                     tables.status(grouped.looks(looks_at(states, services), now), now),

@@ -37,13 +37,18 @@ class Readings:
 
 
 def read_all(
-    services: Sequence[Service], *, emit: Emit, wait_seconds: float = 0.0, stop: StopSignal | None = None
+    services: Sequence[Service],
+    *,
+    emit: Emit,
+    wait_seconds: float = 0.0,
+    stop: StopSignal | None = None,
+    jobs: int | None = None,
 ) -> Readings:
-    """Read every service, side by side. Raises the first error of a service that is no database of a fleet.
+    """Read every service, `jobs` of them at once. Raises the first error of a service that is no database of a fleet.
 
     A server that cannot be reached is tried again for `wait_seconds`.
     """
-    return sorted_out(services, look(services, emit=emit, wait_seconds=wait_seconds, stop=stop))
+    return sorted_out(services, look(services, emit=emit, wait_seconds=wait_seconds, stop=stop, jobs=jobs))
 
 
 def sorted_out(services: Sequence[Service], outcomes: Sequence[State | DataopsError]) -> Readings:
@@ -58,7 +63,12 @@ def sorted_out(services: Sequence[Service], outcomes: Sequence[State | DataopsEr
 
 
 def look(
-    services: Sequence[Service], *, emit: Emit, wait_seconds: float = 0.0, stop: StopSignal | None = None
+    services: Sequence[Service],
+    *,
+    emit: Emit,
+    wait_seconds: float = 0.0,
+    stop: StopSignal | None = None,
+    jobs: int | None = None,
 ) -> list[State | DataopsError]:
     """Like `read_all`, but each error is returned in the place of its service, and none is raised."""
     deadline = time.monotonic() + wait_seconds
@@ -80,7 +90,7 @@ def look(
                 return error
             (stop or StopSignal()).pause(_READ_PAUSE)
 
-    return side_by_side(one, services)
+    return side_by_side(one, services, jobs)
 
 
 def doings(states: Sequence[State | DataopsError]) -> list[Doing | None]:

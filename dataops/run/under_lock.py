@@ -54,6 +54,7 @@ def read_at_rest(
     timeout: float | None = None,
     wait_seconds: float = 0.0,
     leaving_background: bool = False,
+    jobs: int | None = None,
 ) -> Readings:
     """Read every service like `read_all`, for a run: where a step is running, wait for its end and read again.
 
@@ -82,9 +83,9 @@ def read_at_rest(
                 state = database.read()
         return state
 
-    found = read_all(services, emit=emit, wait_seconds=wait_seconds, stop=stop)
+    found = read_all(services, emit=emit, wait_seconds=wait_seconds, stop=stop, jobs=jobs)
     try:
-        rest = sorted_out([state.service for state in found.states], side_by_side(at_rest, found.states))
+        rest = sorted_out([state.service for state in found.states], side_by_side(at_rest, found.states, jobs))
         return replace(rest, troubles={**found.troubles, **rest.troubles})
     finally:
         stop.end_work()

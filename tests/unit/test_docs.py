@@ -81,6 +81,7 @@ SHARED = options(LEAVES["dataops plan"]) & options(LEAVES["dataops apply"]) - {
     "--background",
     "--allow",
     "--policy",
+    "--jobs",
 }
 
 
