@@ -149,11 +149,15 @@ def test_an_entry_that_a_newer_version_has_written(
     table = row[0]
     drop = f"ALTER TABLE {table} DROP CONSTRAINT dataops_journal_event_check"
     pg.execute(drop.encode())
-    unknown = f"UPDATE {table} SET event = 'of-a-newer-version', version = '9.9' WHERE seq = (SELECT max(seq) FROM {table})"
+    unknown = (
+        f"UPDATE {table} SET event = 'of-a-newer-version', version = '9.9' WHERE seq = (SELECT max(seq) FROM {table})"
+    )
     pg.execute(unknown.encode())
     last = mongo_db.dataops_journal.find_one(sort=[("seq", -1)])
     assert last is not None
-    mongo_db.dataops_journal.update_one({"_id": last["_id"]}, {"$set": {"event": "of-a-newer-version", "version": "9.9"}})
+    mongo_db.dataops_journal.update_one(
+        {"_id": last["_id"]}, {"$set": {"event": "of-a-newer-version", "version": "9.9"}}
+    )
     for name in ("shop", "bank"):
         for command in (["status"], ["plan"], ["history"], ["apply", "--yes"], ["wait", "--timeout", "1s"]):
             answer = pair(*command, "--service", name)

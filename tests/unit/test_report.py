@@ -254,6 +254,7 @@ def test_history() -> None:
             "failed": ["api/b"],
             "open": ["voucher/b"],
             "running": [],
+            "stopped": [],
         }
     ]
     assert told["entries"] == [
