@@ -17,8 +17,8 @@ Latencies = Mapping[float, int]
 
 _USUAL = 0.95  # of the queries
 _SLOW = 0.005  # of the queries may be slow
-_FAST = 0.005  # seconds: what takes less is never slow
-_LEAST = 20  # queries in a rest: fewer say nothing
+_FAST = 0.01  # seconds: what takes less is never slow
+_LEAST = 50  # queries in a rest: fewer say nothing
 _BEGIN, _MINIMUM = 0.2, 0.05
 _CHANGE = 0.1
 _LESS, _MORE = 0.5, 1.25  # at most, after one batch
