@@ -17,7 +17,7 @@ Latencies = Mapping[float, int]
 
 _USUAL = 0.95  # of the queries
 _SLOW = 0.005  # of the queries may be slow
-_FAST = 0.01  # seconds: what takes less is never slow
+_FAST = 0.005  # seconds: what takes less is never slow
 _LEAST = 50  # queries in a rest: fewer say nothing
 _BEGIN, _MINIMUM = 0.2, 0.05
 _CHANGE = 0.1
