@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,10 +22,10 @@ op.execute("INSERT INTO ran (id) VALUES ('{id}')")
 """
 UNRAN = """op.execute("DELETE FROM ran WHERE id = '{id}'")"""
 RAN_MONGO = """
-times = {{"$add": [{{"$ifNull": ["$times", 0]}}, 1]}}
-db.ran.update_one({{"_id": "{id}"}}, [{{"$set": {{"at": "$$NOW", "times": times}}}}], upsert=True)
 {more}
+db.ran.update_one({{"_id": "{id}"}}, [{{"$set": {{"at": "$$NOW"}}}}], upsert=True)
 """
+"""It is not one transaction, so that what was killed in the middle of it is run again: the journal says how often."""
 
 FAILS = """
 if op.get_bind().exec_driver_sql("SELECT current_setting('test.trouble', true)").scalar():
@@ -60,6 +61,7 @@ class Fleet:
     def file(self, id_: str, more: str = "", **how: Any) -> None:
         """The next migration, which notes that it ran, and when by the server's clock."""
         if self.is_mongo:
+            how = {"head": "repeatable = True", **how}
             self.project.file(
                 "tenants", id_, RAN_MONGO.format(id=id_, more=more), f"db.ran.delete_one({{'_id': {id_!r}}})", **how
             )
@@ -92,8 +94,13 @@ class Fleet:
         """What has run in a database and was not undone, and when."""
         if self.is_mongo:
             with MongoClient[dict[str, Any]](self.server.url(name), tz_aware=True) as client:
-                found = list(client.get_default_database().ran.find().sort("at"))
-            return [(one["_id"], one["at"]) for one in found for _ in range(one["times"])]
+                database = client.get_default_database()
+                found = list(database.ran.find().sort("at"))
+                ended = list(database.dataops_journal.find({"event": "succeeded"}))
+            times = Counter[str]()
+            for one in ended:
+                times[one["migration"]] += 1 if one["direction"] == "apply" else -1
+            return [(one["_id"], one["at"]) for one in found for _ in range(times[one["_id"]])]
         with psycopg.connect(self.server.url(name)) as connection:
             if connection.execute("SELECT to_regclass('ran')").fetchone() == (None,):
                 return []

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from dataops.backfill.around import Around
 from dataops.backfill.pacing import Pacing
+from dataops.backfill.sharing import Latencies, Sharing
 from dataops.backfill.slowing import Slowing
 from dataops.errors import Stopped
 from dataops.model import Backfill
@@ -21,6 +22,7 @@ _MOST_PASSES = 5
 _POLL_SECONDS = 0.5
 _LASTS_SECONDS = 3.0  # a shorter wait is not worth an entry in the journal
 _REST = 0.1  # of the time of a batch: so that a waiting statement of others comes first
+_LEAST_SECONDS = 0.02  # of a batch: shorter ones would make the disk write more often
 _ASK_EVERY = 1.0
 _SLOW_REST = 10.0
 _LONG = 50_000
@@ -56,6 +58,9 @@ class Batches(Protocol):
     def others(self) -> int | None:
         """How many queries the database has done for others up to now; None where that cannot be known."""
 
+    def latencies(self) -> Latencies | None:
+        """How long the queries of others took up to now; None where that cannot be known."""
+
     def begin(self) -> Backfill:
         """Look at the place, refuse what cannot be done, and return how far it is."""
 
@@ -87,6 +92,7 @@ class _Loop:
         self._progress = batches.begin()
         self._pacing = Pacing(around.limits.batch, most=batches.most)
         self._slowing = Slowing(batches.others, around.limits.slowdown)
+        self._sharing = Sharing(batches.latencies, around.limits.slowdown)
         self._worked = 0.0
         self._looked = 0
         self._asked_at = 0.0
@@ -133,7 +139,11 @@ class _Loop:
         else:
             self._pacing.took(done.looked, seconds)
         if not done.last and done.progress.changed > before:
-            self._around.sleep(seconds * (1 if done.waiting else _REST))
+            rest = seconds * max(1 if done.waiting else _REST, 1 / self._sharing.share - 1)
+            self._worked += rest  # which the next batches will need too
+            self._around.sleep(rest)
+        self._sharing.worked()
+        self._pacing.seconds = max(_LEAST_SECONDS, self._around.limits.batch * self._sharing.share**2)
         return done
 
     def _give_way(self) -> None:
@@ -156,12 +166,14 @@ class _Loop:
     def _rest(self, seconds: float) -> None:
         """Rest for a moment; for as long as the work was, where others were slower meanwhile."""
         slower = self._slowing.begin_rest()
+        self._sharing.begin_rest()
         until = time.monotonic() + (_SLOW_REST * seconds if slower else seconds)
         while (left := until - time.monotonic()) > 0:
             if slower:
                 self._waits(slower)
             self._sleep(min(left, _POLL_SECONDS))
         self._slowing.end_rest()
+        self._sharing.end_rest()
 
     def _why(self) -> str:
         limits = self._around.limits

@@ -17,7 +17,7 @@ class Pacing:
     """The size of the batches of one backfill, steered to a time."""
 
     def __init__(self, seconds: float, *, first: int = 1000, most: int = 100_000) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._most = most
         self._careful = 0
         self.size = min(first, most)
@@ -28,7 +28,7 @@ class Pacing:
             return
         most = _SLOW_STEP if self._careful else _MOST_STEP
         self._careful = max(0, self._careful - 1)
-        wanted = self._seconds / max(seconds, 0.001)
+        wanted = self.seconds / max(seconds, 0.001)
         if abs(wanted - 1) > _CLOSE_ENOUGH:
             factor = min(most, max(1 / _MOST_STEP, wanted))
             if factor > 1 and looked < self.size:

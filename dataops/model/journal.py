@@ -85,6 +85,14 @@ class Entry:
     statements: tuple[Spent, ...] = ()
 
     @property
+    def was_stopped(self) -> bool:
+        """Whether it is the end of a step that somebody has stopped, at a safe point: see `errors.Stopped`.
+
+        The error of a migration begins with its class, so that no file can say this.
+        """
+        return self.event is JournalEvent.FAILED and self.error.startswith("stopped ")
+
+    @property
     def is_open(self) -> bool:
         """Whether the step may be half done, as far as this entry alone can say: it has no end, or a bad one."""
         if self.event is JournalEvent.FAILED:

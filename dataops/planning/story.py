@@ -39,6 +39,7 @@ class Story:
     `rolled back`, `adopted`, `resolved`, `pruned`,
     and in how many databases it `approved` a plan. `failed`, `open` and `running` are the steps, as
     `SERVICE/MIGRATION`, that had a bad end, that have none, and that have none yet, because the run holds the lock.
+    `stopped` are those that somebody has stopped.
     `standing` is how many of the applied migrations are still there by this run.
     """
 
@@ -49,6 +50,7 @@ class Story:
     open: tuple[str, ...]
     standing: int
     running: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
 
     @property
     def who(self) -> str:
@@ -90,6 +92,7 @@ class Story:
     def outcome(self) -> str:
         """How it ended, and what became of what it applied: `ok`, `failed at shop/003`, `half undone`."""
         words = [f"failed at {_listed(self.failed)}"] if self.failed else []
+        words += [f"stopped at {_listed(self.stopped)}"] if self.stopped else []
         words += [f"no end at {_listed(self.open)}"] if self.open else []
         words += [f"running {_listed(self.running)}"] if self.running else []
         applied = self.done.get("applied", 0)
@@ -99,7 +102,7 @@ class Story:
 
     @property
     def well(self) -> bool:
-        """Whether every step that it began has a good end."""
+        """Whether every step that it began has a good end, or was stopped."""
         return not self.failed and not self.open
 
 
@@ -132,16 +135,19 @@ def _story(run: str, entries: Sequence[tuple[str, Entry]], standing: int, held: 
         if entry.event.is_about_a_step and entry.event is not JournalEvent.PRUNED:
             newest[f"{name}/{entry.migration}"] = entry
     begun = [step for step, entry in newest.items() if entry.event is JournalEvent.STARTED]
+    ended = [step for step, entry in newest.items() if entry.event is JournalEvent.FAILED]
+    stopped = [step for step in ended if newest[step].was_stopped]
     running = [step for step in begun if held.get(step.partition("/")[0]) == run]
     ordered = sorted(entries, key=lambda one: one[1].at.timestamp() if one[1].at else 0.0)  # stable: seq within one
     return Story(
         run,
         tuple(ordered),
         done,
-        tuple(step for step, entry in newest.items() if entry.event is JournalEvent.FAILED),
+        tuple(step for step in ended if step not in stopped),
         tuple(step for step in begun if step not in running),
         standing,
         tuple(running),
+        tuple(stopped),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -153,12 +153,14 @@ def new_from_template(service: Service, message: str, now: datetime, wanted: tem
     made: list[tuple[Path, str]] = []
     template = _TEMPLATES[service.kind.format]
     parent = service.migrations[-1].id if service.migrations else ""
+    ids: set[str] = set()
     for part in templates.parts(service.kind, wanted):
         title = _title(f"{message}: {part.title}" if part.title else message)
-        id_, path = _name(service, title, now, [path for path, _ in made])
+        id_, path = _name(service, title, now, ids)
         before = f'"{parent}"' if parent else template.no_parent
         identity = template.identity.format(id=id_, parent=before)
         made.append((path, part.text(template.head, identity, template.parameters, _quoted(title))))
+        ids.add(id_)
         parent, now = id_, now + timedelta(seconds=1)
     for path, text in made:
         outfile.write_new(path, text, hint="nothing more was written")
@@ -181,8 +183,8 @@ def _title(message: str) -> str:
     return title
 
 
-def _name(service: Service, title: str, now: datetime, made: Sequence[Path] = ()) -> tuple[str, Path]:
-    """The id and the path of a file with this title, beside those that are `made`."""
+def _name(service: Service, title: str, now: datetime, made: Collection[str] = ()) -> tuple[str, Path]:
+    """The id and the path of a file with this title, which has none of the ids in `made`."""
     template = _TEMPLATES[service.kind.format]
     # NFKD writes é as e with an accent after it, which is left out.
     plain = "".join(one for one in unicodedata.normalize("NFKD", title.lower()) if not unicodedata.combining(one))
@@ -202,7 +204,7 @@ def _name(service: Service, title: str, now: datetime, made: Sequence[Path] = ()
         stamp = now.strftime("%Y%m%d%H%M%S")
         name = f"{stamp}{template.separator}{slug}"
         id_, path = name if service.kind.format.id_is_file_name else stamp, place / f"{name}.py"
-        taken, now = id_ in service.by_id or path in made or path.exists(), now + timedelta(seconds=1)
+        taken, now = id_ in service.by_id or id_ in made or path.exists(), now + timedelta(seconds=1)
     return id_, path
 
 

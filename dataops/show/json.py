@@ -499,6 +499,7 @@ def history(stories: Sequence[Story]) -> Json:
                 "failed": list(story.failed),
                 "open": list(story.open),
                 "running": list(story.running),
+                "stopped": list(story.stopped),
             }
             for story in stories
         ],

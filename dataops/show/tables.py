@@ -184,6 +184,8 @@ def condition(state: State, problem: DataopsError | None, doing: Doing | None, n
         words.append(str(moved))
     elif problem and not state.ahead:
         words.append(problem.message)
+    elif state.last and state.last.was_stopped and state.pending:
+        words.append(f"stopped: {state.last.direction.value} {state.last.migration}")
     elif state.last and state.last.event is JournalEvent.FAILED and state.pending:
         words.append(f"failed: {state.last.direction.value} {state.last.migration}")
         mark, style = "✗ ", "bold red"
@@ -248,7 +250,8 @@ def steps(story: Story, now: datetime) -> Table:
             continue
         first = begun.pop(key, entry)
         rows.append(_step_row(service, first, entry, now))
-        styles.append("bold red" if entry.event is JournalEvent.FAILED else "")
+        bad = "yellow" if entry.was_stopped else "bold red" if entry.event is JournalEvent.FAILED else ""
+        styles.append(bad)
     for (service, _), entry in begun.items():
         runs_now = f"{service}/{entry.migration}" in story.running
         row = _step_row(service, entry, entry, now)
@@ -261,7 +264,9 @@ def _step_row(service: str, began: Entry, ended: Entry, now: datetime) -> list[s
     done = "applied" if ended.direction is Direction.APPLY else "rolled back"
     outcome = {
         JournalEvent.SUCCEEDED: done,
-        JournalEvent.FAILED: f"✗ {ended.direction.value} failed",
+        JournalEvent.FAILED: f"{ended.direction.value} stopped"
+        if ended.was_stopped
+        else f"✗ {ended.direction.value} failed",
         JournalEvent.STARTED: f"✗ {ended.direction.value} has no end",
         JournalEvent.RESOLVED: f"resolved as {done}",
         JournalEvent.ADOPTED: "adopted" if ended.direction is Direction.APPLY else "struck",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -100,6 +102,10 @@ def test_stops_between_two_batches_and_goes_on(shop: Project, pg: psycopg.Connec
         process.send_signal(signal.SIGTERM)
         stopped = ended(process)
     assert stopped.code == 75, stopped
+    history = shop("history")
+    assert "stopped at shop/001" in history.stdout, history
+    assert "failed" not in history.stdout, history
+    assert shop("history", "--failed", "--json").json["runs"] == []
     done = shop("apply", "--yes")
     assert done.code == 0, done
     assert pg.execute("SELECT min(n), max(n), count(*) FROM orders").fetchone() == (1, 1, 20000)
@@ -171,6 +177,26 @@ def test_pause_and_resume(shop: Project, pg: psycopg.Connection[Any]) -> None:
     assert changed(pg) == 6000
     events = [entry["event"] for entry in shop("history", "--json").json["entries"]]
     assert events == ["succeeded", "resumed", "paused", "started"]
+
+
+def test_who_may_not_end_a_pause_is_not_told_that_there_is_none(
+    shop: Project, pg: psycopg.Connection[Any], pg_url: str
+) -> None:
+    shop.table("shop", "001")
+    assert shop("apply", "--yes").code == 0
+    assert shop("pause", "shop").code == 0
+    role = f"looker_{os.getpid()}_{pg.info.backend_pid}"
+    pg.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret-of-nobody'".encode())
+    try:
+        pg.execute(f"GRANT USAGE ON SCHEMA dataops_history TO {role}".encode())
+        address = urlsplit(pg_url)
+        host = f"{role}:secret-of-nobody@{address.hostname}:{address.port}"
+        refused = shop("resume", "shop", env={"SHOP_URL": address._replace(netloc=host).geturl()})
+        assert refused.code == 10, refused
+        assert "permission denied for table dataops_pause" in refused.stderr, refused
+        assert shop("status", "--json").json["services"][0]["paused"]
+    finally:
+        pg.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
 
 
 def test_a_deployment_does_not_wait_for_the_background(shop: Project, pg: psycopg.Connection[Any]) -> None:

@@ -20,9 +20,11 @@ from pymongo.errors import PyMongoError
 from dataops.backends.mongo import pausing
 from dataops.backends.mongo.backfilling import checkpoint
 from dataops.backends.mongo.backfilling.signals import Observer
+from dataops.backends.mongo.listener import Listener
 from dataops.backfill import BackfillRefused
 from dataops.dev import MongoServer, mongodb_server
 from dataops.model import Author, Direction, Limits
+from dataops.statements import Tally, listening
 from tests import backfills
 from tests.projects import Project, ended, until
 from tests.servers import fresh_mongo
@@ -351,6 +353,9 @@ def test_refuses_before_anything_is_changed(shop: Project, mongo_db: DB, case: s
     call, words = REFUSED[case]
     shop.file("shop", "001", call, head=HEAD)
     before = list(mongo_db.orders.find())
+    if case == "where has an unknown operator":  # the plan asks the server
+        plan = " ".join(shop("plan").stdout.split())
+        assert "the server takes no such filter of orders: OperationFailure: unknown operator: $is" in plan, plan
     refused = shop("apply", "--yes")
     assert refused.code == 1, refused
     assert words in " ".join(refused.stderr.split()), refused
@@ -405,8 +410,25 @@ RULES = {
 @pytest.mark.parametrize("rule", list(RULES))
 def test_waits_while_its_own_rule_says_so(mongo_db: DB, rule: str) -> None:
     mongo_db.flags.insert_one({"_id": "busy"})
-    observer = Observer(lambda: mongo_db, Limits(pause_while=rule))
+    observer = Observer(lambda: mongo_db, Limits(pause_while=rule), "shop")
     assert [said for signal in observer.signals if (said := signal())] == [RULES[rule]] * bool(RULES[rule])
+
+
+def test_queries_of_its_own_are_not_those_of_others(mongo_db: DB, mongo_url: str) -> None:
+    observer = Observer(lambda: mongo_db, Limits(), "shop")
+    listener = Listener("shop", Tally("documents", str), lambda: None)
+    mongo_db.orders.insert_one({"_id": 1})
+    with listening(observer.ours), MongoClient[Document](mongo_url, event_listeners=[listener]) as client:
+        ours = client[mongo_db.name]
+        before = observer.others()
+        assert before is not None
+        for at in range(200):
+            ours.orders.update_one({"_id": 1}, {"$set": {"n": at}})
+        for _ in range(30):
+            mongo_db.orders.find_one({"_id": 1})
+        after = observer.others()
+    assert after is not None
+    assert 30 <= after - before < 130  # and what the server does by itself, and other tests
 
 
 @pytest.mark.parametrize(
@@ -423,7 +445,7 @@ def test_waits_while_its_own_rule_says_so(mongo_db: DB, rule: str) -> None:
 )
 def test_refuses_a_rule_that_cannot_be_asked_or_may_write(mongo_db: DB, rule: str, words: str) -> None:
     with pytest.raises(BackfillRefused, match=words):
-        [signal() for signal in Observer(lambda: mongo_db, Limits(pause_while=rule)).signals]
+        [signal() for signal in Observer(lambda: mongo_db, Limits(pause_while=rule), "shop").signals]
 
 
 def test_a_user_who_may_not_look_runs_it_all_the_same(project: Project, mongo_with_passwords: MongoServer) -> None:

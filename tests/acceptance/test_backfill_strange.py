@@ -127,6 +127,10 @@ def test_names_with_anything_in_them(shop: Project, pg: psycopg.Connection[Any])
     up = f"backfill(op, {name}, set={{'n %s': '\"n %s\" + 1'}}, keep=['n %s'])"
     shop.file("shop", "001", up, f"restore(op, {name})", head=HEAD)
     both = f'SELECT min("n %s"), max("n %s") FROM {schema}.{table}'.encode()
+    wrong = shop.file("shop", "002", f"backfill(op, {name}, set={{'none': '1'}})", head=HEAD)
+    plan = shop("plan", "-v")
+    assert "has no column none" in " ".join(plan.stdout.split()), plan  # the plan looks at this very table
+    wrong.unlink()
     done = shop("apply", "--yes")
     assert done.code == 0, done
     assert pg.execute(both).fetchone() == (1, 1)

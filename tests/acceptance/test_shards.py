@@ -13,7 +13,7 @@ from dataops.dev import MongoServer, PostgresServer
 from dataops.errors import ExitCode
 from tests.fleets import FAILS, Fleet, fleet
 from tests.projects import Project, await_line, ended
-from tests.shards import play, waves_of, wrong_with
+from tests.shards import AGAIN, play, waves_of, wrong_with
 
 DATABASES = int(os.environ.get("DATAOPS_TEST_FLEET", "24"))
 
@@ -37,8 +37,8 @@ def test_eight_processes_killed_and_replaced_do_everything_once(
         found.file("001", "time.sleep(0.2)")
         found.file("002")
         played = play(found, ["apply", "--yes"], 8, seed=1, kills=8)
-        assert set(played.codes) <= {0, -9}, played.said
-        assert played.kills == 8
+        assert set(played.codes) <= {0, *AGAIN}, played.said
+        assert -9 in played.codes
         assert wrong_with(found, ["001", "002"], names) == []
 
 

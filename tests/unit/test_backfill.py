@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from dataops.backfill.around import Around
 from dataops.backfill.loop import Batch, InTheWay, Signal, run
 from dataops.backfill.pacing import Pacing
+from dataops.backfill.sharing import Sharing
 from dataops.backfill.slowing import Slowing
 from dataops.errors import Stopped
 from dataops.model import Backfill, Direction, Limits
@@ -93,6 +94,97 @@ def test_where_nothing_can_be_counted_it_does_not_rest() -> None:
     assert Slowing(lambda: None, 2.0, Clock()).rest_due() == 0.0
 
 
+class Queries:
+    """What a server has counted of others: a query of 4 ms, or one that has waited for 40 ms."""
+
+    def __init__(self) -> None:
+        self.counts = {0.004: 0, 0.04: 0}
+
+    def __call__(self) -> dict[float, int]:
+        return dict(self.counts)
+
+    def come(self, usual: int, slow: int = 0) -> None:
+        self.counts[0.004] += usual
+        self.counts[0.04] += slow
+
+    def beside(self, sharing: Sharing, each: Callable[[float], int], batches: int = 200) -> None:
+        """Batches, during each of which there are 100 queries, `each(share)` of them slow."""
+        for _ in range(batches):
+            slow = each(sharing.share)
+            self.come(100 - slow, slow)
+            sharing.worked()
+
+
+def _rested(queries: Queries, usual: int, slow: int = 0) -> Sharing:
+    sharing = Sharing(queries, 2.0)
+    sharing.begin_rest()
+    queries.come(usual, slow)
+    sharing.end_rest()
+    return sharing
+
+
+def test_it_works_less_until_few_queries_of_others_wait_for_it() -> None:
+    queries = Queries()
+    sharing = _rested(queries, 200)
+    queries.beside(sharing, lambda share: round(10 * share))  # 10 in 100 while it works all the time
+    assert 0.05 <= sharing.share <= 0.2
+    queries.beside(sharing, lambda share: 0)  # they have gone somewhere else
+    assert sharing.share == 1.0
+
+
+def test_in_the_long_run_one_query_in_two_hundred_may_be_slow() -> None:
+    queries = Queries()
+    sharing, debt = _rested(queries, 200), 0.0
+
+    def slow(share: float) -> int:
+        nonlocal debt
+        debt += 2 * share  # 2 in 100 while it works all the time
+        whole, debt = int(debt), debt % 1
+        return whole
+
+    queries.beside(sharing, slow, 1000)
+    assert 0.004 <= queries.counts[0.04] / 100_000 <= 0.006
+
+
+def test_where_nobody_else_is_there_it_works_all_the_time() -> None:
+    queries = Queries()
+    sharing = _rested(queries, 10)
+    queries.beside(sharing, lambda share: 50)
+    assert sharing.share == 1.0
+
+
+def test_queries_that_are_slow_without_it_too_are_not_its_fault() -> None:
+    queries = Queries()
+    sharing = _rested(queries, 192, 8)
+    queries.beside(sharing, lambda share: 4)
+    assert sharing.share >= 0.2
+    queries.beside(sharing, lambda share: 3)
+    assert sharing.share == 1.0
+
+
+def test_what_takes_a_few_milliseconds_is_never_slow() -> None:
+    queries = Queries()
+    queries.counts = {0.0001: 0, 0.001: 0}
+    sharing = Sharing(queries, 2.0)
+    sharing.begin_rest()
+    queries.counts[0.0001] += 200
+    sharing.end_rest()
+    for _ in range(100):
+        queries.counts[0.001] += 50
+        sharing.worked()
+    assert sharing.share == 1.0
+
+
+def test_without_a_limit_nobody_is_asked() -> None:
+    def never() -> None:
+        raise AssertionError
+
+    sharing = Sharing(never, 0.0)
+    sharing.begin_rest()
+    sharing.end_rest()
+    assert sharing.share == 1.0
+
+
 class Rows:
     """Batches over numbers in memory."""
 
@@ -109,6 +201,9 @@ class Rows:
         self.late: list[int] = []
 
     def others(self) -> int | None:
+        return None
+
+    def latencies(self) -> None:
         return None
 
     def begin(self) -> Backfill:

@@ -324,6 +324,22 @@ def test_runs_are_a_line_each_and_one_is_shown_by_its_steps() -> None:
     ]
 
 
+def test_a_step_that_somebody_has_stopped_did_not_fail() -> None:
+    error = "stopped between two batches of orders: 37 % done, 123 rows changed"
+    ended = replace(entry("c", JournalEvent.FAILED), error=error, reason="a part of it is done")
+    [story] = stories({"voucher": [entry("c", JournalEvent.STARTED), replace(ended, seq=9)]})
+    assert (story.outcome, story.well, story.failed, story.stopped) == (
+        "stopped at voucher/c",
+        True,
+        (),
+        ("voucher/c",),
+    )
+    table = tables.steps(story, NOW)
+    assert (table.texts()[0][3], table.styles) == ("apply stopped", ["yellow"])
+    [raised] = stories({"voucher": [replace(ended, error="ValueError: stopped by nobody")]})
+    assert (raised.outcome, raised.well) == ("failed at voucher/c", False)
+
+
 def test_what_is_the_same_for_many_services_is_said_once() -> None:
     streams = Streams()
     names = [f"tenant-{at}" for at in range(30)]

@@ -266,6 +266,7 @@ def test_history() -> None:
             "failed": ["api/b"],
             "open": ["voucher/b"],
             "running": [],
+            "stopped": [],
         }
     ]
     assert told["entries"] == [

@@ -12,6 +12,7 @@ from dataops.errors import CannotWrite, ExitCode, UsageError
 from dataops.files import chain
 from dataops.kinds import MONGODB, POSTGRESQL, Kind
 from dataops.model import Service
+from dataops.scaffold import templates
 from tests.unit.sample import NOW, migration, service
 
 STAMP = "20261124093000"
@@ -95,6 +96,14 @@ def test_an_alembic_id_of_this_second_is_never_given_twice(tmp_path: Path) -> No
     place = replace(home(tmp_path, POSTGRESQL), migrations=(migration(STAMP),))
     (made,) = scaffold.new(place, "other words", NOW).files
     assert made.name == f"{int(STAMP) + 1}_other_words.py"
+
+
+def test_the_files_of_a_template_have_ids_of_their_own_also_in_a_second_that_is_taken(tmp_path: Path) -> None:
+    place = replace(home(tmp_path, POSTGRESQL), migrations=(migration(STAMP),))
+    wanted = templates.Wanted("contract", "orders.customer")
+    made = scaffold.new_from_template(place, "away", NOW, wanted).files
+    assert [int(path.name[:14]) - int(STAMP) for path in made] == [1, 2]
+    assert f'down_revision = "{int(STAMP) + 1}"' in made[1].read_text()
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n 
                   AND pg_catalog.has_table_privilege(c.oid, 'SELECT')) AS readable
 """
 
+_THERE = "SELECT pg_catalog.to_regclass(%s) IS NOT NULL AS there"
+
 
 class Beside:
     """One such table: `name` in the schema of the journal. `definition` are its columns, `comment` is for people."""
@@ -33,6 +35,11 @@ class Beside:
         self._journal = f"{quoted(schema)}.{quoted(JOURNAL_NAME)}"
         self._definition = definition
         self._comment = comment.replace("'", "''")
+
+    def is_there(self, connection: psycopg.Connection[Any]) -> bool:
+        """Whether it is there, for whoever may read it."""
+        row = connection.cursor(row_factory=dict_row).execute(_THERE, [self.sql]).fetchone()
+        return bool(row and row["there"])
 
     def is_readable(self, connection: psycopg.Connection[Any]) -> bool:
         """Whether it is there, and this user may read it."""

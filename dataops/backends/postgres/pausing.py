@@ -42,9 +42,9 @@ def write(connection: psycopg.Connection[Any], schema: str, author: Author, reas
 
 
 def end(connection: psycopg.Connection[Any], schema: str) -> bool:
-    """End the pause. Returns whether there was one."""
+    """End the pause. Returns whether there was one. The server refuses a user who may not end it."""
     table = _table(schema)
-    return table.is_readable(connection) and table.execute(connection, "DELETE FROM {table}").rowcount > 0
+    return table.is_there(connection) and table.execute(connection, "DELETE FROM {table}").rowcount > 0
 
 
 __all__ = ["end", "read", "write"]

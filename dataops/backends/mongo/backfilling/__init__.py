@@ -19,7 +19,7 @@ from dataops.backends.mongo.backfilling import checkpoint, remembered
 from dataops.backends.mongo.backfilling.checkpoint import Checkpoints
 from dataops.backends.mongo.backfilling.filling import Filling
 from dataops.backends.mongo.backfilling.place import BY_ID, Place
-from dataops.backends.mongo.backfilling.refusals import refuse
+from dataops.backends.mongo.backfilling.refusals import WRONG_FILTER, refuse
 from dataops.backends.mongo.backfilling.restoring import Restoring
 from dataops.backends.mongo.backfilling.signals import Observer
 from dataops.backends.mongo.connection import Document, error_text
@@ -27,7 +27,7 @@ from dataops.backfill import BackfillRefused, Change, refuse_loss
 from dataops.backfill.around import present
 from dataops.backfill.loop import run
 from dataops.model import Direction, Limits, Step
-from dataops.statements import Tally
+from dataops.statements import Tally, listening
 
 
 class MongoBackfills:
@@ -68,13 +68,14 @@ class MongoBackfills:
             if not place.is_there:  # as on a new database, where a whole history runs through
                 return
             _refuse_filter(place, change.where)
-        observer = Observer(self._look, around.limits)
+        observer = Observer(self._look, around.limits, self._step.service)
         hello = at.client.admin.command("hello")
         transactions = "setName" in hello or hello.get("msg") == "isdbgrid"
         batches = kind(place, change, checkpoints, observer, around, transactions=transactions)
         first = not self._tally.sent().writes
         try:
-            run(batches, around)
+            with listening(observer.ours):
+                run(batches, around)
         except BackfillRefused:
             self.left_nothing = first and batches.forget()
             raise
@@ -86,21 +87,14 @@ def _refuse_filter(place: Place, where: Mapping[str, Any] | None) -> None:
     try:
         place.db.command("explain", asked, verbosity="queryPlanner")
     except OperationFailure as error:
-        if error.code not in _WRONG_FILTER:
+        if error.code not in {*WRONG_FILTER, _NO_TEXT_INDEX}:
             raise
         raise BackfillRefused(
             f"where for {place.name} is no filter that can be used here: {error_text(error)}"
         ) from None
 
 
-_WRONG_FILTER = {
-    2,
-    9,
-    14,
-    27,
-    40,
-    51091,
-}  # a value, a syntax, a type; no index for $text; conflicts; a regular expression
+_NO_TEXT_INDEX = 27
 
 
 __all__ = ["MongoBackfills"]

@@ -21,6 +21,7 @@ from dataops.backends.mongo.backfilling.place import Key, Place, shown
 from dataops.backends.mongo.backfilling.signals import Observer
 from dataops.backfill.around import Around
 from dataops.backfill.loop import Batch, InTheWay
+from dataops.backfill.sharing import Latencies
 from dataops.model import Backfill
 
 _BATCH_SECONDS = 0.9
@@ -47,6 +48,9 @@ class Batching:
 
     def others(self) -> int | None:
         return self.observer.others()
+
+    def latencies(self) -> Latencies | None:
+        return self.observer.latencies()
 
     def note(self, progress: Backfill) -> None:
         self.checkpoints.tell(progress)

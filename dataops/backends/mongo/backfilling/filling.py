@@ -110,7 +110,6 @@ class Filling(Batching):
         changed = send(self.place.collection, [self._changing.write(between(begin, end, self._where))], session)
         if changed:
             self._refuse_still(self.place, between(begin, end, self._where), session)
-        self.observer.sent(1)
         return changed
 
     def _fill(self, begin: Key, end: Key, size: int, session: ClientSession | None) -> int:
@@ -135,7 +134,6 @@ class Filling(Batching):
                     mine = set(map(identity, changed))
                     todo, _ = _only(todo, ids, lambda id_: id_ in mine)
                 self._remembered.put(todo, changed, session)
-        self.observer.sent(1 + len(changed) * (bool(self._remembered) + self._changing.is_function))
         return found
 
     def _refuse_still(self, place: Place, changed: Mapping[str, Any], session: ClientSession | None) -> None:

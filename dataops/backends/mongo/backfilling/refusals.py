@@ -8,6 +8,9 @@ from typing import Any
 from dataops.backends.mongo.backfilling.changing import Changing
 from dataops.backfill import BackfillRefused, Change
 
+WRONG_FILTER = frozenset({2, 9, 14, 40, 51091})
+"""With these codes a server refuses a filter: a value, a syntax, a type, conflicts, a regular expression."""
+
 
 def refuse(at: Any, change: Change) -> None:
     """Raise BackfillRefused, without a look at the database."""
@@ -25,4 +28,4 @@ def refuse(at: Any, change: Change) -> None:
     Changing(change)
 
 
-__all__ = ["refuse"]
+__all__ = ["WRONG_FILTER", "refuse"]

@@ -69,7 +69,6 @@ class Restoring(Batching):
             if ids:
                 self._remembered.remove(ids, session)
             progress = self.progress(before, end, len(ids), changed, session)
-        self.observer.sent(2 * len(ids))
         return self.done(progress, end, len(ids))
 
     def none_left(self) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,9 +18,11 @@ from dataops.backends.mongo import pausing
 from dataops.backends.mongo.connection import Document, error_text
 from dataops.backfill import BackfillRefused
 from dataops.backfill.loop import Signal
+from dataops.backfill.sharing import Latencies
 from dataops.durations import clock
 from dataops.model import Limits, Pause
 from dataops.redaction import redact
+from dataops.statements import Statement
 
 _GONE_SECONDS = 300.0
 _OPLOG_EVERY = 10.0
@@ -26,17 +30,21 @@ _FULL = 0.9  # of its size: then old entries are being dropped
 _RULE_MILLISECONDS = 5000
 _RULES = ("find", "count", "aggregate")
 _WRITES = ("$out", "$merge")
-_QUERIES = ("insert", "query", "update", "delete")
+_QUERIES = ("aggregate", "delete", "find", "getMore", "insert", "update")
+_COSTLY = ("locks", "metrics", "repl", "tcmalloc", "wiredTiger")
+_ONLY_LATENCIES = {"opLatencies": {"histograms": True}, **dict.fromkeys(_COSTLY, 0)}
 
 
 class Observer:
     """What the server says while a backfill works. `signals` are asked between two batches."""
 
-    def __init__(self, look: Callable[[], Database[Document]], limits: Limits) -> None:
+    def __init__(self, look: Callable[[], Database[Document]], limits: Limits, service: str) -> None:
         """`look` gives the database, over a client for short questions."""
         self._look = look
         self._limits = limits
-        self._sent = 0
+        self._service = service
+        self._new: list[float] = []
+        self._ours: Counter[float] = Counter()
         self._seen: dict[str, tuple[datetime, float]] = {}
         self._delays: dict[str, float] | None = None
         self._oplog_said = ("", -_OPLOG_EVERY)
@@ -54,17 +62,32 @@ class Observer:
         )
         return [signal for limit, signal in wanted if limit]
 
-    def sent(self, queries: int) -> None:
-        """So many queries are our own, about."""
-        self._sent += queries
+    def ours(self, statement: Statement) -> None:
+        """A command of our own has ended."""
+        if statement.service == self._service and statement.operation in _QUERIES:
+            self._new.append(statement.seconds)
 
     def others(self) -> int | None:
         """How many queries the server has done for others up to now, about; None where it may not be asked."""
-        status = self._ask(lambda db: db.client.admin.command("serverStatus"))
-        if status is None:
+        seen = self.latencies()
+        return None if seen is None else sum(seen.values())
+
+    def latencies(self) -> Latencies | None:
+        """How long the queries of others took, about; None where it may not be asked."""
+        status = self._ask(lambda db: db.client.admin.command({"serverStatus": 1, **_ONLY_LATENCIES}))
+        kinds = [status.get("opLatencies", {}).get(kind, {}) for kind in ("reads", "writes")] if status else []
+        if not all("histogram" in kind for kind in kinds):
             return None
-        counters = status.get("opcounters", {})
-        return int(sum(counters.get(name, 0) for name in _QUERIES)) - self._sent
+        counts: Counter[float] = Counter()
+        for one in (one for kind in kinds for one in kind["histogram"]):
+            counts[one["micros"] / 1e6] += int(one["count"])
+        if not counts:
+            return None
+        edges = sorted(counts)
+        self._ours.update(edges[max(0, bisect_right(edges, seconds) - 1)] for seconds in self._new)
+        self._new.clear()
+        counts.subtract(self._ours)
+        return counts
 
     def _paused(self) -> str:
         paused: Pause | None = self._ask(pausing.read)

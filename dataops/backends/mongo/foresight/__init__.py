@@ -147,6 +147,9 @@ class Foresight:
     def _refuse_update(self, name: str, operation: Mapping[str, Any], draft: _Draft, *, checked: bool) -> None:
         """What the documents of an update would become is held against the validator and unique indexes."""
         collection = self._live(name)
+        if collection is not None and (refused := self._facts.refused(name, operation["q"])):
+            draft.risk("will-fail", f"the server takes no such filter of {name}: {refused}")
+            return
         plain = not operation.get("collation") and not operation.get("arrayFilters") and not operation.get("c")
         if collection is None or not collection.documents or not plain:
             return

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from pymongo.database import Database
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
+from dataops.backends.mongo.backfilling.refusals import WRONG_FILTER
+from dataops.backends.mongo.connection import error_text
+
 Document = dict[str, Any]
 
 _MILLISECONDS = 500
@@ -108,6 +111,21 @@ class Facts:
         if found is None:
             return Count(None, exact=False)
         return Count(found, exact=found < MOST_COUNTED)
+
+    def refused(self, name: str, query: Mapping[str, Any]) -> str:
+        """Why the server takes no such filter; "" where it takes it, or where that is not known."""
+
+        def asked(ms: int) -> str:
+            explained = {"explain": {"find": name, "filter": query}, "verbosity": "queryPlanner", "maxTimeMS": ms}
+            try:
+                self.db.command(explained)
+            except OperationFailure as error:
+                if error.code in WRONG_FILTER:
+                    return error_text(error)
+                raise
+            return ""
+
+        return str(self._try("", asked) or "") if query else ""
 
     def scans(self, collection: Collection, query: Mapping[str, Any]) -> bool:
         """Whether the server would read every document to find those that match."""

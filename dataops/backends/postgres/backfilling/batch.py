@@ -46,6 +46,9 @@ class Batching:
     def others(self) -> int | None:
         return self.observer.others()
 
+    def latencies(self) -> None:
+        return None  # PostgreSQL counts nothing like it; see `waiting`
+
     def note(self, progress: Backfill) -> None:
         self.checkpoints.write(progress)
 

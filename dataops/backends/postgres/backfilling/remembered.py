@@ -73,7 +73,10 @@ class Remembered:
         self._place = place
         self.kept: tuple[Column, ...] = tuple(place.column(name, "what was put aside") for name in self._kept_names)
         if self.there and self.key_names != tuple(column.name for column in place.key):
-            raise BackfillRefused(f"the key of {place.name} is another one than when the backfill began")
+            raise BackfillRefused(
+                f"the key of {place.name} is another one than when the backfill began: ({', '.join(self.key_names)})",
+                hint="give it that key back, and run again",
+            )
         return self
 
     def create(self, kept: Sequence[Column]) -> None:
