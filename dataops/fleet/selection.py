@@ -53,8 +53,14 @@ class Selection:
         drawn = set(sorted((one.name for one in found), key=_lot)[: self.sample])
         return [one for one in found if one.name in drawn]
 
-    def refuse_unused(self, chosen: Sequence[Service], services: Sequence[Service]) -> None:
-        """Raise UsageError where nothing is left of the services, or a part of the selection fits no database."""
+    def refuse_unused(
+        self, chosen: Sequence[Service], services: Sequence[Service], members: Sequence[Member]
+    ) -> None:
+        """Raise UsageError where nothing is left of the services, or a part of the selection fits no database.
+
+        `members` are all databases of the fleets: what begins with `!` has to fit one of them, so that nothing is
+        changed because of a slip in the name of what should be left alone.
+        """
         for name in sorted(self.services - {one.name for one in chosen}):
             fleet, _, database = name.partition("@")
             among = [one.member.database for one in chosen if one.member is not None and one.unit == fleet]
@@ -66,6 +72,12 @@ class Selection:
                 "none of the chosen services has many databases, so that there is nothing to choose from",
                 hint="--database, --label and --sample are for those; see dataops docs fleets",
             )
+        for pattern in self.databases:
+            if pattern.startswith("!") and not any(fits(one, pattern[1:]) for one in members):
+                raise UsageError(
+                    f"there is no database {redact(pattern[1:])} to leave out; nothing was done",
+                    hint=near(pattern[1:], [one.database for one in members]),
+                )
         if not chosen:
             raise UsageError("no database fits the selection; nothing was done", hint="see dataops status")
         names = [one.member.database for one in chosen if one.member is not None]

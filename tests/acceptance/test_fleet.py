@@ -130,6 +130,8 @@ def test_a_command_that_prints_names(project: Project, tenants: Fleet) -> None:
     [
         ("acme\nacme\n", "twice"),
         ("acme eu\n", "is no label"),
+        ("acme region=eu region=us\n", "a label is there twice"),
+        ("!acme\n", "cannot be the name of a database of a fleet"),
         ("a/b\n", "cannot be the name"),
         ("", "names no database"),
     ],
@@ -186,6 +188,34 @@ def test_secrets_of_their_own(project: Project, tenants: Fleet) -> None:
     assert of(project) == dict.fromkeys(tenants.names[:2], 0)
 
 
+def test_a_password_of_any_characters_in_a_file(project: Project, tenants: Fleet) -> None:
+    password, role = "a b+c%20@:/?#é", f"{tenants.prefix}app"
+    names = tenants.names[:2]
+    tenants.ask(names[0], f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{password}'")
+    try:
+        (project.folder / "secret").write_text(f"{password}\n")
+        fleet_of(project, "tenants", tenants, {"names": list(names), "password_file": "secret"})
+        project.table("tenants", "001")
+        url = project.env["TENANTS_URL"]
+        project.env["TENANTS_URL"] = f"postgresql://{role}@{url.rpartition('@')[2]}"
+        assert of(project) == dict.fromkeys(names, 0)
+    finally:
+        tenants.ask(names[0], f"DROP ROLE {role}")
+
+
+def test_a_name_with_a_hash_in_a_file(project: Project, tenants: Fleet, postgres: PostgresServer) -> None:
+    """Else another database would be meant: `acme` instead of `acme#2`."""
+    odd = f"{tenants.names[0]}#2"
+    postgres.create_database(odd)
+    try:
+        (project.folder / "tenants.txt").write_text(f"#{tenants.names[1]}\n{odd} region=eu\t# {tenants.names[2]}\n")
+        fleet_of(project, "tenants", tenants, {"file": "tenants.txt"})
+        project.table("tenants", "001")
+        assert list(of(project)) == [odd]
+    finally:
+        postgres.drop_database(odd)
+
+
 def test_two_names_for_one_database(project: Project, tenants: Fleet) -> None:
     for name in tenants.names[:2]:
         (project.folder / f"{name}.url").write_text(tenants.url_of(tenants.names[0]))
@@ -221,7 +251,13 @@ def test_a_selection(shop: Project, tenants: Fleet) -> None:
 
 @pytest.mark.parametrize(
     "selection",
-    [["--database", "nobody"], ["--label", "region=eu"], ["--service", "tenants@nobody"], ["--database", "!*"]],
+    [
+        ["--database", "nobody"],
+        ["--database", "!nobody"],
+        ["--label", "region=eu"],
+        ["--service", "tenants@nobody"],
+        ["--database", "!*"],
+    ],
 )
 def test_a_selection_that_fits_nothing(shop: Project, tenants: Fleet, selection: list[str]) -> None:
     refused = shop("apply", "--yes", *selection)
