@@ -33,9 +33,7 @@ def listed(service: Service) -> dict[str, Labels]:
     for name, labels in named:
         check_name(name, f"{service.name}: {source}")
         if name in found:
-            raise ConfigError(
-                f"{source} names {redact(name)} twice", service=service.name, hint="name it once"
-            )
+            raise ConfigError(f"{source} names {redact(name)} twice", service=service.name, hint="name it once")
         found[name] = labels
     if not found:
         raise ConfigError(
@@ -92,7 +90,7 @@ def _of_rows(service: Service, fleet: Databases) -> Iterable[tuple[str, Labels]]
         values = list(row.items())
         if not values or not isinstance(values[0][1], str):
             raise ConfigError(
-                f"the first column of the query is not the name of a database, which is a text",
+                "the first column of the query is not the name of a database, which is a text",
                 service=service.name,
                 hint="select the name first, and labels behind it",
             )

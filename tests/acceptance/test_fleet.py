@@ -253,6 +253,7 @@ def test_a_selection(shop: Project, tenants: Fleet) -> None:
     "selection",
     [
         ["--database", "nobody"],
+        ["--database", ""],
         ["--database", "!nobody"],
         ["--label", "region=eu"],
         ["--service", "tenants@nobody"],
@@ -263,6 +264,20 @@ def test_a_selection_that_fits_nothing(shop: Project, tenants: Fleet, selection:
     refused = shop("apply", "--yes", *selection)
     assert refused.code == 64, refused.stderr
     assert "Traceback" not in refused.stderr
+    assert of(shop) == dict.fromkeys(tenants.names, 0)
+
+
+def test_a_selection_that_leaves_out_what_is_named_elsewhere(shop: Project, tenants: Fleet) -> None:
+    a, b, *_ = tenants.names
+    slip = shop("status", "--database", b.upper())
+    assert (slip.code, f"there is no database {b.upper()}" in slip.stderr) == (64, True)
+    assert b in slip.stderr
+    path = shop.folder / "both.plan"
+    assert shop("plan", "--database", a, "--database", b, "--out", str(path)).code == 0
+    for args in (["apply", str(path), "--database", a], ["status", "--service", f"tenants@{b}", "--database", a]):
+        refused = shop(*args)
+        assert refused.code == 64
+        assert f"tenants@{b} does not fit --database, --label and --sample" in refused.stderr
     assert of(shop) == dict.fromkeys(tenants.names, 0)
 
 
@@ -341,6 +356,65 @@ def test_what_cannot_be_planned_is_named(shop: Project, tenants: Fleet) -> None:
     assert shop("status", "--check").code == 4
 
 
+def test_no_report_of_a_plan_hides_what_cannot_be_planned(shop: Project, tenants: Fleet) -> None:
+    gone = tenants.names[1]
+    tenants.ask(tenants.names[0], f"DROP DATABASE {gone}")
+    shop.configure(tenants={"databases": list(tenants.names)})
+    for form in ("table", "github", "junit", "markdown", "html", "json"):
+        planned = shop("plan", "--format", form)
+        assert planned.code == 0, planned.stderr
+        assert f"tenants@{gone}" in planned.stdout.replace("<!-- -->", ""), form
+    assert 'failures="1"' in shop("plan", "--format", "junit").stdout
+    assert f"::error title=dataops%3A tenants@{gone}::" in shop("plan", "--format", "github").stdout
+    assert shop("plan", "--detailed-exitcode").code == 10
+
+
+def test_a_plan_for_databases_none_of_which_answers(shop: Project, tenants: Fleet) -> None:
+    """The reason is told once, although each names its database, and however short the names are."""
+    shop.env["TENANTS_URL"] = "postgresql://app@127.0.0.1:1/{database}"
+    shop.configure(tenants={"databases": ["a", "b", "c", "e", "eu"]})
+    planned = shop("plan")
+    assert planned.code == 10
+    assert "5 databases have no plan" in planned.stdout
+    assert "✗ tenants (5 databases): cannot connect to 127.0.0.1:1/a:" in planned.stdout
+    assert planned.stdout.count("✗") == planned.stdout.count("hint: is the server up") == 1
+    assert "tenants (5 databases)" in shop("status").stdout
+
+
+def test_what_failed_comes_before_what_is_up_to_date(shop: Project, tenants: Fleet) -> None:
+    a, b, *_ = tenants.names
+    tenants.ask(b, "CREATE TABLE t_001 (id int)")
+    shop.configure(tenants={"onto_existing": True})
+    shop("apply", "--yes", "--database", a, "--database", b)
+    lines = shop("status").stdout.splitlines()
+    assert lines[1].startswith(f"tenants@{b}"), lines
+    assert "failed: apply 001" in lines[1]
+
+
+def test_a_plan_does_not_say_that_groups_of_one_fleet_go_side_by_side(shop: Project, tenants: Fleet) -> None:
+    one = tenants.names[1]
+    ended = shop("apply", "--yes", "--to", f"tenants@{one}/001")
+    assert f"1 applied in tenants@{one}" in ended.stdout
+    assert "Order:" not in shop("plan").stdout
+
+
+def test_doctor_groups_databases_of_different_sizes_and_with_any_name(
+    project: Project, tenants: Fleet, postgres: PostgresServer
+) -> None:
+    odd = f"{tenants.prefix}é%"
+    postgres.create_database(odd)
+    try:
+        tenants.ask(tenants.names[0], "CREATE TABLE big AS SELECT generate_series(1, 10000)")
+        fleet_of(project, "tenants", tenants, {"names": [*tenants.names[:2], odd]})
+        project.table("tenants", "001")
+        shown = project("doctor").stdout
+        assert shown.count("clock") == 1
+        (size,) = [line for line in shown.splitlines() if "  size  " in line]
+        assert f"{tenants.names[0]}: " in size
+    finally:
+        postgres.drop_database(odd)
+
+
 def test_status_in_groups_and_in_full(shop: Project, tenants: Fleet) -> None:
     shop("apply", "--yes", "--service", f"tenants@{tenants.names[4]}")
     shown = shop("status").stdout.splitlines()
@@ -395,7 +469,7 @@ def test_what_depends_on_a_fleet_comes_after_it(shop: Project, pg_url: str) -> N
     shop.add("billing", pg_url, depends_on=["tenants"])
     shop.table("billing", "001")
     planned = shop("plan").stdout
-    assert "billing after tenants (5 databases)" in planned
+    assert "Order: tenants, billing, side by side, but billing after tenants\n" in planned
 
 
 def test_adopting_goes_through_all(shop: Project, tenants: Fleet) -> None:
