@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from dataops import backends, kinds, urls
 from dataops.config.fleet import check_name
-from dataops.errors import ConfigError
+from dataops.errors import ConfigError, Refused
 from dataops.model import Databases, Service, places_in
 from dataops.redaction import redact
 from dataops.text import shortened
@@ -86,7 +86,15 @@ def control(service: Service, url: str) -> Service:
 
 
 def _of_rows(service: Service, fleet: Databases) -> Iterable[tuple[str, Labels]]:
-    for row in backends.rows(control(service, fleet.control_url), fleet.query):
+    try:
+        rows = backends.rows(control(service, fleet.control_url), fleet.query)
+    except Refused as error:
+        raise ConfigError(
+            f"the query that names the databases fails: {error.message}",
+            service=service.name,
+            hint="run it by hand in the control database, with the user of its URL; it is only read there",
+        ) from error
+    for row in rows:
         values = list(row.items())
         if not values or not isinstance(values[0][1], str):
             raise ConfigError(

@@ -92,6 +92,12 @@ def test_a_query_on_a_control_database(project: Project, tenants: Fleet, pg: psy
     assert [one["database"] for one in services] == list(tenants.names[:3])
     assert services[0]["labels"] == {"region": "eu", "active": "true"}
     assert project("status", env={"CONTROL_URL": ""}).code == 4
+    for wrong, code in (("SELEC name FROM tenants", 4), ("DELETE FROM tenants RETURNING name", 10)):
+        project.configure(tenants={"databases": {"query": wrong, "control_env": "CONTROL_URL"}})
+        refused = project("apply", "--yes")
+        assert refused.code == code, refused.stderr
+        assert ("the query that names the databases fails" in refused.stderr) is (code == 4)
+    assert pg.execute("SELECT count(*) FROM tenants").fetchone() == (len(tenants.names),)
 
 
 def test_a_query_on_a_control_database_of_the_other_kind(project: Project, tenants: Fleet, mongo_url: str) -> None:
@@ -367,6 +373,10 @@ def test_no_report_of_a_plan_hides_what_cannot_be_planned(shop: Project, tenants
     assert 'failures="1"' in shop("plan", "--format", "junit").stdout
     assert f"::error title=dataops%3A tenants@{gone}::" in shop("plan", "--format", "github").stdout
     assert shop("plan", "--detailed-exitcode").code == 10
+    shop("apply", "--yes", "--halt-after", "9")
+    rehearsed = shop("rehearse")
+    assert rehearsed.code == 10
+    assert f"error: tenants@{gone}: cannot connect" in rehearsed.stderr
 
 
 def test_a_plan_for_databases_none_of_which_answers(shop: Project, tenants: Fleet) -> None:
@@ -481,3 +491,26 @@ def test_adopting_goes_through_all(shop: Project, tenants: Fleet) -> None:
     assert found.code == 0, found.stderr
     assert of(shop) == dict.fromkeys(tenants.names, 1)
     assert shop("apply", "--yes").code == 0
+
+
+FLYWAY = """
+CREATE TABLE IF NOT EXISTS flyway_schema_history (installed_rank int PRIMARY KEY, version text, description text,
+    type text, script text, checksum int, installed_by text, installed_on timestamp DEFAULT clock_timestamp(),
+    execution_time int, success bool);
+INSERT INTO flyway_schema_history VALUES (1, '1', 'one', 'SQL', 'V1__one.sql', 1, 'x', DEFAULT, 1, true);
+CREATE TABLE t_001 (id int);
+"""
+
+
+def test_the_record_of_another_tool_in_each(shop: Project, tenants: Fleet) -> None:
+    """The rows have other times in each database; what would be adopted is still told once."""
+    for name in tenants.names:
+        tenants.ask(name, FLYWAY)
+    status = shop("status")
+    assert f"dataops adopt --service tenants@{tenants.names[0]}; so for each of tenants (5 databases)" in status.stderr
+    looked = shop("adopt")
+    assert looked.code == 0, looked.stderr
+    assert looked.stdout.count("V1__one.sql") == 1
+    assert looked.stderr.count("Nothing was written") == 1
+    assert shop("adopt", "--write").code == 0
+    assert of(shop) == dict.fromkeys(tenants.names, 1)
