@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qsl, quote_plus, unquote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from dataops import kinds
 from dataops.errors import ConfigError
@@ -116,7 +116,7 @@ def names_database(url: str) -> bool:
 def with_database(url: str, database: str) -> str:
     """The URL, with this database where it names none. The user is looked for where it was looked for before."""
     parts = _Parts.of(url)
-    return url if parts.database else str(replace(_with_auth_source(parts), database=quote_plus(database)))
+    return url if parts.database else str(replace(_with_auth_source(parts), database=_quoted(database)))
 
 
 def hosts(url: str) -> str:
@@ -145,7 +145,12 @@ def with_password(url: str, password: str) -> str:
     """The URL with this password, in any characters, for the user that it names."""
     parts = _Parts.of(url)
     user = parts.credentials.partition(":")[0]
-    return str(replace(parts, credentials=f"{user}:{quote_plus(password)}"))
+    return str(replace(parts, credentials=f"{user}:{_quoted(password)}"))
+
+
+def _quoted(text: str) -> str:
+    """The text as a part of a URL. A blank is %20: the library of PostgreSQL takes a + for a plus."""
+    return quote(text, safe="")
 
 
 def _with_auth_source(parts: _Parts) -> _Parts:
@@ -174,8 +179,8 @@ def from_parts(scheme: str, address: str, user: str, password: str, database: st
     parts = _Parts.of(url)
     if not user or parts.credentials:
         return url
-    credentials = f"{quote_plus(user)}:{quote_plus(password)}"
-    return str(replace(parts, credentials=credentials, database=parts.database or quote_plus(database)))
+    credentials = f"{_quoted(user)}:{_quoted(password)}"
+    return str(replace(parts, credentials=credentials, database=parts.database or _quoted(database)))
 
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -42,6 +42,12 @@ class _Outcome:
     written: bool = False
     error: DataopsError | None = None
 
+    @property
+    def only_told(self) -> bool:
+        """Whether there is something to record that was not recorded."""
+        found = self.moved is not None or (self.found is not None and not self.found.nothing_to_do)
+        return found and self.error is None and not self.written
+
 
 @command("adopt")
 @click.option(
@@ -70,7 +76,7 @@ def adopt_command(
     services = session.config().services
     everyone = session.config(with_urls=False, selected=()).services
     outcomes = [_Outcome(service) for service in services]
-    told: list[tuple[str, Sequence[examine.Line]]] = []
+    told: list[tuple[str, list[examine.Line]]] = []
     with signals(session) as stop, Scratch(session.author, servers=server, stop=stop, bodies=bodies) as scratch:
         for outcome, state in zip(outcomes, look(services, emit=session.sink()), strict=True):
             try:
@@ -85,7 +91,8 @@ def adopt_command(
                     outcome.place = state.elsewhere or state.service.record or f"the record of {moved.tool}"
                     _catch_up(session, outcome, state, scratch, write=write, accepted=accepted, stop=stop)
                 elif outcome.found is not None:
-                    same = (outcome.service.unit, outcome.found.lines)
+                    lines = [replace(line, at=None) for line in outcome.found.lines]
+                    same = (outcome.service.unit, lines)
                     if not session.as_json and same not in told:
                         session.console.data(paragraphs.adoption_lines(outcome.found))
                     if outcome.service.member is not None:
@@ -189,7 +196,11 @@ def say_written(session: Session, service: Service, count: int, *, written: bool
         session.console.data([(f"{service.name}: {what} recorded (run {session.author.run})", "green")])
     else:
         session.console.data([(f"{service.name}: {what} to record", "")])
-        session.console.say("Nothing was written. Record it with --write.")
+
+
+def say_nothing_written(session: Session) -> None:
+    """Say that so far all of it was only looked at."""
+    session.console.say("Nothing was written. Record it with --write.")
 
 
 def _end(session: Session, outcomes: Sequence[_Outcome]) -> ExitCode:
@@ -203,4 +214,6 @@ def _end(session: Session, outcomes: Sequence[_Outcome]) -> ExitCode:
             for o in outcomes
         ]
         session.answer({"run": session.author.run, "services": rows}, code)
+    elif any(outcome.only_told for outcome in outcomes):
+        say_nothing_written(session)
     return code

@@ -6,7 +6,7 @@ import click
 
 from dataops.backends import opened
 from dataops.cli import completing
-from dataops.cli.adopt import say_accepted, say_open, say_written
+from dataops.cli.adopt import say_accepted, say_nothing_written, say_open, say_written
 from dataops.cli.options import accepted_because, adoption_options
 from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
@@ -82,4 +82,6 @@ def baseline_command(
         return ExitCode.OK
     say_accepted(session, differences)
     say_written(session, service, len(upto), written=write)
+    if not write:
+        say_nothing_written(session)
     return ExitCode.OK

@@ -18,7 +18,7 @@ from dataops.planning import planfile, planner, policies, runs
 from dataops.run.executor import execute
 from dataops.run.stop import StopSignal
 from dataops.show import json, paragraphs, plans
-from dataops.text import counted
+from dataops.text import counted, listed
 
 if TYPE_CHECKING:
     from dataops.drift import Drift
@@ -114,7 +114,7 @@ def _ask(session: Session, plan: Plan) -> None:
         consent(f"Apply {number}?")
         return
     addresses = [state.identity.address for state in plan.states if plan.of(state.service.name)]
-    where = f"environment {session.environment}" if session.environment else ", ".join(addresses)
+    where = f"environment {session.environment}" if session.environment else listed(addresses)
     undone = runs.undone_by(plan)
     told = [f"run {run.told(datetime.now(UTC))}" for run in undone]
     half = sum(step.half == ENDS_HALF_DONE for step in plan.steps)  # which no record shows as applied

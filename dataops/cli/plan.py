@@ -59,7 +59,8 @@ if TYPE_CHECKING:
 @click.option(
     "--detailed-exitcode",
     is_flag=True,
-    help="Exit 2 when there is something to do, or a step is running; 4 when a step of it will fail.",
+    help="Exit 2 when there is something to do, or a step is running; 4 when a step of it will fail; with the code of "
+    "the trouble when a database of a fleet cannot be planned.",
 )
 @onto_existing_option
 @background_option
@@ -127,6 +128,8 @@ def plan_command(
     if detailed_exitcode and (planned.steps or any(map(running_step, planned.states))):
         fails = any(risks.will_fail(step, renderings.get(step.id)) for step in planned.steps)
         code = ExitCode.INVALID if fails else ExitCode.PENDING
+    if planned.troubles and (detailed_exitcode or not planned.states):
+        code = next(iter(planned.troubles.values())).exit_code
     changes = _changes(form, planned, config)
     report = PlanReport(planned, renderings, checkout(config.path.parent), out, code, forbidden, changes, approvals)
     if not session.deliver(form, "plan", report, report_path):

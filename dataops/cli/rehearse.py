@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dataops.cli import completing
+from dataops.cli.errors import worst
 from dataops.cli.options import onto_existing_option, reported, scratch_option
 from dataops.cli.plan_from_options import plan_apply, render, to_look
 from dataops.cli.session import Session, checkout, command
@@ -21,7 +22,7 @@ from dataops.planning import grouping, rehearsals
 from dataops.planning.recovery import running_step
 from dataops.redaction import redact
 from dataops.run.reading import side_by_side
-from dataops.show import rehearsing
+from dataops.show import grouped, rehearsing
 from dataops.show.reports import RehearsalReport
 
 if TYPE_CHECKING:
@@ -113,9 +114,13 @@ def rehearse_command(
         if rows:
             _keep(session, config.path.parent, found)
     code = ExitCode.OK if all(one.went_well for one in found) else ExitCode.DRIFT
+    unplanned = [error for _, error in grouped.troubles(planned)]  # databases of fleets, of which nothing is known
+    if unplanned and code is ExitCode.OK:
+        code = worst(unplanned).exit_code
     report = RehearsalReport(found, renderings, rows, checkout(config.path.parent), code)
     if not session.deliver(form, "rehearsal", report, report_path):
         session.console.data(rehearsing.lines(report, verbose=session.verbose, width=session.console.width))
+        session.console.errors(unplanned)
     return code
 
 

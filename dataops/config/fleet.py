@@ -152,10 +152,10 @@ def _names(table: toml.Table, key: str, *, patterns: bool = False) -> tuple[str,
 
 def check_name(name: str, where: str) -> None:
     """Raise ConfigError for a name that a database of a fleet may not have: it is written as SERVICE@NAME/MIGRATION."""
-    if not name or not name.isprintable() or set(name) & set(" /@,*?[]="):
+    if not name or not name.isprintable() or set(name) & set(" /@,*?[]=") or name[0] == "!":
         raise ConfigError(
             f"{where}: {redact(repr(name))} cannot be the name of a database of a fleet",
-            hint="a name has no space, and none of / @ , * ? [ ] =",
+            hint="a name has no space and none of / @ , * ? [ ] =, and does not begin with !",
         )
 
 

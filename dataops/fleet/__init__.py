@@ -25,13 +25,15 @@ def expand(services: Sequence[Service], selection: Selection) -> tuple[Service, 
     a database raises that cannot be asked.
     """
     found: list[Service] = []
+    every: list[Member] = []
     for service in services:
         if service.databases is None:
             found += [] if selection.only_fleets else [service]
         else:
             members = [Member(service.name, name, labels) for name, labels in listed(service).items()]
+            every += members
             found += [service.at(one, url_of(service, one)) for one in selection.of(members)]
-    selection.refuse_unused(found, services)
+    selection.refuse_unused(found, services, every)
     return tuple(found)
 
 

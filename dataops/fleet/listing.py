@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -10,7 +11,7 @@ from urllib.parse import quote
 
 from dataops import backends, kinds, urls
 from dataops.config.fleet import check_name
-from dataops.errors import ConfigError
+from dataops.errors import ConfigError, Refused
 from dataops.model import Databases, Service, places_in
 from dataops.redaction import redact
 from dataops.text import shortened
@@ -32,13 +33,11 @@ def listed(service: Service) -> dict[str, Labels]:
     for name, labels in named:
         check_name(name, f"{service.name}: {source}")
         if name in found:
-            raise ConfigError(
-                f"{service.name}: {source} names {redact(name)} twice", service=service.name, hint="name it once"
-            )
+            raise ConfigError(f"{source} names {redact(name)} twice", service=service.name, hint="name it once")
         found[name] = labels
     if not found:
         raise ConfigError(
-            f"{service.name}: {source} names no database",
+            f"{source} names no database",
             service=service.name,
             hint="nothing was done; if there really is none, leave the service out with --service",
         )
@@ -68,7 +67,7 @@ def lister(service: Service) -> Service:
     strange = [place for place in places_in(url) if place != "database"]
     if strange:
         raise ConfigError(
-            f"{service.name}: the URL has {{{strange[0]}}} in it, so that there is not one server to list",
+            f"the URL has {{{strange[0]}}} in it, so that there is not one server to list",
             service=service.name,
             hint="name the databases with a file, a query or a command, which give labels too",
         )
@@ -87,11 +86,19 @@ def control(service: Service, url: str) -> Service:
 
 
 def _of_rows(service: Service, fleet: Databases) -> Iterable[tuple[str, Labels]]:
-    for row in backends.rows(control(service, fleet.control_url), fleet.query):
+    try:
+        rows = backends.rows(control(service, fleet.control_url), fleet.query)
+    except Refused as error:
+        raise ConfigError(
+            f"the query that names the databases fails: {error.message}",
+            service=service.name,
+            hint="run it by hand in the control database, with the user of its URL; it is only read there",
+        ) from error
+    for row in rows:
         values = list(row.items())
         if not values or not isinstance(values[0][1], str):
             raise ConfigError(
-                f"{service.name}: the first column of the query is not the name of a database, which is a text",
+                "the first column of the query is not the name of a database, which is a text",
                 service=service.name,
                 hint="select the name first, and labels behind it",
             )
@@ -104,7 +111,7 @@ def _text(value: Any) -> str:
 
 def _of_lines(service: Service, text: str, source: str) -> Iterable[tuple[str, Labels]]:
     for at, line in enumerate(text.splitlines(), 1):
-        words = line.partition("#")[0].split()
+        words = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].split()
         if not words:
             continue
         wrong = next((word for word in words[1:] if not word.partition("=")[0] or "=" not in word), None)
@@ -112,9 +119,14 @@ def _of_lines(service: Service, text: str, source: str) -> Iterable[tuple[str, L
             raise ConfigError(
                 f"{source}:{at}: {redact(repr(wrong))} is no label",
                 service=service.name,
-                hint="a line is NAME LABEL=VALUE ...; what comes after # is a comment",
+                hint="a line is NAME LABEL=VALUE ...; what comes after a # with a blank before it is a comment",
             )
-        yield words[0], {key: value for key, _, value in (word.partition("=") for word in words[1:])}
+        labels = {key: value for key, _, value in (word.partition("=") for word in words[1:])}
+        if len(labels) < len(words) - 1:
+            raise ConfigError(
+                f"{source}:{at}: a label is there twice", service=service.name, hint="write each label once"
+            )
+        yield words[0], labels
 
 
 def _printed(service: Service, command: tuple[str, ...]) -> str:
@@ -133,7 +145,7 @@ def _printed(service: Service, command: tuple[str, ...]) -> str:
         what, said = f"ended with {done.returncode}", lines[-1]
     more = f": {redact(shortened(said, _SHOWN))}" if said else ""
     raise ConfigError(
-        f"{service.name}: {command[0]}, which names the databases, {what}{more}",
+        f"{command[0]}, which names the databases, {what}{more}",
         service=service.name,
         hint="run it by hand, in the folder of dataops.toml",
     )

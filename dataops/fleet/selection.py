@@ -53,12 +53,21 @@ class Selection:
         drawn = set(sorted((one.name for one in found), key=_lot)[: self.sample])
         return [one for one in found if one.name in drawn]
 
-    def refuse_unused(self, chosen: Sequence[Service], services: Sequence[Service]) -> None:
-        """Raise UsageError where nothing is left of the services, or a part of the selection fits no database."""
+    def refuse_unused(self, chosen: Sequence[Service], services: Sequence[Service], members: Sequence[Member]) -> None:
+        """Raise UsageError where nothing is left of the services, or a part of the selection fits no database.
+
+        `members` are all databases of the fleets: what begins with `!` has to fit one of them, so that nothing is
+        changed because of a slip in the name of what should be left alone.
+        """
+        named = [one.database for one in members]
         for name in sorted(self.services - {one.name for one in chosen}):
             fleet, _, database = name.partition("@")
-            among = [one.member.database for one in chosen if one.member is not None and one.unit == fleet]
-            raise UsageError(f"{fleet} has no database {redact(database)} that fits", hint=near(database, among))
+            if any(one.name == name for one in members):
+                hint = "leave it out there, or leave out these options"
+                raise UsageError(f"{redact(name)} does not fit --database, --label and --sample", hint=hint)
+            among = [one.database for one in members if one.fleet == fleet]
+            unknown = redact(database or repr(database))
+            raise UsageError(f"{fleet} has no database {unknown}", hint=near(database, among))
         if not self:
             return
         if not any(service.databases is not None for service in services):
@@ -66,13 +75,21 @@ class Selection:
                 "none of the chosen services has many databases, so that there is nothing to choose from",
                 hint="--database, --label and --sample are for those; see dataops docs fleets",
             )
+        for pattern in self.databases:
+            bare = pattern.removeprefix("!")
+            if not any(fits(one, bare) for one in members):
+                left_out = " to leave out" if bare != pattern else ""
+                words = f"there is no database {redact(bare or repr(bare))}{left_out}; nothing was done"
+                raise UsageError(words, hint=near(bare, named))
         if not chosen:
             raise UsageError("no database fits the selection; nothing was done", hint="see dataops status")
-        names = [one.member.database for one in chosen if one.member is not None]
         for pattern in self.databases:
             if pattern.startswith("!") or any(fits(one.member, pattern) for one in chosen if one.member is not None):
                 continue
-            raise UsageError(f"there is no database {redact(pattern)} among the chosen ones", hint=near(pattern, names))
+            raise UsageError(
+                f"no database {redact(pattern)} is left by the other parts of the selection; nothing was done",
+                hint="see dataops status",
+            )
 
 
 def split(selected: Sequence[str]) -> tuple[tuple[str, ...], frozenset[str]]:

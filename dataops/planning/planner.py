@@ -208,7 +208,7 @@ def summary(plan: Plan) -> str:
     irreversible = sum(not step.migration.reversible for step in plan.steps)
     note = f" ({irreversible} irreversible)" if irreversible else ""
     where = fleet.told(step.service for step in plan.steps)
-    where = where if " " in where else "1 service"
+    where = where if " " in where or "@" in where else "1 service"
     return f"Plan: {len(plan.steps)} to {_verb(plan)} in {where}{note}{_told_troubles(plan)}"
 
 

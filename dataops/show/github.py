@@ -14,6 +14,7 @@ from dataops.errors import DataopsError
 from dataops.model import Rendering, Step
 from dataops.othertools import watch
 from dataops.planning import risks
+from dataops.show import grouped
 from dataops.show.reports import (
     DriftReport,
     LintReport,
@@ -38,7 +39,7 @@ def status(report: StatusReport) -> str:
 def plan(report: PlanReport) -> str:
     """An annotation for each step, on its file. What will fail is an error, at its line; what needs care a warning.
 
-    What the policy would refuse is an error too.
+    What the policy would refuse is an error too, and so is why a database of a fleet has no plan.
     """
     report = report.told
     refused = [Annotation("error", f"the policy would refuse it now: {one}") for one in report.forbidden]
@@ -52,7 +53,8 @@ def plan(report: PlanReport) -> str:
         )
         for step, rendering in report.steps
     ]
-    return lines([*refused, *steps])
+    unplanned = [_error(error, name) for name, error in grouped.troubles(report.plan)]
+    return lines([*unplanned, *refused, *steps])
 
 
 def _level(step: Step, rendering: Rendering | None) -> str:
@@ -126,7 +128,7 @@ def _property(text: str) -> str:
 
 
 def _error(error: DataopsError, service: str = "") -> Annotation:
-    name = error.service or service
+    name = service or error.service
     text = f"{error.message}\n{error.hint}".rstrip()
     return Annotation("error", text, title=f"dataops: {name}" if name else "dataops")
 

@@ -33,8 +33,11 @@ def status(report: StatusReport) -> str:
 
 
 def plan(report: PlanReport) -> str:
-    """A case for each step, with its commands. A case fails where the step will fail, wherever it is run."""
-    cases = []
+    """A case for each step, with its commands. A case fails where the step will fail, wherever it is run.
+
+    A database of a fleet that has no plan is one that fails.
+    """
+    cases = [Case(name, "plan", (_failure(error),)) for name, error in report.plan.troubles.items()]
     for step, rendering in report.steps:
         lines = [*step_remarks(step, rendering), *(rendering.commands if rendering else ())]
         failures = tuple(

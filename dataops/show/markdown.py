@@ -63,6 +63,8 @@ def plan(report: PlanReport) -> str:
         for s in planned.states
     ]
     page = _Page(f"### {report.summary}\n")
+    troubles = [f"- :x: {_plain(f'{name}: {error.message}')}\n" for name, error in grouped.troubles(planned)]
+    page.add("\n" if troubles else "", troubles, "databases that cannot be planned: `dataops plan -v` shows them")
     page.table(["service", "database", "applied", verb], databases, "services", LONGEST // 3)
     if not planned.steps:
         return page.text

@@ -70,7 +70,7 @@ def result_lines(result: Result, *, verbose: bool = False) -> list[Line]:
         if isinstance(error, DataopsError) and error.hint:
             lines += paragraph(f"hint: {error.hint}", "yellow")
     where = fleet.told(step.service for step in result.done)
-    where = where if " " in where else "1 service"
+    where = where if " " in where or "@" in where else "1 service"
     text = f"{len(result.done)} {verb} in {where}" if result.done else f"nothing {verb}"
     if result.failures or result.left:
         text += f", {len(result.failures)} failed, {len(result.left)} left"

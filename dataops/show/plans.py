@@ -14,6 +14,7 @@ from dataops.othertools import mirror
 from dataops.planning import background, grouping, planner, recovery, risks
 from dataops.planning.approvals import Approvals
 from dataops.planning.policies import Violation
+from dataops.show import grouped
 from dataops.show.paragraphs import fitted
 from dataops.show.progress import Line
 from dataops.text import counted, listed
@@ -60,7 +61,8 @@ def plan_lines(
             told = ": what they do was not looked at (-v looks at all)" if unseen else " (-v shows all)"
             lines.append((more + told, "yellow" if unseen else "dim"))
         lines.append(("", ""))
-    order = list(dict.fromkeys(step.service for step in plan.steps))
+    unit = {state.service.name: state.service.unit for state in plan.states}
+    order = list(dict.fromkeys(unit[step.service] for step in plan.steps))
     if len(order) > 1:
         after = "; ".join(f"{name} after {', '.join(others)}" for name, others in _waiting(plan, order))
         lines.append((f"Order: {', '.join(order)}, side by side" + (f", but {after}" if after else ""), ""))
@@ -115,14 +117,14 @@ def _trouble_lines(plan: Plan, *, verbose: bool) -> list[Line]:
     """The databases of fleets that have no plan, and why: the same reason once."""
     if not plan.troubles:
         return []
-    by_reason: dict[str, list[str]] = {}
-    for name, error in plan.troubles.items():
-        by_reason.setdefault(error.message if verbose else error.message.replace(name, "it"), []).append(name)
+    reasons = list(plan.troubles.items()) if verbose else grouped.troubles(plan)
     verb = "has" if len(plan.troubles) == 1 else "have"
     lines: list[Line] = [(f"{counted(len(plan.troubles), 'database')} {verb} no plan:", "bold red")]
-    shown = list(by_reason.items())[: None if verbose else _SHOWN_DECISIONS]
-    lines += [(f"  ✗ {listed(names)}: {reason}", "red") for reason, names in shown]
-    if more := len(by_reason) - len(shown):
+    shown = reasons[: None if verbose else _SHOWN_DECISIONS]
+    for name, error in shown:
+        lines.append((f"  ✗ {name}: {error.message}", "red"))
+        lines += [(f"    hint: {error.hint}", "yellow")] if error.hint else []
+    if more := len(reasons) - len(shown):
         lines.append((f"  … and {more} more (-v shows all)", "red"))
     return [*lines, ("", "")]
 
@@ -143,13 +145,12 @@ def _common(states: Iterable[State], *, verbose: bool) -> dict[str, list[str]]:
 
 def _waiting(plan: Plan, order: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Which services of the plan come after which others: after those they depend on, and before them to roll back."""
-    needs = {state.service.name: state.service.depends_on for state in plan.states}
-    unit = {state.service.name: state.service.unit for state in plan.states}
+    needs = {state.service.unit: state.service.depends_on for state in plan.states}
     for name in order:
         if plan.direction is Direction.APPLY:
-            others = [other for other in order if unit[other] in needs[name]]
+            others = [other for other in order if other in needs[name]]
         else:
-            others = [other for other in order if unit[name] in needs[other]]
+            others = [other for other in order if name in needs[other]]
         if others:
             yield name, others
 

@@ -92,6 +92,12 @@ def test_a_query_on_a_control_database(project: Project, tenants: Fleet, pg: psy
     assert [one["database"] for one in services] == list(tenants.names[:3])
     assert services[0]["labels"] == {"region": "eu", "active": "true"}
     assert project("status", env={"CONTROL_URL": ""}).code == 4
+    for wrong, code in (("SELEC name FROM tenants", 4), ("DELETE FROM tenants RETURNING name", 10)):
+        project.configure(tenants={"databases": {"query": wrong, "control_env": "CONTROL_URL"}})
+        refused = project("apply", "--yes")
+        assert refused.code == code, refused.stderr
+        assert ("the query that names the databases fails" in refused.stderr) is (code == 4)
+    assert pg.execute("SELECT count(*) FROM tenants").fetchone() == (len(tenants.names),)
 
 
 def test_a_query_on_a_control_database_of_the_other_kind(project: Project, tenants: Fleet, mongo_url: str) -> None:
@@ -130,6 +136,8 @@ def test_a_command_that_prints_names(project: Project, tenants: Fleet) -> None:
     [
         ("acme\nacme\n", "twice"),
         ("acme eu\n", "is no label"),
+        ("acme region=eu region=us\n", "a label is there twice"),
+        ("!acme\n", "cannot be the name of a database of a fleet"),
         ("a/b\n", "cannot be the name"),
         ("", "names no database"),
     ],
@@ -186,6 +194,34 @@ def test_secrets_of_their_own(project: Project, tenants: Fleet) -> None:
     assert of(project) == dict.fromkeys(tenants.names[:2], 0)
 
 
+def test_a_password_of_any_characters_in_a_file(project: Project, tenants: Fleet) -> None:
+    password, role = "a b+c%20@:/?#é", f"{tenants.prefix}app"
+    names = tenants.names[:2]
+    tenants.ask(names[0], f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{password}'")
+    try:
+        (project.folder / "secret").write_text(f"{password}\n")
+        fleet_of(project, "tenants", tenants, {"names": list(names), "password_file": "secret"})
+        project.table("tenants", "001")
+        url = project.env["TENANTS_URL"]
+        project.env["TENANTS_URL"] = f"postgresql://{role}@{url.rpartition('@')[2]}"
+        assert of(project) == dict.fromkeys(names, 0)
+    finally:
+        tenants.ask(names[0], f"DROP ROLE {role}")
+
+
+def test_a_name_with_a_hash_in_a_file(project: Project, tenants: Fleet, postgres: PostgresServer) -> None:
+    """Else another database would be meant: `acme` instead of `acme#2`."""
+    odd = f"{tenants.names[0]}#2"
+    postgres.create_database(odd)
+    try:
+        (project.folder / "tenants.txt").write_text(f"#{tenants.names[1]}\n{odd} region=eu\t# {tenants.names[2]}\n")
+        fleet_of(project, "tenants", tenants, {"file": "tenants.txt"})
+        project.table("tenants", "001")
+        assert list(of(project)) == [odd]
+    finally:
+        postgres.drop_database(odd)
+
+
 def test_two_names_for_one_database(project: Project, tenants: Fleet) -> None:
     for name in tenants.names[:2]:
         (project.folder / f"{name}.url").write_text(tenants.url_of(tenants.names[0]))
@@ -221,12 +257,33 @@ def test_a_selection(shop: Project, tenants: Fleet) -> None:
 
 @pytest.mark.parametrize(
     "selection",
-    [["--database", "nobody"], ["--label", "region=eu"], ["--service", "tenants@nobody"], ["--database", "!*"]],
+    [
+        ["--database", "nobody"],
+        ["--database", ""],
+        ["--database", "!nobody"],
+        ["--label", "region=eu"],
+        ["--service", "tenants@nobody"],
+        ["--database", "!*"],
+    ],
 )
 def test_a_selection_that_fits_nothing(shop: Project, tenants: Fleet, selection: list[str]) -> None:
     refused = shop("apply", "--yes", *selection)
     assert refused.code == 64, refused.stderr
     assert "Traceback" not in refused.stderr
+    assert of(shop) == dict.fromkeys(tenants.names, 0)
+
+
+def test_a_selection_that_leaves_out_what_is_named_elsewhere(shop: Project, tenants: Fleet) -> None:
+    a, b, *_ = tenants.names
+    slip = shop("status", "--database", b.upper())
+    assert (slip.code, f"there is no database {b.upper()}" in slip.stderr) == (64, True)
+    assert b in slip.stderr
+    path = shop.folder / "both.plan"
+    assert shop("plan", "--database", a, "--database", b, "--out", str(path)).code == 0
+    for args in (["apply", str(path), "--database", a], ["status", "--service", f"tenants@{b}", "--database", a]):
+        refused = shop(*args)
+        assert refused.code == 64
+        assert f"tenants@{b} does not fit --database, --label and --sample" in refused.stderr
     assert of(shop) == dict.fromkeys(tenants.names, 0)
 
 
@@ -305,6 +362,69 @@ def test_what_cannot_be_planned_is_named(shop: Project, tenants: Fleet) -> None:
     assert shop("status", "--check").code == 4
 
 
+def test_no_report_of_a_plan_hides_what_cannot_be_planned(shop: Project, tenants: Fleet) -> None:
+    gone = tenants.names[1]
+    tenants.ask(tenants.names[0], f"DROP DATABASE {gone}")
+    shop.configure(tenants={"databases": list(tenants.names)})
+    for form in ("table", "github", "junit", "markdown", "html", "json"):
+        planned = shop("plan", "--format", form)
+        assert planned.code == 0, planned.stderr
+        assert f"tenants@{gone}" in planned.stdout.replace("<!-- -->", ""), form
+    assert 'failures="1"' in shop("plan", "--format", "junit").stdout
+    assert f"::error title=dataops%3A tenants@{gone}::" in shop("plan", "--format", "github").stdout
+    assert shop("plan", "--detailed-exitcode").code == 10
+    shop("apply", "--yes", "--halt-after", "9")
+    rehearsed = shop("rehearse")
+    assert rehearsed.code == 10
+    assert f"error: tenants@{gone}: cannot connect" in rehearsed.stderr
+
+
+def test_a_plan_for_databases_none_of_which_answers(shop: Project, tenants: Fleet) -> None:
+    """The reason is told once, although each names its database, and however short the names are."""
+    shop.env["TENANTS_URL"] = "postgresql://app@127.0.0.1:1/{database}"
+    shop.configure(tenants={"databases": ["a", "b", "c", "e", "eu"]})
+    planned = shop("plan")
+    assert planned.code == 10
+    assert "5 databases have no plan" in planned.stdout
+    assert "✗ tenants (5 databases): cannot connect to 127.0.0.1:1/a:" in planned.stdout
+    assert planned.stdout.count("✗") == planned.stdout.count("hint: is the server up") == 1
+    assert "tenants (5 databases)" in shop("status").stdout
+
+
+def test_what_failed_comes_before_what_is_up_to_date(shop: Project, tenants: Fleet) -> None:
+    a, b, *_ = tenants.names
+    tenants.ask(b, "CREATE TABLE t_001 (id int)")
+    shop.configure(tenants={"onto_existing": True})
+    shop("apply", "--yes", "--database", a, "--database", b)
+    lines = shop("status").stdout.splitlines()
+    assert lines[1].startswith(f"tenants@{b}"), lines
+    assert "failed: apply 001" in lines[1]
+
+
+def test_a_plan_does_not_say_that_groups_of_one_fleet_go_side_by_side(shop: Project, tenants: Fleet) -> None:
+    one = tenants.names[1]
+    ended = shop("apply", "--yes", "--to", f"tenants@{one}/001")
+    assert f"1 applied in tenants@{one}" in ended.stdout
+    assert "Order:" not in shop("plan").stdout
+
+
+def test_doctor_groups_databases_of_different_sizes_and_with_any_name(
+    project: Project, tenants: Fleet, postgres: PostgresServer
+) -> None:
+    odd = f"{tenants.prefix}é%"
+    postgres.create_database(odd)
+    try:
+        tenants.ask(tenants.names[0], "CREATE TABLE big AS SELECT generate_series(1, 10000)")
+        fleet_of(project, "tenants", tenants, {"names": [*tenants.names[:2], odd]})
+        project.table("tenants", "001")
+        shown = project("doctor").stdout
+        assert shown.count("clock") == 1
+        (size,) = [line for line in shown.splitlines() if "  size  " in line]
+        assert f"{tenants.names[0]}: " in size
+    finally:
+        postgres.drop_database(odd)
+
+
 def test_status_in_groups_and_in_full(shop: Project, tenants: Fleet) -> None:
     shop("apply", "--yes", "--service", f"tenants@{tenants.names[4]}")
     shown = shop("status").stdout.splitlines()
@@ -359,7 +479,7 @@ def test_what_depends_on_a_fleet_comes_after_it(shop: Project, pg_url: str) -> N
     shop.add("billing", pg_url, depends_on=["tenants"])
     shop.table("billing", "001")
     planned = shop("plan").stdout
-    assert "billing after tenants (5 databases)" in planned
+    assert "Order: tenants, billing, side by side, but billing after tenants\n" in planned
 
 
 def test_adopting_goes_through_all(shop: Project, tenants: Fleet) -> None:
@@ -371,3 +491,26 @@ def test_adopting_goes_through_all(shop: Project, tenants: Fleet) -> None:
     assert found.code == 0, found.stderr
     assert of(shop) == dict.fromkeys(tenants.names, 1)
     assert shop("apply", "--yes").code == 0
+
+
+FLYWAY = """
+CREATE TABLE IF NOT EXISTS flyway_schema_history (installed_rank int PRIMARY KEY, version text, description text,
+    type text, script text, checksum int, installed_by text, installed_on timestamp DEFAULT clock_timestamp(),
+    execution_time int, success bool);
+INSERT INTO flyway_schema_history VALUES (1, '1', 'one', 'SQL', 'V1__one.sql', 1, 'x', DEFAULT, 1, true);
+CREATE TABLE t_001 (id int);
+"""
+
+
+def test_the_record_of_another_tool_in_each(shop: Project, tenants: Fleet) -> None:
+    """The rows have other times in each database; what would be adopted is still told once."""
+    for name in tenants.names:
+        tenants.ask(name, FLYWAY)
+    status = shop("status")
+    assert f"dataops adopt --service tenants@{tenants.names[0]}; so for each of tenants (5 databases)" in status.stderr
+    looked = shop("adopt")
+    assert looked.code == 0, looked.stderr
+    assert looked.stdout.count("V1__one.sql") == 1
+    assert looked.stderr.count("Nothing was written") == 1
+    assert shop("adopt", "--write").code == 0
+    assert of(shop) == dict.fromkeys(tenants.names, 1)

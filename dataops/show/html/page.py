@@ -44,11 +44,12 @@ def plan(report: PlanReport) -> str:
 
 
 def _decisions(report: PlanReport) -> list[tuple[str, str, Element]]:
-    """What needs a decision, what the policy refuses, and who has approved the plan; nothing where there is none."""
+    """What needs a decision, what has no plan, what the policy refuses, and who has approved; often nothing."""
     lines = [
         el("li", el("code", step.id), ": ", el("span", ", ".join(hazards), class_="look"))
         for step, hazards in risks.undecided(report.plan, report.renderings)
     ]
+    lines += [el("li", f"{name}: {error.message}", class_="bad") for name, error in grouped.troubles(report.plan)]
     lines += [el("li", f"the policy would refuse it now: {one}", class_="bad") for one in report.forbidden]
     if report.approvals is not None and report.approvals.enough:
         lines.append(el("li", report.approvals.words, class_="good"))
