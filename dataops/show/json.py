@@ -73,7 +73,8 @@ def status(report: StatusReport) -> str:
     return document(
         {
             "services": [
-                status_of(one.service.name, one.state, one.problem, one.doing, one.drift) for one in report.looks
+                {**status_of(one.service.name, one.state, one.problem, one.doing, one.drift), **_member(one.service)}
+                for one in report.looks
             ]
         },
         report.code,

@@ -345,6 +345,16 @@ def test_a_plan_tells_groups(shop: Project, tenants: Fleet) -> None:
     assert all(step["commands"] for one in told for step in one["steps"])
 
 
+def test_a_database_that_cannot_be_read_is_told_with_its_labels(shop: Project, tenants: Fleet) -> None:
+    tenants.ask(
+        tenants.names[1],
+        "CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('a'), ('b')",
+    )
+    found = {one["database"]: one for one in shop("status", "--json").json["services"]}
+    assert not found[tenants.names[1]]["reachable"]
+    assert found[tenants.names[1]]["fleet"] == "tenants"
+
+
 def test_what_cannot_be_planned_is_named(shop: Project, tenants: Fleet) -> None:
     shop("apply", "--yes", "--steps", "1", "--service", f"tenants@{tenants.names[3]}")
     tenants.ask(tenants.names[3], "UPDATE alembic_version SET version_num = 'newer'")
