@@ -157,9 +157,12 @@ class Shared:
         self._write(Mark(self._shard.index, _FAILED + service))
 
     def leave(self) -> None:
-        """This process ends. Where the rollout is over, the next one of this number begins another attempt."""
+        """This process ends by itself. When the rollout is over, the next one of this number begins another attempt.
+
+        One that has not ended its part, because it has waited in vain, for example, has not left: the next one goes on.
+        """
         self.read()
-        if self.over:
+        if self.over or all(self._has(self._shard.index, mark) for mark in self._every_wave()):
             self._write(Mark(self._shard.index, _LEFT))
 
     @property
@@ -171,12 +174,11 @@ class Shared:
     @property
     def over(self) -> bool:
         """Whether nobody has anything more to do in this attempt."""
-        every = [_wave(unit, at) for unit, waves in self.waves.items() for at in range(len(waves))]
-        return self._halted() is not None or all(self._all_have(mark) for mark in every)
+        return self._halted() is not None or all(self._all_have(mark) for mark in self._every_wave())
 
     @property
     def has_left(self) -> bool:
-        """Whether a process of this number has ended when the rollout was over."""
+        """Whether a process of this number has ended by itself, with nothing more to do."""
         return self._has(self._shard.index, _LEFT)
 
     def halted(self) -> Blocked | None:
@@ -188,9 +190,16 @@ class Shared:
                 self._asked = time.monotonic()
         return self._halted()
 
-    def failed_in(self, unit: str) -> bool:
-        """Whether anything has failed in a unit, in any process."""
-        return bool(self._failures(unit))
+    def held_by(self, unit: str, dependent: str) -> Blocked | None:
+        """Why `dependent` does not begin, which depends on a unit: what has failed there, in any process."""
+        failed = self._failures(unit)
+        if not failed:
+            return None
+        return Blocked(
+            f"not begun, because {_told(failed)} failed",
+            service=dependent,
+            hint="mend the cause and run all shards again, to go on with what is left",
+        )
 
     def await_unit(self, unit: str) -> None:
         """Come back when all processes have ended the last wave of a unit. Raises like `await_wave`."""
@@ -213,8 +222,9 @@ class Shared:
             if opens is not None and not self._has(0, begun):
                 try:
                     opens(self._since(unit, at))
-                except Blocked as error:
-                    self._write(Mark(0, _HALTED + error.message))
+                except (Blocked, Stopped) as error:
+                    if not self._patience.stop():  # a person has said no, and not a signal
+                        self._write(Mark(0, _HALTED + error.message))
                     raise
                 self._write(Mark(0, begun))
         else:
@@ -274,6 +284,9 @@ class Shared:
             self._patience.pause(pause)
             pause = min(pause * 1.5, _LONGEST_POLL)
 
+    def _every_wave(self) -> list[str]:
+        return [_wave(unit, at) for unit, waves in self.waves.items() for at in range(len(waves))]
+
     def _has(self, index: int, name: str) -> bool:
         return any(mark.shard == index and mark.name == name for mark in self._marks)
 
@@ -288,9 +301,8 @@ class Shared:
         for unit, limit in self._limits.items():
             failed = self._failures(unit)
             if len(failed) >= limit:
-                names = listed([f"{mark.name.removeprefix(_FAILED)} (shard {mark.shard})" for mark in failed])
                 return Blocked(
-                    f"the rollout is halted: {names} failed",
+                    f"the rollout is halted: {_told(failed)} failed",
                     service=unit,
                     hint="nothing more is begun; mend the cause and run all shards again, to go on with what is left",
                 )
@@ -341,6 +353,10 @@ def join(
             shared.leave()
             raise halted
         return shared
+
+
+def _told(failed: Sequence[Mark]) -> str:
+    return listed([f"{mark.name.removeprefix(_FAILED)} (shard {mark.shard})" for mark in failed])
 
 
 def _number(rule: Wave, course: Course) -> int:

@@ -132,6 +132,16 @@ def test_a_signal_lets_the_running_steps_end_and_the_same_command_goes_on(tenant
     assert tenants.applied() == {key: ["001", "002"] for key in tenants.names}
 
 
+def test_a_number_of_steps_is_taken_from_the_first_waves(tenants: Fleet) -> None:
+    last = tenants.names[5]
+    tenants.configure(waves=[{"databases": [last]}, {"check": ["false"]}])
+    plan = tenants.project("plan", "--steps", "2", "--json").json
+    assert plan["order"] == [f"tenants@{last}/001", f"tenants@{tenants.names[0]}/001"]
+    done = tenants.project("apply", "--yes", "--steps", "2")
+    assert done.code == ExitCode.BLOCKED, done.stderr
+    assert {name for name, ids in tenants.applied().items() if ids} == {last}
+
+
 # --- between waves
 
 
