@@ -28,6 +28,8 @@ from dataops.fleet.waves import Course
 from dataops.model import Direction, Mark, Service, Wave
 from dataops.text import listed
 
+_NO_RULE = -1
+"""The position of a rule that asks for nothing, as all do in a rollback."""
 _FIRST_POLL, _LONGEST_POLL = 0.1, 2.0
 _FAILED, _HALTED, _BEGUN, _LEFT = "failed ", "halted ", "begun ", "left"
 """What marks say, beside the name of a wave (UNIT/NUMBER), which means that the wave has ended."""
@@ -135,7 +137,8 @@ class Shared:
         """What this process does of the waves that all have agreed on."""
         said = course.service.rollout.waves
         rules = tuple(said[at] if 0 <= at < len(said) else Wave() for at in self._rules[course.unit])
-        agreed = replace(course, waves=self.waves[course.unit], rules=rules)
+        limit = self._limits[course.unit]
+        agreed = replace(course, waves=self.waves[course.unit], rules=rules, halt_after=limit)
         return agreed.part(self._shard.index, self.of)
 
     def has_ended(self, unit: str, at: int) -> bool:
@@ -207,19 +210,20 @@ class Shared:
         if waves:
             self._await(lambda: self._all_have(_wave(unit, len(waves) - 1)), unit, len(waves), "the end of it")
 
-    def await_wave(self, unit: str, at: int, opens: Callable[[float | None], None] | None) -> None:
+    def await_wave(self, unit: str, at: int, opens: Callable[[float | None], None]) -> None:
         """Come back when all processes have ended the wave before, and this one may begin.
 
         `opens` comes back when what it asks for is true; the first process calls it for all, with the seconds
-        since anything was changed. Raises Blocked when nothing more may begin, WaitTimedOut, Stopped, and what `opens`
+        since anything was changed, where the rules that all have agreed on ask for anything. Raises Blocked when nothing more may begin, WaitTimedOut, Stopped, and what `opens`
         raises.
         """
         begun = _BEGUN + _wave(unit, at)
-        if opens is None or self._shard.index == 0:
+        holds = self._rules[unit][at] != _NO_RULE  # whatever the configuration of this process says by now
+        if not holds or self._shard.index == 0:
             if at:
                 before = _wave(unit, at - 1)
                 self._await(lambda: self._all_have(before), unit, at + 1, "")
-            if opens is not None and not self._has(0, begun):
+            if holds and not self._has(0, begun):
                 try:
                     opens(self._since(unit, at))
                 except (Blocked, Stopped) as error:
@@ -360,8 +364,8 @@ def _told(failed: Sequence[Mark]) -> str:
 
 
 def _number(rule: Wave, course: Course) -> int:
-    """The position of a rule in the configuration; -1 for one that asks for nothing, as in a rollback."""
-    return course.service.rollout.waves.index(rule) if rule.holds else -1
+    """The position of a rule in the configuration, if it asks for anything."""
+    return course.service.rollout.waves.index(rule) if rule.holds else _NO_RULE
 
 
 def _wave(unit: str, at: int) -> str:

@@ -77,7 +77,7 @@ class Waves:
 
         try:
             if self.shared is not None:
-                self.shared.await_wave(unit, at, opens if rule.holds else None)
+                self.shared.await_wave(unit, at, opens)
             else:
                 opens(since)
         except Stopped as error:

@@ -69,7 +69,6 @@ def test_a_rollback_undoes_exactly_the_run_wave_by_wave_backwards(either: Fleet)
     undone = project("rollback", "--yes", "--run", done["run"])
     assert undone.code == ExitCode.OK, undone.stderr
     assert begun(undone.stderr) == [("1 of 2", "4"), ("2 of 2", "1")]
-    assert undone.stderr.rindex(f"tenants@{first}: rollback 002 done") > undone.stderr.index("wave 2 of 2")
     assert either.applied() == {key: ["001"] for key in either.names}
 
 
@@ -154,6 +153,7 @@ def test_a_check_between_waves_lets_the_run_go_on_or_ends_it(tenants: Fleet) -> 
     blocked = tenants.project("apply", "--yes")
     assert blocked.code == ExitCode.BLOCKED
     assert "wave 2 does not begin: the check ./check ended with 1: it is red" in blocked.stderr
+    assert "  tenants: 5 not run" in blocked.stderr
     assert (tenants.project.folder / "said").read_text().split() == ["2", first]
     assert {name for name, ids in tenants.applied().items() if ids} == {first}
     (tenants.project.folder / "green").touch()
