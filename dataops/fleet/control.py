@@ -213,9 +213,9 @@ class Shared:
     def await_wave(self, unit: str, at: int, opens: Callable[[float | None], None]) -> None:
         """Come back when all processes have ended the wave before, and this one may begin.
 
-        `opens` comes back when what it asks for is true; the first process calls it for all, with the seconds
-        since anything was changed, where the rules that all have agreed on ask for anything. Raises Blocked when nothing more may begin, WaitTimedOut, Stopped, and what `opens`
-        raises.
+        `opens` comes back when what it asks for is true. Where the rules that all have agreed on ask for anything, the
+        first process calls it for all, with the seconds since anything was changed. Raises Blocked when nothing more
+        may begin, WaitTimedOut, Stopped, and what `opens` raises.
         """
         begun = _BEGUN + _wave(unit, at)
         holds = self._rules[unit][at] != _NO_RULE  # whatever the configuration of this process says by now

@@ -54,7 +54,7 @@ class Waves:
                 continue
             if self.work.ends():
                 return
-            since = None if last is None else time.monotonic() - last
+            since = self._since_earlier_runs(at, rule) if last is None else time.monotonic() - last
             if not self._may_begin(at, rule, since):
                 return
             if mine and not (self.shared is not None and self.shared.has_ended(self.course.unit, at)):
@@ -64,6 +64,15 @@ class Waves:
             if self.shared is not None:
                 self.shared.end(self.course.unit, at, sum(name in self.work.confirmed for name in mine))
             last = time.monotonic() if mine else last
+
+    def _since_earlier_runs(self, at: int, rule: Wave) -> float | None:
+        """How many seconds ago an earlier run has changed a wave before `at`: its end may have cut a pause short."""
+        if not rule.pause:
+            return None
+        before = {name for wave in self.course.waves[:at] for name in wave}
+        states = [state for state in self.work.plan.states if state.service.name in before]
+        times = [applied.at.timestamp() for state in states for applied in state.applied if applied.at is not None]
+        return max(0.0, time.time() - max(times)) if times else None
 
     def _may_begin(self, at: int, rule: Wave, since: float | None) -> bool:
         """Come back when wave `at` may begin. False where it does not: that is a failure, or it was stopped."""
