@@ -12,6 +12,7 @@ from dataops.backends import opened
 from dataops.cli.options import RunOptions
 from dataops.cli.session import Session
 from dataops.errors import DataopsError, HistoryError, UsageError
+from dataops.fleet import waves
 from dataops.fleet.measuring import sizes_of
 from dataops.model import Direction, Entry, Migration, Plan, Policy, Rendering, Service, State, Step
 from dataops.planning import approvals, grouping, planner, rehearsals, runs
@@ -74,6 +75,7 @@ def plan_apply(
     """
     if onto_existing:
         services = [replace(service, onto_existing=True) for service in services]
+    courses = waves.courses(services, Direction.APPLY, sizes=sizes_of, chosen=True) if steps is not None else {}
     target: Migration | None = None
     if to is not None:
         service, target = find_migration(
@@ -81,7 +83,8 @@ def plan_apply(
         )
         services = of_history(services, service)
     found = read(services)
-    plan = planner.plan_apply(found.states, to=target, steps=steps, background=background)
+    numbers = {name: at for course in courses.values() for at, wave in enumerate(course.waves) for name in wave}
+    plan = planner.plan_apply(found.states, to=target, steps=steps, background=background, waves=numbers)
     return _with_fleets(plan, services, found.troubles)
 
 

@@ -28,6 +28,8 @@ from dataops.fleet.waves import Course
 from dataops.model import Direction, Mark, Service, Wave
 from dataops.text import listed
 
+_NO_RULE = -1
+"""The position of a rule that asks for nothing, as all do in a rollback."""
 _FIRST_POLL, _LONGEST_POLL = 0.1, 2.0
 _FAILED, _HALTED, _BEGUN, _LEFT = "failed ", "halted ", "begun ", "left"
 """What marks say, beside the name of a wave (UNIT/NUMBER), which means that the wave has ended."""
@@ -135,7 +137,8 @@ class Shared:
         """What this process does of the waves that all have agreed on."""
         said = course.service.rollout.waves
         rules = tuple(said[at] if 0 <= at < len(said) else Wave() for at in self._rules[course.unit])
-        agreed = replace(course, waves=self.waves[course.unit], rules=rules)
+        limit = self._limits[course.unit]
+        agreed = replace(course, waves=self.waves[course.unit], rules=rules, halt_after=limit)
         return agreed.part(self._shard.index, self.of)
 
     def has_ended(self, unit: str, at: int) -> bool:
@@ -157,9 +160,12 @@ class Shared:
         self._write(Mark(self._shard.index, _FAILED + service))
 
     def leave(self) -> None:
-        """This process ends. Where the rollout is over, the next one of this number begins another attempt."""
+        """This process ends by itself. When the rollout is over, the next one of this number begins another attempt.
+
+        One that has not ended its part, because it has waited in vain, for example, has not left: the next one goes on.
+        """
         self.read()
-        if self.over:
+        if self.over or all(self._has(self._shard.index, mark) for mark in self._every_wave()):
             self._write(Mark(self._shard.index, _LEFT))
 
     @property
@@ -171,12 +177,11 @@ class Shared:
     @property
     def over(self) -> bool:
         """Whether nobody has anything more to do in this attempt."""
-        every = [_wave(unit, at) for unit, waves in self.waves.items() for at in range(len(waves))]
-        return self._halted() is not None or all(self._all_have(mark) for mark in every)
+        return self._halted() is not None or all(self._all_have(mark) for mark in self._every_wave())
 
     @property
     def has_left(self) -> bool:
-        """Whether a process of this number has ended when the rollout was over."""
+        """Whether a process of this number has ended by itself, with nothing more to do."""
         return self._has(self._shard.index, _LEFT)
 
     def halted(self) -> Blocked | None:
@@ -188,9 +193,16 @@ class Shared:
                 self._asked = time.monotonic()
         return self._halted()
 
-    def failed_in(self, unit: str) -> bool:
-        """Whether anything has failed in a unit, in any process."""
-        return bool(self._failures(unit))
+    def held_by(self, unit: str, dependent: str) -> Blocked | None:
+        """Why `dependent` does not begin, which depends on a unit: what has failed there, in any process."""
+        failed = self._failures(unit)
+        if not failed:
+            return None
+        return Blocked(
+            f"not begun, because {_told(failed)} failed",
+            service=dependent,
+            hint="mend the cause and run all shards again, to go on with what is left",
+        )
 
     def await_unit(self, unit: str) -> None:
         """Come back when all processes have ended the last wave of a unit. Raises like `await_wave`."""
@@ -198,23 +210,25 @@ class Shared:
         if waves:
             self._await(lambda: self._all_have(_wave(unit, len(waves) - 1)), unit, len(waves), "the end of it")
 
-    def await_wave(self, unit: str, at: int, opens: Callable[[float | None], None] | None) -> None:
+    def await_wave(self, unit: str, at: int, opens: Callable[[float | None], None]) -> None:
         """Come back when all processes have ended the wave before, and this one may begin.
 
-        `opens` comes back when what it asks for is true; the first process calls it for all, with the seconds
-        since anything was changed. Raises Blocked when nothing more may begin, WaitTimedOut, Stopped, and what `opens`
-        raises.
+        `opens` comes back when what it asks for is true. Where the rules that all have agreed on ask for anything, the
+        first process calls it for all, with the seconds since anything was changed. Raises Blocked when nothing more
+        may begin, WaitTimedOut, Stopped, and what `opens` raises.
         """
         begun = _BEGUN + _wave(unit, at)
-        if opens is None or self._shard.index == 0:
+        holds = self._rules[unit][at] != _NO_RULE  # whatever the configuration of this process says by now
+        if not holds or self._shard.index == 0:
             if at:
                 before = _wave(unit, at - 1)
                 self._await(lambda: self._all_have(before), unit, at + 1, "")
-            if opens is not None and not self._has(0, begun):
+            if holds and not self._has(0, begun):
                 try:
                     opens(self._since(unit, at))
-                except Blocked as error:
-                    self._write(Mark(0, _HALTED + error.message))
+                except (Blocked, Stopped) as error:
+                    if not self._patience.stop():  # a person has said no, and not a signal
+                        self._write(Mark(0, _HALTED + error.message))
                     raise
                 self._write(Mark(0, begun))
         else:
@@ -274,6 +288,9 @@ class Shared:
             self._patience.pause(pause)
             pause = min(pause * 1.5, _LONGEST_POLL)
 
+    def _every_wave(self) -> list[str]:
+        return [_wave(unit, at) for unit, waves in self.waves.items() for at in range(len(waves))]
+
     def _has(self, index: int, name: str) -> bool:
         return any(mark.shard == index and mark.name == name for mark in self._marks)
 
@@ -288,9 +305,8 @@ class Shared:
         for unit, limit in self._limits.items():
             failed = self._failures(unit)
             if len(failed) >= limit:
-                names = listed([f"{mark.name.removeprefix(_FAILED)} (shard {mark.shard})" for mark in failed])
                 return Blocked(
-                    f"the rollout is halted: {names} failed",
+                    f"the rollout is halted: {_told(failed)} failed",
                     service=unit,
                     hint="nothing more is begun; mend the cause and run all shards again, to go on with what is left",
                 )
@@ -343,9 +359,13 @@ def join(
         return shared
 
 
+def _told(failed: Sequence[Mark]) -> str:
+    return listed([f"{mark.name.removeprefix(_FAILED)} (shard {mark.shard})" for mark in failed])
+
+
 def _number(rule: Wave, course: Course) -> int:
-    """The position of a rule in the configuration; -1 for one that asks for nothing, as in a rollback."""
-    return course.service.rollout.waves.index(rule) if rule.holds else -1
+    """The position of a rule in the configuration, if it asks for anything."""
+    return course.service.rollout.waves.index(rule) if rule.holds else _NO_RULE
 
 
 def _wave(unit: str, at: int) -> str:

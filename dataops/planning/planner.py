@@ -37,18 +37,28 @@ def plan_apply(
     to: Migration | None = None,
     steps: int | None = None,
     background: bool = True,
+    waves: Mapping[str, int] | None = None,
 ) -> Plan:
     """Plan to apply everything that is pending, in the order of dependencies.
 
     Without `background`, what is for the background is left, with all that comes after it, unless `to` names it.
-    `to` is the last migration to apply, and then there is only one history. `steps` is the largest number in all. A
-    target that is applied already makes an empty plan, because an apply never goes backwards. Raises HistoryError,
+    `to` is the last migration to apply, and then there is only one history. `steps` is the largest number in all: of a
+    fleet, of the databases in the earliest of its `waves`, which are their numbers by the names of services. A target
+    that is applied already makes an empty plan, because an apply never goes backwards. Raises HistoryError,
     DatabaseAhead and InterruptedStep; what is so of a database of a fleet is one of the plan's `troubles`.
     """
     states = _ordered(states)
     refuse_same_database(states)
     planned, fit, troubles = _each(states, lambda state: _to_apply(state, to, background=background))
-    return Plan(Direction.APPLY, tuple(planned[:steps]), tuple(fit), troubles=troubles)
+    if steps is not None:
+        planned = _wave_by_wave(planned, waves or {})[:steps]
+    return Plan(Direction.APPLY, tuple(planned), tuple(fit), troubles=troubles)
+
+
+def _wave_by_wave(planned: Sequence[Step], waves: Mapping[str, int]) -> list[Step]:
+    """The same steps, those of each fleet in the order of its waves."""
+    units = list(dict.fromkeys(step.service.partition("@")[0] for step in planned))
+    return sorted(planned, key=lambda one: (units.index(one.service.partition("@")[0]), waves.get(one.service, 0)))
 
 
 def _each(

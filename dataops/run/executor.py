@@ -73,6 +73,7 @@ class _Execution:
         self._alone = {name: one for name, one in sorted(self._services.items()) if not self._is_in_waves(one)}
         self._scopes = {name: ExitStack() for name in self._alone}
         self._waited_in_vain = False
+        self._held: list[Failure] = []
 
     def run(self) -> Result:
         work, stopwatch = self._work, Stopwatch()
@@ -89,7 +90,7 @@ class _Execution:
             locked = {name: self._scopes[name].enter_context(taken(work, one)) for name, one in self._alone.items()}
             side_by_side(lambda one: confirm(work, one), list(locked.values()))
             self._run_units(locked)
-        failures = work.failures.found
+        failures = (*work.failures.found, *self._held)
         remaining = [step for step in self._wanted() if step.id not in work.done]
         failed = {failure.step for failure in failures}
         result = Result(
@@ -182,8 +183,12 @@ class _Execution:
             return not any(self._work.failures.of(other) for other in after)
         for other in after & set(self._courses):
             self._shared.await_unit(other)
-        if any(self._shared.failed_in(other) for other in after):
+        failed = [error for other in sorted(after) if (error := self._shared.held_by(other, unit)) is not None]
+        if failed:
             self._shared.skip(unit)
+            # A failure of this run, where something is left to do and it has none of its own, but not one that halts.
+            if any(one.unit == unit for one in self._services.values()) and not self._work.failures.found:
+                self._held.append(Failure(unit, None, failed[0]))
             return False
         return True
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dataops.backends import opened
 from dataops.durations import Stopwatch
@@ -38,12 +38,14 @@ class Waves:
     pool: ThreadPoolExecutor
     ask: Ask | None = None
     shared: Shared | None = None
+    _told: set[str] = field(default_factory=set, init=False)
 
     def run(self) -> None:
         """Run the waves. What comes of it is in `work`: an error of one database is a failure of that one only.
 
         Raises Stopped where a signal comes between two waves, and what the control database raises.
         """
+        self._tell()  # what could not even be planned
         last: float | None = None
         for at, (wave, rule) in enumerate(zip(self.course.waves, self.course.rules, strict=True)):
             failed = self.work.failures.of(self.course.unit)  # also in a process whose place this one takes
@@ -52,7 +54,7 @@ class Waves:
                 continue
             if self.work.ends():
                 return
-            since = None if last is None else time.monotonic() - last
+            since = self._since_earlier_runs(at, rule) if last is None else time.monotonic() - last
             if not self._may_begin(at, rule, since):
                 return
             if mine and not (self.shared is not None and self.shared.has_ended(self.course.unit, at)):
@@ -62,6 +64,15 @@ class Waves:
             if self.shared is not None:
                 self.shared.end(self.course.unit, at, sum(name in self.work.confirmed for name in mine))
             last = time.monotonic() if mine else last
+
+    def _since_earlier_runs(self, at: int, rule: Wave) -> float | None:
+        """How many seconds ago an earlier run has changed a wave before `at`: its end may have cut a pause short."""
+        if not rule.pause:
+            return None
+        before = {name for wave in self.course.waves[:at] for name in wave}
+        states = [state for state in self.work.plan.states if state.service.name in before]
+        times = [applied.at.timestamp() for state in states for applied in state.applied if applied.at is not None]
+        return max(0.0, time.time() - max(times)) if times else None
 
     def _may_begin(self, at: int, rule: Wave, since: float | None) -> bool:
         """Come back when wave `at` may begin. False where it does not: that is a failure, or it was stopped."""
@@ -75,7 +86,7 @@ class Waves:
 
         try:
             if self.shared is not None:
-                self.shared.await_wave(unit, at, opens if rule.holds else None)
+                self.shared.await_wave(unit, at, opens)
             else:
                 opens(since)
         except Stopped as error:
@@ -94,14 +105,11 @@ class Waves:
         number, of, stopwatch = at + 1, len(self.course.waves), Stopwatch()
         self.work.emit(WaveStarted(self.course.unit, number, of, len(names)))
         begun = [self.pool.submit(self._run_one, self.services[name]) for name in names]
-        told: set[str] = set()
         while wait(begun, timeout=_WAKE_SECONDS).not_done:
-            if self.shared is not None:
-                told |= self._tell(self.shared, self.work.failures.of(self.course.unit) - told)
+            self._tell()
         for future in begun:
             future.result()
-        if self.shared is not None:
-            self._tell(self.shared, self.work.failures.of(self.course.unit) - told)
+        self._tell()
         failed = self.work.failures.of(self.course.unit) & set(names)
         done = sum(all(step.id in self.work.done for step in self.work.confirmed[n]) for n in names if self._ran(n))
         self.work.emit(WaveFinished(self.course.unit, number, of, done, len(failed), stopwatch.seconds))
@@ -109,15 +117,17 @@ class Waves:
     def _ran(self, name: str) -> bool:
         return name in self.work.confirmed and name not in self.work.failures.of(self.course.unit)
 
-    def _tell(self, shared: Shared, failed: frozenset[str]) -> set[str]:
+    def _tell(self) -> None:
         """Tell the other processes what has failed here, and stop where they have had enough."""
-        for name in failed:
-            shared.failed(name)
-        halted = shared.halted()
+        if self.shared is None:
+            return
+        for name in self.work.failures.of(self.course.unit) - self._told:
+            self.shared.failed(name)
+            self._told.add(name)
+        halted = self.shared.halted()
         if halted is not None and not self.work.failures.enough:
             self.work.failures.add(Failure(self.course.unit, None, halted))
             self.work.failures.stop_all()
-        return set(failed)
 
     def _refuse_vanished(self, service: Service) -> None:
         """Raise StalePlan for a database that is gone, where the first write would make it again."""

@@ -66,7 +66,9 @@ def result_lines(result: Result, *, verbose: bool = False) -> list[Line]:
         if verbose:
             lines += traceback_lines(failure.details.traceback)
         mine = [step for step in result.left if failure.service in (step.service, step.service.partition("@")[0])]
-        lines.append((f"  {failure.service}: {failure.applied_before} {verb} before it, {len(mine)} not run", "red"))
+        # What fails before its first step says nothing of what was done there before.
+        before = [f"{failure.applied_before} {verb} before it"] if failure.step or failure.applied_before else []
+        lines.append((f"  {failure.service}: {', '.join([*before, f'{len(mine)} not run'])}", "red"))
         if isinstance(error, DataopsError) and error.hint:
             lines += paragraph(f"hint: {error.hint}", "yellow")
     where = fleet.told(step.service for step in result.done)

@@ -106,6 +106,7 @@ def _wave_lines(plan: Plan, courses: Mapping[str, Course]) -> Iterator[Line]:
             first += ["a question"] if rule.ask else []
             names = [name.partition("@")[2] for name in wave]
             which = ", ".join(names) if len(names) <= _SHOWN_MEMBERS else counted(len(names), "database")
+            which = which or "none here"  # but in other processes
             told = f"({', '.join(first)}) " if first else ""
             parts.append(told + which)
         at_once = "all at once" if len(parts) == 1 else "; then ".join(parts)

@@ -133,6 +133,16 @@ def test_a_signal_lets_the_running_steps_end_and_the_same_command_goes_on(tenant
     assert tenants.applied() == {key: ["001", "002"] for key in tenants.names}
 
 
+def test_a_number_of_steps_is_taken_from_the_first_waves(tenants: Fleet) -> None:
+    last = tenants.names[5]
+    tenants.configure(waves=[{"databases": [last]}, {"check": ["false"]}])
+    plan = tenants.project("plan", "--steps", "2", "--json").json
+    assert plan["order"] == [f"tenants@{last}/001", f"tenants@{tenants.names[0]}/001"]
+    done = tenants.project("apply", "--yes", "--steps", "2")
+    assert done.code == ExitCode.BLOCKED, done.stderr
+    assert {name for name, ids in tenants.applied().items() if ids} == {last}
+
+
 # --- between waves
 
 
@@ -145,6 +155,7 @@ def test_a_check_between_waves_lets_the_run_go_on_or_ends_it(tenants: Fleet) -> 
     blocked = tenants.project("apply", "--yes")
     assert blocked.code == ExitCode.BLOCKED
     assert "wave 2 does not begin: the check ./check ended with 1: it is red" in blocked.stderr
+    assert "  tenants: 5 not run" in blocked.stderr
     assert (tenants.project.folder / "said").read_text().split() == ["2", first]
     assert {name for name, ids in tenants.applied().items() if ids} == {first}
     (tenants.project.folder / "green").touch()
@@ -166,12 +177,13 @@ def test_a_query_in_the_control_database_lets_the_run_go_on_or_ends_it(tenants: 
 
 
 def test_a_pause_between_waves_passes_and_a_signal_ends_it(tenants: Fleet) -> None:
-    tenants.configure(waves=[{"smallest": 1}, {"pause": "1h"}])
-    with tenants.project.running("apply", "--yes") as process:
-        await_line(process, "tenants: wave 2 waits: a pause of 1 h 0 min")
-        process.send_signal(signal.SIGTERM)
-        stopped = ended(process)
-    assert stopped.code == ExitCode.STOPPED
+    tenants.configure(waves=[{"databases": [tenants.names[0]]}, {"pause": "1h"}])
+    for told in ("1 h 0 min", "59 min"):  # the same command waits for what is left
+        with tenants.project.running("apply", "--yes") as process:
+            await_line(process, f"tenants: wave 2 waits: a pause of {told}")
+            process.send_signal(signal.SIGTERM)
+            stopped = ended(process)
+        assert stopped.code == ExitCode.STOPPED
     assert sum(bool(ids) for ids in tenants.applied().values()) == 1
     tenants.configure(waves=[{"smallest": 1}, {"pause": "500ms"}])
     tenants.file("002")

@@ -14,6 +14,7 @@ from dataops.errors import ExitCode
 from tests.fleets import FAILS, Fleet, fleet
 from tests.projects import Project, await_line, ended
 from tests.shards import AGAIN, play, waves_of, wrong_with
+from tests.terminal import Terminal
 
 DATABASES = int(os.environ.get("DATAOPS_TEST_FLEET", "24"))
 
@@ -179,3 +180,77 @@ def test_a_failure_in_a_fleet_keeps_what_depends_on_it_from_beginning_in_every_p
         assert pair.applied() == {key: ["001", "002"] for key in pair.names}
     finally:
         postgres.drop_database("catalogue_of_shards")
+
+
+def test_a_database_that_cannot_be_planned_counts_for_all_though_nothing_else_is_to_do(pair: Fleet) -> None:
+    down = (pair.names[0], pair.names[2])  # all of the first and all of the second process
+    pair.configure(waves=[{"databases": list(down)}], control_env="CONTROL_URL")
+    for name in down:
+        pair.server.execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)  # type: ignore[union-attr]
+    with pair.project.running("apply", "--yes", "--halt-after", "2", "--shard", "1/2") as other:
+        await_line(other, "tenants: wave 2 waits")
+        one = pair.project("apply", "--yes", "--halt-after", "2", "--shard", "0/2")
+        both = {one.code, ended(other).code}
+    for name in down:
+        pair.server.execute("ALTER DATABASE {} ALLOW_CONNECTIONS true", name)  # type: ignore[union-attr]
+    assert both <= {ExitCode.UNREACHABLE, ExitCode.BLOCKED}
+    assert pair.applied() == {key: [] for key in pair.names}
+
+
+def test_a_process_whose_service_waits_for_a_database_that_failed_elsewhere_says_so(
+    pair: Fleet, postgres: PostgresServer
+) -> None:
+    url = postgres.create_database("catalogue_that_waits")
+    bad = pair.names[1]  # of the first wave, and all that the second process does there
+    try:
+        pair.configure(waves=[{"databases": list(pair.names[:2])}], control_env="CONTROL_URL")
+        pair.project.add("catalogue", url, depends_on=["tenants"])
+        pair.project.table("catalogue", "001")
+        postgres.execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", bad)
+        with pair.project.running("apply", "--yes", "--halt-after", "2", "--shard", "1/2") as other:
+            await_line(other, "tenants: wave 2 waits")
+            first = pair.project("apply", "--yes", "--halt-after", "2", "--shard", "0/2")
+            last = ended(other)
+        postgres.execute("ALTER DATABASE {} ALLOW_CONNECTIONS true", bad)
+        assert (first.code, last.code) == (ExitCode.BLOCKED, ExitCode.UNREACHABLE)
+        assert f"catalogue: not begun, because tenants@{bad} (shard 1) failed" in first.stderr
+        assert {name: bool(ids) for name, ids in pair.applied().items()} == {name: name != bad for name in pair.names}
+    finally:
+        postgres.drop_database("catalogue_that_waits")
+
+
+def test_what_was_shared_and_rolled_back_by_one_process_is_shared_again(pair: Fleet) -> None:
+    for _ in range(2):
+        with pair.project.running("apply", "--yes", "--shard", "0/2") as first:
+            await_line(first, "tenants: wave 2 waits")
+            other = pair.project("apply", "--yes", "--wave-timeout", "30s", "--shard", "1/2")
+            assert (other.code, ended(first).code) == (0, 0)
+        assert pair.applied() == {key: ["001"] for key in pair.names}
+        undone = pair.project("rollback", "--yes", "--to", "tenants/base")
+        assert undone.code == ExitCode.OK, undone.stderr
+        assert pair.applied() == {key: [] for key in pair.names}
+
+
+def test_who_says_no_to_a_wave_says_it_for_all(pair: Fleet) -> None:
+    pair.configure(waves=[{"databases": [pair.names[0]]}, {"ask": True}], control_env="CONTROL_URL")
+    with pair.project.running("apply", "--yes", "--shard", "1/2") as other:
+        await_line(other, "tenants: wave 2 waits")
+        with Terminal(pair.project, "apply", "--shard", "0/2") as terminal:
+            terminal.read_until("migrations?")
+            terminal.press("y\n")
+            terminal.read_until("begin wave 2, after 1 database? [y/N]")
+            terminal.press("n\n")
+            assert terminal.ended() == ExitCode.STOPPED, terminal.text
+        assert "the rollout is halted: wave 2 was not confirmed" in (said := ended(other)).stderr
+        assert said.code == ExitCode.BLOCKED
+    assert {name for name, ids in pair.applied().items() if ids} == {pair.names[0]}
+
+
+def test_a_wave_that_all_wait_for_begins_though_one_process_has_another_configuration_by_now(pair: Fleet) -> None:
+    pair.configure(waves=[{"databases": [pair.names[0]]}, {"check": ["true"]}], control_env="CONTROL_URL")
+    with pair.project.running("apply", "--yes", "--shard", "1/2") as other:
+        await_line(other, "tenants: wave 2 waits: what has to be true before it")
+        pair.configure(waves=[{"databases": [pair.names[0]]}], control_env="CONTROL_URL")
+        first = pair.project("apply", "--yes", "--shard", "0/2")
+        assert (first.code, ended(other).code) == (0, 0)
+    assert pair.applied() == {key: ["001"] for key in pair.names}
