@@ -53,6 +53,26 @@ def test_after_a_batch_that_was_given_up_the_next_ones_grow_slowly() -> None:
     assert pacing.size > 1000
 
 
+def test_a_batch_that_keeps_somebody_waiting_makes_the_next_ones_shorter() -> None:
+    pacing = Pacing(0.5, first=1000, most=100_000)
+
+    def go_on(batches: int, *, waiting: bool = False) -> None:
+        for _ in range(batches):  # a row takes a tenth of a millisecond
+            pacing.took(pacing.size, pacing.size / 10_000, waiting=waiting)
+
+    go_on(10)
+    whole = pacing.size
+    assert whole >= 4000
+    go_on(1, waiting=True)
+    assert 0.4 * whole <= pacing.size <= 0.6 * whole
+    go_on(20, waiting=True)
+    assert 200 <= pacing.size <= 300  # never shorter than about 20 ms
+    go_on(36)
+    assert 300 <= pacing.size <= 600
+    go_on(500)
+    assert pacing.size >= 4000
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 0.0
