@@ -1,8 +1,8 @@
 """How many rows or documents the next batch has, so that it takes about as long as it should. Pure.
 
 The size follows the time of the last batch, as in GitLab's batched background migrations: down to a half at once, and
-up slowly, so that who is in the way of a larger one is noticed before it is much larger. A batch that had to be given up
-is halved.
+up slowly, so that who is in the way of a larger one is noticed before it is much larger. A batch that had to be given
+up is halved.
 
 A batch that takes T seconds holds a share f of all rows that grows with T, and who wants one of them waits for T / 2
 on average. The shorter it is, the fewer wait, and the less. So one that kept somebody waiting makes the next ones take
