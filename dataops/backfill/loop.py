@@ -22,7 +22,6 @@ _MOST_PASSES = 5
 _POLL_SECONDS = 0.5
 _LASTS_SECONDS = 3.0  # a shorter wait is not worth an entry in the journal
 _REST = 0.1  # of the time of a batch: so that a waiting statement of others comes first
-_LEAST_SECONDS = 0.02  # of a batch: shorter ones would make the disk write more often
 _ASK_EVERY = 1.0
 _SLOW_REST = 10.0
 _LONG = 50_000
@@ -134,16 +133,13 @@ class _Loop:
         self._progress = done.progress
         self._goes_on()
         self._around.tell(self._progress)
-        if done.waiting:
-            self._pacing.give_up()
-        else:
-            self._pacing.took(done.looked, seconds)
+        self._pacing.took(done.looked, seconds, waiting=done.waiting)
         if not done.last and done.progress.changed > before:
             rest = seconds * max(1 if done.waiting else _REST, 1 / self._sharing.share - 1)
             self._worked += rest  # which the next batches will need too
             self._around.sleep(rest)
         self._sharing.worked()
-        self._pacing.seconds = max(_LEAST_SECONDS, self._around.limits.batch * self._sharing.share**2)
+        self._pacing.seconds = self._around.limits.batch * self._sharing.share**2
         return done
 
     def _give_way(self) -> None:

@@ -167,6 +167,59 @@ def test_rows_that_somebody_holds_are_waited_for(shop: Project, pg: psycopg.Conn
     assert pg.execute("SELECT min(n), max(n) FROM orders").fetchone() == (1, 1)
 
 
+@contextmanager
+def in_the_way(url: str) -> Iterator[None]:
+    """Somebody changes the row that comes next, again and again, until the scope ends."""
+    over = threading.Event()
+
+    def work() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            while not over.is_set():
+                connection.execute(
+                    "UPDATE orders SET total = total + 1 WHERE id ="
+                    " 1 + (SELECT coalesce(max(id), 0) FROM orders WHERE batch IS NOT NULL)"
+                )
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_batches_that_keep_an_application_waiting_become_shorter(
+    shop: Project, pg: psycopg.Connection[Any], pg_url: str
+) -> None:
+    orders(pg, 4000)
+    pg.execute("ALTER TABLE orders ADD batch bigint")
+    pg.execute("CREATE INDEX ON orders (id) WHERE batch IS NOT NULL")
+    pg.execute(  # it takes a millisecond or more for each row, and tells the batches apart
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.n <> OLD.n THEN"
+        " PERFORM pg_sleep(0.001); NEW.batch = txid_current(); END IF; RETURN NEW; END $$"
+    )
+    pg.execute("CREATE TRIGGER slow BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION slow()")
+
+    def sizes(after: int = 0) -> list[int]:
+        found = pg.execute(
+            "SELECT count(*) FROM orders WHERE batch > %s GROUP BY batch ORDER BY batch", [after]
+        ).fetchall()
+        return [size for (size,) in found]
+
+    once(shop)
+    with shop.running("apply", "--yes") as process:
+        with in_the_way(pg_url):
+            until(lambda: [size for size in sizes()[-1:] if size <= 25])
+        ((last,),) = pg.execute("SELECT max(batch) FROM orders").fetchall()
+        answer = ended(process)
+    assert answer.code == 0, answer
+    assert pg.execute("SELECT min(n), max(n) FROM orders").fetchone() == (1, 1)
+    alone = sizes(last)
+    assert len(alone) >= 40
+    assert max(alone[:40]) <= 200, alone  # rows; a whole batch has about 400
+
+
 def test_a_rule_of_ones_own(shop: Project, pg: psycopg.Connection[Any], pg_url: str) -> None:
     slow_orders(pg, 2000)
     pg.execute("CREATE TABLE rules (stop bool)")

@@ -36,21 +36,41 @@ def test_a_batch_never_has_less_than_one_or_more_than_it_may() -> None:
     assert pacing.size == 1
 
 
-def test_after_a_batch_that_was_given_up_the_next_ones_grow_slowly() -> None:
+def test_batches_grow_slowly_and_from_one_row_too() -> None:
     pacing = Pacing(0.5, first=1000, most=100_000)
     pacing.give_up()
     for _ in range(5):
         pacing.took(pacing.size, 0.01)
     assert 600 < pacing.size < 1000
-    for _ in range(40):
+    for _ in range(60):
         pacing.took(pacing.size, 0.01)
     assert pacing.size == 100_000
     for _ in range(20):
         pacing.give_up()
     assert pacing.size == 1
-    for _ in range(40):
+    for _ in range(80):
         pacing.took(pacing.size, 0.01)
     assert pacing.size > 1000
+
+
+def test_a_batch_that_keeps_somebody_waiting_makes_the_next_ones_shorter() -> None:
+    pacing = Pacing(0.5, first=1000, most=100_000)
+
+    def go_on(batches: int, *, waiting: bool = False) -> None:
+        for _ in range(batches):  # a row takes a tenth of a millisecond
+            pacing.took(pacing.size, pacing.size / 10_000, waiting=waiting)
+
+    go_on(30)
+    whole = pacing.size
+    assert whole >= 4000
+    go_on(1, waiting=True)
+    assert 0.4 * whole <= pacing.size <= 0.6 * whole
+    go_on(20, waiting=True)
+    assert 200 <= pacing.size <= 300  # never shorter than about 20 ms
+    go_on(36)
+    assert 300 <= pacing.size <= 600
+    go_on(500)
+    assert pacing.size >= 4000
 
 
 class Clock:

@@ -41,9 +41,10 @@ SELECT pg_catalog.current_setting('archive_mode') <> 'off' AS archives, a.last_a
 """
 
 _WAITING = """
-SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a
-                WHERE a.wait_event_type = 'Lock' AND %s = ANY (pg_catalog.pg_blocking_pids(a.pid))) AS waits
+SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l
+                WHERE NOT l.granted AND %s = ANY (pg_catalog.pg_blocking_pids(l.pid))) AS waits
 """
+"""Of pg_stat_activity, one who is not in pg_monitor sees nothing of the sessions of others."""
 
 _OTHERS = """
 SELECT (xact_commit + xact_rollback)::bigint AS done FROM pg_catalog.pg_stat_database
