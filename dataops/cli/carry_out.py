@@ -12,7 +12,8 @@ from dataops.cli.options import RunOptions
 from dataops.cli.plan_from_options import approvals_of, render
 from dataops.cli.rolling_out import Rolling, asking
 from dataops.cli.session import Session, consent
-from dataops.errors import DataopsError, ExitCode, Stopped
+from dataops.errors import DataopsError, ExitCode, Stopped, WaitTimedOut
+from dataops.fleet.control import Shared
 from dataops.model import ENDS_HALF_DONE, Direction, Plan, Policy, Rendering, Result
 from dataops.planning import planfile, planner, policies, runs
 from dataops.run.executor import execute
@@ -91,7 +92,20 @@ def carry_out(
         code = drift.code_of(verified)
     _say(session, result, renderings, verified, code)
     if rolling.shared is not None and not result.stopped:
-        rolling.shared.leave()
+        code = _last(rolling.shared, result, code)
+    return code
+
+
+def _last(shared: Shared, result: Result, code: ExitCode) -> ExitCode:
+    """The exit code of a process that shares a run, which ends after all others where something has failed in it.
+
+    It is not one with which a cluster puts another process in its place: that would begin an attempt by itself. Only
+    one that has waited for a wave in vain is replaced, and goes on.
+    """
+    if result.failures and not any(isinstance(failure.error, WaitTimedOut) for failure in result.failures):
+        shared.await_over()
+        code = ExitCode.BLOCKED if code in (ExitCode.LOCKED, ExitCode.UNREACHABLE) else code
+    shared.leave()
     return code
 
 

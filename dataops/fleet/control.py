@@ -22,7 +22,7 @@ from typing import Any
 from dataops import backends
 from dataops.durations import clock
 from dataops.errors import Blocked, ConfigError, Stopped, Unreachable, UsageError, WaitTimedOut
-from dataops.events import Emit, WaveAwaited
+from dataops.events import Emit, Warned, WaveAwaited
 from dataops.fleet import listing
 from dataops.fleet.waves import Course
 from dataops.model import Direction, Mark, Service, Wave
@@ -167,6 +167,28 @@ class Shared:
         self.read()
         if self.over or all(self._has(self._shard.index, mark) for mark in self._every_wave()):
             self._write(Mark(self._shard.index, _LEFT))
+
+    def await_over(self) -> None:
+        """Come back when nobody has anything more to do, or after the time for which a wave is waited for.
+
+        A process in which something has failed ends after all others: where another one takes its place, or a Job ends
+        because of it, nobody is left who would still have to be waited for.
+        """
+        deadline, pause = time.monotonic() + self._patience.timeout, _FIRST_POLL
+        told = False
+        while time.monotonic() < deadline and not self._patience.stop():
+            try:
+                self.read()
+            except Unreachable:  # it is asked again until the time is over
+                pass
+            else:
+                if self.over:
+                    return
+            if not told:
+                self._patience.emit(Warned(message="something has failed here: this process ends when the others have"))
+                told = True
+            self._patience.pause(pause)
+            pause = min(pause * 1.5, _LONGEST_POLL)
 
     @property
     def failed_here(self) -> tuple[str, ...]:

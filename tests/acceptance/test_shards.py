@@ -94,6 +94,40 @@ def test_a_failure_halts_all_and_the_same_command_goes_on_after_a_fix(pair: Flee
     assert pair.applied() == {key: ["001", "002"] for key in pair.names}
 
 
+SLOW = """
+if op.get_bind().engine.url.database == {name!r}:
+    here("slow")
+"""
+
+
+@pytest.mark.parametrize("how", ["it fails", "it is closed"])
+def test_a_process_with_a_failure_ends_after_the_others_and_is_not_replaced(pair: Fleet, how: str) -> None:
+    """A cluster would put another in its place, which would begin an attempt alone, or end the Job of the others."""
+    bad, slow = pair.names[1], pair.names[2]  # of shards 0 and 1
+    pair.configure(waves=[{"databases": [pair.names[0]]}], control_env="CONTROL_URL", halt_after=3)
+    pair.file("002", FAILS + SLOW.format(name=slow))
+    assert isinstance(pair.server, PostgresServer)
+    if how == "it fails":
+        pair.trouble(bad)
+    else:
+        pair.server.execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", bad)
+    with (
+        pair.project.running("apply", "--yes", "--shard", "0/2") as one,
+        pair.project.running("apply", "--yes", "--shard", "1/2") as other,
+    ):
+        pair.project.reached("slow")
+        await_line(one, "this process ends when the others have")
+        assert one.poll() is None
+        pair.project.go("slow")
+        assert ended(other).code == ExitCode.OK
+        assert ended(one).code == (ExitCode.FAILED if how == "it fails" else ExitCode.BLOCKED)
+    pair.trouble(bad, ends=True)
+    pair.server.execute("ALTER DATABASE {} ALLOW_CONNECTIONS true", bad)
+    played = play(pair, ["apply", "--yes"], 2, seed=5, kills=0)
+    assert set(played.codes) == {0}, played.said
+    assert pair.applied() == {key: ["001", "002"] for key in pair.names}
+
+
 def test_two_processes_of_the_same_number_are_harmless(pair: Fleet) -> None:
     pair.file("002", "time.sleep(0.2)")
     with (
