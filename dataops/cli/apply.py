@@ -134,7 +134,8 @@ def _verify(
 
 def services_of(saved: planfile.SavedPlan, session: Session) -> tuple[Service, ...]:
     """The services that a saved plan is for. Raises StalePlan when one is not configured any more."""
-    gone = {name for name in saved.services if name.partition("@")[0] not in set(session.config(with_urls=False).names)}
+    configured = session.config(with_urls=False).names
+    gone = {name for name in saved.services if name.partition("@")[0] not in configured}
     if gone:
         raise StalePlan(f"{saved.path} is stale: {', '.join(sorted(gone))}: no such service is configured any more")
     return session.config(selected=tuple(saved.services)).services
