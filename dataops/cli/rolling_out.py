@@ -30,21 +30,24 @@ class Rolling:
         """Those of the services that this process changes."""
         if self.shared is None:
             return tuple(services)
-        names = {name for course in self.courses.values() for wave in course.waves for name in wave}
+        names = self._names
         return tuple(service for service in services if service.name in names)
+
+    @property
+    def _names(self) -> set[str]:
+        """The names of the services in the waves of this process."""
+        return {name for course in self.courses.values() for wave in course.waves for name in wave}
 
     def part_of(self, plan: Plan) -> Plan:
         """What this process does of a plan for all."""
         if self.shared is None:
             return plan
-        names = {service.name for service in self.mine([state.service for state in plan.states])}
-        courses = self.courses.values()
-        troubled = {name for course in courses for wave in course.waves for name in wave} & set(plan.troubles)
+        names = self._names
         return replace(
             plan,
             steps=tuple(step for step in plan.steps if step.service in names),
             states=tuple(state for state in plan.states if state.service.name in names),
-            troubles={name: plan.troubles[name] for name in plan.troubles if name in troubled},
+            troubles={name: error for name, error in plan.troubles.items() if name in names},
         )
 
     def refuse_troubles(self, plan: Plan) -> None:
