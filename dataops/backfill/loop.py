@@ -170,6 +170,7 @@ class _Loop:
             self._sleep(min(left, _POLL_SECONDS))
         self._slowing.end_rest()
         self._sharing.end_rest()
+        self._pacing.alone = self._slowing.alone
 
     def _why(self) -> str:
         limits = self._around.limits

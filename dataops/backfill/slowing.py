@@ -13,6 +13,7 @@ _REST_EVERY = 10.0
 _REST_SECONDS = 1.0
 _SMOOTH = 0.5
 _LEAST_RATE = 20.0  # a second
+_NOBODY_RATE = 5.0  # a second: what we ask ourselves counts too
 _LEAST_SECONDS = 1.0
 
 
@@ -27,6 +28,11 @@ class Slowing:
         self._resting: float | None = None  # queries a second while we rest
         self._since = (clock(), counter())
         self._rested_at: float | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody else used the database in the last rest."""
+        return self._resting is not None and self._resting < _NOBODY_RATE
 
     def rest_due(self) -> float:
         """How many seconds it is to rest now, so that there is something to compare with; 0 for not now."""

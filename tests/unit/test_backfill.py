@@ -73,6 +73,19 @@ def test_a_batch_that_keeps_somebody_waiting_makes_the_next_ones_shorter() -> No
     assert pacing.size >= 4000
 
 
+def test_batches_double_where_nobody_else_is_there_until_somebody_waits() -> None:
+    pacing = Pacing(0.5, first=1000, most=100_000)
+    pacing.alone = True
+    for _ in range(3):  # a row takes a hundredth of a millisecond
+        pacing.took(pacing.size, pacing.size / 100_000)
+    assert pacing.size == 8000
+    pacing.took(pacing.size, pacing.size / 100_000, waiting=True)
+    assert pacing.size == 4000
+    for _ in range(5):
+        pacing.took(pacing.size, pacing.size / 100_000)
+    assert pacing.size < 8000
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 0.0
@@ -95,9 +108,21 @@ def test_others_are_compared_with_themselves(beside: float, slower: bool) -> Non
     clock.go_on(1.0, 100.0)
     slowing.end_rest()
     assert not slowing.rest_due()
+    assert not slowing.alone
     clock.go_on(11.0, beside)
     assert slowing.rest_due()
     assert bool(slowing.begin_rest()) is slower
+
+
+@pytest.mark.parametrize(("rate", "alone"), [(0.0, True), (2.0, True), (10.0, False)])
+def test_a_database_that_nobody_else_uses_is_known_after_a_rest(rate: float, alone: bool) -> None:
+    clock = Clock()
+    slowing = Slowing(lambda: clock.done, 2.0, clock)
+    assert not slowing.alone
+    slowing.begin_rest()
+    clock.go_on(1.0, rate)
+    slowing.end_rest()
+    assert slowing.alone is alone
 
 
 def test_of_few_queries_nothing_is_said() -> None:
