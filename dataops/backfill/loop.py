@@ -90,6 +90,7 @@ class _Loop:
         self._around = around
         self._progress = batches.begin()
         self._pacing = Pacing(around.limits.batch, most=batches.most)
+        self._pacing.alone = not around.limits.slowdown  # then nobody looks, and others do not matter
         self._slowing = Slowing(batches.others, around.limits.slowdown)
         self._sharing = Sharing(batches.latencies, around.limits.slowdown)
         self._worked = 0.0
@@ -169,7 +170,7 @@ class _Loop:
                 self._waits(slower)
             self._sleep(min(left, _POLL_SECONDS))
         self._slowing.end_rest()
-        self._sharing.end_rest()
+        self._sharing.end_rest(others=self._slowing.others)
         self._pacing.alone = self._slowing.alone
 
     def _why(self) -> str:

@@ -4,6 +4,8 @@ While the backfill rests, the database shows how long queries take without it. A
 `slowdown` times as long as 95 of 100 take then. One in two hundred may be slow beside the backfill, or as many as are
 slow without it. For each one more it works less, and while there are fewer it works more, both in proportion: so the
 99th percentile is kept in the long run. Where nobody else sends queries, it works all the time.
+
+PostgreSQL does not count how long queries take. There it works a fifth of the time while others use the database.
 """
 
 from __future__ import annotations
@@ -43,9 +45,15 @@ class Sharing:
         self.worked()
         self._since()
 
-    def end_rest(self) -> None:
-        """The work goes on: what was seen since `begin_rest` is how long queries take without it."""
+    def end_rest(self, *, others: bool) -> None:
+        """The work goes on: what was seen since `begin_rest` is how long queries take without it.
+
+        `others` says whether somebody else uses the database, and counts where nothing is known of latencies.
+        """
         seen = self._since()
+        if self._before is None:
+            self.share = _BEGIN if others and self._slowdown else 1.0
+            return
         if sum(seen.values()) < _LEAST:
             self._limit, self._resting, self.share = None, {}, 1.0
             return

@@ -34,6 +34,11 @@ class Slowing:
         """Whether nobody else used the database in the last rest."""
         return self._resting is not None and self._resting < _NOBODY_RATE
 
+    @property
+    def others(self) -> bool:
+        """Whether others used the database in the last rest, so much that it can be compared."""
+        return self._resting is not None and self._resting >= _LEAST_RATE
+
     def rest_due(self) -> float:
         """How many seconds it is to rest now, so that there is something to compare with; 0 for not now."""
         if not self._slowdown or self._since[1] is None:
@@ -45,7 +50,7 @@ class Slowing:
     def begin_rest(self) -> str:
         """The work pauses now. Returns how much slower others were in it, "" where that is within the limit."""
         rate = self._rate()
-        if rate is None or self._resting is None or self._resting < _LEAST_RATE:
+        if rate is None or self._resting is None or not self.others:
             return ""
         if rate * self._slowdown >= self._resting:
             return ""

@@ -17,7 +17,8 @@ class Limits:
     Seconds: a `batch` is steered to take so long; with more than `lag` it waits for the slowest replica, and while
     MongoDB's oplog holds less than `oplog`. `unarchived` are bytes of WAL of PostgreSQL that are not archived yet.
     With `slowdown`, it works less while the database does so many times fewer queries for others than without it, or
-    while their slowest queries take so many times longer than usual.
+    while their slowest queries take so many times longer than usual; in PostgreSQL, which does not say how long they
+    take, while others are there at all.
     It waits while `pause_while` (SQL, or a command of MongoDB as JSON) answers something that is true, and while there
     is a `pause_file`. 0, and None for the last two, mean no limit.
     """

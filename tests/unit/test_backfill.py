@@ -108,6 +108,7 @@ def test_others_are_compared_with_themselves(beside: float, slower: bool) -> Non
     clock.go_on(1.0, 100.0)
     slowing.end_rest()
     assert not slowing.rest_due()
+    assert slowing.others
     assert not slowing.alone
     clock.go_on(11.0, beside)
     assert slowing.rest_due()
@@ -123,6 +124,7 @@ def test_a_database_that_nobody_else_uses_is_known_after_a_rest(rate: float, alo
     clock.go_on(1.0, rate)
     slowing.end_rest()
     assert slowing.alone is alone
+    assert not slowing.others  # so few that nothing can be compared
 
 
 def test_of_few_queries_nothing_is_said() -> None:
@@ -164,7 +166,7 @@ def _rested(queries: Queries, usual: int, slow: int = 0) -> Sharing:
     sharing = Sharing(queries, 2.0)
     sharing.begin_rest()
     queries.come(usual, slow)
-    sharing.end_rest()
+    sharing.end_rest(others=True)
     return sharing
 
 
@@ -213,7 +215,7 @@ def test_what_takes_a_few_milliseconds_is_never_slow() -> None:
     sharing = Sharing(queries, 2.0)
     sharing.begin_rest()
     queries.counts[0.0001] += 200
-    sharing.end_rest()
+    sharing.end_rest(others=True)
     for _ in range(100):
         queries.counts[0.001] += 50
         sharing.worked()
@@ -226,8 +228,19 @@ def test_without_a_limit_nobody_is_asked() -> None:
 
     sharing = Sharing(never, 0.0)
     sharing.begin_rest()
-    sharing.end_rest()
+    sharing.end_rest(others=True)
     assert sharing.share == 1.0
+
+
+@pytest.mark.parametrize(("others", "slowdown", "share"), [(True, 2.0, 0.2), (False, 2.0, 1.0), (True, 0.0, 1.0)])
+def test_where_latencies_are_not_known_it_works_a_fifth_of_the_time_beside_others(
+    others: bool, slowdown: float, share: float
+) -> None:
+    sharing = Sharing(lambda: None, slowdown)
+    sharing.begin_rest()
+    sharing.end_rest(others=others)
+    sharing.worked()
+    assert sharing.share == share
 
 
 class Rows:
