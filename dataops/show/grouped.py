@@ -159,7 +159,7 @@ def _anybodys(look: Look, text: str) -> str:
 def _without(service: str, text: str) -> str:
     """The text without what is in it of this database alone. Its name may be as short as a word of the text."""
     database = service.partition("@")[2]
-    if not database:
+    if not database or (database not in text and quote(database) not in text):
         return text
     written = "|".join(re.escape(one) for one in (service, database, quote(database)))
     return re.sub(rf"(?<![\w.-])(?:{written})(?![\w-]|\.\w)", "…", text)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import psycopg
@@ -102,6 +103,7 @@ class WatchedConnection(psycopg.Connection[DictRow]):
     """Seconds in which the server has to answer each question; None means no limit, as for the SQL of a migration."""
     _rolls_back = False
     _path: SearchPath | None = None
+    _is_shielded = False
     _own_adapters: AdaptersMap | None = None
     _handlers: tuple[tuple[Callable[[Any], None], Any], ...] = ()
 
@@ -150,12 +152,16 @@ class WatchedConnection(psycopg.Connection[DictRow]):
         if self._path is None:
             row = self.execute(sql.PATH).fetchone()
             assert row is not None
+            # pg_settings is slow in a new session, and without options there is nothing that the URL could have set.
+            source = self.execute(sql.PATH_SOURCE).fetchone() if self.info.options else None
             self._path = SearchPath(
                 tuple(name for name in row["schemas"] if name != "pg_catalog" and not name.startswith("pg_temp")),
                 frozenset(re.sub(r'["\s]', "", row["setting"]).replace("$user", row["me"]).split(",")),
-                from_url=row["source"] == "client",
+                from_url=source is not None and source["source"] == "client",
             )
-        self.execute(self._path.shield.encode())
+        if not (self._is_shielded and self.read_only):  # on a connection that only asks nobody else changes it
+            self.execute(self._path.shield.encode())
+            self._is_shielded = True
         return self._path
 
     def wait(self, *args: Any, **more: Any) -> Any:
@@ -209,7 +215,7 @@ class WatchedConnection(psycopg.Connection[DictRow]):
         try:
             super().rollback()
         finally:
-            self._rolls_back = False
+            self._rolls_back = self._is_shielded = False
 
     def _has_written(self) -> bool:
         with self.cursor(row_factory=tuple_row) as cursor:
@@ -227,7 +233,7 @@ class Server:
     def __init__(self, service: Service) -> None:
         self.service = service
 
-    @property
+    @cached_property
     def address(self) -> str:
         """Host, port and database, as the URL names them."""
         given = conninfo.conninfo_to_dict(self.service.url)

@@ -36,6 +36,7 @@ from dataops.model import (
     Direction,
     Doing,
     Entry,
+    Holder,
     JournalEvent,
     Migration,
     Sent,
@@ -154,7 +155,12 @@ class PostgresLocked:
         connection = self.idle_connection()
         with self._server.explaining(connection), connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            return state.read(connection, self._server, self.ours)
+            return state.read(connection, self._server, self.ours, self._holder)
+
+    @cached_property
+    def _holder(self) -> Holder | None:
+        """What others see of us, as long as we hold the lock."""
+        return state.lock_holder(self._connection)
 
     def check(self) -> None:
         try:

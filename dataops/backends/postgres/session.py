@@ -36,13 +36,18 @@ class Session:
         """The connection has to be in autocommit. A setting that this server does not support is never sent again."""
         connection.prepare_threshold = None  # otherwise psycopg would use statements that `clean` has deallocated
         self._connection = connection
-        self._ours: list[str] = []
-        for setting in _OURS:
-            try:
-                connection.execute(setting.encode())
-            except psycopg.Error:  # for example client_connection_check_interval on a server that is not on Linux
-                continue
-            self._ours.append(setting)
+        try:
+            self._together(_OURS)
+            self._ours = _OURS
+        except psycopg.Error:  # for example client_connection_check_interval on a server that is not on Linux
+            self._ours = [setting for setting in _OURS if self._is_supported(setting)]
+
+    def _is_supported(self, setting: str) -> bool:
+        try:
+            self._connection.execute(setting.encode())
+        except psycopg.Error:
+            return False
+        return True
 
     def clean(self, timeouts: StepTimeouts) -> None:
         """Take back everything that a file may have left in the session, except our lock. Not inside a transaction."""

@@ -29,8 +29,13 @@ NEW_RECORD_ROOM = 32
 Connection = psycopg.Connection[DictRow]
 
 
-def read(connection: WatchedConnection, server: Server, ours: OurTables | None = None) -> State:
-    """The state, read once, in the caller's snapshot. `ours` is where our tables are, if that is known already."""
+def read(
+    connection: WatchedConnection, server: Server, ours: OurTables | None = None, holder: Holder | None = None
+) -> State:
+    """The state, read once, in the caller's snapshot.
+
+    `ours` is where our tables are, and `holder` who holds the lock, if that is known already.
+    """
     service = server.service
     ours = ours or tables.find(connection, service)
     names = {"record": ours.record.sql, "journal": ours.journal.sql if ours.journal else None}
@@ -50,7 +55,7 @@ def read(connection: WatchedConnection, server: Server, ours: OurTables | None =
         f"PostgreSQL {redact(str(about['version'])).split()[0]}",
         _native_record(service, ours.record, heads, journal),
         journal,
-        holder=lock_holder(connection),
+        holder=holder or lock_holder(connection),
         tool_records=othertools.read(connection, service.aliases),
         look_around=partial(_names, connection),
         look_alike=partial(othertools.lookalikes, connection, ours.record.name, service.aliases),
@@ -119,17 +124,19 @@ def stash_entries(connection: Connection) -> tuple[StashEntry, ...]:
 
 def lock_holder(connection: Connection) -> Holder | None:
     """Whose session holds our advisory lock."""
-    row = connection.execute(sql.HOLDER, [sql.LOCK_KEY]).fetchone()
-    if row is None:
+    holding = connection.execute(sql.HOLDING, [sql.LOCK_KEY]).fetchone()
+    if holding is None:
         return None
-    name = str(row["application_name"] or "")
+    row = connection.execute(sql.HOLDER, [holding["pid"]]).fetchone() or {}
+    name = str(row.get("application_name") or "")
     run, _, who = name.removeprefix("dataops/").partition(" ")
     if not name.startswith("dataops/"):
         run = redact(run)
     who = redact(who)
-    where = f"process {row['pid']}" + (f" from {row['client']}" if row["client"] else "")
-    since = row["since"].astimezone(UTC) if row["since"] else None
-    return Holder(run=run or "unknown", who=f"{who}, {where}" if who else where, since=since)
+    client, since = row.get("client"), row.get("since")
+    where = f"process {holding['pid']}" + (f" from {client}" if client else "")
+    who = f"{who}, {where}" if who else where
+    return Holder(run=run or "unknown", who=who, since=since.astimezone(UTC) if since else None)
 
 
 def doing(connection: Connection) -> Doing | None:
