@@ -13,6 +13,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from dataops.dev import MongoServer, PostgresServer, mongodb_server, postgres_server
+from tests import warm
 from tests.projects import Project
 from tests.servers import POSTGRES_MAJOR, Cli, fresh_mongo, fresh_postgres, fresh_urls, in_memory
 
@@ -114,6 +115,12 @@ def dataops_cli(all_urls: dict[str, str]) -> Cli:
 def project(tmp_path: Path) -> Project:
     """An empty folder that becomes a project with `add`."""
     return Project(tmp_path)
+
+
+@pytest.fixture
+def new_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command of the test is started as its users start it: see tests/warm.py."""
+    monkeypatch.setenv(warm.COLD, "1")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dataops import kinds
+from tests import warm
 from tests.servers import COMMAND, Answer, clean_environment
 
 
@@ -174,9 +176,10 @@ class Project:
     def start(
         self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, **popen: Any
     ) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [str(COMMAND), *args],
-            env={**clean_environment(), **self.env, **(env or {})},
+        return warm.start(
+            COMMAND,
+            args,
+            {**clean_environment(), **self.env, **(env or {})},
             cwd=cwd or self.folder,
             **{
                 "stdin": subprocess.PIPE,
@@ -189,18 +192,28 @@ class Project:
 
     @contextmanager
     def running(self, *args: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
-        """It runs in the background, and is gone after the block, paused or not."""
+        """It runs in the background, and is gone after the block, paused or not. Where the test fails, it is quoted."""
         process = self.start(*args, **more)
         try:
             yield process
+        except BaseException:
+            _end(process)
+            for stream in (process.stdout, process.stderr):
+                if stream is not None and not stream.closed:
+                    sys.stderr.write(f"--- {' '.join(args)}: {process.returncode}\n{stream.read()}\n")
+            raise
         finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
+            _end(process)
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream is not None:
                     stream.close()
-            process.wait()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+    process.wait()
 
 
 def pause(process: subprocess.Popen[str]) -> None:

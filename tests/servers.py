@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dataops.dev import MongoServer, PostgresServer
+from tests import warm
 
 ROOT = Path(__file__).resolve().parent.parent
 POSTGRES_MAJOR = int(os.environ.get("DATAOPS_TEST_POSTGRES") or 0) or None
@@ -130,9 +131,10 @@ class Cli:
 
     def start(self, *args: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> subprocess.Popen[str]:
         """Start it and come back at once, to send it signals. The caller ends it, with `with` and `kill`."""
-        return subprocess.Popen(
-            [str(COMMAND), *args],
-            env={**clean_environment(), **self.env, **(env or {})},
+        return warm.start(
+            COMMAND,
+            args,
+            {**clean_environment(), **self.env, **(env or {})},
             cwd=cwd,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

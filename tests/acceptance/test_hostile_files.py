@@ -15,6 +15,8 @@ from tests.projects import Project, until
 from tests.servers import COMMAND, clean_environment
 from tests.terminal import Terminal
 
+pytestmark = pytest.mark.usefixtures("new_interpreters")
+
 SERVICES = ["shop", "bank"]
 
 

@@ -20,6 +20,8 @@ from dataops.errors import NoSandbox
 from dataops.model import Direction, Rendering, Step
 from tests.projects import Project, until
 
+pytestmark = pytest.mark.usefixtures("new_interpreters")
+
 SERVICES = ["shop", "bank"]
 
 

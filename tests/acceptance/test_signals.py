@@ -13,6 +13,8 @@ import pytest
 from tests.projects import Project, await_line, ended, until
 from tests.terminal import Terminal
 
+pytestmark = pytest.mark.usefixtures("new_interpreters")
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_at_the_question_ends_the_command_and_nothing_was_done(two: Project, number: signal.Signals) -> None:
