@@ -28,7 +28,7 @@ from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
 from dataops.cli.telemetry import telemetry
 from dataops.errors import ExitCode, StalePlan, UsageError
-from dataops.model import Direction, Plan, Service
+from dataops.model import Direction, Plan, Service, fleet
 from dataops.planning import planfile
 from dataops.run.reading import side_by_side
 from dataops.run.stop import StopSignal
@@ -135,7 +135,7 @@ def _verify(
 def services_of(saved: planfile.SavedPlan, session: Session) -> tuple[Service, ...]:
     """The services that a saved plan is for. Raises StalePlan when one is not configured any more."""
     configured = session.config(with_urls=False).names
-    gone = {name for name in saved.services if name.partition("@")[0] not in configured}
+    gone = {name for name in saved.services if fleet.unit_of(name) not in configured}
     if gone:
         raise StalePlan(f"{saved.path} is stale: {', '.join(sorted(gone))}: no such service is configured any more")
     return session.config(selected=tuple(saved.services)).services

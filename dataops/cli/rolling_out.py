@@ -12,7 +12,7 @@ from dataops.cli.options import RunOptions
 from dataops.cli.session import Session
 from dataops.errors import DataopsError, Stopped, UsageError
 from dataops.fleet import control, measuring, waves
-from dataops.model import Direction, Plan, Service
+from dataops.model import Direction, Plan, Service, fleet
 from dataops.run.stop import StopSignal
 from dataops.text import listed
 
@@ -55,7 +55,7 @@ class Rolling:
         by_unit: dict[str, list[DataopsError]] = {}
         for name, error in plan.troubles.items():
             error.service = error.service or name
-            by_unit.setdefault(name.partition("@")[0], []).append(error)
+            by_unit.setdefault(fleet.unit_of(name), []).append(error)
         for unit, errors in by_unit.items():
             if unit not in self.courses or len(errors) >= self.courses[unit].halt_after:
                 if self.shared is not None:

@@ -23,7 +23,7 @@ from dataops.cli.streams import diverted
 from dataops.errors import Bug, DataopsError, ExitCode, Stopped, UsageError
 from dataops.events import Broadcast, Emit, Event
 from dataops.fleet import Selection, expand, split
-from dataops.model import Policy, Service
+from dataops.model import Policy, Service, fleet
 from dataops.redaction import describe, redact, traceback_of
 from dataops.show import json as answers
 from dataops.show import log, terminal, writers
@@ -104,7 +104,7 @@ class Session:
     @property
     def chooses(self) -> bool:
         """Whether the options choose some of the databases of fleets."""
-        return bool(self.databases) or any("@" in name for name in self.selected)
+        return bool(self.databases) or any(fleet.is_member(name) for name in self.selected)
 
     def service(self, name: str, *, with_files: bool = True) -> Service:
         """The one service, or the one database of a fleet, that a person has named. Raises UsageError for a fleet."""

@@ -16,6 +16,7 @@ from dataops.errors import ConfigError, UsageError
 from dataops.files import toml
 from dataops.kinds import Kind
 from dataops.model import Ahead, Databases, Limits, Rollout, Timeouts
+from dataops.model.fleet import is_member
 from dataops.othertools import match
 from dataops.redaction import redact
 from dataops.text import near
@@ -202,6 +203,10 @@ def read(path: Path | None) -> Settings:
         raise ConfigError(f"{path}: there is no [services.NAME] in it", hint=MANUAL)
     content.only({"services", "environments", "lint", "documents", "policy", "apply", "rehearse", "backfill"})
     services = {name: toml.table(value, f"{path}: [services.{name}]", MANUAL) for name, value in tables.items()}
+    for name in services:
+        if is_member(name):
+            what = f"{path}: [services.{redact(name)}]: an @ stands between a service and one of its databases"
+            raise ConfigError(what, hint="give the service another name")
     before = _all_before(path, services)
     general = content.table("backfill", f"{path}: [backfill]")
     made = {name: _settings(path.parent, name, table, before[name], general) for name, table in services.items()}

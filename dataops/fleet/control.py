@@ -26,6 +26,7 @@ from dataops.events import Emit, Warned, WaveAwaited
 from dataops.fleet import listing
 from dataops.fleet.waves import Course
 from dataops.model import Direction, Mark, Service, Wave
+from dataops.model.fleet import unit_of
 from dataops.text import listed
 
 _NO_RULE = -1
@@ -321,7 +322,7 @@ class Shared:
 
     def _failures(self, unit: str) -> list[Mark]:
         found = {mark.name: mark for mark in self._marks if mark.name.startswith(_FAILED)}
-        return [mark for name, mark in found.items() if name.removeprefix(_FAILED).partition("@")[0] == unit]
+        return [mark for name, mark in found.items() if unit_of(name.removeprefix(_FAILED)) == unit]
 
     def _halted(self) -> Blocked | None:
         for unit, limit in self._limits.items():

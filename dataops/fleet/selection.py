@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from dataops.errors import UsageError
 from dataops.model import Member, Service
+from dataops.model.fleet import database_of, is_member, unit_of
 from dataops.redaction import redact
 from dataops.text import near
 
@@ -61,7 +62,7 @@ class Selection:
         """
         named = [one.database for one in members]
         for name in sorted(self.services - {one.name for one in chosen}):
-            fleet, _, database = name.partition("@")
+            fleet, database = unit_of(name), database_of(name)
             if any(one.name == name for one in members):
                 hint = "leave it out there, or leave out these options"
                 raise UsageError(f"{redact(name)} does not fit --database, --label and --sample", hint=hint)
@@ -94,8 +95,8 @@ class Selection:
 
 def split(selected: Sequence[str]) -> tuple[tuple[str, ...], frozenset[str]]:
     """What `--service` says: the services of dataops.toml, and those names that mean one database of a fleet."""
-    return tuple(dict.fromkeys(name.partition("@")[0] for name in selected)), frozenset(
-        name for name in selected if "@" in name
+    return tuple(dict.fromkeys(unit_of(name) for name in selected)), frozenset(
+        name for name in selected if is_member(name)
     )
 
 

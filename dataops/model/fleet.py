@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from dataops.text import counted
 
+_AT = "@"
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -46,7 +47,7 @@ class Member:
     @property
     def name(self) -> str:
         """The name of its service: FLEET@DATABASE."""
-        return f"{self.fleet}@{self.database}"
+        return f"{self.fleet}{_AT}{self.database}"
 
     def filled(self, template: str, *, quoted: bool = True) -> str:
         """The template with this database's name and labels in the places of `{database}` and `{LABEL}`.
@@ -61,6 +62,21 @@ class Member:
         return _PLACE.sub(value, template)
 
 
+def is_member(name: str) -> bool:
+    """Whether this is the name of a service that is one database of a fleet. No other has an @ in it."""
+    return _AT in name
+
+
+def unit_of(name: str) -> str:
+    """The fleet to which the service of this name belongs, or its own name."""
+    return name.partition(_AT)[0]
+
+
+def database_of(name: str) -> str:
+    """The name of the database, of a fleet; "" for a service that is none."""
+    return name.partition(_AT)[2]
+
+
 def told(names: Iterable[str]) -> str:
     """How a person reads these services: the name of one, else their number, and how many databases of each fleet."""
     names = list(dict.fromkeys(names))
@@ -68,9 +84,8 @@ def told(names: Iterable[str]) -> str:
         return names[0]
     fleets: dict[str, int] = {}
     for name in names:
-        fleet, at, _ = name.partition("@")
-        if at:
-            fleets[fleet] = fleets.get(fleet, 0) + 1
+        if is_member(name):
+            fleets[unit_of(name)] = fleets.get(unit_of(name), 0) + 1
     alone = len(names) - sum(fleets.values())
     parts = [f"{counted(number, 'database')} of {fleet}" for fleet, number in fleets.items()]
     return " and ".join([*parts, *([counted(alone, "service")] if alone or not fleets else [])])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 
-from dataops.model import Plan, Rendering, State, Step
+from dataops.model import Plan, Rendering, State, Step, fleet
 from dataops.text import counted, size_text
 
 _NAMED = 3
@@ -29,7 +29,7 @@ class Group:
         """How a person reads it: its name, or that of the fleet with a few names of databases or with their number."""
         if len(self.names) == 1:
             return self.names[0]
-        databases = sorted(name.partition("@")[2] for name in self.names)
+        databases = sorted(fleet.database_of(name) for name in self.names)
         few = ", ".join(databases) if len(databases) <= _NAMED else counted(len(databases), "database")
         return f"{self.unit} ({few})"
 

@@ -57,8 +57,8 @@ def plan_apply(
 
 def _wave_by_wave(planned: Sequence[Step], waves: Mapping[str, int]) -> list[Step]:
     """The same steps, those of each fleet in the order of its waves."""
-    units = list(dict.fromkeys(step.service.partition("@")[0] for step in planned))
-    return sorted(planned, key=lambda one: (units.index(one.service.partition("@")[0]), waves.get(one.service, 0)))
+    units = list(dict.fromkeys(fleet.unit_of(step.service) for step in planned))
+    return sorted(planned, key=lambda one: (units.index(fleet.unit_of(one.service)), waves.get(one.service, 0)))
 
 
 def _each(
@@ -218,7 +218,7 @@ def summary(plan: Plan) -> str:
     irreversible = sum(not step.migration.reversible for step in plan.steps)
     note = f" ({irreversible} irreversible)" if irreversible else ""
     where = fleet.told(step.service for step in plan.steps)
-    where = where if " " in where or "@" in where else "1 service"
+    where = where if " " in where or fleet.is_member(where) else "1 service"
     return f"Plan: {len(plan.steps)} to {_verb(plan)} in {where}{note}{_told_troubles(plan)}"
 
 

@@ -29,7 +29,7 @@ class Run:
 
     @property
     def _where(self) -> str:
-        many = any("@" in name for name in self.services)
+        many = any(fleet.is_member(name) for name in self.services)
         return fleet.told(self.services) if many else ", ".join(self.services)
 
     def told(self, now: datetime) -> str:

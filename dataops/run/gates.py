@@ -14,7 +14,7 @@ from dataops.durations import clock
 from dataops.errors import Blocked, Stopped
 from dataops.events import Emit, WaveAwaited
 from dataops.fleet.listing import control
-from dataops.model import Service, Wave
+from dataops.model import Service, Wave, fleet
 from dataops.redaction import redact
 from dataops.run.stop import StopSignal
 from dataops.text import counted, shortened
@@ -67,7 +67,7 @@ class Gate:
 
     def _check(self, number: int, command: Sequence[str], changed: Sequence[str]) -> None:
         self.emit(WaveAwaited(self.service.unit, number, f"the check {command[0]}"))
-        names = " ".join(name.partition("@")[2] for name in changed)
+        names = " ".join(fleet.database_of(name) for name in changed)
         told = {"DATAOPS_RUN": self.run, "DATAOPS_WAVE": str(number)}
         if len(names) <= _LONGEST:
             told["DATAOPS_DATABASES"] = names

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dataops.events import Emit
-from dataops.model import Author, Failure, Plan, Step
+from dataops.model import Author, Failure, Plan, Step, fleet
 from dataops.run.stop import StopSignal
 from dataops.run.watching import Running
 
@@ -28,7 +28,7 @@ class Failures:
 
     def count(self, service: str) -> None:
         """Something has failed in a service, or in a whole unit, and is added soon."""
-        unit = service.partition("@")[0]
+        unit = fleet.unit_of(service)
         with self._mutex:
             services = self._services.setdefault(unit, set())
             services.add(service)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from dataops.checkup import Check
 from dataops.errors import DataopsError
-from dataops.model import JournalEvent, Plan, Service, State
+from dataops.model import JournalEvent, Plan, Service, State, fleet
 from dataops.planning.grouping import Group, groups
 from dataops.show.reports import Look
 from dataops.show.tables import condition
@@ -114,7 +114,7 @@ def waits(found: Sequence[tuple[Service, DataopsError | None]]) -> list[tuple[st
 def troubles(plan: Plan) -> list[tuple[str, DataopsError]]:
     """Why databases of fleets have no plan, once for those with the same reason."""
     keys: dict[str, tuple[str, Hashable]] = {
-        name: (name.partition("@")[0], (type(error), _without(name, error.message)))
+        name: (fleet.unit_of(name), (type(error), _without(name, error.message)))
         for name, error in plan.troubles.items()
     }
     found = [(group, _of(group, plan.troubles[group.names[0]])) for group in groups(keys, {})]
@@ -158,7 +158,7 @@ def _anybodys(look: Look, text: str) -> str:
 
 def _without(service: str, text: str) -> str:
     """The text without what is in it of this database alone. Its name may be as short as a word of the text."""
-    database = service.partition("@")[2]
+    database = fleet.database_of(service)
     if not database or (database not in text and quote(database) not in text):
         return text
     written = "|".join(re.escape(one) for one in (service, database, quote(database)))

@@ -65,14 +65,14 @@ def result_lines(result: Result, *, verbose: bool = False) -> list[Line]:
         lines += paragraph(f"error: {error}", "bold red")
         if verbose:
             lines += traceback_lines(failure.details.traceback)
-        mine = [step for step in result.left if failure.service in (step.service, step.service.partition("@")[0])]
+        mine = [step for step in result.left if failure.service in (step.service, fleet.unit_of(step.service))]
         # What fails before its first step says nothing of what was done there before.
         before = [f"{failure.applied_before} {verb} before it"] if failure.step or failure.applied_before else []
         lines.append((f"  {failure.service}: {', '.join([*before, f'{len(mine)} not run'])}", "red"))
         if isinstance(error, DataopsError) and error.hint:
             lines += paragraph(f"hint: {error.hint}", "yellow")
     where = fleet.told(step.service for step in result.done)
-    where = where if " " in where or "@" in where else "1 service"
+    where = where if " " in where or fleet.is_member(where) else "1 service"
     text = f"{len(result.done)} {verb} in {where}" if result.done else f"nothing {verb}"
     if result.failures or result.left:
         text += f", {len(result.failures)} failed, {len(result.left)} left"

@@ -8,7 +8,7 @@ from datetime import datetime
 from dataops.durations import clock
 from dataops.fleet.waves import Course
 from dataops.hazards import HAZARDS
-from dataops.model import AppliedMigration, Direction, Effect, Held, Plan, Remark, Rendering, Risk, State, Step
+from dataops.model import AppliedMigration, Direction, Effect, Held, Plan, Remark, Rendering, Risk, State, Step, fleet
 from dataops.model.effect import together
 from dataops.othertools import mirror
 from dataops.planning import background, grouping, planner, recovery, risks
@@ -104,7 +104,7 @@ def _wave_lines(plan: Plan, courses: Mapping[str, Course]) -> Iterator[Line]:
             first = [f"after {clock(rule.pause)}"] if rule.pause else []
             first += ["a check"] if rule.check or rule.query else []
             first += ["a question"] if rule.ask else []
-            names = [name.partition("@")[2] for name in wave]
+            names = [fleet.database_of(name) for name in wave]
             which = ", ".join(names) if len(names) <= _SHOWN_MEMBERS else counted(len(names), "database")
             which = which or "none here"  # but in other processes
             told = f"({', '.join(first)}) " if first else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dataops import events
 from dataops.durations import Stopwatch, clock
-from dataops.model import Doing
+from dataops.model import Doing, fleet
 from dataops.text import on_one_line
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class PlainProgress:
         if isinstance(event, events.RunStarted):
             self._steps, self._ended = event.steps, 0
         self._ended += isinstance(event, events.StepFinished)
-        if isinstance(event, _OF_EACH) and "@" in event.service:
+        if isinstance(event, _OF_EACH) and fleet.is_member(event.service):
             if self._said.seconds >= _EVERY_SECONDS:
                 self._said = Stopwatch()
                 self._say([(f"{self._ended} of {self._steps} steps done", "dim")])

@@ -189,6 +189,7 @@ def test_toml_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
         ("[services]", "there is no [services.NAME] in it", "dataops docs configuration"),
         (TWO + "[service.x]\na = 1", "unknown key 'service'", "did you mean services?"),
         ("[services]\napi = 3", "[services.api] has to be a table", "dataops docs configuration"),
+        (TWO.replace("services.api", 'services."a@b"', 1), "[services.a@b]: an @ stands between", "another name"),
         (TWO.replace("folder", "foldr", 1), "[services.api]: unknown key 'foldr'", "did you mean folder"),
         (TWO.replace('"mongodb"', '"mysql"'), "engine: 'mysql' is not one of 'mongodb', 'postgresql'", ""),
         (TWO.replace('engine = "mongodb"', ""), "engine: None is not one of 'mongodb', 'postgresql'", ""),
