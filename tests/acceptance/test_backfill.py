@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.projects import Project, ended, until
+from tests.projects import Project, await_line, ended, until
 
 HEAD = "from dataops.backfill import backfill, restore"
 
@@ -65,6 +65,31 @@ def test_gives_back_what_it_kept(shop: Project, pg: psycopg.Connection[Any]) -> 
     ]
     left = pg.execute("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'dataops_stash%'").fetchone()
     assert left == (0,)
+
+
+def test_the_server_knows_what_was_put_aside_before_it_is_given_back(
+    shop: Project, pg: psycopg.Connection[Any]
+) -> None:
+    """Without statistics it took the first batch for big, and went over the whole table: no batch was short enough."""
+    orders(pg, 3000)
+    shop.configure(shop={"backfill": {"pause_file": "stop-here"}})
+    shop.file(
+        "shop",
+        "001",
+        """backfill(op, "orders", where="country = 'UK'", set={"country": "'GB'"}, keep=["country"])""",
+        'restore(op, "orders")',
+        head=HEAD,
+    )
+    assert shop("apply", "--yes").code == 0
+    (shop.folder / "stop-here").touch()
+    with shop.running("rollback", "--steps", "1", "--yes") as process:
+        await_line(process, "waits: the file")
+        row = pg.execute(
+            "SELECT count(*) FROM pg_stats WHERE schemaname = 'dataops_stash_001' AND attname = 'k1'"
+        ).fetchone()
+        assert row == (1,)
+        (shop.folder / "stop-here").unlink()
+        assert ended(process).code == 0
 
 
 def test_without_where_each_row_is_changed_once(shop: Project, pg: psycopg.Connection[Any]) -> None:

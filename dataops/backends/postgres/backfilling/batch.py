@@ -44,7 +44,7 @@ class Batching:
         self._tally = tally
 
     def others(self) -> int | None:
-        return self.observer.others()
+        return self.observer.others(self.connection)
 
     def latencies(self) -> None:
         return None  # PostgreSQL counts nothing like it; see `waiting`

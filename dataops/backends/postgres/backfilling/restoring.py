@@ -48,6 +48,8 @@ class Restoring(Batching):
                 hint="say keep=[...] in the backfill, or restore(..., set={...}) for what takes it back",
             )
         with self.connection.cursor() as cursor:
+            # Without statistics of it the server takes a batch for big, and goes over the whole table for each.
+            cursor.execute(f"ANALYZE {self._remembered.sql}".encode())
             row: Any = cursor.execute(f"SELECT count(*) FROM {self._remembered.sql}".encode()).fetchone()
         return self.checkpoints.begin(row[0] if isinstance(row, tuple) else row["count"])
 

@@ -51,6 +51,12 @@ SELECT (xact_commit + xact_rollback)::bigint AS done FROM pg_catalog.pg_stat_dat
  WHERE datname = pg_catalog.current_database()
 """
 
+_COUNT_NOW = "SELECT pg_catalog.pg_stat_force_next_flush()"
+_COUNTS_BY_ITSELF = "SELECT"
+_COUNTS_AGAIN_SECONDS = 0.6
+"""A session counts what it has done at the end of a transaction, if it has not done so for a second (14: half a second)
+or is told to, which is new in 15."""
+
 _GONE_SECONDS = 300.0
 _REMEMBERED = 2000  # positions of the WAL, one a second or less often
 
@@ -81,10 +87,25 @@ class Observer:
         )
         return [signal for limit, signal in wanted if limit]
 
-    def others(self) -> int | None:
-        """How many transactions of this database have ended up to now, by the server's statistics."""
-        rows = self._rows(_OTHERS)
-        return int(rows[0]["done"]) if rows else None
+    def others(self, worker: WatchedConnection) -> int | None:
+        """How many transactions of others have ended in this database up to now, by the server's statistics.
+
+        `worker` runs the batches, and is in none. The server is made to count all of its transactions, and ours, before
+        they are taken out.
+        """
+
+        def count(looking: WatchedConnection) -> int:
+            knows_how = looking.info.server_version >= 150000
+            if not knows_how:
+                time.sleep(_COUNTS_AGAIN_SECONDS)
+            for connection in (worker, looking):
+                connection.execute(_COUNT_NOW if knows_how else _COUNTS_BY_ITSELF)
+            ours = worker.commits + looking.commits
+            row = looking.cursor(row_factory=dict_row).execute(_OTHERS).fetchone()
+            return int(row["done"]) - ours if row else 0
+
+        counted: int | None = self._ask(count)
+        return counted
 
     def keeps_waiting(self) -> bool:
         """Whether some session waits for what the batch holds just now."""
