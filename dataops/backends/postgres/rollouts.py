@@ -30,7 +30,12 @@ _MAKE = (
     "COMMENT ON TABLE dataops_rollout_shards IS 'What each of those processes has ended: dataops docs fleets'",
 )
 _THERE = "SELECT pg_catalog.to_regclass('dataops_rollouts'), pg_catalog.to_regclass('dataops_rollout_shards')"
-_AT_ONCE = (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable, psycopg.errors.InternalError_)
+_AT_ONCE = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.DuplicateObject,  # the type of its rows
+    psycopg.errors.InternalError_,
+)
 """What two processes get that make the same table, or its comment, at the same time: the other one has made it."""
 _TRIES = 20
 
