@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -228,11 +229,16 @@ def ended(process: subprocess.Popen[str], timeout: float = 90) -> Answer:
     return Answer(process.returncode, stdout or "", stderr or "")
 
 
-def await_line(process: subprocess.Popen[str], words: str) -> None:
-    """Wait until a running command says so on stderr."""
+def await_line(process: subprocess.Popen[str], words: str, seconds: float = 120) -> None:
+    """Wait until a running command says so on stderr. One that does not is killed, which fails the test."""
     assert process.stderr is not None
-    while words not in (line := process.stderr.readline()):
-        assert line, f"it ended without saying {words!r}"
+    too_late = threading.Timer(seconds, process.kill)
+    too_late.start()
+    try:
+        while words not in (line := process.stderr.readline()):
+            assert line, f"it ended without saying {words!r}"
+    finally:
+        too_late.cancel()
 
 
 def _toml(value: Any) -> str:

@@ -204,6 +204,16 @@ def test_pause_and_resume(shop: Project, pg: psycopg.Connection[Any]) -> None:
     assert events == ["succeeded", "resumed", "paused", "started"]
 
 
+def test_several_may_ask_for_the_first_pause_at_once(shop: Project, pg: psycopg.Connection[Any]) -> None:
+    shop.table("shop", "001")
+    assert shop("apply", "--yes").code == 0
+    for _ in range(3):
+        pg.execute("DROP TABLE IF EXISTS dataops_history.dataops_pause")
+        asking = [shop.start("pause", "shop") for _ in range(6)]
+        assert [ended(one).code for one in asking] == [0] * 6
+    assert shop("resume", "shop").code == 0
+
+
 def test_who_may_not_end_a_pause_is_not_told_that_there_is_none(
     shop: Project, pg: psycopg.Connection[Any], pg_url: str
 ) -> None:

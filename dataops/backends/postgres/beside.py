@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from dataops.backends.postgres.sql import quoted
+from dataops.backends.postgres.sql import ONE_MAKES, quoted
 from dataops.backends.postgres.tables import JOURNAL_NAME
 
 _GRANTS = """
@@ -51,7 +51,10 @@ class Beside:
         if self.is_readable(connection):
             return
         with connection.transaction():
-            connection.execute(f"CREATE TABLE IF NOT EXISTS {self.sql} ({self._definition})".encode())
+            connection.execute(ONE_MAKES.encode())
+            if self.is_there(connection):
+                return
+            connection.execute(f"CREATE TABLE {self.sql} ({self._definition})".encode())
             connection.execute(f"COMMENT ON TABLE {self.sql} IS '{self._comment}'".encode())
             roles = connection.cursor(row_factory=dict_row).execute(_GRANTS, [self._journal]).fetchall()
             for row in roles:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from psycopg.rows import tuple_row
 
+from dataops.backends.postgres import sql
 from dataops.backends.postgres.connection import Server
 from dataops.model import Mark, Service
 
@@ -30,27 +32,22 @@ _MAKE = (
     "COMMENT ON TABLE dataops_rollout_shards IS 'What each of those processes has ended: dataops docs fleets'",
 )
 _THERE = "SELECT pg_catalog.to_regclass('dataops_rollouts'), pg_catalog.to_regclass('dataops_rollout_shards')"
-_AT_ONCE = (
-    psycopg.errors.UniqueViolation,
-    psycopg.errors.DuplicateTable,
-    psycopg.errors.DuplicateObject,  # the type of its rows
-    psycopg.errors.InternalError_,
-)
-"""What two processes get that make the same table, or its comment, at the same time: the other one has made it."""
-_TRIES = 20
 
 
 def prepare(service: Service) -> None:
     """Make the tables if they are missing."""
     with _writing(service) as connection:
-        for _ in range(_TRIES):
-            if all(connection.cursor(row_factory=tuple_row).execute(_THERE).fetchone() or ()):
-                return
-            try:
+        if _are_there(connection):
+            return
+        with connection.transaction():
+            connection.execute(sql.ONE_MAKES)
+            if not _are_there(connection):
                 for statement in _MAKE:
                     connection.execute(statement)
-            except _AT_ONCE:
-                continue
+
+
+def _are_there(connection: psycopg.Connection[Any]) -> bool:
+    return all(connection.cursor(row_factory=tuple_row).execute(_THERE).fetchone() or ())
 
 
 def newest(service: Service, rollout: str) -> tuple[int, str] | None:

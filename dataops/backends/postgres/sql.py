@@ -5,6 +5,12 @@ from __future__ import annotations
 LOCK_KEY = int.from_bytes(b"dataops\0", "big")
 """The key of our session advisory lock. It never changes, so that all versions of dataops exclude each other."""
 
+ONE_MAKES = f"SELECT pg_catalog.pg_advisory_xact_lock({int.from_bytes(b'dataops' + bytes([1]), 'big')})"
+"""Until the end of the transaction, nobody else makes a table of ours that is made without that lock.
+
+CREATE TABLE IF NOT EXISTS fails where two sessions come at the same moment.
+"""
+
 
 def quoted(name: str) -> str:
     """A name as an SQL identifier."""
