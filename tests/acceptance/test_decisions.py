@@ -16,6 +16,7 @@ from tests.servers import Answer
 def interrupted(two: Project) -> Project:
     """bank: 001*, 002*, 003 died half-way; it is not repeatable."""
     two.file("bank", "003", "db.half.insert_one({})\nhere('x', db)", "db.half.drop()")
+    assert two("apply", "--yes", "--service", "shop").code == 0  # otherwise it may be killed meanwhile, too
     with two.running("apply", "--yes") as process:
         two.reached("x")
         process.kill()
