@@ -13,12 +13,12 @@ from dataops.cli.options import tabled
 from dataops.cli.session import Session, command
 from dataops.cli.verifying import verify_journals
 from dataops.durations import clock, parse_duration
-from dataops.errors import ConfigError, ExitCode, UsageError
+from dataops.errors import ConfigError, DataopsError, ExitCode, UsageError
 from dataops.model import Entry, Service, State
 from dataops.planning import story
 from dataops.planning.evidence import Link
 from dataops.planning.story import Story
-from dataops.run.reading import look, side_by_side
+from dataops.run.reading import look, of_the_reachable, side_by_side
 from dataops.show import json, tables
 from dataops.text import counted
 
@@ -100,7 +100,9 @@ def history_command(
         raise UsageError("--hash goes only with --verify", hint="dataops history --verify --hash HASH")
     if verify:
         return verify_journals(session, session.config().services, hashes)
-    every = stories_of(session.config().services)
+    services = session.config().services
+    every, errors = stories_of(services)
+    code = errors[0].exit_code if errors else ExitCode.OK
     wanted = run or run_option
     found = [
         one
@@ -114,13 +116,15 @@ def history_command(
         named = story.meant(wanted, [one.id for one in every])
         found = [one for one in every if one.id == named]
     if export is not None:
-        links = _links_of(session.config().services)
+        lost = {error.service for error in errors}
+        links = _links_of([service for service in services if service.name not in lost])
         rows = [(name, entry, links.get((name, entry.seq))) for one in reversed(found) for name, entry in one.entries]
         session.console.answer(json.entry_lines(rows) if export == "jsonl" else tables.entries_as_csv(rows))
-        return ExitCode.OK
+        session.console.errors(errors)
+        return code
     shown = found if wanted is not None else found[:limit]
     if session.as_json:
-        session.answer(json.history(shown), ExitCode.OK)
+        session.answer(json.history(shown), code)
     elif not shown:
         session.console.say("nothing yet" if not every else "no run is as you want it: leave out an option")
     elif wanted is not None:
@@ -130,30 +134,34 @@ def history_command(
     if len(found) > len(shown):
         left = len(found) - len(shown)
         session.console.say(f"{counted(left, 'older run')} not shown: --limit {len(found)}")
-    return ExitCode.OK
+    session.console.errors(errors)
+    return code
 
 
-def stories_of(services: Sequence[Service]) -> tuple[Story, ...]:
-    """What runs did in these services, newest first. Raises the first error.
+def stories_of(services: Sequence[Service]) -> tuple[tuple[Story, ...], list[DataopsError]]:
+    """What runs did in these services, newest first, and the errors of those that cannot be asked.
 
     Who has the locks is asked only where a step has no end. The journals are then read again, because the step may have
     got its end meanwhile.
     """
-    found = story.stories(journals_of(services))
+    journals, errors = _journals_of(services)
+    found = story.stories(journals)
     if not any(one.open for one in found):
-        return found
+        return found, errors
     states = [state for state in look(services, emit=lambda event: None) if isinstance(state, State)]
-    return story.stories(journals_of(services), {one.service.name: one.holder.run for one in states if one.holder})
+    journals, errors = _journals_of(services)
+    return story.stories(journals, {one.service.name: one.holder.run for one in states if one.holder}), errors
 
 
-def journals_of(services: Sequence[Service]) -> dict[str, Sequence[Entry]]:
-    """The journals of these services, newest entry first. Raises the first error."""
+def _journals_of(services: Sequence[Service]) -> tuple[dict[str, Sequence[Entry]], list[DataopsError]]:
+    """The journals of these services, newest entry first, and the errors of those that cannot be asked."""
 
     def ask(service: Service) -> tuple[str, Sequence[Entry]]:
         with opened(service) as backend:
             return service.name, backend.history(None)
 
-    return dict(side_by_side(ask, services))
+    found, errors = of_the_reachable(ask, services)
+    return dict(found), errors
 
 
 def _links_of(services: Sequence[Service]) -> dict[tuple[str, int], Link]:

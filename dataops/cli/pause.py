@@ -10,13 +10,15 @@ from dataops import backends
 from dataops.cli import completing
 from dataops.cli.session import Session, command
 from dataops.errors import ExitCode
+from dataops.model import Service
+from dataops.run.reading import of_the_reachable
 from dataops.text import on_one_line
 
 
 @command("pause", services=False)
 @click.argument("names", metavar="SERVICE", nargs=-1, required=True, shell_complete=completing.services)
 @click.option("--reason", default="", help="Why, for whoever looks at the status or the journal.")
-def pause_command(session: Session, names: Sequence[str], reason: str) -> None:
+def pause_command(session: Session, names: Sequence[str], reason: str) -> ExitCode:
     """Let the backfills of a service wait, those that run now and those to come, until `dataops resume`.
 
     A backfill that runs stops after its batch and holds nothing. Other migrations go on as ever.
@@ -27,10 +29,16 @@ def pause_command(session: Session, names: Sequence[str], reason: str) -> None:
       dataops resume shop
     """
     services = session.config(with_files=False, selected=names).services
-    for service in services:
+
+    def pause(service: Service) -> str:
         backends.pause(service, session.author, on_one_line(reason))
+        return service.name
+
+    paused, errors = of_the_reachable(pause, services)
+    code = errors[0].exit_code if errors else ExitCode.OK
     if session.as_json:
-        session.answer({"paused": [service.name for service in services]}, ExitCode.OK)
-        return
-    for service in services:
-        session.console.data([(f"{service.name}: backfills wait; to go on: dataops resume {service.name}", "")])
+        session.answer({"paused": paused}, code)
+    else:
+        session.console.data([(f"{name}: backfills wait; to go on: dataops resume {name}", "") for name in paused])
+    session.console.errors(errors)
+    return code

@@ -45,7 +45,7 @@ def report_command(session: Session, run: str | None, out: Path, limit: int) -> 
     config = session.config(observed=True)
     states = look(config.services, emit=session.sink())
     ours = [s for s, found in zip(config.services, states, strict=True) if isinstance(found, State) and not s.observe]
-    stories = stories_of(ours)
+    stories, _ = stories_of(ours)  # which services do not answer is on the page
     chosen = None
     if run is not None:
         named = story.meant(run, [one.id for one in stories])

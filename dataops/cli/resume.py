@@ -10,22 +10,25 @@ from dataops import backends
 from dataops.cli import completing
 from dataops.cli.session import Session, command
 from dataops.errors import ExitCode
+from dataops.run.reading import of_the_reachable
 
 
 @command("resume", services=False)
 @click.argument("names", metavar="SERVICE", nargs=-1, required=True, shell_complete=completing.services)
-def resume_command(session: Session, names: Sequence[str]) -> None:
+def resume_command(session: Session, names: Sequence[str]) -> ExitCode:
     """Let the backfills of a service go on that `dataops pause` has stopped.
 
     \b
     Example:
       dataops resume shop
     """
-    resumed = {}
-    for service in session.config(with_files=False, selected=names).services:
-        resumed[service.name] = backends.resume(service)
+    services = session.config(with_files=False, selected=names).services
+    resumed, errors = of_the_reachable(lambda service: (service.name, backends.resume(service)), services)
+    code = errors[0].exit_code if errors else ExitCode.OK
     if session.as_json:
-        session.answer({"resumed": [name for name, paused in resumed.items() if paused]}, ExitCode.OK)
-        return
-    for name, paused in resumed.items():
-        session.console.data([(f"{name}: {'backfills go on' if paused else 'was not paused'}", "")])
+        session.answer({"resumed": [name for name, paused in resumed if paused]}, code)
+    else:
+        said = {True: "backfills go on", False: "was not paused"}
+        session.console.data([(f"{name}: {said[paused]}", "") for name, paused in resumed])
+    session.console.errors(errors)
+    return code

@@ -11,9 +11,9 @@ from dataops.backends import opened
 from dataops.cli.options import duration, tabled
 from dataops.cli.session import Session, command, consent, main_group
 from dataops.cli.signals import signals
-from dataops.errors import ExitCode
+from dataops.errors import DataopsError, ExitCode
 from dataops.model import Service
-from dataops.run.reading import side_by_side
+from dataops.run.reading import of_the_reachable
 from dataops.run.under_lock import prune
 from dataops.show import json, tables
 from dataops.stash.entry import StashEntry
@@ -32,7 +32,7 @@ def stash_group() -> None:
 
 @command("list", group=stash_group)
 @tabled
-def stash_list_command(session: Session, form: str) -> None:
+def stash_list_command(session: Session, form: str) -> ExitCode:
     """Show what is put aside, by which migration, how much it is and since when. Writes nothing.
 
     \b
@@ -40,13 +40,16 @@ def stash_list_command(session: Session, form: str) -> None:
       dataops stash list --service docs
     """
     form = session.form(form)
-    found = _kept(session.config().services)
+    found, errors = _kept(session.config().services)
+    code = errors[0].exit_code if errors else ExitCode.OK
     if session.as_json:
-        session.answer({"kept": [json.stash_entries(service.name, kept) for service, kept in found]}, ExitCode.OK)
+        session.answer({"kept": [json.stash_entries(service.name, kept) for service, kept in found]}, code)
     elif found:
         session.console.table(tables.stash(((service.name, kept) for service, kept in found), datetime.now(UTC)), form)
     else:
         session.console.say("nothing is put aside")
+    session.console.errors(errors)
+    return code
 
 
 def _age(context: click.Context, parameter: click.Parameter, value: str) -> float:
@@ -67,7 +70,7 @@ def _age(context: click.Context, parameter: click.Parameter, value: str) -> floa
     help="Drop what was put aside longer ago than this.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def stash_prune_command(session: Session, older_than: float, yes: bool) -> None:
+def stash_prune_command(session: Session, older_than: float, yes: bool) -> ExitCode:
     """Drop what was put aside long ago. The migrations that put it aside cannot be rolled back any more.
 
     \b
@@ -75,30 +78,33 @@ def stash_prune_command(session: Session, older_than: float, yes: bool) -> None:
       dataops stash prune --older-than 30d
     """
     limit = datetime.now(UTC).timestamp() - older_than
-    found = [
-        (service, kept)
-        for service, kept in _kept(session.config().services)
-        if kept.at is not None and kept.at.timestamp() < limit
-    ]
+    every, errors = _kept(session.config().services)
+    found = [(service, kept) for service, kept in every if kept.at is not None and kept.at.timestamp() < limit]
     if not session.as_json:
         rows = tables.stash(((service.name, kept) for service, kept in found), datetime.now(UTC)).texts()
         session.console.messages([("  ".join(row), "") for row in rows] or [("nothing is that old", "")])
     if found and not yes:
         consent(f"Drop these {len(found)}? They cannot be brought back.")
+    code = errors[0].exit_code if errors else ExitCode.OK
     with signals(session) as stop:
         for service in dict.fromkeys(service for service, _ in found):
             migrations = list(dict.fromkeys(kept.migration for owner, kept in found if owner is service))
             with opened(service) as backend:
                 prune(backend, session.author, migrations, emit=session.sink(), stop=stop)
     if session.as_json:
-        session.answer({"pruned": [json.stash_entries(service.name, kept) for service, kept in found]}, ExitCode.OK)
+        session.answer({"pruned": [json.stash_entries(service.name, kept) for service, kept in found]}, code)
     elif found:
         session.console.data([(f"{len(found)} dropped", "")])
+    session.console.errors(errors)
+    return code
 
 
-def _kept(services: Sequence[Service]) -> list[tuple[Service, StashEntry]]:
+def _kept(services: Sequence[Service]) -> tuple[list[tuple[Service, StashEntry]], list[DataopsError]]:
+    """What each service keeps, and why some of them cannot be asked."""
+
     def ask(service: Service) -> list[tuple[Service, StashEntry]]:
         with opened(service) as backend:
             return [(service, kept) for kept in backend.stash_entries()]
 
-    return [pair for pairs in side_by_side(ask, services) for pair in pairs]
+    found, errors = of_the_reachable(ask, services)
+    return [pair for pairs in found for pair in pairs], errors

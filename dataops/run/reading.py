@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from dataops.backends import Watches, opened
 from dataops.errors import DataopsError, Unreachable
@@ -109,6 +109,26 @@ def doings(states: Sequence[State | DataopsError]) -> list[Doing | None]:
             return None
 
     return side_by_side(one, states)
+
+
+def of_the_reachable(work: Callable[[Service], R], services: Sequence[Service]) -> tuple[list[R], list[DataopsError]]:
+    """Call `work` with each service, side by side: what it returns, and the errors of the services where it fails.
+
+    Raises the first error where it fails for all.
+    """
+
+    def one(service: Service) -> tuple[R | None, DataopsError | None]:
+        try:
+            return work(service), None
+        except DataopsError as error:
+            error.service = error.service or service.name
+            return None, error
+
+    outcomes = side_by_side(one, services)
+    errors = [error for _, error in outcomes if error is not None]
+    if errors and len(errors) == len(outcomes):
+        raise errors[0]
+    return [cast("R", found) for found, error in outcomes if error is None], errors
 
 
 def side_by_side(work: Callable[[T], R], items: Sequence[T], jobs: int | None = None) -> list[R]:

@@ -464,6 +464,28 @@ def test_wait_doctor_and_drift_group(shop: Project, tenants: Fleet) -> None:
     assert "tenants (4 databases): as its history up to 002" in found.stderr
 
 
+@pytest.mark.parametrize(
+    "command", [["history"], ["history", "--export", "csv"], ["stash", "list"], ["pause", "tenants"]]
+)
+def test_a_database_that_does_not_answer_is_told_after_the_others(
+    shop: Project, tenants: Fleet, command: list[str]
+) -> None:
+    """In an emergency a pause that ends at the first of them leaves the others working."""
+    assert shop("apply", "--yes").code == 0
+    gone = f"{tenants.prefix}_gone"
+    (shop.folder / "tenants.txt").write_text("\n".join((gone, *tenants.names)))
+    shop.configure(tenants={"databases": {"file": "tenants.txt"}})
+    answer = shop(*command)
+    assert answer.code == 10, answer
+    assert f"tenants@{gone}" in answer.stderr
+    if command[0] == "pause":
+        paused = shop("status", "--json", "--database", f"!{gone}").json["services"]
+        assert [bool(one["paused"]) for one in paused] == [True] * 5
+    elif command[0] == "history":
+        assert "tenants" in answer.stdout
+        assert gone not in answer.stdout
+
+
 def test_a_saved_plan_is_for_its_databases(shop: Project, tenants: Fleet) -> None:
     path = shop.folder / "today.plan"
     assert shop("plan", "--database", "*_a", "--database", "*_b", "--out", str(path)).code == 0

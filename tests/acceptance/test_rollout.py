@@ -88,7 +88,8 @@ def test_a_failure_lets_no_further_wave_begin_and_the_same_command_goes_on(tenan
     tenants.trouble(bad, ends=True)
     again = project("apply", "--yes")
     assert again.code == ExitCode.OK, again.stderr
-    assert begun(again.stderr) == [("1 of 2", "1"), ("2 of 2", "4")]
+    # The other one of the first wave may have been stopped before its second step.
+    assert begun(again.stderr) in ([("1 of 2", number), ("2 of 2", "4")] for number in "12")
     assert tenants.applied() == {key: ["001", "002"] for key in tenants.names}
 
 

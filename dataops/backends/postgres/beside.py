@@ -24,7 +24,8 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n 
                   AND pg_catalog.has_table_privilege(c.oid, 'SELECT')) AS readable
 """
 
-_THERE = "SELECT pg_catalog.to_regclass(%s) IS NOT NULL AS there"
+_THERE = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass(%s)) AS there"
+"""In a transaction, to_regclass by itself may answer as before: only who reads a table hears of what others made."""
 
 
 class Beside:

@@ -31,7 +31,10 @@ _MAKE = (
     "COMMENT ON TABLE dataops_rollouts IS 'Runs of dataops that processes share: dataops docs fleets'",
     "COMMENT ON TABLE dataops_rollout_shards IS 'What each of those processes has ended: dataops docs fleets'",
 )
-_THERE = "SELECT pg_catalog.to_regclass('dataops_rollouts'), pg_catalog.to_regclass('dataops_rollout_shards')"
+_THERE = """
+SELECT count(*) = 2 FROM pg_catalog.pg_class c
+ WHERE c.oid IN (pg_catalog.to_regclass('dataops_rollouts'), pg_catalog.to_regclass('dataops_rollout_shards'))
+"""
 
 
 def prepare(service: Service) -> None:
@@ -47,7 +50,7 @@ def prepare(service: Service) -> None:
 
 
 def _are_there(connection: psycopg.Connection[Any]) -> bool:
-    return all(connection.cursor(row_factory=tuple_row).execute(_THERE).fetchone() or ())
+    return connection.cursor(row_factory=tuple_row).execute(_THERE).fetchone() == (True,)
 
 
 def newest(service: Service, rollout: str) -> tuple[int, str] | None:
