@@ -43,9 +43,8 @@ def test_changes_every_row_that_matches(shop: Project, pg: psycopg.Connection[An
     assert left == (0,)
 
 
-def test_gives_back_what_it_kept(shop: Project, pg: psycopg.Connection[Any]) -> None:
-    orders(pg, 5000)
-    pg.execute("UPDATE orders SET country = 'FR' WHERE id % 3 = 0")
+def keeps_countries(shop: Project) -> None:
+    """A migration that changes countries and puts aside what they were, and gives them back."""
     shop.file(
         "shop",
         "001",
@@ -53,6 +52,12 @@ def test_gives_back_what_it_kept(shop: Project, pg: psycopg.Connection[Any]) -> 
         'restore(op, "orders")',
         head=HEAD,
     )
+
+
+def test_gives_back_what_it_kept(shop: Project, pg: psycopg.Connection[Any]) -> None:
+    orders(pg, 5000)
+    pg.execute("UPDATE orders SET country = 'FR' WHERE id % 3 = 0")
+    keeps_countries(shop)
     assert shop("apply", "--yes").code == 0
     assert pg.execute("SELECT count(*) FROM orders WHERE country = 'GB'").fetchone() == (3334,)
     pg.execute("UPDATE orders SET country = 'IE' WHERE id = 1")
@@ -73,13 +78,7 @@ def test_the_server_knows_what_was_put_aside_before_it_is_given_back(
     """Without statistics it took the first batch for big, and went over the whole table: no batch was short enough."""
     orders(pg, 3000)
     shop.configure(shop={"backfill": {"pause_file": "stop-here"}})
-    shop.file(
-        "shop",
-        "001",
-        """backfill(op, "orders", where="country = 'UK'", set={"country": "'GB'"}, keep=["country"])""",
-        'restore(op, "orders")',
-        head=HEAD,
-    )
+    keeps_countries(shop)
     assert shop("apply", "--yes").code == 0
     (shop.folder / "stop-here").touch()
     with shop.running("rollback", "--steps", "1", "--yes") as process:

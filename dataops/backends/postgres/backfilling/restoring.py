@@ -48,7 +48,7 @@ class Restoring(Batching):
                 hint="say keep=[...] in the backfill, or restore(..., set={...}) for what takes it back",
             )
         with self.connection.cursor() as cursor:
-            # Without statistics of it the server takes a batch for big, and goes over the whole table for each.
+            # Without statistics the server takes the first batch for a third of it, and goes over the whole table.
             cursor.execute(f"ANALYZE {self._remembered.sql}".encode())
             row: Any = cursor.execute(f"SELECT count(*) FROM {self._remembered.sql}".encode()).fetchone()
         return self.checkpoints.begin(row[0] if isinstance(row, tuple) else row["count"])
