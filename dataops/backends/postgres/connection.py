@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ from psycopg.adapt import AdaptersMap
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
-from dataops.backends.postgres import sql
+from dataops.backends.postgres import scram, sql
 from dataops.backends.postgres.environment import options_of
 from dataops.errors import ConfigError, DataopsError, LockNotObtained, PermissionDenied, Refused, Unreachable
 from dataops.kinds import POSTGRESQL
@@ -267,8 +267,14 @@ class Server:
         settings = {key: value for key, value in defaults.items() if key not in given}
         settings["application_name"] = name[:63]
         settings["client_encoding"] = "utf8"  # with SQL_ASCII, texts would come as bytes
+
+        def connect(keys: Mapping[str, str]) -> WatchedConnection:
+            more = {**settings, **keys}
+            return WatchedConnection.connect(self.service.url, row_factory=dict_row, autocommit=True, **more)
+
         try:
-            connection = WatchedConnection.connect(self.service.url, row_factory=dict_row, autocommit=True, **settings)
+            in_fleet = self.service.member is not None
+            connection = scram.signed_in(connect, {**given, **settings}) if in_fleet else connect({})
         except psycopg.Error as error:
             raise self._unreachable(error) from error
         if connection.info.server_version < MINIMUM_VERSION:

@@ -28,15 +28,16 @@ SELECT s.source FROM pg_catalog.pg_settings s WHERE s.name OPERATOR(pg_catalog.=
 """`source` is "client" when the URL sets the search_path."""
 
 OUR_TABLES = """
-SELECT n.nspname AS schema, c.relname AS name,
-       has_schema_privilege(n.oid, 'USAGE') AS usable, has_table_privilege(c.oid, 'SELECT') AS readable,
-       obj_description(c.oid, 'pg_class') AS comment,
+SELECT (SELECT n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace) AS schema, c.relname AS name,
+       has_schema_privilege(c.relnamespace, 'USAGE') AS usable, has_table_privilege(c.oid, 'SELECT') AS readable,
+       (SELECT d.description FROM pg_description d
+         WHERE d.objoid = c.oid AND d.classoid = 'pg_class'::regclass AND d.objsubid = 0) AS comment,
        ARRAY(SELECT a.attname::text FROM pg_attribute a
               WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  FROM pg_class c
  WHERE c.relname = ANY (%(names)s) AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
- ORDER BY 1, 2
 """
+"""In no order, and without a join: it is one of the first questions to a new session."""
 
 IS_TAKEN = """
 SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s

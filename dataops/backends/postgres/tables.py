@@ -116,7 +116,8 @@ def find(connection: WatchedConnection, service: Service) -> OurTables:
         path = replace(path, schemas=(options.version_table_schema,), from_url=True)
     name = options.version_table
     ours = OurTables(Table(path.schemas[0] if path.schemas else "", name), None, at_connect)
-    rows = connection.execute(sql.OUR_TABLES, {"names": [name, JOURNAL_NAME]}).fetchall()
+    unsorted = connection.execute(sql.OUR_TABLES, {"names": [name, JOURNAL_NAME]}).fetchall()
+    rows = sorted(unsorted, key=lambda row: (row["schema"], row["name"]))
     records = {found.table: found for found in _records(rows, name)}
     journals = list(_journals(rows, records, name))
     _refuse_hidden(service, [one for one in (*records.values(), *journals) if one.table.schema in path.named])
