@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dataops.backends import opened
-from dataops.cli.errors import worst
+from dataops.cli.errors import code_of
 from dataops.cli.options import accepted_because, adoption_options
 from dataops.cli.session import Session, command
 from dataops.cli.signals import signals
@@ -205,7 +205,7 @@ def say_nothing_written(session: Session) -> None:
 
 def _end(session: Session, outcomes: Sequence[_Outcome]) -> ExitCode:
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
-    code = worst(errors).exit_code if errors else ExitCode.OK
+    code = code_of(errors)
     if session.as_json:
         rows = [
             json.caught_up(o.service.name, o.moved, o.place, o.differences, o.error, written=o.written)

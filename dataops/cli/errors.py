@@ -119,6 +119,11 @@ _SEVERITY = (
 )
 
 
+def code_of(errors: Sequence[DataopsError]) -> ExitCode:
+    """The exit code of a command that went on where some of the databases had these errors."""
+    return worst(errors).exit_code if errors else ExitCode.OK
+
+
 def worst(errors: Sequence[DataopsError]) -> DataopsError:
     """The error that needs a person most urgently: its exit code is the exit code of the command."""
     return min(errors, key=lambda e: _SEVERITY.index(e.exit_code) if e.exit_code in _SEVERITY else len(_SEVERITY))

@@ -9,6 +9,7 @@ import click
 
 from dataops.backends import opened
 from dataops.cli import completing
+from dataops.cli.errors import code_of
 from dataops.cli.options import tabled
 from dataops.cli.session import Session, command
 from dataops.cli.verifying import verify_journals
@@ -102,7 +103,7 @@ def history_command(
         return verify_journals(session, session.config().services, hashes)
     services = session.config().services
     every, errors = stories_of(services)
-    code = errors[0].exit_code if errors else ExitCode.OK
+    code = code_of(errors)
     wanted = run or run_option
     found = [
         one
@@ -124,7 +125,9 @@ def history_command(
         return code
     shown = found if wanted is not None else found[:limit]
     if session.as_json:
-        session.answer(json.history(shown), code)
+        session.answer({**json.history(shown), "troubles": json.troubles(errors)}, code)
+    elif not shown and errors and not every:
+        pass  # what was not asked may have some
     elif not shown:
         session.console.say("nothing yet" if not every else "no run is as you want it: leave out an option")
     elif wanted is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from dataops import config, outfile
-from dataops.cli.errors import worst
+from dataops.cli.errors import code_of
 from dataops.cli.session import Session, command, consent
 from dataops.errors import ConfigError, DataopsError, ExitCode, UsageError
 from dataops.kinds import MONGODB, POSTGRESQL, Kind
@@ -145,7 +145,7 @@ def _end(
     top: Path,
 ) -> ExitCode:
     errors = [one for one in standings.values() if isinstance(one, DataopsError)]
-    code = worst(errors).exit_code if errors else ExitCode.OK
+    code = code_of(errors)
     known = {name: one for name, one in standings.items() if isinstance(one, Standing)}
     to_set = [one for one in proposals if one.name not in standings]
     commands = [one.command for one in known.values() if one.command]

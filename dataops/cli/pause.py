@@ -8,10 +8,12 @@ import click
 
 from dataops import backends
 from dataops.cli import completing
+from dataops.cli.errors import code_of
 from dataops.cli.session import Session, command
 from dataops.errors import ExitCode
 from dataops.model import Service
 from dataops.run.reading import of_the_reachable
+from dataops.show import json
 from dataops.text import on_one_line
 
 
@@ -35,9 +37,9 @@ def pause_command(session: Session, names: Sequence[str], reason: str) -> ExitCo
         return service.name
 
     paused, errors = of_the_reachable(pause, services)
-    code = errors[0].exit_code if errors else ExitCode.OK
+    code = code_of(errors)
     if session.as_json:
-        session.answer({"paused": paused}, code)
+        session.answer({"paused": paused, "troubles": json.troubles(errors)}, code)
     else:
         session.console.data([(f"{name}: backfills wait; to go on: dataops resume {name}", "") for name in paused])
     session.console.errors(errors)

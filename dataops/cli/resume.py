@@ -8,9 +8,11 @@ import click
 
 from dataops import backends
 from dataops.cli import completing
+from dataops.cli.errors import code_of
 from dataops.cli.session import Session, command
 from dataops.errors import ExitCode
 from dataops.run.reading import of_the_reachable
+from dataops.show import json
 
 
 @command("resume", services=False)
@@ -24,9 +26,10 @@ def resume_command(session: Session, names: Sequence[str]) -> ExitCode:
     """
     services = session.config(with_files=False, selected=names).services
     resumed, errors = of_the_reachable(lambda service: (service.name, backends.resume(service)), services)
-    code = errors[0].exit_code if errors else ExitCode.OK
+    code = code_of(errors)
     if session.as_json:
-        session.answer({"resumed": [name for name, paused in resumed if paused]}, code)
+        going = [name for name, paused in resumed if paused]
+        session.answer({"resumed": going, "troubles": json.troubles(errors)}, code)
     else:
         said = {True: "backfills go on", False: "was not paused"}
         session.console.data([(f"{name}: {said[paused]}", "") for name, paused in resumed])

@@ -10,7 +10,7 @@ import click
 
 from dataops import config, schemafile
 from dataops.cli import completing
-from dataops.cli.errors import worst
+from dataops.cli.errors import code_of
 from dataops.cli.options import scratch_option
 from dataops.cli.session import Session, checkout, command, main_group
 from dataops.cli.signals import signals
@@ -145,7 +145,7 @@ def _made(
 
 def _code(found: Sequence[SchemaFile | DataopsError]) -> ExitCode:
     errors = [one for one in found if isinstance(one, DataopsError)]
-    return worst(errors).exit_code if errors else ExitCode.OK
+    return code_of(errors)
 
 
 def _problems(

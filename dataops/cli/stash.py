@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from dataops.backends import opened
+from dataops.cli.errors import code_of
 from dataops.cli.options import duration, tabled
 from dataops.cli.session import Session, command, consent, main_group
 from dataops.cli.signals import signals
@@ -41,12 +42,13 @@ def stash_list_command(session: Session, form: str) -> ExitCode:
     """
     form = session.form(form)
     found, errors = _kept(session.config().services)
-    code = errors[0].exit_code if errors else ExitCode.OK
+    code = code_of(errors)
     if session.as_json:
-        session.answer({"kept": [json.stash_entries(service.name, kept) for service, kept in found]}, code)
+        kept = [json.stash_entries(service.name, one) for service, one in found]
+        session.answer({"kept": kept, "troubles": json.troubles(errors)}, code)
     elif found:
         session.console.table(tables.stash(((service.name, kept) for service, kept in found), datetime.now(UTC)), form)
-    else:
+    elif not errors:
         session.console.say("nothing is put aside")
     session.console.errors(errors)
     return code
@@ -85,14 +87,15 @@ def stash_prune_command(session: Session, older_than: float, yes: bool) -> ExitC
         session.console.messages([("  ".join(row), "") for row in rows] or [("nothing is that old", "")])
     if found and not yes:
         consent(f"Drop these {len(found)}? They cannot be brought back.")
-    code = errors[0].exit_code if errors else ExitCode.OK
+    code = code_of(errors)
     with signals(session) as stop:
         for service in dict.fromkeys(service for service, _ in found):
             migrations = list(dict.fromkeys(kept.migration for owner, kept in found if owner is service))
             with opened(service) as backend:
                 prune(backend, session.author, migrations, emit=session.sink(), stop=stop)
     if session.as_json:
-        session.answer({"pruned": [json.stash_entries(service.name, kept) for service, kept in found]}, code)
+        pruned = [json.stash_entries(service.name, one) for service, one in found]
+        session.answer({"pruned": pruned, "troubles": json.troubles(errors)}, code)
     elif found:
         session.console.data([(f"{len(found)} dropped", "")])
     session.console.errors(errors)

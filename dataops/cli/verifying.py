@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from dataops.backends import opened
+from dataops.cli.errors import code_of
 from dataops.cli.session import Session
 from dataops.errors import DatabaseAhead, ExitCode
 from dataops.model import Direction, Service, State
 from dataops.planning import evidence, native
 from dataops.planning.evidence import Damage, Verdict
-from dataops.run.reading import side_by_side
+from dataops.run.reading import of_the_reachable
 from dataops.show import json
 from dataops.text import visible
 
@@ -21,13 +22,16 @@ def verify_journals(session: Session, services: Sequence[Service], hashes: Seque
 
     `hashes` were noted at an earlier time: each has to be that of an entry in one of the journals.
     """
-    looked = side_by_side(_look, services)
-    verdicts = {service.name: verdict for service, (verdict, _) in zip(services, looked, strict=True)}
-    there = {hash_ for _, found in looked for hash_ in found}
-    gone = [visible(hash_) for hash_ in hashes if hash_.lower() not in there]
-    code = ExitCode.DRIFT if gone or any(verdict.damages for verdict in verdicts.values()) else ExitCode.OK
+    looked, errors = of_the_reachable(lambda service: (service.name, *_look(service)), services)
+    verdicts = {name: verdict for name, verdict, _ in looked}
+    there = {hash_ for _, _, found in looked for hash_ in found}
+    # What does not answer may have them
+    gone = [] if errors else [visible(hash_) for hash_ in hashes if hash_.lower() not in there]
+    is_wrong = gone or any(verdict.damages for verdict in verdicts.values())
+    code = ExitCode.DRIFT if is_wrong else code_of(errors)
     if session.as_json:
-        session.answer(json.verification(verdicts, gone), code)
+        session.answer({**json.verification(verdicts, gone), "troubles": json.troubles(errors)}, code)
+        session.console.errors(errors)
         return code
     for name, verdict in verdicts.items():
         session.console.data(
@@ -37,6 +41,7 @@ def verify_journals(session: Session, services: Sequence[Service], hashes: Seque
         if verdict.newest:
             session.console.data([(f"{name}: entry {verdict.newest.seq} has the hash {verdict.newest.hash}", "")])
     session.console.data([(f"✗ no entry has the hash {hash_}: newest entries are gone", "bold red") for hash_ in gone])
+    session.console.errors(errors)
     return code
 
 

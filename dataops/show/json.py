@@ -149,6 +149,11 @@ def error(problem: DataopsError) -> Json:
     }
 
 
+def troubles(errors: Iterable[DataopsError]) -> list[Json]:
+    """Why some of many databases could not be asked; each error knows its service."""
+    return [error(one)["error"] for one in errors]
+
+
 def plan_of(planned: Plan, renderings: Mapping[str, Rendering]) -> Json:
     """A plan, with the commands of each step by the step's id, as far as they are known.
 
@@ -172,7 +177,7 @@ def plan_of(planned: Plan, renderings: Mapping[str, Rendering]) -> Json:
             }
             for state in planned.states
         ],
-        "troubles": [{"service": name, **error(one)["error"]} for name, one in planned.troubles.items()],
+        "troubles": troubles(planned.troubles.values()),
         "order": [step.id for step in planned.steps],
         "irreversible": sum(not step.migration.reversible for step in planned.steps),
         "summary": planner.summary(planned),

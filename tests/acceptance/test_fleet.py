@@ -465,7 +465,15 @@ def test_wait_doctor_and_drift_group(shop: Project, tenants: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["history"], ["history", "--export", "csv"], ["stash", "list"], ["pause", "tenants"]]
+    "command",
+    [
+        ["history"],
+        ["history", "--export", "csv"],
+        ["history", "--verify"],
+        ["stash", "list"],
+        ["pause", "tenants"],
+        ["resume", "tenants"],
+    ],
 )
 def test_a_database_that_does_not_answer_is_told_after_the_others(
     shop: Project, tenants: Fleet, command: list[str]
@@ -478,6 +486,14 @@ def test_a_database_that_does_not_answer_is_told_after_the_others(
     answer = shop(*command)
     assert answer.code == 10, answer
     assert f"tenants@{gone}" in answer.stderr
+    assert "nothing" not in answer.stdout + answer.stderr, "nobody knows what the database has that was not asked"
+    if "--export" not in command:
+        told = shop(*command, "--json")
+        assert (told.code, told.json["exit_code"]) == (10, 10)
+        assert [one["service"] for one in told.json["troubles"]] == [f"tenants@{gone}"]
+    if command == ["history", "--verify"]:
+        assert answer.stdout.count("has the hash") == 5
+        assert shop(*command, "--hash", "0" * 64, "--json").json["gone"] == [], "it may be in the other database"
     if command[0] == "pause":
         paused = shop("status", "--json", "--database", f"!{gone}").json["services"]
         assert [bool(one["paused"]) for one in paused] == [True] * 5

@@ -82,7 +82,8 @@ def lock(
             poll_seconds=_POLL_SECONDS,
         )
         ours, notes = tables.settle(connection, tables.find(connection, server.service), server.service)
-        yield PostgresLocked(database, server, connection, session, ours, notes)
+        who = f"{author.actor}@{author.host}, process {connection.info.backend_pid}"
+        yield PostgresLocked(database, server, connection, session, ours, notes, Holder(author.run, who))
     except (psycopg.Error, UnicodeError) as error:
         raise server.explained(error, connection) from error
     finally:
@@ -138,11 +139,13 @@ class PostgresLocked:
         session: Session,
         ours: OurTables,
         notes: tuple[str, ...],
+        holder: Holder,
     ) -> None:
         self.database = database
         self.notes = notes
         self.ours = ours
         self._service = database.service
+        self._holder = holder
         self._server = server
         self._connection = connection
         self._session = session
@@ -156,11 +159,6 @@ class PostgresLocked:
         with self._server.explaining(connection), connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             return state.read(connection, self._server, self.ours, self._holder)
-
-    @cached_property
-    def _holder(self) -> Holder | None:
-        """What others see of us, as long as we hold the lock."""
-        return state.lock_holder(self._connection)
 
     def check(self) -> None:
         try:

@@ -70,10 +70,7 @@ SELECT pg_get_userbyid(c.relowner) FROM pg_class c
 """
 """The roles, NULL for PUBLIC, that may do something with the journal where it is."""
 
-COMMENT = """
-SELECT obj_description(c.oid, 'pg_class') AS comment, pg_has_role(c.relowner, 'USAGE') AS owned
-  FROM pg_class c WHERE c.oid = %s::regclass
-"""
+OWNED = "SELECT pg_has_role(c.relowner, 'USAGE') AS owned FROM pg_class c WHERE c.oid = %s::regclass"
 
 KNOWS = """
 SELECT DISTINCT migration, checksum, raw_checksum FROM {journal}
@@ -302,14 +299,21 @@ EVENTS = (
 )
 
 NARROW = """
-SELECT k.conname AS name
-  FROM pg_catalog.pg_attribute a
-  LEFT JOIN pg_catalog.pg_constraint k ON k.conrelid = a.attrelid AND k.contype = 'c' AND k.conkey = ARRAY[a.attnum]
+SELECT FROM pg_catalog.pg_attribute a
  WHERE a.attrelid = %s::regclass AND a.attname = 'event'
    AND coalesce(col_description(a.attrelid, a.attnum), '') NOT LIKE '%%paused, resumed:%%'
 """
-"""The constraint of a journal of an earlier version, which does not allow all events. Its text cannot be read without a
-lock, so the comment of the column says what it is."""
+"""Whether the journal is of an earlier version, which does not allow all events.
+
+Its constraint cannot be read without a lock, so the comment of the column says what it is.
+"""
+
+EVENT_CHECKS = """
+SELECT k.conname AS name
+  FROM pg_catalog.pg_attribute a
+  JOIN pg_catalog.pg_constraint k ON k.conrelid = a.attrelid AND k.contype = 'c' AND k.conkey = ARRAY[a.attnum]
+ WHERE a.attrelid = %s::regclass AND a.attname = 'event'
+"""
 
 WIDEN_EVENTS = """
 ALTER TABLE {{journal}} DROP CONSTRAINT IF EXISTS {name}, ADD CONSTRAINT {name}

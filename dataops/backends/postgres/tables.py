@@ -57,13 +57,15 @@ class OurTables:
     """The names of our tables in one database. Either table may not exist yet.
 
     `journal` is None when there is no journal yet, and the schema of `record` is "" when no schema of the search_path
-    exists. `columns` are those of sql.COLUMNS that the journal has: one of an earlier version lacks some.
+    exists. `columns` are those of sql.COLUMNS that the journal has: one of an earlier version lacks some. `remembered`
+    is whether the journal says that it belongs to this record.
     """
 
     record: Table
     journal: Table | None
     path: SearchPath = field(default_factory=SearchPath)
     columns: tuple[str, ...] = ()
+    remembered: bool = False
 
     def execute(self, cursor: Any, template: str, parameters: Any = ()) -> Any:
         """Execute a statement of `sql` that has {journal} or {record} in it, on a connection or a cursor of psycopg."""
@@ -95,12 +97,16 @@ class OurTables:
 
 @dataclass(frozen=True)
 class _Found:
-    """One table that has the name and the columns of ours. `remembered` is the record that a journal belongs to."""
+    """One table that has the name and the columns of ours.
+
+    `remembered` is the record that a journal belongs to, and `says_so` whether its comment has it.
+    """
 
     table: Table
     usable: bool
     readable: bool
     remembered: Table | None = None
+    says_so: bool = False
     columns: tuple[str, ...] = ()
 
 
@@ -123,8 +129,8 @@ def find(connection: WatchedConnection, service: Service) -> OurTables:
     _refuse_hidden(service, [one for one in (*records.values(), *journals) if one.table.schema in path.named])
 
     in_path = [table for schema in path.schemas if (table := Table(schema, name)) in records]
-    remembered = {journal.remembered for journal in journals}
-    record = next((table for table in in_path if table in remembered), None)
+    known = {journal.remembered for journal in journals}
+    record = next((table for table in in_path if table in known), None)
     if record is None and not path.from_url:  # a URL says which schema is meant, also when nothing is there yet
         strange = [table for table in in_path if _is_somebody_elses(connection, service, records[table])]
         if strange == in_path:
@@ -135,7 +141,8 @@ def find(connection: WatchedConnection, service: Service) -> OurTables:
         _refuse_hidden(service, [journal, *([records[record]] if record in records else [])])
     if journal is None:
         return replace(ours, record=record)
-    return replace(ours, record=record, journal=journal.table, columns=journal.columns)
+    remembered = journal.says_so and journal.remembered == record
+    return replace(ours, record=record, journal=journal.table, columns=journal.columns, remembered=remembered)
 
 
 def _records(rows: Sequence[DictRow], name: str) -> Iterator[_Found]:
@@ -155,7 +162,7 @@ def _journals(rows: Sequence[DictRow], records: dict[Table, _Found], name: str) 
                 remembered = Table(*(name.replace('""', '"') for name in said.groups()))
             columns = tuple(column for column in sql.COLUMNS if column in row["columns"])
             table = Table(row["schema"], row["name"])
-            yield _Found(table, row["usable"], row["readable"], remembered, columns)
+            yield _Found(table, row["usable"], row["readable"], remembered, said is not None, columns)
 
 
 def _refuse_hidden(service: Service, found: Sequence[_Found]) -> None:
@@ -313,7 +320,7 @@ def _widen_if_owner(connection: psycopg.Connection[DictRow], ours: OurTables) ->
     """
     assert ours.journal is not None
     missing = [column for column in sql.COLUMNS if column not in ours.columns]
-    narrow = connection.execute(sql.NARROW, [ours.journal.sql]).fetchall()
+    narrow = connection.execute(sql.NARROW, [ours.journal.sql]).fetchone() is not None
     if not missing and not narrow:
         return ours
     try:
@@ -321,9 +328,10 @@ def _widen_if_owner(connection: psycopg.Connection[DictRow], ours: OurTables) ->
             connection.execute(f"SET LOCAL lock_timeout = '{_MOVE_SECONDS}s'".encode())
             for column in missing:
                 ours.execute(connection, sql.WIDEN[column])
-            for row in narrow:
-                name = sql.quoted(row["name"] or f"{JOURNAL_NAME}_event_check")
-                ours.execute(connection, sql.WIDEN_EVENTS.format(name=name, events=sql.EVENTS))
+            if narrow:
+                found = connection.execute(sql.EVENT_CHECKS, [ours.journal.sql]).fetchall()
+                for name in [row["name"] for row in found] or [f"{JOURNAL_NAME}_event_check"]:
+                    ours.execute(connection, sql.WIDEN_EVENTS.format(name=sql.quoted(name), events=sql.EVENTS))
     except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
         return ours
     return replace(ours, columns=tuple(sql.COLUMNS))
@@ -372,8 +380,10 @@ def _remember(connection: psycopg.Connection[DictRow], ours: OurTables) -> None:
 def _remember_if_owner(connection: psycopg.Connection[DictRow], ours: OurTables) -> None:
     """Write down which record the journal belongs to, where it does not say so yet and this user may."""
     assert ours.journal is not None
-    row = connection.execute(sql.COMMENT, [ours.journal.sql]).fetchone()
-    if row is not None and row["owned"] and f"Its record: {ours.record.sql}" not in (row["comment"] or ""):
+    if ours.remembered:
+        return
+    row = connection.execute(sql.OWNED, [ours.journal.sql]).fetchone()
+    if row is not None and row["owned"]:
         # Somebody who holds the table, such as VACUUM, does not stop the run: a later one writes it down.
         with suppress(psycopg.errors.LockNotAvailable), connection.transaction():
             _remember(connection, ours)
