@@ -124,6 +124,12 @@ def new_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def new_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes in which a command looks at files are started as for its users: see tests/warm.py."""
+    monkeypatch.setenv(warm.COLD, warm.COLD_CHILDREN)
+
+
+@pytest.fixture
 def two(project: Project, pg_url: str, mongo_url: str) -> Project:
     """A PostgreSQL service `shop` and a MongoDB service `bank`, each with two migrations."""
     project.add("shop", pg_url).add("bank", mongo_url, timeouts={"lease": "2s"})

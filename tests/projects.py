@@ -163,16 +163,15 @@ class Project:
 
     def run(self, program: str, *args: str, timeout: float = 120) -> Answer:
         """Another program beside ours, such as Alembic's own, in this folder and with the same environment."""
-        done = subprocess.run(
-            [str(COMMAND.with_name(program)), *args],
-            env={**clean_environment(), **self.env},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        return Answer(done.returncode, done.stdout, done.stderr)
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        env = {**clean_environment(), **self.env}
+        with warm.start(COMMAND.with_name(program), args, env, cwd=self.folder, text=True, **pipes) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
+        return Answer(process.returncode, stdout, stderr)
 
     def start(
         self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, **popen: Any

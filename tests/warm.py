@@ -1,14 +1,15 @@
 """The command in a process that need not import everything again: a copy of one that has, made by the system.
 
-A test run starts the command some twelve thousand times, and most of what a process did was to import libraries. What
-runs is the same: the real `main`, in a process of its own, a child of the test like any other, with its own streams,
-folder, variables, session and signals. The processes that the command starts with `python -c`, to look at files and at
-env.py, are copies too, and children of the command. What differs is that the modules are there already.
+A test run starts the command some twelve thousand times, and Alembic's own some hundreds; most of what such a process
+did was to import libraries. What runs is the same: the real `main`, in a process of its own, a child of the test like
+any other, with its own streams, folder, variables, session and signals. The processes that the command starts with
+`python -c`, to look at files and at env.py, are copies too, and children of the command. What differs is that the
+modules are there already.
 
 So whatever depends on how a process is started gets a new interpreter: options of Popen that are not in `_OPTIONS`,
-variables that Python or a library reads while it is imported, and a system that is not Linux. The tests of the sandbox
-and of signals ask for one, with the fixture `new_interpreters`. DATAOPS_TEST_COLD=1 gives one to every command, or to
-one command, among its variables.
+variables that Python or a library reads while it is imported, and a system that is not Linux. The tests of signals and
+of hostile files ask for one, with the fixture `new_interpreters`; those of the sandbox want it for what the command
+starts (`new_children`). DATAOPS_TEST_COLD=1 gives one to every command, or to one command, among its variables.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from typing import Any, NoReturn
 
 _OPTIONS = {"env", "cwd", "stdin", "stdout", "stderr", "text", "start_new_session"}
 COLD = "DATAOPS_TEST_COLD"
+COLD_CHILDREN = "children"
+"""The value of COLD with which only what the command starts gets a new interpreter."""
 _READ_EARLY = (
     COLD,
     "PYTHON",
@@ -63,7 +66,11 @@ _NOT_BEFORE = (
     "dataops.show.otel",  # OpenTelemetry reads variables while it is imported
     "dataops.backends.postgres.rehearsing",  # makes a secret for each process
 )
-_COMMAND = "from dataops.__main__ import main; main()"  # what the installed command does
+_COMMANDS = {
+    "dataops": "from dataops.__main__ import main; main()",
+    "alembic": "import sys; from alembic.config import main; sys.exit(main())",
+}
+"""What the installed commands do."""
 _CLONE = {"x86_64": 56, "aarch64": 220}  # the number of the system call
 _CLONE_PARENT = 0x8000
 
@@ -73,13 +80,14 @@ _CLONE_PARENT = 0x8000
 def start(command: Path, args: Sequence[str], env: Mapping[str, str], **options: Any) -> subprocess.Popen[str]:
     """What `subprocess.Popen` does with a program beside our Python, from a copy where that is the same."""
     early = {name: value for name, value in env.items() if name.startswith(_READ_EARLY)}
-    if _is_possible() and command.name == "dataops" and set(options) <= _OPTIONS and early == {"LC_ALL": "C.UTF-8"}:
+    if _is_possible() and command.name in _COMMANDS and set(options) <= _OPTIONS and early == {"LC_ALL": "C.UTF-8"}:
         return _Copy([str(command), *args], env=env, **options)
     return subprocess.Popen([str(command), *args], env=env, **options)
 
 
 def _is_possible() -> bool:
-    return sys.platform == "linux" and platform.machine() in _CLONE and not (_ALL_COLD or os.environ.get(COLD))
+    is_cold = _ALL_COLD or (os.environ.get(COLD) or COLD_CHILDREN) != COLD_CHILDREN
+    return sys.platform == "linux" and platform.machine() in _CLONE and not is_cold
 
 
 _ALL_COLD = bool(os.environ.get(COLD))  # before the variables that we read are taken out of the tests
@@ -115,6 +123,7 @@ class _Original:
             "env": dict(os.environ if given["env"] is None else given["env"]),
             "cwd": os.fspath(given["cwd"] or os.getcwd()),
             "session": given["start_new_session"],
+            "children": os.environ.get(COLD) != COLD_CHILDREN,
         }
         streams = [given["p2cread"], given["c2pwrite"], given["errwrite"]]
         try:
@@ -225,9 +234,10 @@ def _become(command: dict[str, Any], streams: list[int]) -> NoReturn:
         _, code, *rest = arguments
         sys.argv, sys.path[0] = ["-c", *rest], ""
     else:
-        code = _COMMAND
+        code = _COMMANDS[Path(program).name]
         sys.argv, sys.path[0] = [program, *arguments], str(Path(program).parent)
-        if not _STARTS_PYTHON.isdisjoint(arguments) or any(Path().glob("*/env.py")):
+        starts = not _STARTS_PYTHON.isdisjoint(arguments) or any(Path().glob("*/env.py"))
+        if starts and command["children"]:
             _copy_what_it_starts()
     status = 0
     try:

@@ -20,7 +20,7 @@ from dataops.errors import NoSandbox
 from dataops.model import Direction, Rendering, Step
 from tests.projects import Project, until
 
-pytestmark = pytest.mark.usefixtures("new_interpreters")
+pytestmark = pytest.mark.usefixtures("new_children")
 
 SERVICES = ["shop", "bank"]
 
