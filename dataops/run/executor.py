@@ -201,8 +201,11 @@ class _Execution:
 
     def _run_service(self, locked: Locked) -> None:
         name = locked.database.service.name
-        with self._scopes[name]:  # releases the lock when this service is done, not when the slowest one is
-            run_steps(self._work, locked, self._work.confirmed[name])
+        try:
+            with self._scopes[name]:  # releases the lock when this service is done, not when the slowest one is
+                run_steps(self._work, locked, self._work.confirmed[name])
+        except DataopsError as error:  # of the lock: the processes that share the run have to know
+            self._work.failures.add(Failure(name, None, error))
 
 
 __all__ = ["execute"]

@@ -275,16 +275,21 @@ def test_who_says_no_to_a_wave_says_it_for_all(pair: Fleet) -> None:
             terminal.read_until("begin wave 2, after 1 database? [y/N]")
             terminal.press("n\n")
             assert terminal.ended() == ExitCode.STOPPED, terminal.text
-        assert "the rollout is halted: wave 2 was not confirmed" in (said := ended(other)).stderr
+        assert "the rollout is halted: tenants: wave 2 was not confirmed" in (said := ended(other)).stderr
         assert said.code == ExitCode.BLOCKED
     assert {name for name, ids in pair.applied().items() if ids} == {pair.names[0]}
 
 
-def test_a_wave_that_all_wait_for_begins_though_one_process_has_another_configuration_by_now(pair: Fleet) -> None:
-    pair.configure(waves=[{"databases": [pair.names[0]]}, {"check": ["true"]}], control_env="CONTROL_URL")
+def test_a_process_with_another_configuration_is_refused_and_the_others_wait_for_the_right_one(pair: Fleet) -> None:
+    waves = [{"databases": [pair.names[0]]}, {"check": ["true"]}]
+    pair.configure(waves=waves, control_env="CONTROL_URL")
     with pair.project.running("apply", "--yes", "--shard", "1/2") as other:
         await_line(other, "tenants: wave 2 waits: what has to be true before it")
-        pair.configure(waves=[{"databases": [pair.names[0]]}], control_env="CONTROL_URL")
+        pair.configure(waves=waves[:1], control_env="CONTROL_URL")
+        unlike = pair.project("apply", "--yes", "--shard", "0/2")
+        assert unlike.code == ExitCode.INVALID
+        assert "tenants: this rollout began with other rules for its waves" in unlike.stderr
+        pair.configure(waves=waves, control_env="CONTROL_URL")
         first = pair.project("apply", "--yes", "--shard", "0/2")
         assert (first.code, ended(other).code) == (0, 0)
     assert pair.applied() == {key: ["001"] for key in pair.names}
