@@ -66,6 +66,9 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
+        self._listen()
+
+    def _listen(self) -> None:
         threading.Thread(target=self._accept, name="proxy-accept", daemon=True).start()
 
     def close(self) -> None:
@@ -81,6 +84,16 @@ class Proxy:
         for one in sockets:
             _close(one)
 
+    def go_away(self) -> None:
+        """End every connection, and refuse all new ones, as where a server is stopped."""
+        _close(self._listener)
+        self.cut()
+
+    def come_back(self) -> None:
+        """Listen again, at the same address."""
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self._listen()
+
     def begin(self, fault: Fault) -> None:
         """From now on, break the exchanges that this fault is for, and `struck` says when."""
         with self._lock:
@@ -89,9 +102,10 @@ class Proxy:
             self.struck.clear()
 
     def _accept(self) -> None:
+        listener = self._listener
         while True:
             try:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             try:

@@ -6,12 +6,12 @@ import os
 import select
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from dataops.cli.options import RunOptions
 from dataops.cli.session import Session
-from dataops.errors import Blocked, DataopsError, ExitCode, Stopped, UsageError
+from dataops.errors import Blocked, DataopsError, ExitCode, Stopped, Unreachable, UsageError
 from dataops.fleet import control, measuring, waves
 from dataops.model import Direction, Plan, Service, fleet
 from dataops.planning import planner
@@ -81,7 +81,8 @@ class Rolling:
         except DataopsError as error:
             if self.shared is not None and error.exit_code not in _AGAIN:
                 self.shared.halt(error)
-                self.shared.leave()
+                with suppress(Unreachable, Stopped):
+                    self.shared.leave()
             raise
 
 

@@ -19,6 +19,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -189,6 +190,14 @@ class Shared:
         """Tell the others that this process is there. Raises Unreachable at once: nothing has begun yet."""
         backends.rollouts(self._control).mark(self._control, self._name, self._attempt, Mark(self._shard.index, _HERE))
 
+    def is_unlike(self, courses: Mapping[str, Course]) -> bool:
+        """Whether `refuse_unlike` refuses."""
+        try:
+            self.refuse_unlike(courses)
+        except (UsageError, ConfigError):
+            return True
+        return False
+
     def refuse_unlike(self, courses: Mapping[str, Course]) -> None:
         """Raise UsageError or ConfigError where this process would do something else than the others."""
         another = "or begin another rollout: DATAOPS_ROLLOUT=NAME, for all of them"
@@ -351,7 +360,9 @@ class Shared:
 
     def halt(self, error: DataopsError) -> None:
         """Nothing more begins, in any process: what has gone wrong here gets no better by itself."""
-        if not self._patience.stop():  # a person has said no, and not a signal
+        if self._patience.stop():  # a signal, and not a person who has said no
+            return
+        with suppress(Unreachable, Stopped):  # the others cannot be told, and what has gone wrong here is told anyway
             self._write(Mark(self._shard.index, f"{_HALTED}{shortened(str(error), _SHOWN)}"))
 
     def is_lost(self, error: DataopsError) -> bool:
@@ -495,7 +506,7 @@ def join(
             continue
         shared = Shared(control, name, shard, patience, found[0], json.loads(found[1]))
         shared.read()
-        if shared.over and (shared.of != shard.of or shared.is_past(is_left)):
+        if shared.over and (shared.is_unlike(courses) or shared.is_past(is_left)):
             begins = found[0] + 1
             continue
         if shared.over and kept.newest(control, name) != found:  # others may have begun another one while we looked

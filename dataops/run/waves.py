@@ -73,9 +73,10 @@ class Waves:
 
     def _since_any(self, names: Sequence[str]) -> float | None:
         """How many seconds ago one of these databases was changed last, by this run or an earlier one."""
-        if any(step.service in names for step in list(self.work.done.values())):
+        wanted = frozenset(names)
+        if any(step.service in wanted for step in list(self.work.done.values())):
             return 0.0
-        states = [state for state in self.work.plan.states if state.service.name in names]
+        states = [state for state in self.work.plan.states if state.service.name in wanted]
         times = [applied.at.timestamp() for state in states for applied in state.applied if applied.at is not None]
         return max(0.0, time.time() - max(times)) if times else None
 
