@@ -94,6 +94,7 @@ def test_a_failure_halts_all_and_the_same_command_goes_on_after_a_fix(pair: Flee
     assert pair.applied() == {key: ["001", "002"] for key in pair.names}
 
 
+HERE_MONGO = "here('slow', db)"
 SLOW = """
 if op.get_bind().engine.url.database == {name!r}:
     here("slow")
@@ -137,6 +138,25 @@ def test_two_processes_of_the_same_number_are_harmless(pair: Fleet) -> None:
         last = pair.project("apply", "--yes", "--shard", "1/2")
         assert (last.code, ended(one).code, ended(other).code) == (0, 0, 0)
     assert wrong_with(pair, ["001", "002"], [pair.names[:1], pair.names[1:]]) == []
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mongodb"])
+def test_the_second_of_the_same_number_waits_longer_than_for_a_lock_of_others(
+    kind: str, project: Project, postgres: PostgresServer, mongo: MongoServer
+) -> None:
+    """Its failure would end the rollout, though nothing has failed."""
+    with fleet(project, postgres if kind == "postgresql" else mongo, 2) as found:
+        found.configure(control_env="CONTROL_URL", waves=[{}])
+        found.file("001", HERE_MONGO if kind == "mongodb" else "here('slow')")
+        command = ["apply", "--yes", "--lock-timeout", "1s", "--shard"]
+        with project.running(*command, "0/2") as one:
+            project.reached("slow")
+            with project.running(*command, "0/2") as twin:
+                await_line(twin, "another process of this run is at work here, and is waited for")
+                project.go("slow")
+                last = project(*command, "1/2")
+                assert (last.code, ended(one).code, ended(twin).code) == (0, 0, 0)
+        assert found.applied() == {name: ["001"] for name in found.names}
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,13 @@ def pair(
         yield found
 
 
+@pytest.fixture
+def shop(pair: Fleet) -> Iterator[Fleet]:
+    """A service that is no fleet, which the first process does."""
+    with fleet(pair.project, pair.server, 1, "shop", alone=True) as found:
+        yield found
+
+
 def mark(pair: Fleet, name: str) -> bytes:
     """A mark as it is in the question that writes it."""
     if pair.control.startswith("mongodb"):
@@ -85,10 +92,14 @@ def killed(pair: Fleet, shard: str) -> Iterator[Killed]:
 @pytest.mark.parametrize("how", [BEFORE, AFTER])
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_process_that_is_killed_at_each_of_its_marks_is_replaced_and_all_is_done_once(
-    pair: Fleet, how: str, number: int
+    pair: Fleet, shop: Fleet, how: str, number: int
 ) -> None:
     marks = ["here", "tenants/1", "tenants/2", "tenants/3", "left"]
     marks = ["begin", *marks[:2], "begun tenants/2", *marks[2:]] if number == 0 else marks
+    shop.configure(after=["tenants"])
+    shop.file("001")
+    pair.project.env["CONTROL_URL"] = pair.control
+    marks.insert(-1, "shop/1")
     with killed(pair, f"{number}/2") as one:
         if number == 0:
             one.dies_at(how, marks.pop(0))
@@ -100,6 +111,8 @@ def test_a_process_that_is_killed_at_each_of_its_marks_is_replaced_and_all_is_do
         last = one.ends()
         assert last.code == ExitCode.OK, last.stderr
     assert wrong_with(pair, ["001"], waves_of(pair.names)[1]) == []
+    assert wrong_with(shop, ["001"], [shop.names]) == []
+    assert shop.runs() == pair.runs()
 
 
 @pytest.mark.parametrize("how", [BEFORE, AFTER])
