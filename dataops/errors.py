@@ -163,6 +163,8 @@ class NotEmpty(HistoryError):
 class LockNotObtained(DataopsError):
     """Another run holds the migration lock."""
 
+    held_by = ""
+    """The id of the run that holds it, as far as it is known."""
     exit_code = ExitCode.LOCKED
     default_hint = "run again, or wait longer with --lock-timeout; more: dataops docs operations a-held-lock"
 

@@ -1,4 +1,4 @@
-"""A fleet of a test's own: many small databases on one server, and a project whose service `tenants` has them all."""
+"""A fleet of a test's own: many small databases on one server, and a project with a service that has them all."""
 
 from __future__ import annotations
 
@@ -36,26 +36,31 @@ if op.get_bind().exec_driver_sql("SELECT current_setting('test.trouble', true)")
 
 @dataclass
 class Fleet:
-    """`names` are the databases, in the order of their names; `control` is the URL of a control database."""
+    """`names` are the databases, in the order of their names; `control` is the URL of a control database.
+
+    A service that is `alone` is no fleet: it has one database.
+    """
 
     project: Project
     server: PostgresServer | MongoServer
     names: tuple[str, ...]
     control: str
+    service: str = "tenants"
+    alone: bool = False
 
     @property
     def is_mongo(self) -> bool:
         return isinstance(self.server, MongoServer)
 
-    def configure(self, **rollout: Any) -> Fleet:
-        """Write dataops.toml; `rollout` is how the databases are changed."""
+    def configure(self, *, after: Sequence[str] = (), **rollout: Any) -> Fleet:
+        """Write dataops.toml; `rollout` is how the databases are changed, `after` on what they depend."""
         self.project.env["CONTROL_URL"] = self.control
-        self.project.add(
-            "tenants",
-            self.server.url("{database}"),
-            databases=list(self.names),
-            **({"rollout": rollout} if rollout else {}),
-        )
+        settings: dict[str, Any] = {"rollout": rollout} if rollout else {}
+        settings |= {"depends_on": list(after)} if after else {}
+        if self.alone:
+            self.project.add(self.service, self.server.url(self.names[0]), **settings)
+        else:
+            self.project.add(self.service, self.server.url("{database}"), databases=list(self.names), **settings)
         return self
 
     def file(self, id_: str, more: str = "", **how: Any) -> None:
@@ -63,10 +68,10 @@ class Fleet:
         if self.is_mongo:
             how = {"head": "repeatable = True", **how}
             self.project.file(
-                "tenants", id_, RAN_MONGO.format(id=id_, more=more), f"db.ran.delete_one({{'_id': {id_!r}}})", **how
+                self.service, id_, RAN_MONGO.format(id=id_, more=more), f"db.ran.delete_one({{'_id': {id_!r}}})", **how
             )
         else:
-            self.project.file("tenants", id_, RAN.format(id=id_, more=more), UNRAN.format(id=id_), **how)
+            self.project.file(self.service, id_, RAN.format(id=id_, more=more), UNRAN.format(id=id_), **how)
 
     def drop(self, name: str) -> None:
         """Drop one database."""
@@ -130,7 +135,14 @@ class Fleet:
 
 
 @contextmanager
-def fleet(project: Project, server: PostgresServer | MongoServer, number: int) -> Iterator[Fleet]:
+def fleet(
+    project: Project,
+    server: PostgresServer | MongoServer,
+    number: int,
+    service: str = "tenants",
+    *,
+    alone: bool = False,
+) -> Iterator[Fleet]:
     """So many new databases, and one to control them, which are dropped after the block."""
     prefix = fresh_name("fleet")
     names = tuple(f"{prefix}_{at:03}" for at in range(number))
@@ -138,7 +150,7 @@ def fleet(project: Project, server: PostgresServer | MongoServer, number: int) -
     try:
         for name in (*names, control):
             server.create_database(name)
-        yield Fleet(project, server, names, server.url(control))
+        yield Fleet(project, server, names, server.url(control), service, alone)
     finally:
         for name in (*names, control):
             Fleet(project, server, names, "").drop(name)

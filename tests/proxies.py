@@ -36,9 +36,10 @@ class Fault:
 
     `cut` closes the connection instead of passing the question on, and `cut answer` instead of passing the answer on.
     `truncate` passes half of the answer on, and `garbage` passes noise on instead; then both close. `delay` keeps the
-    answer until the proxy is closed. `refuse` answers with the server's error `code`: an SQLSTATE, or a number for
-    MongoDB. `concern` makes that an error of the write concern, which MongoDB reports beside a success. `only` limits
-    the fault to commands of that name (MongoDB), and `times`, if it is not 0, to so many.
+    answer until the proxy is closed, and `hold` the question. `refuse` answers with the server's error
+    `code`: an SQLSTATE, or a number for MongoDB. `concern` makes that an error of the write concern, which MongoDB
+    reports beside a success. `only` limits the fault to commands of that name (MongoDB), `containing` to questions that
+    have these bytes in them, and `times`, if it is not 0, to so many.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Fault:
     code: str = ""
     concern: bool = False
     only: str = ""
+    containing: bytes = b""
     times: int = 0
 
 
@@ -64,6 +66,9 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
+        self._listen()
+
+    def _listen(self) -> None:
         threading.Thread(target=self._accept, name="proxy-accept", daemon=True).start()
 
     def close(self) -> None:
@@ -79,15 +84,28 @@ class Proxy:
         for one in sockets:
             _close(one)
 
+    def go_away(self) -> None:
+        """End every connection, and refuse all new ones, as where a server is stopped."""
+        _close(self._listener)
+        self.cut()
+
+    def come_back(self) -> None:
+        """Listen again, at the same address."""
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self._listen()
+
     def begin(self, fault: Fault) -> None:
-        """From now on, break the exchanges that this fault is for."""
+        """From now on, break the exchanges that this fault is for, and `struck` says when."""
         with self._lock:
             self._fault = fault
+            self._struck = 0
+            self.struck.clear()
 
     def _accept(self) -> None:
+        listener = self._listener
         while True:
             try:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             try:
@@ -102,12 +120,14 @@ class Proxy:
             for work in (asking, answering):
                 threading.Thread(target=_until_closed, args=[work, client, server], daemon=True).start()
 
-    def strikes(self, name: str = "") -> bool:
+    def strikes(self, question: bytes, name: str = "") -> bool:
         """Count a question, and say whether it is the one that the fault is for."""
         with self._lock:
             self.asked += 1
             fault = self._fault
             if fault is None or (fault.at and fault.at != self.asked) or (fault.only and fault.only != name):
+                return False
+            if fault.containing not in question:
                 return False
             self._struck += 1
             if fault.times and self._struck > fault.times:
@@ -150,7 +170,7 @@ class _Relay:
             question += header + _exactly(self._client, struct.unpack("!i", header[1:])[0] - 4)
             if header[:1] not in _PG_ENDS:
                 continue
-            if header[:1] in b"pX" or not self._proxy.strikes():
+            if header[:1] in b"pX" or not self._proxy.strikes(question):
                 self._server.sendall(question)
             elif self._proxy.fault.kind == "refuse":
                 code = self._proxy.fault.code
@@ -167,7 +187,7 @@ class _Relay:
             length, request, _, operation = struct.unpack("<iiii", header)
             body = _exactly(self._client, length - 16)
             name = _command(body) if operation == _OP_MSG else ""
-            if not name or name in _MONITORING or not self._proxy.strikes(name):
+            if not name or name in _MONITORING or not self._proxy.strikes(body, name):
                 self._server.sendall(header + body)
             elif self._proxy.fault.kind == "refuse":
                 if self._proxy.fault.concern:
@@ -181,6 +201,9 @@ class _Relay:
     def _spoil(self, question: bytes) -> None:
         kind = self._proxy.fault.kind
         if kind == "cut":
+            raise EOFError
+        if kind == "hold":
+            self._proxy.wait_until_closed()
             raise EOFError
         spoil = {"cut answer": lambda _: b"", "truncate": lambda data: data[: len(data) // 2], "garbage": _noise}
         self._answer = self._withhold if kind == "delay" else spoil[kind]

@@ -30,11 +30,11 @@ class Standby:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
-        for pid in (self.pid, *_children(self.pid)):
+        for pid in (self.pid, *children(self.pid)):
             os.kill(pid, number)
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(one) for one in text.split()]
 

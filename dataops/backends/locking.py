@@ -41,10 +41,12 @@ def wait_for(
         if stop():
             raise Stopped("stopped while waiting for the lock", service=service.name)
         if time.monotonic() >= deadline:
-            raise LockNotObtained(
+            error = LockNotObtained(
                 f"the migration lock is held by {reported or 'somebody'}; gave up after {timeout:g} s",
                 service=service.name,
             )
+            error.held_by = found.run if found is not None else ""
+            raise error
         time.sleep(poll_seconds * random.uniform(0.5, 1.0))
 
 

@@ -108,16 +108,18 @@ def apply_command(
             refuse_with_shards(options, steps, "--steps", "it counts the steps of all")
             services = session.config().services
             wants = [f"to {to}", f"background {background}"]
-            rolling = roll_out(session, services, Direction.APPLY, options, stop, wants=wants)
-            services = observed.services = rolling.mine(services)
-            plan = (
-                plan_apply(services, read=read, to=to, steps=steps, onto_existing=onto_existing, background=background)
-                if services
-                else Plan(Direction.APPLY, (), ())
+            planned_of = partial(
+                plan_apply, read=read, to=to, steps=steps, onto_existing=onto_existing, background=background
             )
+            every = partial(planned_of, services)
+            rolling = roll_out(session, services, Direction.APPLY, options, stop, wants=wants, planned=every)
+            services = observed.services = rolling.mine(services)
+            with rolling.telling():
+                plan = planned_of(services) if services else Plan(Direction.APPLY, (), ())
         wanted = configured.verify if verify is None else verify
         compared = partial(_verify, session, services, server, stop) if wanted else None
-        return carry_out(session, plan, stop, options, compared, saved=saved, rolling=rolling)
+        with rolling.telling():
+            return carry_out(session, plan, stop, options, compared, saved=saved, rolling=rolling)
 
 
 def _verify(

@@ -12,7 +12,7 @@ from dataops.cli.options import RunOptions
 from dataops.cli.plan_from_options import approvals_of, render
 from dataops.cli.rolling_out import Rolling, asking
 from dataops.cli.session import Session, consent
-from dataops.errors import DataopsError, ExitCode, Stopped, WaitTimedOut
+from dataops.errors import DataopsError, ExitCode, Stopped
 from dataops.fleet.control import Shared
 from dataops.model import ENDS_HALF_DONE, Direction, Plan, Policy, Rendering, Result
 from dataops.planning import planfile, planner, policies, runs
@@ -102,7 +102,10 @@ def _last(shared: Shared, result: Result, code: ExitCode) -> ExitCode:
     It is not one with which a cluster puts another process in its place: that would begin an attempt by itself. Only
     one that has waited for a wave in vain is replaced, and goes on.
     """
-    if result.failures and not any(isinstance(failure.error, WaitTimedOut) for failure in result.failures):
+    errors = [failure.error for failure in result.failures]
+    if any(isinstance(error, DataopsError) and shared.is_lost(error) for error in errors):
+        return code
+    if errors:
         shared.await_over()
         code = ExitCode.BLOCKED if code in (ExitCode.LOCKED, ExitCode.UNREACHABLE) else code
     shared.leave()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -63,14 +64,16 @@ def rollback_command(
         refuse_with_shards(options, newest, "the newest run", "say which, with --run ID, or how far, with --to REV")
         services = session.config().services
         wants = [f"to {to}", *(f"run {id_}" for id_ in run_ids)]
-        rolling = roll_out(session, services, Direction.ROLLBACK, options, stop, wants=wants)
-        observed.services = rolling.mine(services)
         read = to_run(session, stop, options)
-        # All databases are read, also by a process that shares the work: a run may have changed none of its own.
-        plan = rolling.part_of(plan_rollback(services, session, read=read, run_ids=run_ids, to=to, steps=steps))
-        if not run_ids and to is None and steps is None and not has_terminal():
-            _refuse_to_guess(plan)
-        return carry_out(session, plan, stop, options, rolling=rolling)
+        planned = partial(plan_rollback, services, session, read=read, run_ids=run_ids, to=to, steps=steps)
+        rolling = roll_out(session, services, Direction.ROLLBACK, options, stop, wants=wants, planned=planned)
+        observed.services = rolling.mine(services)
+        with rolling.telling():
+            # All databases are read, also by a process that shares the work: a run may have changed none of its own.
+            plan = rolling.part_of(planned())
+            if not run_ids and to is None and steps is None and not has_terminal():
+                _refuse_to_guess(plan)
+            return carry_out(session, plan, stop, options, rolling=rolling)
 
 
 def _refuse_to_guess(plan: Plan) -> NoReturn:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from dataops.cli.options import RunOptions
 from dataops.cli.session import Session
-from dataops.errors import DataopsError, Stopped, UsageError
+from dataops.errors import Blocked, DataopsError, ExitCode, Stopped, Unreachable, UsageError
 from dataops.fleet import control, measuring, waves
 from dataops.model import Direction, Plan, Service, fleet
+from dataops.planning import planner
 from dataops.run.stop import StopSignal
 from dataops.text import listed
 
 _POLL_SECONDS = 0.3
+_AGAIN = (ExitCode.LOCKED, ExitCode.UNREACHABLE, ExitCode.STOPPED)
+"""How a process ends whose place another one takes."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,24 @@ class Rolling:
                     for name in plan.troubles:
                         self.shared.failed(name)
                     self.shared.leave()
+                    if errors[0].exit_code in _AGAIN:
+                        raise Blocked(errors[0].message, service=errors[0].service, hint=errors[0].hint)
                 raise errors[0]
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Let the processes that share the run end too, where this one ends in the block with what gets no better.
+
+        Where it does, another process takes the place of this one, and they wait for that.
+        """
+        try:
+            yield
+        except DataopsError as error:
+            if self.shared is not None and error.exit_code not in _AGAIN:
+                self.shared.halt(error)
+                with suppress(Unreachable, Stopped):
+                    self.shared.leave()
+            raise
 
 
 def roll_out(
@@ -74,11 +95,14 @@ def roll_out(
     *,
     wants: Sequence[str] = (),
     chosen: bool = False,
+    planned: Callable[[], Plan] | None = None,
 ) -> Rolling:
     """Work out the waves, and take part in the run of others where the options or the environment say so.
 
     `wants` is what the command line says of what is to be done: processes that share a run have the same. `chosen` says
-    that these are not all databases. Raises UsageError, ConfigError, and what the control database raises.
+    that these are not all databases. `planned` makes the plan for all of them: it is called where the run that
+    processes share is over, to see whether anything is left. Raises UsageError, ConfigError, and what the control
+    database raises.
     """
     courses = waves.courses(
         services,
@@ -102,6 +126,7 @@ def roll_out(
         courses,
         run=session.author.run,
         patience=control.Patience(session.sink(), stop, stop.pause, options.wave_timeout),
+        is_left=lambda: planned is not None and _does_something(planned()),
     )
     session.take_run(shared.run)
     session.console.say(f"Shard {shard} of run {shared.run}.")
@@ -110,7 +135,14 @@ def roll_out(
     if new:
         few = f"{listed(new)}: not there when this rollout began, and left out; run all shards again when it has ended"
         session.console.say(few, "yellow")
+    gone = sorted(agreed - {service.name for service in services})
+    if gone:
+        session.console.say(f"{listed(gone)}: there when this rollout began, and not any more; left out", "yellow")
     return Rolling({unit: shared.part(course) for unit, course in courses.items() if unit in shared.waves}, shared)
+
+
+def _does_something(plan: Plan) -> bool:
+    return bool(plan.steps or plan.troubles or planner.to_complete(plan))
 
 
 def _shard(options: RunOptions) -> control.Shard | None:

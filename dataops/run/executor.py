@@ -161,12 +161,19 @@ class _Execution:
             if not self._may_begin(unit):
                 return
             if unit in locked:
-                pool.submit(self._run_service, locked[unit]).result()
+                work = pool.submit(self._run_service, locked[unit])
+                while self._shared is not None and wait([work], timeout=_WAKE_SECONDS).not_done:
+                    if self._shared.halted() is not None:  # by another process: the running step is the last one
+                        self._work.failures.stop_all()
+                work.result()
             elif unit in self._courses and self._courses[unit].service.member is not None:
                 mine = {name: one for name, one in self._services.items() if one.unit == unit}
                 Waves(self._work, self._courses[unit], mine, pool, self._ask, self._shared).run()
             if self._shared is not None and unit in self._courses and self._courses[unit].service.member is None:
                 self._tell(self._shared, unit)
+                halted = self._shared.halted()
+                if halted is not None and self._work.failures.enough and not self._work.failures.found:
+                    self._work.failures.add(Failure(unit, None, halted))
         except Stopped:  # between two waves, where other processes may go on although nothing is left here
             self._waited_in_vain = True
         except DataopsError as error:  # the control database, or the others, for too long
@@ -201,8 +208,11 @@ class _Execution:
 
     def _run_service(self, locked: Locked) -> None:
         name = locked.database.service.name
-        with self._scopes[name]:  # releases the lock when this service is done, not when the slowest one is
-            run_steps(self._work, locked, self._work.confirmed[name])
+        try:
+            with self._scopes[name]:  # releases the lock when this service is done, not when the slowest one is
+                run_steps(self._work, locked, self._work.confirmed[name])
+        except DataopsError as error:  # of the lock: the processes that share the run have to know
+            self._work.failures.add(Failure(name, None, error))
 
 
 __all__ = ["execute"]

@@ -6,12 +6,13 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dataops import backends
 from dataops.durations import clock
-from dataops.errors import Blocked, Stopped
+from dataops.errors import Blocked, PermissionDenied, Refused, Stopped, Unreachable
 from dataops.events import Emit, WaveAwaited
 from dataops.fleet.listing import control
 from dataops.model import Service, Wave, fleet
@@ -21,7 +22,9 @@ from dataops.text import counted, shortened
 
 Ask = Callable[[str], bool]
 """Asks a person whether to go on. Raises Stopped when a signal comes first."""
+Rows = Sequence[Mapping[str, Any]]
 _POLL_SECONDS = 0.1
+_ASK_AGAIN_SECONDS = 1.0
 _LONGEST = 100_000  # characters in a variable; Linux takes 128 KiB
 _SHOWN = 300
 
@@ -30,7 +33,8 @@ _SHOWN = 300
 class Gate:
     """Opens before each wave of one fleet. `service` is that of any of its databases, `run` the id of the run.
 
-    `ask` is None where nobody has to be asked.
+    `ask` is None where nobody has to be asked. `timeout` is for how many seconds a control database is waited for that
+    does not answer.
     """
 
     service: Service
@@ -38,6 +42,7 @@ class Gate:
     emit: Emit
     stop: StopSignal
     ask: Ask | None
+    timeout: float = 0.0
 
     def open(self, number: int, rule: Wave, changed: Sequence[str], since: float | None) -> None:
         """Come back when wave `number` may begin. `changed` are the databases of the waves before it.
@@ -95,11 +100,27 @@ class Gate:
                 raise self._blocked(number, f"the check {command[0]} ended with {code}{more}")
 
     def _query(self, number: int, query: str) -> None:
-        rows = backends.rows(control(self.service, self.service.rollout.control_url), query)
+        rows = self._rows(number, query)
         answer = next(iter(rows[0].values()), None) if rows else None
         if answer is not True:
             said = "nothing" if not rows else redact(shortened(repr(answer), _SHOWN))
             raise self._blocked(number, f"its query answers {said}, and not true")
+
+    def _rows(self, number: int, query: str) -> Rows:
+        deadline, told = time.monotonic() + self.timeout, False
+        while True:
+            try:
+                return backends.rows(control(self.service, self.service.rollout.control_url), query)
+            except (Refused, PermissionDenied):
+                raise
+            except Unreachable as error:
+                if time.monotonic() >= deadline:
+                    raise
+                if not told:
+                    self.emit(WaveAwaited(self.service.unit, number, f"its query: {error.message}"))
+                told = True
+            self.stop.pause(_ASK_AGAIN_SECONDS)
+            self._refuse_stopped(number)
 
     def _blocked(self, number: int, why: str) -> Blocked:
         return Blocked(

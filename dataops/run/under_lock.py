@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 
 from dataops.backends import Database, Locked, opened
 from dataops.backends.locking import begin_under_lock
-from dataops.errors import DataopsError, Stopped
+from dataops.errors import DataopsError, LockNotObtained, Stopped
 from dataops.events import Emit, LockAwaited, Warned
 from dataops.model import Author, Direction, Entry, JournalEvent, Plan, Service, State
 from dataops.planning import approvals, background, planner, recovery
@@ -26,23 +26,42 @@ def hold_lock(
     """Hold the lock of one database while the scope lasts, and emit who keeps us waiting for it, and what the
     operator has to know.
 
-    `timeout` (seconds) is by default that of the service. `stop.abort()` aborts what runs in this scope. Raises
+    `timeout` (seconds) is by default that of the service. While another process of our own run holds the lock, which
+    does what we would do, it is waited for as long as it does. `stop.abort()` aborts what runs in this scope. Raises
     LockNotObtained, Stopped.
     """
     service = database.service
     stop.begin_work()
-    with (
-        database.lock(
-            author,
-            timeout=service.timeouts.lock if timeout is None else timeout,
-            waiting=lambda holder: emit(LockAwaited(service.name, holder=str(holder or "somebody"))),
-            stop=stop,
-        ) as locked,
-        stop.aborting(locked.abort),
-    ):
+    with ExitStack() as scope:
+        locked = _entered(scope, database, author, emit=emit, stop=stop, timeout=timeout)
+        scope.enter_context(stop.aborting(locked.abort))
         for note in locked.notes:
             emit(Warned(service.name, message=f"{service.name}: {note}"))
         yield locked
+
+
+def _entered(
+    scope: ExitStack, database: Database, author: Author, *, emit: Emit, stop: StopSignal, timeout: float | None
+) -> Locked:
+    """Take the lock, for as long as the scope lasts."""
+    service, told = database.service, False
+    while True:
+        try:
+            return scope.enter_context(
+                database.lock(
+                    author,
+                    timeout=service.timeouts.lock if timeout is None else timeout,
+                    waiting=lambda holder: emit(LockAwaited(service.name, holder=str(holder or "somebody"))),
+                    stop=stop,
+                )
+            )
+        except LockNotObtained as error:
+            if error.held_by != author.run:
+                raise
+        if not told:
+            twin = "another process of this run is at work here, and is waited for"
+            emit(Warned(service.name, message=f"{service.name}: {twin}"))
+        told = True
 
 
 def read_at_rest(

@@ -62,15 +62,21 @@ class Waves:
             if self.work.ends():
                 return
             if self.shared is not None:
+                if any(later.pause for later in self.course.rules[at + 1 :]):
+                    self.shared.changed(self.course.unit, at, self._since_any(wave))
                 self.shared.end(self.course.unit, at, sum(name in self.work.confirmed for name in mine))
             last = time.monotonic() if mine else last
 
     def _since_earlier_runs(self, at: int, rule: Wave) -> float | None:
         """How many seconds ago an earlier run has changed a wave before `at`: its end may have cut a pause short."""
-        if not rule.pause:
-            return None
-        before = {name for wave in self.course.waves[:at] for name in wave}
-        states = [state for state in self.work.plan.states if state.service.name in before]
+        return self._since_any([name for wave in self.course.waves[:at] for name in wave]) if rule.pause else None
+
+    def _since_any(self, names: Sequence[str]) -> float | None:
+        """How many seconds ago one of these databases was changed last, by this run or an earlier one."""
+        wanted = frozenset(names)
+        if any(step.service in wanted for step in list(self.work.done.values())):
+            return 0.0
+        states = [state for state in self.work.plan.states if state.service.name in wanted]
         times = [applied.at.timestamp() for state in states for applied in state.applied if applied.at is not None]
         return max(0.0, time.time() - max(times)) if times else None
 
@@ -81,7 +87,8 @@ class Waves:
         def opens(since: float | None) -> None:
             before = self.shared.waves[unit][:at] if self.shared is not None else self.course.waves[:at]
             changed = [name for wave in before for name in wave]
-            gate = Gate(self.course.service, self.work.author.run, self.work.emit, self.work.stop, self.ask)
+            seconds = self.shared.timeout if self.shared is not None else 0.0
+            gate = Gate(self.course.service, self.work.author.run, self.work.emit, self.work.stop, self.ask, seconds)
             gate.open(at + 1, rule, changed, since)
 
         try:
@@ -121,7 +128,8 @@ class Waves:
         """Tell the other processes what has failed here, and stop where they have had enough."""
         if self.shared is None:
             return
-        for name in self.work.failures.of(self.course.unit) - self._told:
+        # What fails for the unit as a whole, such as that the others have had enough, is no failure of a database.
+        for name in self.work.failures.of(self.course.unit) - self._told - {self.course.unit}:
             self.shared.failed(name)
             self._told.add(name)
         halted = self.shared.halted()

@@ -94,6 +94,7 @@ def test_a_failure_halts_all_and_the_same_command_goes_on_after_a_fix(pair: Flee
     assert pair.applied() == {key: ["001", "002"] for key in pair.names}
 
 
+HERE_MONGO = "here('slow', db)"
 SLOW = """
 if op.get_bind().engine.url.database == {name!r}:
     here("slow")
@@ -137,6 +138,25 @@ def test_two_processes_of_the_same_number_are_harmless(pair: Fleet) -> None:
         last = pair.project("apply", "--yes", "--shard", "1/2")
         assert (last.code, ended(one).code, ended(other).code) == (0, 0, 0)
     assert wrong_with(pair, ["001", "002"], [pair.names[:1], pair.names[1:]]) == []
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mongodb"])
+def test_the_second_of_the_same_number_waits_longer_than_for_a_lock_of_others(
+    kind: str, project: Project, postgres: PostgresServer, mongo: MongoServer
+) -> None:
+    """Its failure would end the rollout, though nothing has failed."""
+    with fleet(project, postgres if kind == "postgresql" else mongo, 2) as found:
+        found.configure(control_env="CONTROL_URL", waves=[{}])
+        found.file("001", HERE_MONGO if kind == "mongodb" else "here('slow')")
+        command = ["apply", "--yes", "--lock-timeout", "1s", "--shard"]
+        with project.running(*command, "0/2") as one:
+            project.reached("slow")
+            with project.running(*command, "0/2") as twin:
+                await_line(twin, "another process of this run is at work here, and is waited for")
+                project.go("slow")
+                last = project(*command, "1/2")
+                assert (last.code, ended(one).code, ended(twin).code) == (0, 0, 0)
+        assert found.applied() == {name: ["001"] for name in found.names}
 
 
 @pytest.mark.parametrize(
@@ -275,16 +295,21 @@ def test_who_says_no_to_a_wave_says_it_for_all(pair: Fleet) -> None:
             terminal.read_until("begin wave 2, after 1 database? [y/N]")
             terminal.press("n\n")
             assert terminal.ended() == ExitCode.STOPPED, terminal.text
-        assert "the rollout is halted: wave 2 was not confirmed" in (said := ended(other)).stderr
+        assert "the rollout is halted: tenants: wave 2 was not confirmed" in (said := ended(other)).stderr
         assert said.code == ExitCode.BLOCKED
     assert {name for name, ids in pair.applied().items() if ids} == {pair.names[0]}
 
 
-def test_a_wave_that_all_wait_for_begins_though_one_process_has_another_configuration_by_now(pair: Fleet) -> None:
-    pair.configure(waves=[{"databases": [pair.names[0]]}, {"check": ["true"]}], control_env="CONTROL_URL")
+def test_a_process_with_another_configuration_is_refused_and_the_others_wait_for_the_right_one(pair: Fleet) -> None:
+    waves = [{"databases": [pair.names[0]]}, {"check": ["true"]}]
+    pair.configure(waves=waves, control_env="CONTROL_URL")
     with pair.project.running("apply", "--yes", "--shard", "1/2") as other:
         await_line(other, "tenants: wave 2 waits: what has to be true before it")
-        pair.configure(waves=[{"databases": [pair.names[0]]}], control_env="CONTROL_URL")
+        pair.configure(waves=waves[:1], control_env="CONTROL_URL")
+        unlike = pair.project("apply", "--yes", "--shard", "0/2")
+        assert unlike.code == ExitCode.INVALID
+        assert "tenants: this rollout began with other rules for its waves" in unlike.stderr
+        pair.configure(waves=waves, control_env="CONTROL_URL")
         first = pair.project("apply", "--yes", "--shard", "0/2")
         assert (first.code, ended(other).code) == (0, 0)
     assert pair.applied() == {key: ["001"] for key in pair.names}
