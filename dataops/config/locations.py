@@ -193,7 +193,7 @@ def variable_or_file(name: str, environ: Mapping[str, str]) -> str | None:
         raise ConfigError(f"both {name} and {name}_FILE are set", hint="unset one of them")
     if path:
         try:
-            return Path(path).read_text().rstrip("\r\n") or None
+            return Path(path).read_text("utf-8-sig").rstrip("\r\n") or None
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise ConfigError(f"{name}_FILE: {path}: {reason}", hint="is the secret mounted?") from error

@@ -71,7 +71,7 @@ def _filled(member: Member, template: str, what: str, *, quoted: bool = True) ->
 def _read(member: Member, template: str, key: str) -> str:
     path = Path(_filled(member, template, key, quoted=False))
     try:
-        content = path.read_text().strip()
+        content = path.read_text("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise ConfigError(
