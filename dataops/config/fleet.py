@@ -124,11 +124,14 @@ def _wave(table: toml.Table, control: str) -> Wave:
 
 
 def _share(table: toml.Table) -> float:
-    said = table.get("share", 0)
+    if "share" not in table:
+        return 0.0
+    said = table.get("share")
     percent = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", said) if isinstance(said, str) else None
     share = float(percent[1]) / 100 if percent else said
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-        raise ConfigError(f"{table.where}: share: {redact(repr(said))} is no share", hint='write share = "10%"')
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        hint = 'write share = "10%", of more than 0 and at most 100%'
+        raise ConfigError(f"{table.where}: share: {redact(repr(said))} is no share", hint=hint)
     return float(share)
 
 

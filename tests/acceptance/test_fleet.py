@@ -336,7 +336,8 @@ def test_status_tells_two_names_for_one_database(project: Project, tenants: Flee
     assert project("status", "--check", "--database", c).code == 2
     found = {one["service"]: one["problem"] for one in project("status", "--json").json["services"]}
     assert [name for name, problem in found.items() if problem is None] == []
-    project.configure(shop={"observe": "pop", "expect": "1"})
+    text = (project.folder / "dataops.toml").read_text().replace('folder = "shop"\n', 'observe = "pop"\n')
+    (project.folder / "dataops.toml").write_text(text.replace('engine = "postgresql"\nobserve', "observe"))
     (project.folder / f"{b}.url").write_text(tenants.url_of(b))
     looked = project("status")
     assert "shop" in looked.stdout
