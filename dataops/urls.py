@@ -124,6 +124,14 @@ def hosts(url: str) -> str:
     return _Parts.of(url).hosts
 
 
+def around_hosts(url: str) -> tuple[str, str, str]:
+    """What is before the hosts of a URL, the hosts, and what is behind them: as it is written, it may be a template."""
+    address = url.partition("?")[0]
+    begin = max(address.find("://") + 3, address.rfind("@") + 1)
+    hosts = address[begin:].partition("/")[0]
+    return url[:begin], hosts, url[begin + len(hosts) :]
+
+
 def options_of(url: str) -> dict[str, str]:
     """The options of a URL, with their names in small letters."""
     return {key.lower(): value for key, value in parse_qsl(_Parts.of(url).options, keep_blank_values=True)}
@@ -184,6 +192,7 @@ def from_parts(scheme: str, address: str, user: str, password: str, database: st
 
 
 __all__ = [
+    "around_hosts",
     "beside",
     "check",
     "database",

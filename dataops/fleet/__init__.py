@@ -47,8 +47,11 @@ def url_of(service: Service, member: Member) -> str:
         url = urls.without_driver(service.kind, url)
         urls.check(service.kind, url, f"url_file of {member.name}")
         return url
-    url = _filled(member, service.url, "its URL")
-    if "database" not in places_in(service.url):
+    before, hosts, behind = urls.around_hosts(service.url)
+    url = "".join(
+        _filled(member, part, "its URL", safe=safe) for part, safe in ((before, ""), (hosts, _OF_HOSTS), (behind, ""))
+    )
+    if "database" not in places_in(service.url) and not places_in(urls.database(service.url)):
         url = urls.beside(url, quote(member.database, safe=""))
     if fleet.password_file:
         url = urls.with_password(url, _read(member, fleet.password_file, "password_file"))
@@ -57,9 +60,13 @@ def url_of(service: Service, member: Member) -> str:
     return url
 
 
-def _filled(member: Member, template: str, what: str, *, quoted: bool = True) -> str:
+_OF_HOSTS = ":,[]"
+"""A label may be an address with its port, or several."""
+
+
+def _filled(member: Member, template: str, what: str, *, quoted: bool = True, safe: str = "") -> str:
     try:
-        return member.filled(template, quoted=quoted)
+        return member.filled(template, quoted=quoted, safe=safe)
     except KeyError as error:
         raise ConfigError(
             f"{what} has {{{error.args[0]}}} in it, and {member.name} has no such label",

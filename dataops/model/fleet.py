@@ -49,15 +49,16 @@ class Member:
         """The name of its service: FLEET@DATABASE."""
         return f"{self.fleet}{_AT}{self.database}"
 
-    def filled(self, template: str, *, quoted: bool = True) -> str:
+    def filled(self, template: str, *, quoted: bool = True, safe: str = "") -> str:
         """The template with this database's name and labels in the places of `{database}` and `{LABEL}`.
 
-        `quoted` escapes them for a URL. Raises KeyError for a label that it does not have.
+        `quoted` escapes them for a URL, but for the characters of `safe`. Raises KeyError for a label that it does not
+        have.
         """
 
         def value(place: re.Match[str]) -> str:
             said = self.database if place[1] == "database" else self.labels[place[1]]
-            return quote(said, safe="") if quoted else said
+            return quote(said, safe=safe) if quoted else said
 
         return _PLACE.sub(value, template)
 

@@ -354,6 +354,26 @@ def test_a_template_with_a_label_that_one_does_not_have(project: Project, tenant
     assert "tenants@globex has no such label" in refused.stderr
 
 
+def test_a_label_in_each_place_of_the_url(project: Project, tenants: Fleet) -> None:
+    """A host with its port, a user and a password of any characters, a database that is not the name, an option."""
+    password, role, database = "a b+c%20@:/?#é", f"{tenants.prefix}a@b", tenants.names[0]
+    server = tenants.url.rpartition("@")[2].partition("/")[0]
+    assert ":" in server
+    tenants.ask(database, f"CREATE ROLE \"{role}\" LOGIN SUPERUSER PASSWORD '{password}'")
+    try:
+        (project.folder / "password").write_text(password)
+        (project.folder / "tenants.txt").write_text(f"Acme server={server} user={role} at={database} mode=disable\n")
+        fleet_of(project, "tenants", tenants, {"file": "tenants.txt", "password_file": "password"})
+        project.table("tenants", "001")
+        project.env["TENANTS_URL"] = "postgresql://{user}@{server}/{at}?sslmode={mode}"
+        assert project("apply", "--yes").code == 0
+        assert tenants.ask(database, "SELECT to_regclass('t_001') IS NOT NULL") == [(True,)]
+        slip = project("status", "--database", "aCME")
+        assert (slip.code, "did you mean Acme?" in slip.stderr) == (64, True)
+    finally:
+        tenants.ask(database, f'REASSIGN OWNED BY "{role}" TO CURRENT_USER; DROP OWNED BY "{role}"; DROP ROLE "{role}"')
+
+
 # Which are meant
 
 
