@@ -15,6 +15,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 from dataops import kinds
 from dataops.errors import ConfigError
 from dataops.kinds import Kind
+from dataops.text import shortened
+
+_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def _check_database(kind: Kind, written: str, source: str) -> None:
         )
     if len(name.encode()) > kind.longest_database_name or set(name) & set(kind.not_in_database_names):
         raise ConfigError(
-            f"{source}: {kind.title} cannot have a database {name!a}",
+            f"{source}: {kind.title} cannot have a database {shortened(ascii(name), _SHOWN)}",
             hint=f"at most {kind.longest_database_name} bytes"
             + (f", and none of {kind.not_in_database_names}" if kind.not_in_database_names else ""),
         )

@@ -34,6 +34,12 @@ def listed(service: Service) -> dict[str, Labels]:
         check_name(name, f"{service.name}: {source}")
         if name in found:
             raise ConfigError(f"{source} names {redact(name)} twice", service=service.name, hint="name it once")
+        if "database" in labels:
+            raise ConfigError(
+                f"{source} gives {redact(name)} a label called database, and {{database}} stands for the name",
+                service=service.name,
+                hint="give the label another name",
+            )
         found[name] = labels
     if not found:
         raise ConfigError(

@@ -225,6 +225,10 @@ def test_files_as_they_are_written_on_windows(project: Project, tenants: Fleet) 
         ("acme region=eu region=us\n", "a label is there twice"),
         ("!acme\n", "cannot be the name of a database of a fleet"),
         ("a/b\n", "cannot be the name"),
+        ("acme database=globex\n", "gives acme a label called database"),
+        ("x" * 100_000, "a name of 100,000 characters cannot be that of a database"),
+        ("/" * 100_000, "cannot be the name"),
+        ("é" * 40, "PostgreSQL cannot have a database"),
         ("", "names no database"),
     ],
 )
@@ -235,6 +239,7 @@ def test_a_file_that_is_wrong(project: Project, tenants: Fleet, text: str, words
     refused = project("plan")
     assert refused.code == 4
     assert words in refused.stderr
+    assert len(refused.stderr) < 1000
 
 
 @pytest.mark.parametrize(
