@@ -14,7 +14,11 @@ from dataops.redaction import redact
 def locate(
     settings: Settings, chosen: Sequence[ServiceSettings], environment: str | None, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """The URLs of the chosen services, by name. Raises ConfigError, and UsageError for an unknown environment."""
+    """The URLs of the chosen services, by name; of those that need one.
+
+    Raises ConfigError, and UsageError for an unknown environment.
+    """
+    chosen = [one for one in chosen if one.databases is None or not one.databases.need_no_url]
     if environment:
         return _from_file(settings, chosen, environment)
     every = [service.kind for service in chosen]

@@ -46,7 +46,7 @@ def url_of(service: Service, member: Member) -> str:
         redact.learn(url)
         url = urls.without_driver(service.kind, url)
         urls.check(service.kind, url, f"url_file of {member.name}")
-        return url
+        return urls.with_database(url, member.database)
     before, hosts, behind = urls.around_hosts(service.url)
     url = "".join(
         _filled(member, part, "its URL", safe=safe) for part, safe in ((before, ""), (hosts, _OF_HOSTS), (behind, ""))

@@ -35,6 +35,11 @@ class Databases:
     password_file: str = ""
     url_file: str = ""
 
+    @property
+    def need_no_url(self) -> bool:
+        """Whether each database has its URL in a file of its own, and no server has to be asked for their names."""
+        return bool(self.url_file) and not self.like
+
 
 @dataclass(frozen=True)
 class Member:

@@ -285,6 +285,37 @@ def test_secrets_of_their_own(project: Project, tenants: Fleet) -> None:
     assert of(project) == dict.fromkeys(tenants.names[:2], 0)
 
 
+def test_urls_in_files_need_no_other(project: Project, tenants: Fleet) -> None:
+    """Also for an environment that says none; a URL without a database means the one of that name."""
+    a, b, *_ = tenants.names
+    (project.folder / f"{a}.url").write_text(tenants.url_of(a))
+    (project.folder / f"{b}.url").write_text(tenants.url.removesuffix("/{database}"))
+    fleet_of(project, "tenants", tenants, {"names": [a, b], "url_file": "{database}.url"})
+    project.table("tenants", "001")
+    del project.env["TENANTS_URL"]
+    assert project("apply", "--yes").code == 0
+    for name in (a, b):
+        assert tenants.ask(name, "SELECT to_regclass('t_001') IS NOT NULL") == [(True,)]
+    configuration = project.folder / "dataops.toml"
+    configuration.write_text(f"{configuration.read_text()}\n[environments.live]\n")
+    assert of(project, "--env", "live") == dict.fromkeys((a, b), 1)
+    project.configure(tenants={"databases": {"like": a, "url_file": "{database}.url"}})
+    refused = project("status")
+    assert (refused.code, "TENANTS_URL is not set" in refused.stderr) == (4, True)
+
+
+def test_urls_in_files_for_mongodb(project: Project, docs: Fleet) -> None:
+    a, b, *_ = docs.names
+    (project.folder / f"{a}.url").write_text(docs.url_of(a))
+    (project.folder / f"{b}.url").write_text(docs.url.replace("{database}", ""))
+    databases = {"names": [a, b], "url_file": "{database}.url"}
+    fleet_of(project, "docs", docs, databases, onto_existing=True)
+    project.table("docs", "001")
+    project.env.clear()
+    assert project("apply", "--yes").code == 0
+    assert of(project) == dict.fromkeys((a, b), 1)
+
+
 def test_a_password_of_any_characters_in_a_file(project: Project, tenants: Fleet) -> None:
     password, role = "a b+c%20@:/?#é", f"{tenants.prefix}app"
     names = tenants.names[:2]
