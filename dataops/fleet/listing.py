@@ -103,6 +103,14 @@ def _of_rows(service: Service, fleet: Databases) -> Iterable[tuple[str, Labels]]
             service=service.name,
             hint="run it by hand in the control database, with the user of its URL; it is only read there",
         ) from error
+    called = {next(iter(row), None) for row in rows}
+    if len(called) > 1:  # documents, each of which has its own fields in its own order
+        names = redact(" and ".join(sorted(map(str, called))))
+        raise ConfigError(
+            f"the first field of what the query finds is not the same everywhere: {names}",
+            service=service.name,
+            hint="name the fields in a projection, that of the name first, or make the name the _id",
+        )
     for row in rows:
         values = list(row.items())
         name = values[0][1] if values else None

@@ -159,6 +159,31 @@ def test_a_query_on_a_control_database_of_the_other_kind(project: Project, tenan
     assert "find, aggregate" in refused.stderr
 
 
+def test_the_name_is_the_first_field_that_a_query_of_mongodb_asks_for(
+    project: Project, tenants: Fleet, mongo_url: str
+) -> None:
+    """Documents have their fields in an order of their own, and some lack one: a label is never taken for the name."""
+    a, b, *_ = tenants.names
+    find = {"find": "tenants", "projection": {"_id": 0, "name": 1, "region": 1}}
+    fleet_of(project, "tenants", tenants, {"query": json.dumps(find), "control_env": "CONTROL_URL"})
+    project.table("tenants", "001")
+    project.env["CONTROL_URL"] = mongo_url
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        collection = client.get_default_database().tenants
+        collection.insert_many([{"region": "eu", "name": a}, {"name": b}])
+        assert list(of(project)) == [a, b]
+        assert list(of(project, "--label", "region=eu")) == [a]
+        collection.insert_one({"region": "us"})
+        refused = project("apply", "--yes")
+        assert (refused.code, "and not NULL" in refused.stderr) == (4, True), refused.stderr
+    pipeline = [{"$project": {"_id": 0, "name": 1, "region": 1}}]
+    aggregate = json.dumps({"aggregate": "tenants", "pipeline": pipeline})
+    project.configure(tenants={"databases": {"query": aggregate, "control_env": "CONTROL_URL"}})
+    refused = project("apply", "--yes")
+    assert (refused.code, "is not the same everywhere: name and region" in refused.stderr) == (4, True), refused.stderr
+    assert tenants.ask(a, "SELECT to_regclass('t_001') IS NULL") == [(True,)]
+
+
 def test_a_command_that_prints_names(project: Project, tenants: Fleet) -> None:
     program = project.folder / "tenants.sh"
     program.write_text(f"#!/bin/sh\necho {tenants.names[1]} tier=gold\necho {tenants.names[0]}\n")

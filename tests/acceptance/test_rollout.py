@@ -145,6 +145,17 @@ def test_a_number_of_steps_is_taken_from_the_first_waves(tenants: Fleet) -> None
     assert {name for name, ids in tenants.applied().items() if ids} == {last}
 
 
+def test_a_plan_shows_the_waves_of_apply_also_where_a_database_has_no_plan(tenants: Fleet) -> None:
+    first, second, *others = tenants.names
+    tenants.configure(waves=[{"databases": [first]}, {"share": "20%"}])
+    tenants.drop(first)
+    expected = f"Waves of tenants: {first}; then {second}, {others[0]}; then {', '.join(others[1:])}; halts after"
+    planned = tenants.project("plan")
+    assert (planned.code, expected in planned.stdout) == (ExitCode.OK, True), planned.stdout
+    applied = tenants.project("apply", "--yes", "--halt-after", "2")
+    assert (applied.code, expected in applied.stderr) == (ExitCode.UNREACHABLE, True), applied.stderr
+
+
 def test_a_rollback_of_a_number_of_steps_undoes_the_newest_of_all_databases(tenants: Fleet) -> None:
     """As many as `apply --steps` has applied are the same ones again, and no other database is touched."""
     tenants.file("002")
