@@ -95,6 +95,22 @@ def test_no_wave_of_a_deployment_waits_for_the_background(tenants: Fleet) -> Non
     assert of(tenants, "applied") == dict.fromkeys(tenants.names, 1)
 
 
+def test_pausing_a_fleet_is_told_once(tenants: Fleet) -> None:
+    project, one = tenants.project, tenants.names[0]
+    assert (
+        project("pause", f"tenants@{one}").stdout
+        == f"tenants@{one}: backfills wait; to go on: dataops resume tenants@{one}\n"
+    )
+    paused = project("pause", "tenants")
+    assert paused.stdout == "tenants (5 databases): backfills wait; to go on: dataops resume tenants\n"
+    assert set(project("status", "--json").json["services"][0]["paused"]) >= {"who"}
+    assert project("resume", f"tenants@{one}").code == ExitCode.OK
+    resumed = project("resume", "tenants")
+    assert resumed.stdout == f"tenants (4 databases): backfills go on\ntenants@{one}: was not paused\n"
+    assert not any(of(tenants, "paused").values())
+    assert len(project("resume", "tenants", "-v").stdout.splitlines()) == 5
+
+
 def test_one_that_is_paused_keeps_the_next_wave_from_beginning(tenants: Fleet) -> None:
     project, canary = tenants.project, tenants.names[0]
     assert project("pause", f"tenants@{canary}").code == ExitCode.OK
