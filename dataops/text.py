@@ -55,7 +55,9 @@ def near(wanted: str, names: Iterable[str]) -> str:
     import difflib  # only needed when something is wrong
 
     names = list(dict.fromkeys(names))  # services may have migrations of the same name
-    close = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
+    folded = {name: name.casefold() for name in names}
+    likely = difflib.get_close_matches(wanted.casefold(), list(dict.fromkeys(folded.values())), n=3, cutoff=0.5)
+    close = [name for one in likely for name in names if folded[name] == one][:3]
     if close:
         return f"did you mean {' or '.join(close)}?"
     others = " among others" if len(names) > 5 else ""

@@ -15,6 +15,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 from dataops import kinds
 from dataops.errors import ConfigError
 from dataops.kinds import Kind
+from dataops.text import shortened
+
+_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def _check_database(kind: Kind, written: str, source: str) -> None:
         )
     if len(name.encode()) > kind.longest_database_name or set(name) & set(kind.not_in_database_names):
         raise ConfigError(
-            f"{source}: {kind.title} cannot have a database {name!a}",
+            f"{source}: {kind.title} cannot have a database {shortened(ascii(name), _SHOWN)}",
             hint=f"at most {kind.longest_database_name} bytes"
             + (f", and none of {kind.not_in_database_names}" if kind.not_in_database_names else ""),
         )
@@ -122,6 +125,14 @@ def with_database(url: str, database: str) -> str:
 def hosts(url: str) -> str:
     """The hosts of a URL, as they are written there."""
     return _Parts.of(url).hosts
+
+
+def around_hosts(url: str) -> tuple[str, str, str]:
+    """What is before the hosts of a URL, the hosts, and what is behind them: as it is written, it may be a template."""
+    address = url.partition("?")[0]
+    begin = max(address.find("://") + 3, address.rfind("@") + 1)
+    hosts = address[begin:].partition("/")[0]
+    return url[:begin], hosts, url[begin + len(hosts) :]
 
 
 def options_of(url: str) -> dict[str, str]:
@@ -184,6 +195,7 @@ def from_parts(scheme: str, address: str, user: str, password: str, database: st
 
 
 __all__ = [
+    "around_hosts",
     "beside",
     "check",
     "database",

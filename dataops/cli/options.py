@@ -33,7 +33,11 @@ def labels(context: click.Context, parameter: click.Parameter, values: tuple[str
     for value in values:
         if "=" not in value or value.startswith("="):
             raise click.BadParameter(f"{value!r} is not NAME=VALUE, such as region=eu")
-    return tuple((name, value) for name, _, value in (one.partition("=") for one in values))
+    found: dict[str, str] = {}
+    for name, _, value in (one.partition("=") for one in values):
+        if found.setdefault(name, value) != value:
+            raise click.BadParameter(f"{name} cannot be both {found[name]} and {value} in one database")
+    return tuple(found.items())
 
 
 def scratch_option(function: click.decorators.FC) -> click.decorators.FC:

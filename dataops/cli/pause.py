@@ -12,6 +12,8 @@ from dataops.cli.errors import code_of
 from dataops.cli.session import Session, command
 from dataops.errors import ExitCode
 from dataops.model import Service
+from dataops.planning.grouping import labels
+from dataops.redaction import redact
 from dataops.run.reading import of_the_reachable
 from dataops.show import json
 from dataops.text import on_one_line
@@ -41,6 +43,8 @@ def pause_command(session: Session, names: Sequence[str], reason: str) -> ExitCo
     if session.as_json:
         session.answer({"paused": paused, "troubles": json.troubles(errors)}, code)
     else:
-        session.console.data([(f"{name}: backfills wait; to go on: dataops resume {name}", "") for name in paused])
+        again = f"dataops resume {redact(' '.join(names))}"
+        shown = paused if session.verbose else labels(paused)
+        session.console.data([(f"{name}: backfills wait; to go on: {again}", "") for name in shown])
     session.console.errors(errors)
     return code

@@ -135,10 +135,10 @@ def plan_command(
     if not session.deliver(form, "plan", report, report_path):
         verbose, width = session.verbose, session.console.width
         courses = waves.courses(
-            [state.service for state in planned.states],
+            services,  # as in apply: also those that have no plan
             planned.direction,
             sizes=lambda _: planned.sizes,
-            chosen=session.chooses or bool(planned.troubles),
+            chosen=session.chooses,
         )
         session.console.data(
             plans.plan_lines(planned, renderings, forbidden, approvals, courses=courses, verbose=verbose, width=width)

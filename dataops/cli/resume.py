@@ -11,6 +11,7 @@ from dataops.cli import completing
 from dataops.cli.errors import code_of
 from dataops.cli.session import Session, command
 from dataops.errors import ExitCode
+from dataops.planning.grouping import labels
 from dataops.run.reading import of_the_reachable
 from dataops.show import json
 
@@ -31,7 +32,9 @@ def resume_command(session: Session, names: Sequence[str]) -> ExitCode:
         going = [name for name, paused in resumed if paused]
         session.answer({"resumed": going, "troubles": json.troubles(errors)}, code)
     else:
-        said = {True: "backfills go on", False: "was not paused"}
-        session.console.data([(f"{name}: {said[paused]}", "") for name, paused in resumed])
+        for was, said in ((True, "backfills go on"), (False, "was not paused")):
+            those = [name for name, paused in resumed if paused is was]
+            shown = those if session.verbose else labels(those)
+            session.console.data([(f"{name}: {said}", "") for name in shown])
     session.console.errors(errors)
     return code

@@ -37,7 +37,7 @@ from dataops.planning import runs
     shell_complete=completing.migrations,
     help="Undo everything after this migration. SERVICE/base undoes everything.",
 )
-@click.option("--steps", type=click.IntRange(min=1), help="Undo this number of migrations, newest first.")
+@click.option("--steps", type=click.IntRange(min=1), help="Undo this number of migrations in all, newest first.")
 @run_options
 def rollback_command(
     session: Session,

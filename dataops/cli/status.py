@@ -17,7 +17,7 @@ from dataops.cli.signals import signals
 from dataops.cli.telemetry import telemetry
 from dataops.errors import DataopsError, ExitCode, UsageError
 from dataops.model import Service, State
-from dataops.planning import readiness
+from dataops.planning import checks, readiness
 from dataops.run.reading import doings, look, side_by_side
 from dataops.show import grouped, tables
 from dataops.show.reports import Look, StatusReport
@@ -80,7 +80,11 @@ def status_command(
 
 def looks_at(states: Sequence[State | DataopsError], services: Sequence[Service]) -> list[Look]:
     """What was found of each service, with how far its running step is."""
-    problems = [None if isinstance(state, DataopsError) else readiness.problem(state) for state in states]
+    shared = checks.same_databases([state for state in states if isinstance(state, State)])
+    problems = [
+        None if isinstance(state, DataopsError) else shared.get(state.service.name) or readiness.problem(state)
+        for state in states
+    ]
     return [Look(*one) for one in zip(services, states, problems, doings(states), strict=True)]
 
 

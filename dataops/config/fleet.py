@@ -11,7 +11,10 @@ from dataops.errors import ConfigError
 from dataops.files import toml
 from dataops.model import Databases, Rollout, Wave
 from dataops.redaction import redact
+from dataops.text import shortened
 
+_LONGEST_NAME = 200  # with url_file, a name need not be one that the server takes
+_SHOWN = 100
 _SOURCES = ("names", "file", "like", "query", "command")
 DATABASES_KEYS = {*_SOURCES, "control_env", "password_file", "url_file"}
 """What `[services.NAME.databases]` may say."""
@@ -124,11 +127,14 @@ def _wave(table: toml.Table, control: str) -> Wave:
 
 
 def _share(table: toml.Table) -> float:
-    said = table.get("share", 0)
+    if "share" not in table:
+        return 0.0
+    said = table.get("share")
     percent = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", said) if isinstance(said, str) else None
     share = float(percent[1]) / 100 if percent else said
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-        raise ConfigError(f"{table.where}: share: {redact(repr(said))} is no share", hint='write share = "10%"')
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        hint = 'write share = "10%", of more than 0 and at most 100%'
+        raise ConfigError(f"{table.where}: share: {redact(repr(said))} is no share", hint=hint)
     return float(share)
 
 
@@ -154,8 +160,13 @@ def check_name(name: str, where: str) -> None:
     """Raise ConfigError for a name that a database of a fleet may not have: it is written as SERVICE@NAME/MIGRATION."""
     if not name or not name.isprintable() or set(name) & set(" /@,*?[]=") or name[0] == "!":
         raise ConfigError(
-            f"{where}: {redact(repr(name))} cannot be the name of a database of a fleet",
+            f"{where}: {redact(shortened(repr(name), _SHOWN))} cannot be the name of a database of a fleet",
             hint="a name has no space and none of / @ , * ? [ ] =, and does not begin with !",
+        )
+    if len(name) > _LONGEST_NAME:
+        raise ConfigError(
+            f"{where}: a name of {len(name):,} characters cannot be that of a database: {shortened(name, _SHOWN)}",
+            hint="is this a list of databases, with a line for each?",
         )
 
 

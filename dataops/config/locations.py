@@ -14,7 +14,11 @@ from dataops.redaction import redact
 def locate(
     settings: Settings, chosen: Sequence[ServiceSettings], environment: str | None, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """The URLs of the chosen services, by name. Raises ConfigError, and UsageError for an unknown environment."""
+    """The URLs of the chosen services, by name; of those that need one.
+
+    Raises ConfigError, and UsageError for an unknown environment.
+    """
+    chosen = [one for one in chosen if one.databases is None or not one.databases.need_no_url]
     if environment:
         return _from_file(settings, chosen, environment)
     every = [service.kind for service in chosen]
@@ -193,7 +197,7 @@ def variable_or_file(name: str, environ: Mapping[str, str]) -> str | None:
         raise ConfigError(f"both {name} and {name}_FILE are set", hint="unset one of them")
     if path:
         try:
-            return Path(path).read_text().rstrip("\r\n") or None
+            return Path(path).read_text("utf-8-sig").rstrip("\r\n") or None
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise ConfigError(f"{name}_FILE: {path}: {reason}", hint="is the secret mounted?") from error

@@ -20,7 +20,7 @@ def read(path: Path, *, hint: str = "", optional: bool = False) -> dict[str, Any
     Raises ConfigError with the line where there is one. `hint` is the remedy for a file that cannot be opened.
     """
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         if optional and isinstance(error, FileNotFoundError):
             return {}

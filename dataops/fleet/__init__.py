@@ -46,9 +46,12 @@ def url_of(service: Service, member: Member) -> str:
         redact.learn(url)
         url = urls.without_driver(service.kind, url)
         urls.check(service.kind, url, f"url_file of {member.name}")
-        return url
-    url = _filled(member, service.url, "its URL")
-    if "database" not in places_in(service.url):
+        return urls.with_database(url, member.database)
+    before, hosts, behind = urls.around_hosts(service.url)
+    url = "".join(
+        _filled(member, part, "its URL", safe=safe) for part, safe in ((before, ""), (hosts, _OF_HOSTS), (behind, ""))
+    )
+    if "database" not in places_in(service.url) and not places_in(urls.database(service.url)):
         url = urls.beside(url, quote(member.database, safe=""))
     if fleet.password_file:
         url = urls.with_password(url, _read(member, fleet.password_file, "password_file"))
@@ -57,9 +60,13 @@ def url_of(service: Service, member: Member) -> str:
     return url
 
 
-def _filled(member: Member, template: str, what: str, *, quoted: bool = True) -> str:
+_OF_HOSTS = ":,[]"
+"""A label may be an address with its port, or several."""
+
+
+def _filled(member: Member, template: str, what: str, *, quoted: bool = True, safe: str = "") -> str:
     try:
-        return member.filled(template, quoted=quoted)
+        return member.filled(template, quoted=quoted, safe=safe)
     except KeyError as error:
         raise ConfigError(
             f"{what} has {{{error.args[0]}}} in it, and {member.name} has no such label",
@@ -71,7 +78,7 @@ def _filled(member: Member, template: str, what: str, *, quoted: bool = True) ->
 def _read(member: Member, template: str, key: str) -> str:
     path = Path(_filled(member, template, key, quoted=False))
     try:
-        content = path.read_text().strip()
+        content = path.read_text("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise ConfigError(

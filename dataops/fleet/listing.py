@@ -34,6 +34,12 @@ def listed(service: Service) -> dict[str, Labels]:
         check_name(name, f"{service.name}: {source}")
         if name in found:
             raise ConfigError(f"{source} names {redact(name)} twice", service=service.name, hint="name it once")
+        if "database" in labels:
+            raise ConfigError(
+                f"{source} gives {redact(name)} a label called database, and {{database}} stands for the name",
+                service=service.name,
+                hint="give the label another name",
+            )
         found[name] = labels
     if not found:
         raise ConfigError(
@@ -49,7 +55,7 @@ def _named(service: Service, fleet: Databases) -> tuple[str, Iterable[tuple[str,
         return "databases", [(name, {}) for name in fleet.names]
     if fleet.file is not None:
         try:
-            text = fleet.file.read_text()
+            text = fleet.file.read_text("utf-8-sig")  # editors on Windows begin a file with a byte order mark
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise ConfigError(f"{fleet.file}: {reason}", service=service.name, hint="is it mounted?") from error
@@ -58,7 +64,7 @@ def _named(service: Service, fleet: Databases) -> tuple[str, Iterable[tuple[str,
         return f"the pattern {fleet.like}", [(name, {}) for name in backends.names(lister(service), fleet.like)]
     if fleet.query:
         return "the query", _of_rows(service, fleet)
-    return fleet.command[0], _of_lines(service, _printed(service, fleet.command), fleet.command[0])
+    return f"the command {fleet.command[0]}", _of_lines(service, _printed(service, fleet.command), fleet.command[0])
 
 
 def lister(service: Service) -> Service:
@@ -88,21 +94,34 @@ def control(service: Service, url: str) -> Service:
 def _of_rows(service: Service, fleet: Databases) -> Iterable[tuple[str, Labels]]:
     try:
         rows = backends.rows(control(service, fleet.control_url), fleet.query)
+    except ConfigError as error:
+        error.service = service.name
+        raise
     except Refused as error:
         raise ConfigError(
             f"the query that names the databases fails: {error.message}",
             service=service.name,
             hint="run it by hand in the control database, with the user of its URL; it is only read there",
         ) from error
+    called = {next(iter(row), None) for row in rows}
+    if len(called) > 1:  # documents, each of which has its own fields in its own order
+        names = redact(" and ".join(sorted(map(str, called))))
+        raise ConfigError(
+            f"the first field of what the query finds is not the same everywhere: {names}",
+            service=service.name,
+            hint="name the fields in a projection, that of the name first, or make the name the _id",
+        )
     for row in rows:
         values = list(row.items())
-        if not values or not isinstance(values[0][1], str):
+        name = values[0][1] if values else None
+        if not isinstance(name, str):
+            found = "NULL" if name is None else redact(shortened(repr(name), _SHOWN))
             raise ConfigError(
-                "the first column of the query is not the name of a database, which is a text",
+                f"the first column of the query has to be the name of a database, which is a text, and not {found}",
                 service=service.name,
-                hint="select the name first, and labels behind it",
+                hint="select the name first, and labels behind it; leave out rows that have no name",
             )
-        yield values[0][1], {key: _text(value) for key, value in values[1:] if value is not None}
+        yield name, {key: _text(value) for key, value in values[1:] if value is not None}
 
 
 def _text(value: Any) -> str:
@@ -130,25 +149,38 @@ def _of_lines(service: Service, text: str, source: str) -> Iterable[tuple[str, L
 
 
 def _printed(service: Service, command: tuple[str, ...]) -> str:
+    """What the command prints. Raises ConfigError where it cannot be run, fails, prints no text or does not end."""
     try:
         done = subprocess.run(
-            command, cwd=service.top, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False
+            command,
+            cwd=service.top,
+            stdin=subprocess.DEVNULL,  # what comes there is the answer to a question of ours
+            capture_output=True,
+            timeout=_COMMAND_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        what, said = f"has not ended in {_COMMAND_SECONDS} s", ""
-    except (OSError, UnicodeDecodeError) as error:
-        what, said = "cannot be run", str(error)
+        why = f"has not ended in {_COMMAND_SECONDS} s"
+    except OSError as error:
+        why = f"cannot be run: {error.strerror}"
     else:
         if done.returncode == 0:
-            return done.stdout
-        lines = done.stderr.strip().splitlines() or [""]
-        what, said = f"ended with {done.returncode}", lines[-1]
-    more = f": {redact(shortened(said, _SHOWN))}" if said else ""
+            try:
+                return done.stdout.decode("utf-8-sig")
+            except UnicodeDecodeError:
+                why = "prints what is not UTF-8"
+        else:
+            said = (done.stderr.strip() or done.stdout.strip()).decode(errors="backslashreplace").splitlines()
+            why = _ended(done.returncode) + (f": {redact(shortened(said[-1], _SHOWN))}" if said else "")
     raise ConfigError(
-        f"{command[0]}, which names the databases, {what}{more}",
+        f"the command {command[0]}, which names the databases, {why}",
         service=service.name,
         hint="run it by hand, in the folder of dataops.toml",
     )
+
+
+def _ended(code: int) -> str:
+    return f"ended with {code}" if code >= 0 else f"was killed by signal {-code}"
 
 
 __all__ = ["control", "listed", "lister"]

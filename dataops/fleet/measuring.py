@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import unquote
 
 from dataops import backends, urls
 from dataops.errors import DataopsError
@@ -20,7 +21,7 @@ def sizes_of(services: Sequence[Service]) -> dict[str, int]:
             servers.setdefault((service.kind.name, urls.hosts(service.url)), []).append(service)
     found: dict[str, int] = {}
     for there in servers.values():
-        by_database = {one.member.database: one.name for one in there if one.member is not None}
+        by_database = {unquote(urls.database(one.url)): one.name for one in there}  # which may be another than its name
         sizes = _ask(there, list(by_database))
         found |= {by_database[database]: size for database, size in sizes.items()}
     return found

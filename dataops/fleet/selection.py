@@ -82,6 +82,11 @@ class Selection:
                 left_out = " to leave out" if bare != pattern else ""
                 words = f"there is no database {redact(bare or repr(bare))}{left_out}; nothing was done"
                 raise UsageError(words, hint=near(bare, named))
+        for label in self.labels.items():
+            if not any(label in one.labels.items() for one in members):
+                known = {f"{key}={value}" for one in members for key, value in one.labels.items()}
+                words = f"no database has the label {redact('='.join(label))}; nothing was done"
+                raise UsageError(words, hint=near("=".join(label), sorted(known)))
         if not chosen:
             raise UsageError("no database fits the selection; nothing was done", hint="see dataops status")
         for pattern in self.databases:

@@ -35,6 +35,11 @@ class Databases:
     password_file: str = ""
     url_file: str = ""
 
+    @property
+    def need_no_url(self) -> bool:
+        """Whether each database has its URL in a file of its own, and no server has to be asked for their names."""
+        return bool(self.url_file) and not self.like
+
 
 @dataclass(frozen=True)
 class Member:
@@ -49,15 +54,16 @@ class Member:
         """The name of its service: FLEET@DATABASE."""
         return f"{self.fleet}{_AT}{self.database}"
 
-    def filled(self, template: str, *, quoted: bool = True) -> str:
+    def filled(self, template: str, *, quoted: bool = True, safe: str = "") -> str:
         """The template with this database's name and labels in the places of `{database}` and `{LABEL}`.
 
-        `quoted` escapes them for a URL. Raises KeyError for a label that it does not have.
+        `quoted` escapes them for a URL, but for the characters of `safe`. Raises KeyError for a label that it does not
+        have.
         """
 
         def value(place: re.Match[str]) -> str:
             said = self.database if place[1] == "database" else self.labels[place[1]]
-            return quote(said, safe="") if quoted else said
+            return quote(said, safe=safe) if quoted else said
 
         return _PLACE.sub(value, template)
 

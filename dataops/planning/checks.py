@@ -5,13 +5,14 @@ Each function raises an error, or returns because everything is as it should be.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dataops.errors import (
     Blocked,
     BrokenFile,
     ConfigError,
     DatabaseAhead,
+    DataopsError,
     EditedAfterApply,
     NotEmpty,
     OutOfOrder,
@@ -179,16 +180,39 @@ def checksum_of(service: Service, migration: Migration) -> str:
 
 def refuse_same_database(states: Sequence[State]) -> None:
     """Refuse two services in one database, because they would share one record. Raises ConfigError."""
+    for one, other in _in_one_database(states):
+        raise ConfigError(
+            f"{other.service.name} and {one.service.name} are the same database ({one.identity.address})",
+            hint="two histories cannot share one record: correct one of the two URLs",
+        )
+
+
+def same_databases(states: Sequence[State]) -> dict[str, DataopsError]:
+    """What is wrong with the services that share a database, by their names; the first of each database names another.
+
+    A service that is only observed may share one.
+    """
+    found: dict[str, DataopsError] = {}
+    for one, other in _in_one_database([state for state in states if not state.service.observe]):
+        for here, there in ((one, other), (other, one)):
+            error = ConfigError(
+                f"this is the same database as that of {there.service.name} ({here.identity.address})",
+                service=here.service.name,
+                hint="nothing can be planned: correct one of the two URLs, or leave out one of the two names",
+            )
+            found.setdefault(here.service.name, error)
+    return found
+
+
+def _in_one_database(states: Sequence[State]) -> Iterator[tuple[State, State]]:
+    """Each state whose database is that of an earlier one, with that one."""
     seen: dict[object, State] = {}
     for state in states:
         one = state.identity
-        for mark in ((one.server, one.database), *one.marks):
-            other = seen.setdefault(mark, state)
-            if other is not state:
-                raise ConfigError(
-                    f"{other.service.name} and {state.service.name} are the same database ({one.address})",
-                    hint="two histories cannot share one record: correct one of the two URLs",
-                )
+        others = [seen.setdefault(mark, state) for mark in ((one.server, one.database), *one.marks)]
+        other = next((other for other in others if other is not state), None)
+        if other is not None:
+            yield state, other
 
 
 def refuse_lossy(state: State, chosen: Sequence[AppliedMigration]) -> None:

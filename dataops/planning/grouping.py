@@ -6,7 +6,7 @@ largest stands for its group, because what takes long or locks for long does so 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from dataops.model import Plan, Rendering, State, Step, fleet
@@ -47,6 +47,11 @@ def groups(keys: Mapping[str, tuple[str, Hashable]], sizes: Mapping[str, int]) -
         names.sort(key=lambda name: -sizes.get(name, 0))  # stable: by name where the sizes are the same
         made.append(Group(unit, tuple(names), sizes.get(names[0], 0)))
     return made
+
+
+def labels(names: Iterable[str]) -> list[str]:
+    """How a person reads these services, of which the same is told: databases of one fleet under one label."""
+    return [group.label for group in groups({name: (fleet.unit_of(name), None) for name in names}, {})]
 
 
 def groups_of(plan: Plan) -> list[Group]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from dataops import backends
 from dataops.durations import clock
-from dataops.errors import Blocked, PermissionDenied, Refused, Stopped, Unreachable
+from dataops.errors import Blocked, ConfigError, PermissionDenied, Refused, Stopped, Unreachable
 from dataops.events import Emit, WaveAwaited
 from dataops.fleet.listing import control
 from dataops.model import Service, Wave, fleet
@@ -100,10 +100,13 @@ class Gate:
                 raise self._blocked(number, f"the check {command[0]} ended with {code}{more}")
 
     def _query(self, number: int, query: str) -> None:
-        rows = self._rows(number, query)
+        try:
+            rows = self._rows(number, query)
+        except (ConfigError, Refused) as error:
+            raise self._blocked(number, f"its query fails: {error.message}") from error
         answer = next(iter(rows[0].values()), None) if rows else None
         if answer is not True:
-            said = "nothing" if not rows else redact(shortened(repr(answer), _SHOWN))
+            said = "nothing" if not rows else "NULL" if answer is None else redact(shortened(repr(answer), _SHOWN))
             raise self._blocked(number, f"its query answers {said}, and not true")
 
     def _rows(self, number: int, query: str) -> Rows:

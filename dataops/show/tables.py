@@ -173,7 +173,7 @@ def condition(state: State, problem: DataopsError | None, doing: Doing | None, n
         for record in state.tool_records
         if record.tool == state.service.mirror and (behind := drift.find_drift(state, record).behind)
     ]
-    if state.pause and not any(one.paused for one in state.backfills):
+    if state.pause and not (state.holder and any(one.paused for one in state.backfills)):  # which says it
         words.append(str(state.pause))
     half, leaves = recovery.half_step(state), background.left(state)
     if half:

@@ -203,6 +203,22 @@ def test_pause_and_resume(shop: Project, pg: psycopg.Connection[Any]) -> None:
     assert events == ["succeeded", "resumed", "paused", "started"]
 
 
+def test_a_pause_outlives_the_run_that_waited_for_it(shop: Project, pg: psycopg.Connection[Any]) -> None:
+    slow_orders(pg, 6000)
+    once(shop)
+    with shop.running("apply", "--yes") as process:
+        until(lambda: changed(pg))
+        assert shop("pause", "shop", "--reason", "the sale begins").code == 0
+        until(lambda: shop("status", "--json").json["services"][0]["backfills"][0]["paused"])
+        process.send_signal(signal.SIGTERM)
+        assert ended(process).code == 75
+    status = shop("status")
+    assert "half done" in status.stdout
+    assert status.stdout.count("the sale begins") == 1, status
+    assert shop("resume", "shop").code == 0
+    assert "the sale begins" not in shop("status").stdout
+
+
 def test_several_may_ask_for_the_first_pause_at_once(shop: Project, pg: psycopg.Connection[Any]) -> None:
     shop.table("shop", "001")
     assert shop("apply", "--yes").code == 0

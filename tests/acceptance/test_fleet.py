@@ -92,12 +92,57 @@ def test_a_query_on_a_control_database(project: Project, tenants: Fleet, pg: psy
     assert [one["database"] for one in services] == list(tenants.names[:3])
     assert services[0]["labels"] == {"region": "eu", "active": "true"}
     assert project("status", env={"CONTROL_URL": ""}).code == 4
-    for wrong, code in (("SELEC name FROM tenants", 4), ("DELETE FROM tenants RETURNING name", 10)):
-        project.configure(tenants={"databases": {"query": wrong, "control_env": "CONTROL_URL"}})
-        refused = project("apply", "--yes")
-        assert refused.code == code, refused.stderr
-        assert ("the query that names the databases fails" in refused.stderr) is (code == 4)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("SELEC name FROM tenants", "the query that names the databases fails"),
+        ("DELETE FROM tenants RETURNING name", "the query must not write"),
+        ("WITH gone AS (DELETE FROM tenants RETURNING name) SELECT name FROM gone", "the query must not write"),
+        ("COMMIT; DELETE FROM tenants RETURNING name", "multiple commands"),
+        (
+            "SELECT name, region AS name FROM tenants WHERE region IS NOT NULL",
+            "two columns of the query are called name",
+        ),
+        ("SELECT CASE WHEN active THEN name END FROM tenants", "which is a text, and not NULL"),
+        ("SELECT 42 AS name FROM tenants", "which is a text, and not 42"),
+        ("SELECT name FROM tenants UNION ALL SELECT name FROM tenants", "twice"),
+        ("SELECT name FROM tenants WHERE false", "the query names no database"),
+    ],
+)
+def test_a_query_that_is_wrong_writes_nothing(
+    project: Project, tenants: Fleet, pg: psycopg.Connection, pg_url: str, query: str, words: str
+) -> None:
+    pg.execute("CREATE TABLE tenants (name text, region text, active bool)")
+    for at, name in enumerate(tenants.names):
+        pg.execute("INSERT INTO tenants VALUES (%s, %s, %s)", [name, tenants.names[at - 1], at > 0])
+    fleet_of(project, "tenants", tenants, {"query": query, "control_env": "CONTROL_URL"})
+    project.table("tenants", "001")
+    project.env["CONTROL_URL"] = pg_url
+    refused = project("apply", "--yes")
+    assert (refused.code, words in refused.stderr) == (4, True), refused.stderr
+    assert "tenants" in refused.stderr
     assert pg.execute("SELECT count(*) FROM tenants").fetchone() == (len(tenants.names),)
+    assert tenants.ask(tenants.names[0], "SELECT to_regclass('t_001') IS NULL") == [(True,)]
+
+
+def test_a_query_with_types_and_signs_of_every_kind(
+    project: Project, tenants: Fleet, pg: psycopg.Connection, pg_url: str
+) -> None:
+    """A type of one's own is a text, and a % or a placeholder in the query is the query's own."""
+    one, two = tenants.names[:2]
+    pg.execute("CREATE TYPE tier AS ENUM ('gold'); CREATE DOMAIN called AS varchar(63)")
+    pg.execute("CREATE TABLE tenants (name called, tier tier, size numeric, at date, gone text)")
+    for name in (one, two):
+        pg.execute("INSERT INTO tenants VALUES (%s, 'gold', 1.50, '2026-01-02', NULL)", [name])
+    query = "SELECT name, tier, size, at, gone, '%s' AS sign FROM tenants WHERE name LIKE 'fleet%%' -- 5 %\n;"
+    fleet_of(project, "tenants", tenants, {"query": query, "control_env": "CONTROL_URL"})
+    project.table("tenants", "001")
+    project.env["CONTROL_URL"] = pg_url
+    found = project("status", "--json").json["services"]
+    assert [one["database"] for one in found] == [one, two]
+    assert found[0]["labels"] == {"tier": "gold", "size": "1.50", "at": "2026-01-02", "sign": "%s"}
 
 
 def test_a_query_on_a_control_database_of_the_other_kind(project: Project, tenants: Fleet, mongo_url: str) -> None:
@@ -114,6 +159,31 @@ def test_a_query_on_a_control_database_of_the_other_kind(project: Project, tenan
     assert "find, aggregate" in refused.stderr
 
 
+def test_the_name_is_the_first_field_that_a_query_of_mongodb_asks_for(
+    project: Project, tenants: Fleet, mongo_url: str
+) -> None:
+    """Documents have their fields in an order of their own, and some lack one: a label is never taken for the name."""
+    a, b, *_ = tenants.names
+    find = {"find": "tenants", "projection": {"_id": 0, "name": 1, "region": 1}}
+    fleet_of(project, "tenants", tenants, {"query": json.dumps(find), "control_env": "CONTROL_URL"})
+    project.table("tenants", "001")
+    project.env["CONTROL_URL"] = mongo_url
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        collection = client.get_default_database().tenants
+        collection.insert_many([{"region": "eu", "name": a}, {"name": b}])
+        assert list(of(project)) == [a, b]
+        assert list(of(project, "--label", "region=eu")) == [a]
+        collection.insert_one({"region": "us"})
+        refused = project("apply", "--yes")
+        assert (refused.code, "and not NULL" in refused.stderr) == (4, True), refused.stderr
+    pipeline = [{"$project": {"_id": 0, "name": 1, "region": 1}}]
+    aggregate = json.dumps({"aggregate": "tenants", "pipeline": pipeline})
+    project.configure(tenants={"databases": {"query": aggregate, "control_env": "CONTROL_URL"}})
+    refused = project("apply", "--yes")
+    assert (refused.code, "is not the same everywhere: name and region" in refused.stderr) == (4, True), refused.stderr
+    assert tenants.ask(a, "SELECT to_regclass('t_001') IS NULL") == [(True,)]
+
+
 def test_a_command_that_prints_names(project: Project, tenants: Fleet) -> None:
     program = project.folder / "tenants.sh"
     program.write_text(f"#!/bin/sh\necho {tenants.names[1]} tier=gold\necho {tenants.names[0]}\n")
@@ -125,10 +195,51 @@ def test_a_command_that_prints_names(project: Project, tenants: Fleet) -> None:
     failed = project("apply", "--yes")
     assert failed.code == 4
     assert "ended with 3: no such host" in failed.stderr
-    program.write_text("#!/bin/sh\n")
-    empty = project("apply", "--yes")
-    assert empty.code == 4
-    assert "names no database" in empty.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("", "the command ./tenants.sh names no database"),
+        ("echo wrong argument; exit 3", "ended with 3: wrong argument"),
+        ("kill -9 $$", "was killed by signal 9"),
+        (r"printf '\351\n'", "prints what is not UTF-8"),
+        (r"printf 'a\000b\n'", "cannot be the name of a database"),
+        ("echo a; echo a", "the command ./tenants.sh names a twice"),
+        ("cat", "the command ./tenants.sh names no database"),
+    ],
+)
+def test_a_command_that_goes_wrong(project: Project, tenants: Fleet, program: str, words: str) -> None:
+    """One that reads gets nothing: the input is for our own questions."""
+    script = project.folder / "tenants.sh"
+    script.write_text(f"#!/bin/sh\n{program}\n")
+    script.chmod(0o755)
+    fleet_of(project, "tenants", tenants, {"command": ["./tenants.sh"]})
+    project.table("tenants", "001")
+    failed = project("apply", "--yes", stdin=f"{tenants.names[0]}\n")
+    assert (failed.code, words in failed.stderr) == (4, True), failed.stderr
+    assert "Traceback" not in failed.stderr
+    script.chmod(0o644)
+    assert "cannot be run: Permission denied\n" in project("status").stderr
+
+
+def test_files_as_they_are_written_on_windows(project: Project, tenants: Fleet) -> None:
+    """With a byte order mark and CRLF: the list, what a command prints, the secrets and dataops.toml."""
+    mark, names = "\N{ZERO WIDTH NO-BREAK SPACE}", tenants.names[:2]
+    password = psycopg.conninfo.conninfo_to_dict(tenants.url_of(names[0]))["password"]
+    lines = mark + "".join(f"{name} region=eu\r\n" for name in names)
+    (project.folder / "tenants.txt").write_text(lines, newline="")
+    (project.folder / "password").write_text(f"{mark}{password}\r\n", newline="")
+    fleet_of(project, "tenants", tenants, {"file": "tenants.txt", "password_file": "password"})
+    project.table("tenants", "001")
+    template = project.env.pop("TENANTS_URL").replace(f":{password}@", "@")
+    (project.folder / "url").write_text(f"{mark}{template}\r\n", newline="")
+    project.env["TENANTS_URL_FILE"] = "url"
+    configuration = project.folder / "dataops.toml"
+    configuration.write_text(mark + configuration.read_text().replace("\n", "\r\n"), newline="")
+    assert of(project, "--label", "region=eu") == dict.fromkeys(names, 0)
+    project.configure(tenants={"databases": {"command": ["cat", "tenants.txt"], "password_file": "password"}})
+    assert of(project) == dict.fromkeys(names, 0)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +250,10 @@ def test_a_command_that_prints_names(project: Project, tenants: Fleet) -> None:
         ("acme region=eu region=us\n", "a label is there twice"),
         ("!acme\n", "cannot be the name of a database of a fleet"),
         ("a/b\n", "cannot be the name"),
+        ("acme database=globex\n", "gives acme a label called database"),
+        ("x" * 100_000, "a name of 100,000 characters cannot be that of a database"),
+        ("/" * 100_000, "cannot be the name"),
+        ("é" * 40, "PostgreSQL cannot have a database"),
         ("", "names no database"),
     ],
 )
@@ -149,6 +264,7 @@ def test_a_file_that_is_wrong(project: Project, tenants: Fleet, text: str, words
     refused = project("plan")
     assert refused.code == 4
     assert words in refused.stderr
+    assert len(refused.stderr) < 1000
 
 
 @pytest.mark.parametrize(
@@ -194,6 +310,37 @@ def test_secrets_of_their_own(project: Project, tenants: Fleet) -> None:
     assert of(project) == dict.fromkeys(tenants.names[:2], 0)
 
 
+def test_urls_in_files_need_no_other(project: Project, tenants: Fleet) -> None:
+    """Also for an environment that says none; a URL without a database means the one of that name."""
+    a, b, *_ = tenants.names
+    (project.folder / f"{a}.url").write_text(tenants.url_of(a))
+    (project.folder / f"{b}.url").write_text(tenants.url.removesuffix("/{database}"))
+    fleet_of(project, "tenants", tenants, {"names": [a, b], "url_file": "{database}.url"})
+    project.table("tenants", "001")
+    del project.env["TENANTS_URL"]
+    assert project("apply", "--yes").code == 0
+    for name in (a, b):
+        assert tenants.ask(name, "SELECT to_regclass('t_001') IS NOT NULL") == [(True,)]
+    configuration = project.folder / "dataops.toml"
+    configuration.write_text(f"{configuration.read_text()}\n[environments.live]\n")
+    assert of(project, "--env", "live") == dict.fromkeys((a, b), 1)
+    project.configure(tenants={"databases": {"like": a, "url_file": "{database}.url"}})
+    refused = project("status")
+    assert (refused.code, "TENANTS_URL is not set" in refused.stderr) == (4, True)
+
+
+def test_urls_in_files_for_mongodb(project: Project, docs: Fleet) -> None:
+    a, b, *_ = docs.names
+    (project.folder / f"{a}.url").write_text(docs.url_of(a))
+    (project.folder / f"{b}.url").write_text(docs.url.replace("{database}", ""))
+    databases = {"names": [a, b], "url_file": "{database}.url"}
+    fleet_of(project, "docs", docs, databases, onto_existing=True)
+    project.table("docs", "001")
+    project.env.clear()
+    assert project("apply", "--yes").code == 0
+    assert of(project) == dict.fromkeys((a, b), 1)
+
+
 def test_a_password_of_any_characters_in_a_file(project: Project, tenants: Fleet) -> None:
     password, role = "a b+c%20@:/?#é", f"{tenants.prefix}app"
     names = tenants.names[:2]
@@ -233,6 +380,31 @@ def test_two_names_for_one_database(project: Project, tenants: Fleet) -> None:
     assert tenants.ask(tenants.names[0], "SELECT to_regclass('t_001') IS NULL") == [(True,)]
 
 
+def test_status_tells_two_names_for_one_database(project: Project, tenants: Fleet, pg_url: str) -> None:
+    """Also where one of them is no fleet; a service that is only observed may share the database of another."""
+    a, b, c, *_ = tenants.names
+    for name in (a, b, c):
+        (project.folder / f"{name}.url").write_text(tenants.url_of(a if name != c else c))
+    fleet_of(project, "tenants", tenants, {"names": [a, b, c], "url_file": "{database}.url"})
+    project.table("tenants", "001")
+    project.add("shop", tenants.url_of(c))
+    shown = project("status")
+    assert shown.code == 0, shown.stderr
+    assert f"✗ this is the same database as that of tenants@{a}" in shown.stdout
+    assert f"error: tenants@{a}: this is the same database as that of tenants@{b}" in shown.stderr
+    assert f"error: shop: this is the same database as that of tenants@{c}" in shown.stderr
+    assert project("status", "--check").code == 4
+    assert project("status", "--check", "--database", c).code == 2
+    found = {one["service"]: one["problem"] for one in project("status", "--json").json["services"]}
+    assert [name for name, problem in found.items() if problem is None] == []
+    text = (project.folder / "dataops.toml").read_text().replace('folder = "shop"\n', 'observe = "pop"\n')
+    (project.folder / "dataops.toml").write_text(text.replace('engine = "postgresql"\nobserve', "observe"))
+    (project.folder / f"{b}.url").write_text(tenants.url_of(b))
+    looked = project("status")
+    assert "shop" in looked.stdout
+    assert "same database" not in looked.stdout + looked.stderr
+
+
 def test_a_template_with_a_label_that_one_does_not_have(project: Project, tenants: Fleet) -> None:
     (project.folder / "tenants.txt").write_text("acme region=eu\nglobex\n")
     fleet_of(project, "tenants", tenants, {"file": "tenants.txt"})
@@ -241,6 +413,26 @@ def test_a_template_with_a_label_that_one_does_not_have(project: Project, tenant
     refused = project("plan", "--database", "globex")
     assert refused.code == 4
     assert "tenants@globex has no such label" in refused.stderr
+
+
+def test_a_label_in_each_place_of_the_url(project: Project, tenants: Fleet) -> None:
+    """A host with its port, a user and a password of any characters, a database that is not the name, an option."""
+    password, role, database = "a b+c%20@:/?#é", f"{tenants.prefix}a@b", tenants.names[0]
+    server = tenants.url.rpartition("@")[2].partition("/")[0]
+    assert ":" in server
+    tenants.ask(database, f"CREATE ROLE \"{role}\" LOGIN SUPERUSER PASSWORD '{password}'")
+    try:
+        (project.folder / "password").write_text(password)
+        (project.folder / "tenants.txt").write_text(f"Acme server={server} user={role} at={database} mode=disable\n")
+        fleet_of(project, "tenants", tenants, {"file": "tenants.txt", "password_file": "password"})
+        project.table("tenants", "001")
+        project.env["TENANTS_URL"] = "postgresql://{user}@{server}/{at}?sslmode={mode}"
+        assert project("apply", "--yes").code == 0
+        assert tenants.ask(database, "SELECT to_regclass('t_001') IS NOT NULL") == [(True,)]
+        slip = project("status", "--database", "aCME")
+        assert (slip.code, "did you mean Acme?" in slip.stderr) == (64, True)
+    finally:
+        tenants.ask(database, f'REASSIGN OWNED BY "{role}" TO CURRENT_USER; DROP OWNED BY "{role}"; DROP ROLE "{role}"')
 
 
 # Which are meant
@@ -262,6 +454,9 @@ def test_a_selection(shop: Project, tenants: Fleet) -> None:
         ["--database", ""],
         ["--database", "!nobody"],
         ["--label", "region=eu"],
+        ["--label", "region=eu", "--label", "region=us"],
+        ["--sample", "0"],
+        ["--sample", "-1"],
         ["--service", "tenants@nobody"],
         ["--database", "!*"],
     ],
@@ -285,6 +480,21 @@ def test_a_selection_that_leaves_out_what_is_named_elsewhere(shop: Project, tena
         assert refused.code == 64
         assert f"tenants@{b} does not fit --database, --label and --sample" in refused.stderr
     assert of(shop) == dict.fromkeys(tenants.names, 0)
+
+
+def test_a_slip_in_a_label_is_told_with_those_that_there_are(project: Project, tenants: Fleet) -> None:
+    (project.folder / "tenants.txt").write_text(
+        f"{tenants.names[0]} region=eu tier=gold\n{tenants.names[1]} region=us\n"
+    )
+    fleet_of(project, "tenants", tenants, {"file": "tenants.txt"})
+    project.table("tenants", "001")
+    refused = project("apply", "--yes", "--label", "regoin=eu")
+    assert refused.code == 64
+    assert "no database has the label regoin=eu; nothing was done\nhint: did you mean region=eu" in refused.stderr
+    none = project("apply", "--yes", "--label", "region=us", "--label", "tier=gold")
+    assert (none.code, "no database fits the selection" in none.stderr) == (64, True)
+    assert of(project) == dict.fromkeys(tenants.names[:2], 0)
+    assert len(of(project, "--sample", "9999")) == 2
 
 
 def test_a_selection_where_there_is_no_fleet(project: Project, pg_url: str) -> None:

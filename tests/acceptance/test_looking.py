@@ -18,6 +18,7 @@ from dataops import backends, config
 from dataops.backends.sandbox import Sandbox
 from dataops.errors import NoSandbox
 from dataops.model import Direction, Rendering, Step
+from tests import warm
 from tests.projects import Project, until
 
 pytestmark = pytest.mark.usefixtures("new_children")
@@ -501,7 +502,7 @@ def test_a_good_step_is_never_called_failing(two: Project, service: str, body: s
     assert (answer.code, step["fails"]) == (2, None)
     assert "003.py:" in step["opaque"]
     assert two("lint", "--json", "--service", service, "--no-squawk").code != 4
-    assert two("apply", "--yes", env={"NOT_SET_HERE": "go"}).code == 0
+    assert two("apply", "--yes", env={"NOT_SET_HERE": "go", warm.COLD: "1"}).code == 0  # /proc knows how it was started
 
 
 def test_every_format_says_which_step_will_fail(two: Project) -> None:

@@ -145,6 +145,33 @@ def test_a_number_of_steps_is_taken_from_the_first_waves(tenants: Fleet) -> None
     assert {name for name, ids in tenants.applied().items() if ids} == {last}
 
 
+def test_a_plan_shows_the_waves_of_apply_also_where_a_database_has_no_plan(tenants: Fleet) -> None:
+    first, second, *others = tenants.names
+    tenants.configure(waves=[{"databases": [first]}, {"share": "20%"}])
+    tenants.drop(first)
+    expected = f"Waves of tenants: {first}; then {second}, {others[0]}; then {', '.join(others[1:])}; halts after"
+    planned = tenants.project("plan")
+    assert (planned.code, expected in planned.stdout) == (ExitCode.OK, True), planned.stdout
+    applied = tenants.project("apply", "--yes", "--halt-after", "2")
+    assert (applied.code, expected in applied.stderr) == (ExitCode.UNREACHABLE, True), applied.stderr
+
+
+def test_a_rollback_of_a_number_of_steps_undoes_the_newest_of_all_databases(tenants: Fleet) -> None:
+    """As many as `apply --steps` has applied are the same ones again, and no other database is touched."""
+    tenants.file("002")
+    a = tenants.names[0]
+    assert tenants.project("apply", "--yes", "--to", "001").code == ExitCode.OK
+    assert tenants.project("apply", "--yes", "--steps", "2").code == ExitCode.OK
+    two = {name for name, ids in tenants.applied().items() if ids == ["001", "002"]}
+    assert len(two) == 2
+    undone = tenants.project("rollback", "--yes", "--steps", "2")
+    assert undone.code == ExitCode.OK, undone.stderr
+    assert tenants.applied() == {name: ["001"] for name in tenants.names}
+    undone = tenants.project("rollback", "--yes", "--steps", "1", "--database", a)
+    assert undone.code == ExitCode.OK, undone.stderr
+    assert tenants.applied() == {name: [] if name == a else ["001"] for name in tenants.names}
+
+
 # --- between waves
 
 
@@ -176,6 +203,37 @@ def test_a_query_in_the_control_database_lets_the_run_go_on_or_ends_it(tenants: 
         control.execute("UPDATE health SET good = true")
     assert tenants.project("apply", "--yes").code == ExitCode.OK
     assert tenants.applied() == {key: ["001"] for key in tenants.names}
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("SELEC true", "its query fails: SyntaxError"),
+        ("DELETE FROM health RETURNING true", "its query fails: the query must not write"),
+        ("COMMIT; DELETE FROM health RETURNING true", "its query fails: SyntaxError: cannot insert multiple commands"),
+        ("SELECT true AS good, false AS good", "its query fails: two columns of the query are called good"),
+        ("SELECT good FROM health WHERE false", "its query answers nothing"),
+        ("SELECT NULL::bool", "its query answers NULL"),
+        ("SELECT 1", "its query answers 1"),
+    ],
+)
+def test_a_query_between_waves_that_says_nothing_true_ends_the_run(tenants: Fleet, query: str, words: str) -> None:
+    with psycopg.connect(tenants.control, autocommit=True) as control:
+        control.execute("CREATE TABLE health AS SELECT true AS good")
+        tenants.configure(waves=[{"smallest": 1}, {"query": query}], control_env="CONTROL_URL")
+        blocked = tenants.project("apply", "--yes")
+        assert blocked.code == ExitCode.BLOCKED, blocked.stderr
+        assert f"error: tenants: wave 2 does not begin: {words}" in blocked.stderr
+        assert control.execute("SELECT good FROM health").fetchall() == [(True,)]
+    assert sum(len(ids) for ids in tenants.applied().values()) == 1
+
+
+def test_a_wave_of_no_share_is_not_all_the_rest(tenants: Fleet) -> None:
+    for share in ("0%", "0.0 %", "101%", 0, -0.1):
+        tenants.configure(waves=[{"share": share}])
+        refused = tenants.project("apply", "--yes")
+        assert (refused.code, "share" in refused.stderr) == (ExitCode.INVALID, True), refused.stderr
+    assert not any(tenants.applied().values())
 
 
 def test_a_pause_between_waves_passes_and_a_signal_ends_it(tenants: Fleet) -> None:

@@ -38,7 +38,10 @@ def _sizes(service: Service, **options: Any) -> dict[str, int]:
 
 
 def rows(service: Service, query: str) -> list[Mapping[str, Any]]:
-    """What a command answers: find or aggregate, as JSON. Raises ConfigError for any other."""
+    """What a command answers: find or aggregate, as JSON. Raises ConfigError for any other.
+
+    The fields of each document are in the order of the projection, where `find` has one, and not in their own.
+    """
     try:
         command = json_util.loads(query)
     except (ValueError, TypeError, BSONError) as error:
@@ -51,7 +54,17 @@ def rows(service: Service, query: str) -> list[Mapping[str, Any]]:
     more: Document = {"cursor": {}} if name == "aggregate" else {}
     server = Server(service)
     with server.explaining(), server.client_to_ask() as client:
-        return list(database_of(client).cursor_command({**command, **more, "maxTimeMS": _MILLISECONDS}))
+        found = list(database_of(client).cursor_command({**command, **more, "maxTimeMS": _MILLISECONDS}))
+    order = _order(command.get("projection"))
+    return [{**{key: one.get(key) for key in order}, **one} for one in found]
+
+
+def _order(projection: Any) -> list[str]:
+    """The fields that a projection takes, in its order; the server puts `_id` first where nothing is said of it."""
+    if not isinstance(projection, dict):
+        return []
+    taken = [key.partition(".")[0] for key, how in projection.items() if how]
+    return taken if "_id" in projection or not taken else ["_id", *taken]
 
 
 def _regex(like: str) -> str:

@@ -164,6 +164,14 @@ class WatchedConnection(psycopg.Connection[DictRow]):
             self._is_shielded = True
         return self._path
 
+    def ask(self, query: str) -> psycopg.RawCursor[tuple[Any, ...]]:
+        """The rows that a query of a person's own gives. It must not write, on this connection that only asks.
+
+        It goes with a value, which it does not use: then the server takes one statement only. In a text of several,
+        a COMMIT would end the transaction that cannot write.
+        """
+        return psycopg.RawCursor(self, row_factory=tuple_row).execute(query.encode(), [0])
+
     def wait(self, *args: Any, **more: Any) -> Any:
         """Count a commit where one may have happened. psycopg makes every exchange with the server through here."""
         before = self.pgconn.transaction_status

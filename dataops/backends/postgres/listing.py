@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from psycopg.rows import dict_row, tuple_row
+import psycopg
+from psycopg.rows import tuple_row
 
-from dataops.backends.postgres.connection import Server
+from dataops.backends.postgres.connection import Server, error_text
+from dataops.errors import ConfigError
 from dataops.model import Service
+from dataops.redaction import redact
 
 _NAMES = """
     SELECT datname FROM pg_catalog.pg_database
@@ -20,6 +23,7 @@ _SIZES = """
         pg_catalog.has_database_privilege(oid, 'CONNECT') OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
     )
 """
+_READ_ONLY = "nothing was written: a control database is only read"
 
 
 def names(service: Service, like: str) -> list[str]:
@@ -35,9 +39,22 @@ def sizes(service: Service, databases: Sequence[str]) -> dict[str, int]:
 
 
 def rows(service: Service, query: str) -> list[Mapping[str, Any]]:
-    """What a query answers in a connection that cannot write, each row by the names of its columns in their order."""
+    """What a query answers in a connection that cannot write, each row by the names of its columns in their order.
+
+    Raises ConfigError for a query that writes, and for one of whose columns two have the same name.
+    """
     with Server(service).asking() as connection:
-        return list(connection.cursor(row_factory=dict_row).execute(query.encode()))
+        try:
+            answer = connection.ask(query)
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            raise ConfigError(f"the query must not write: {error_text(error)}", hint=_READ_ONLY) from error
+        columns = [column.name for column in answer.description or ()]
+        twice = next((name for name in columns if columns.count(name) > 1), None)
+        if twice is not None:
+            raise ConfigError(
+                f"two columns of the query are called {redact(twice)}", hint="give each a name of its own, with AS"
+            )
+        return [dict(zip(columns, row, strict=True)) for row in (answer if columns else ())]
 
 
 __all__ = ["names", "rows", "sizes"]

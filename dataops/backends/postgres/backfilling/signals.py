@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row, tuple_row
+from psycopg.rows import dict_row
 
 from dataops.backends.postgres import pausing
 from dataops.backends.postgres.connection import WatchedConnection, error_text
@@ -165,7 +165,7 @@ class Observer:
 
     def _own_rule(self) -> str:
         def ask(connection: WatchedConnection) -> str:
-            row = connection.cursor(row_factory=tuple_row).execute(self._limits.pause_while.encode()).fetchone()
+            row = connection.ask(self._limits.pause_while).fetchone()
             said = row[0] if row else None
             return "" if not said else f"pause_while says {redact(str(said))}"
 
