@@ -26,6 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
+os.environ["DATAOPS_TEST_COLD"] = "1"  # the command is started as users start it
 
 import psycopg  # noqa: E402
 
@@ -101,12 +102,28 @@ def status(number: int) -> None:
         one.project.table("docs", "001")
         done = one.project("apply", "--yes", "--jobs", "16", timeout=3600)
         assert done.code == 0, done.stderr
-        for _ in range(2):
+        print(
+            f"bare connections to {number} of PostgreSQL, a SELECT 1 each, 16 at once: {_bare_connections(one):.1f} s"
+        )
+        for _ in range(3):
             began = time.monotonic()
             process = one.project.start("status", stdout=subprocess.DEVNULL)
             _, state, used = os.wait4(process.pid, 0)
             seconds = time.monotonic() - began
             print(f"status of {number} + {number}: {seconds:.1f} s, {used.ru_maxrss / 1024:.0f} MB, code {state >> 8}")
+
+
+def _bare_connections(found: Fleet) -> float:
+    """Seconds: what status cannot do without."""
+
+    def one(name: str) -> None:
+        with psycopg.connect(found.server.url(name)) as connection:
+            connection.execute("SELECT 1")
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(one, found.names))
+    return time.monotonic() - began
 
 
 FILE = """'''One.'''

@@ -31,6 +31,7 @@ from pymongo import MongoClient
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
+os.environ["DATAOPS_TEST_COLD"] = "1"  # the command is started as users start it
 
 from dataops.dev import MongoServer, PostgresServer, mongodb_server, postgres_server  # noqa: E402
 from dataops.model.effect import MEASURED  # noqa: E402
