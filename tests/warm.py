@@ -222,6 +222,7 @@ def _become(command: dict[str, Any], streams: list[int]) -> NoReturn:
     tempfile.tempdir = None
     program, *arguments = command["argv"]
     sys.orig_argv = [sys.executable, *command["argv"]]
+    before = (sys.stdout, sys.stderr)  # to which a module may hold fast that was imported earlier, as Alembic's does
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         raw = open(number, "wb" if number else "rb", closefd=False)  # noqa: SIM115
         errors, lines = ("backslashreplace", True) if name == "stderr" else ("surrogateescape", raw.isatty())
@@ -248,8 +249,8 @@ def _become(command: dict[str, Any], streams: list[int]) -> NoReturn:
     except BaseException:  # noqa: BLE001  what a new interpreter does with it
         sys.excepthook(*sys.exc_info())
         status = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (*before, sys.stdout, sys.stderr):
+        stream.flush()
     os._exit(status)
 
 
