@@ -486,7 +486,7 @@ def test_a_user_who_is_not_root_can_start_postgres(tmp_path_factory: pytest.Temp
     scratch = servers._scratch(reachable=True)
     try:
         shutil.copytree(Path(dev.__file__).parent, scratch / "dataops" / "dev")
-        for name in ("__init__.py", "errors.py", "kinds.py", "redaction.py", "urls.py"):
+        for name in ("__init__.py", "errors.py", "kinds.py", "redaction.py", "text.py", "urls.py"):
             shutil.copy2(Path(dev.__file__).parent.parent / name, scratch / "dataops" / name)
         if program.is_movable:
             program = program.copied(scratch / "program")
