@@ -23,7 +23,8 @@ def test_the_demo_kills_a_run_goes_on_and_gives_everything_back(tmp_path: Path) 
     assert "'price': '8.50 EUR'" in before and "'price': 850" in during and "no such table" in during
     assert "half done: apply m02-cents" in done.stdout
     assert "2 applied in 2 services" in said and "2 rolled back in 2 services" in said
-    assert len(said.splitlines()) < 120
+    told = [line for line in said.splitlines() if " still running, " not in line]  # more of these on a slow machine
+    assert len(told) < 120
     assert not list(tmp_path.glob("**/dataops*"))
 
 
