@@ -249,8 +249,8 @@ def _become(command: dict[str, Any], streams: list[int]) -> NoReturn:
     except BaseException:  # noqa: BLE001  what a new interpreter does with it
         sys.excepthook(*sys.exc_info())
         status = 1
-    for stream in (*before, sys.stdout, sys.stderr):
-        stream.flush()
+    for written in (*before, sys.stdout, sys.stderr):
+        written.flush()
     os._exit(status)
 
 
