@@ -126,10 +126,11 @@ def history_command(
     shown = found if wanted is not None else found[:limit]
     if session.as_json:
         session.answer({**json.history(shown), "troubles": json.troubles(errors)}, code)
-    elif not shown and errors and not every:
-        pass  # what was not asked may have some
+    elif not every:
+        if not errors:  # otherwise, what was not asked may have some
+            session.console.say("nothing yet")
     elif not shown:
-        session.console.say("nothing yet" if not every else "no run is as you want it: leave out an option")
+        session.console.say("no run is as you want it: leave out an option")
     elif wanted is not None:
         _show_run(session, shown[0], form)
     else:

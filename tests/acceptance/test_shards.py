@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -17,15 +16,6 @@ from tests.shards import AGAIN, play, waves_of, wrong_with
 from tests.terminal import Terminal
 
 DATABASES = int(os.environ.get("DATAOPS_TEST_FLEET", "24"))
-
-
-@pytest.fixture
-def pair(project: Project, postgres: PostgresServer) -> Iterator[Fleet]:
-    """Four databases in two waves, of 1 and 3."""
-    with fleet(project, postgres, 4) as found:
-        found.configure(waves=[{"databases": [found.names[0]]}], control_env="CONTROL_URL")
-        found.file("001")
-        yield found
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mongodb"])

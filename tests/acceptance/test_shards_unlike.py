@@ -26,15 +26,6 @@ from tests.standby import children
 FEW = ("apply", "--yes", "--wave-timeout", "60s")
 
 
-@pytest.fixture
-def pair(project: Project, postgres: PostgresServer) -> Iterator[Fleet]:
-    """Four databases in two waves, of 1 and 3."""
-    with fleet(project, postgres, 4) as found:
-        found.configure(waves=[{"databases": [found.names[0]]}], control_env="CONTROL_URL")
-        found.file("001")
-        yield found
-
-
 def copied(pair: Fleet, folder: Path) -> Path:
     """The project as another image has it."""
     shutil.copytree(pair.project.folder, folder)

@@ -307,7 +307,7 @@ def _create(connection: psycopg.Connection[DictRow], found: OurTables) -> OurTab
     schema = found.record.schema
     if row is not None:  # by a table of the application that only has the same name
         schema = _own_schema(connection, found)
-    made = replace(found, journal=Table(schema, JOURNAL_NAME))
+    made = replace(found, journal=Table(schema, JOURNAL_NAME), remembered=True)
     made.execute(connection, sql.CREATE_JOURNAL)
     _remember(connection, made)
     return made
